@@ -1,0 +1,424 @@
+//! The error kinds of pvect, made for branching.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::schema::Violation;
+use crate::{Lock, Vmid};
+
+/// The result of everything in pvect.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What kind of failure it was: stable words with stable exit statuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// No pct at `pct_path`, or the node cannot be reached.
+    PctNotAvailable,
+    /// pct could not be run to its end, or failed for a reason that no other kind names.
+    PctCommandFailed,
+    /// The task ended in an error.
+    PctOperationFailed,
+    /// What pct printed could not be understood.
+    PctInvalidOutput,
+    /// The time-out passed.
+    PctTimeout,
+    /// Not root, or a 403 of Proxmox.
+    PctPermissionDenied,
+    /// No such container, snapshot, volume or template.
+    NotFound,
+    /// The id or name is taken.
+    AlreadyExists,
+    /// The container runs already.
+    AlreadyRunning,
+    /// The container does not run.
+    NotRunning,
+    /// The configuration holds a `lock:`, or another command holds its lock file.
+    Locked,
+    /// `protection: 1` forbids it.
+    Protected,
+    /// The configuration was changed meanwhile (digest).
+    Conflict,
+    /// The cluster cannot decide.
+    NoQuorum,
+    /// A value breaks the schema; pct was not started.
+    InvalidArgument,
+    /// Virtual machines, or a verb that the backend cannot do.
+    Unsupported,
+    /// Some of a bulk run failed.
+    Partial,
+    /// The settings cannot be read or understood.
+    InvalidSettings,
+    /// A file or stream on this side failed.
+    Io,
+}
+
+impl ErrorKind {
+    /// Every kind, in the order of the documentation.
+    pub const ALL: [Self; 19] = [
+        Self::PctNotAvailable,
+        Self::PctCommandFailed,
+        Self::PctOperationFailed,
+        Self::PctInvalidOutput,
+        Self::PctTimeout,
+        Self::PctPermissionDenied,
+        Self::NotFound,
+        Self::AlreadyExists,
+        Self::AlreadyRunning,
+        Self::NotRunning,
+        Self::Locked,
+        Self::Protected,
+        Self::Conflict,
+        Self::NoQuorum,
+        Self::InvalidArgument,
+        Self::Unsupported,
+        Self::Partial,
+        Self::InvalidSettings,
+        Self::Io,
+    ];
+
+    /// Returns the stable word, as `--output json` prints it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::PctNotAvailable => "pct_not_available",
+            Self::PctCommandFailed => "pct_command_failed",
+            Self::PctOperationFailed => "pct_operation_failed",
+            Self::PctInvalidOutput => "pct_invalid_output",
+            Self::PctTimeout => "pct_timeout",
+            Self::PctPermissionDenied => "pct_permission_denied",
+            Self::NotFound => "not_found",
+            Self::AlreadyExists => "already_exists",
+            Self::AlreadyRunning => "already_running",
+            Self::NotRunning => "not_running",
+            Self::Locked => "locked",
+            Self::Protected => "protected",
+            Self::Conflict => "conflict",
+            Self::NoQuorum => "no_quorum",
+            Self::InvalidArgument => "invalid_argument",
+            Self::Unsupported => "unsupported",
+            Self::Partial => "partial",
+            Self::InvalidSettings => "invalid_settings",
+            Self::Io => "io",
+        }
+    }
+
+    /// Returns the exit status of the command `pvect` for this kind.
+    pub const fn exit_status(self) -> u8 {
+        match self {
+            Self::PctCommandFailed | Self::PctOperationFailed | Self::Io => 1,
+            Self::InvalidArgument | Self::InvalidSettings => 2,
+            Self::NotFound => 3,
+            Self::AlreadyExists
+            | Self::AlreadyRunning
+            | Self::NotRunning
+            | Self::Locked
+            | Self::Protected
+            | Self::Conflict => 4,
+            Self::PctPermissionDenied => 5,
+            Self::PctTimeout => 6,
+            Self::PctNotAvailable | Self::NoQuorum => 7,
+            Self::PctInvalidOutput => 8,
+            Self::Unsupported => 9,
+            Self::Partial => 10,
+        }
+    }
+
+    /// Returns when this kind is used, for the documentation and `pvect help errors`.
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::PctNotAvailable => "no pct at pct_path, or the node cannot be reached",
+            Self::PctCommandFailed => {
+                "pct could not be run to its end (signal, spawn error), or failed for a reason not listed here"
+            }
+            Self::PctOperationFailed => "the task ended in an error; its text and log are in the error",
+            Self::PctInvalidOutput => "what pct printed could not be understood; the raw text is kept",
+            Self::PctTimeout => "the time-out passed; the error says what state was left",
+            Self::PctPermissionDenied => "not root, or 403 of Proxmox",
+            Self::NotFound => "no such container, snapshot, volume or template",
+            Self::AlreadyExists => "the id or name is taken",
+            Self::AlreadyRunning => "the container runs already",
+            Self::NotRunning => "the container does not run",
+            Self::Locked => "the configuration is locked, or another command holds its lock file",
+            Self::Protected => "protection is on for the container",
+            Self::Conflict => "the configuration was changed by somebody else meanwhile (digest)",
+            Self::NoQuorum => "the cluster cannot decide: no quorum",
+            Self::InvalidArgument => "a value breaks the schema: found before pct is started",
+            Self::Unsupported => {
+                "virtual machines (pct manages containers only), or a verb the backend cannot do"
+            }
+            Self::Partial => "some containers of a bulk run failed",
+            Self::InvalidSettings => "the settings file cannot be read or understood",
+            Self::Io => "a file or stream on this side failed",
+        }
+    }
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// It returned this status.
+    Status(i32),
+    /// A signal ended it.
+    Signal(i32),
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Status(code) => write!(f, "exit status {code}"),
+            Self::Signal(number) => write!(f, "signal {number}"),
+        }
+    }
+}
+
+/// One finished run of pct, kept in the error that it led to. Secrets are masked already.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Run {
+    /// The argv, program first, secrets masked.
+    pub argv: Vec<String>,
+    /// How it ended; `None` when it was not seen to end.
+    pub exit: Option<Exit>,
+    /// What it wrote to stdout (the task's log, for tasks), cut at a bound.
+    pub stdout: String,
+    /// What it wrote to stderr, cut at a bound.
+    pub stderr: String,
+}
+
+/// Why there is no pct to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unavailable {
+    /// Nothing is at the path.
+    Missing,
+    /// It is there, but no executable file.
+    NotExecutable,
+    /// sudo is needed and missing, or it would ask for a password.
+    Sudo(String),
+    /// The node did not answer.
+    Unreachable(String),
+}
+
+/// What a stopped or timed-out run left behind.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LeftBehind {
+    /// The container's state, where it could be read.
+    pub status: Option<crate::RunState>,
+    /// The lock that is still set.
+    pub lock: Option<Lock>,
+    /// The command that mends it, where one does.
+    pub mend: Option<String>,
+}
+
+/// Any failure of pvect.
+///
+/// `Display` is one line that says what happened; the run of pct behind it is in [`Error::run`], the kind for
+/// branching in [`Error::kind`]. It never holds a secret.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// There is no pct to run.
+    #[error("{}", unavailable(path, reason))]
+    NotAvailable {
+        /// The path that was asked for.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: Unavailable,
+    },
+    /// pct could not be started or did not come to its end.
+    #[error("pct could not be run to its end: {what}")]
+    Spawn {
+        /// What happened.
+        what: String,
+        /// The run so far.
+        run: Box<Run>,
+        /// The system's error, where there is one.
+        source: Option<std::io::Error>,
+    },
+    /// pct ended with a failure; `kind` is what its text means.
+    #[error("{message}")]
+    Failed {
+        /// What the text means.
+        kind: ErrorKind,
+        /// The text, as pct printed it, without its decoration.
+        message: String,
+        /// The container, where the call names one.
+        vmid: Option<Vmid>,
+        /// The run.
+        run: Box<Run>,
+    },
+    /// What pct printed could not be understood.
+    #[error("the output of pct could not be understood: {what}")]
+    InvalidOutput {
+        /// What was expected and where it broke.
+        what: String,
+        /// The run, with the raw text.
+        run: Box<Run>,
+    },
+    /// The time-out passed, or the user interrupted.
+    #[error("{}", timed_out(*after, *interrupted, left))]
+    Timeout {
+        /// How long pct ran.
+        after: Duration,
+        /// `true` when the user (Ctrl-C) ended it, not the clock.
+        interrupted: bool,
+        /// The container, where the call names one.
+        vmid: Option<Vmid>,
+        /// What was left behind.
+        left: Box<LeftBehind>,
+        /// The run.
+        run: Box<Run>,
+    },
+    /// Not root.
+    #[error("{what}")]
+    PermissionDenied {
+        /// What was not permitted.
+        what: String,
+    },
+    /// A name that means nothing, or more than one thing.
+    #[error("{what}")]
+    NotFound {
+        /// What was looked for, and the candidates.
+        what: String,
+        /// The container, where it was named by number.
+        vmid: Option<Vmid>,
+    },
+    /// Values that break the schema; pct was not started.
+    #[error("{}", violations(.0))]
+    InvalidArgument(Vec<Violation>),
+    /// Something that pvect, or this backend, does not do.
+    #[error("{what}")]
+    Unsupported {
+        /// What was asked and what can do it.
+        what: String,
+        /// The id, where one was named.
+        vmid: Option<Vmid>,
+    },
+    /// Some of a bulk run failed.
+    #[error("{failed} of {total} failed")]
+    Partial {
+        /// How many failed.
+        failed: usize,
+        /// Of how many.
+        total: usize,
+    },
+    /// The settings are wrong.
+    #[error("{what}")]
+    Settings {
+        /// File, key and what is wrong.
+        what: String,
+    },
+    /// A file or stream on this side failed.
+    #[error("{what}")]
+    Io {
+        /// What was done to which path.
+        what: String,
+        /// The system's error.
+        source: std::io::Error,
+    },
+}
+
+impl Error {
+    /// Returns the kind, for branching.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotAvailable { .. } => ErrorKind::PctNotAvailable,
+            Self::Spawn { .. } => ErrorKind::PctCommandFailed,
+            Self::Failed { kind, .. } => *kind,
+            Self::InvalidOutput { .. } => ErrorKind::PctInvalidOutput,
+            Self::Timeout { .. } => ErrorKind::PctTimeout,
+            Self::PermissionDenied { .. } => ErrorKind::PctPermissionDenied,
+            Self::NotFound { .. } => ErrorKind::NotFound,
+            Self::InvalidArgument(_) => ErrorKind::InvalidArgument,
+            Self::Unsupported { .. } => ErrorKind::Unsupported,
+            Self::Partial { .. } => ErrorKind::Partial,
+            Self::Settings { .. } => ErrorKind::InvalidSettings,
+            Self::Io { .. } => ErrorKind::Io,
+        }
+    }
+
+    /// Returns the run of pct that led here, where there was one.
+    pub fn run(&self) -> Option<&Run> {
+        match self {
+            Self::Spawn { run, .. }
+            | Self::Failed { run, .. }
+            | Self::InvalidOutput { run, .. }
+            | Self::Timeout { run, .. } => Some(run),
+            _ => None,
+        }
+    }
+
+    /// Returns the container it is about, where one is known.
+    pub fn vmid(&self) -> Option<Vmid> {
+        match self {
+            Self::Failed { vmid, .. }
+            | Self::Timeout { vmid, .. }
+            | Self::NotFound { vmid, .. }
+            | Self::Unsupported { vmid, .. } => *vmid,
+            _ => None,
+        }
+    }
+
+    /// Makes the error for one value that breaks the schema.
+    pub fn invalid(violation: Violation) -> Self {
+        Self::InvalidArgument(vec![violation])
+    }
+}
+
+fn unavailable(path: &std::path::Path, reason: &Unavailable) -> String {
+    let path = path.display();
+    match reason {
+        Unavailable::Missing => format!("there is no pct at '{path}'"),
+        Unavailable::NotExecutable => format!("'{path}' is not an executable file"),
+        Unavailable::Sudo(text) => format!("sudo cannot run '{path}': {text}"),
+        Unavailable::Unreachable(text) => format!("the node cannot be reached to run '{path}': {text}"),
+    }
+}
+
+fn timed_out(after: Duration, interrupted: bool, left: &LeftBehind) -> String {
+    let seconds = after.as_secs_f64();
+    let mut text = if interrupted {
+        format!("interrupted after {seconds:.1} s; pct was stopped")
+    } else {
+        format!("no end after {seconds:.1} s; pct was stopped")
+    };
+    if let Some(status) = &left.status {
+        text += &format!("; the container is {status}");
+    }
+    if let Some(lock) = &left.lock {
+        text += &format!("; its lock '{lock}' is still set");
+    }
+    text
+}
+
+fn violations(list: &[Violation]) -> String {
+    list.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_have_distinct_words() {
+        let words: std::collections::BTreeSet<_> = ErrorKind::ALL.iter().map(|kind| kind.as_str()).collect();
+        assert_eq!(words.len(), ErrorKind::ALL.len());
+        assert!(ErrorKind::ALL.iter().all(|kind| (1..=10).contains(&kind.exit_status())));
+    }
+
+    #[test]
+    fn a_timeout_says_what_was_left() {
+        let left =
+            LeftBehind { status: Some(crate::RunState::Stopped), lock: Some(Lock::Create), mend: None };
+        let text = timed_out(Duration::from_millis(1500), false, &left);
+        assert_eq!(
+            text,
+            "no end after 1.5 s; pct was stopped; the container is stopped; its lock 'create' is still set"
+        );
+    }
+}

@@ -1,0 +1,35 @@
+//! The vocabulary of Proxmox VE containers.
+//!
+//! Everything here is pure: no file is read, no process started, no clock asked. Parsers take any bytes and
+//! answer with a value or an error, never with a panic.
+//!
+//! - [`id`]: `Vmid`, `NodeName`, `StorageId`, `VolumeId`, `SnapshotName`
+//! - [`schema`]: pct's verbs and options, the one table that client, help and standalone node share
+//! - [`property`]: the property strings (`net0`, `rootfs`, `features`, ...)
+//! - [`config`]: a container's configuration file, parsed and printed
+//! - [`status`], [`lock`], [`tags`], [`size`], [`upid`]: smaller words
+//! - [`call`]: one request to pct, checked against the schema
+//! - [`backend`]: the two traits that every backend implements
+//! - [`error`]: the error kinds, with their exit statuses
+
+pub mod backend;
+pub mod call;
+pub mod config;
+pub mod error;
+pub mod id;
+pub mod lock;
+pub mod property;
+pub mod schema;
+pub mod size;
+pub mod status;
+pub mod tags;
+pub mod upid;
+
+pub use backend::{Events, Inspect, Operate, Outcome};
+pub use call::Call;
+pub use config::ContainerConfig;
+pub use error::{Error, ErrorKind, Result};
+pub use id::{NodeName, SnapshotName, StorageId, Vmid, VolumeId};
+pub use lock::Lock;
+pub use schema::Verb;
+pub use status::{Listing, RunState, Status};

@@ -1,0 +1,171 @@
+//! A value that breaks the schema, and why.
+
+use std::fmt;
+
+/// One value that breaks the schema.
+///
+/// `Display` is pvect's own wording (`--memory: '8' is too small: at least 16`); [`Violation::pct_text`] is the
+/// line that pct prints for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// The option's full name or the positional's name, without dashes; `net0.ip` inside property strings.
+    pub name: String,
+    /// Whether it is a positional (`<vmid>`) and not an option (`--memory`).
+    pub positional: bool,
+    /// What is wrong.
+    pub reason: Reason,
+}
+
+/// What is wrong with a value. Values of secret options are never kept here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reason {
+    /// Not of the type: `expected` is `integer`, `number`, `boolean`.
+    Type {
+        /// The type's name.
+        expected: &'static str,
+        /// The value.
+        value: String,
+    },
+    /// Below the smallest value.
+    TooSmall {
+        /// The bound, as text.
+        min: String,
+        /// The value.
+        value: String,
+    },
+    /// Above the largest value.
+    TooLarge {
+        /// The bound, as text.
+        max: String,
+        /// The value.
+        value: String,
+    },
+    /// Too few characters.
+    TooShort {
+        /// The bound, in characters.
+        min: usize,
+    },
+    /// Too many characters.
+    TooLong {
+        /// The bound, in characters.
+        max: usize,
+    },
+    /// Not one of the words.
+    NotInEnum {
+        /// The words, in pct's order.
+        allowed: Vec<String>,
+        /// The value.
+        value: String,
+    },
+    /// Breaks the format: `pct` is pct's text after `invalid format - `, `allowed` ours.
+    Format {
+        /// pct's words.
+        pct: String,
+        /// What is allowed, in our words.
+        allowed: String,
+        /// The value.
+        value: String,
+    },
+    /// Does not match a pattern of pct (`value does not match the regex pattern`).
+    Pattern {
+        /// What is allowed, in our words.
+        allowed: String,
+        /// The value.
+        value: String,
+    },
+    /// A key that the property string does not have.
+    UnknownProperty {
+        /// The keys that there are.
+        allowed: Vec<String>,
+    },
+    /// A required key or option is missing.
+    Missing,
+    /// Anything else: pct's words and ours.
+    Other {
+        /// pct's line, without the name.
+        pct: String,
+        /// Our words.
+        text: String,
+    },
+}
+
+impl Violation {
+    /// Makes a violation of an option.
+    pub fn option(name: impl Into<String>, reason: Reason) -> Self {
+        Self { name: name.into(), positional: false, reason }
+    }
+
+    /// Makes a violation of a positional argument.
+    pub fn positional(name: impl Into<String>, reason: Reason) -> Self {
+        Self { name: name.into(), positional: true, reason }
+    }
+
+    /// Returns the line that pct prints under `400 Parameter verification failed.`, name included.
+    pub fn pct_text(&self) -> String {
+        let text = match &self.reason {
+            Reason::Type { expected, value } => format!("type check ('{expected}') failed - got '{value}'"),
+            Reason::TooSmall { min, .. } => format!("value must have a minimum value of {min}"),
+            Reason::TooLarge { max, .. } => format!("value must have a maximum value of {max}"),
+            Reason::TooShort { min } => format!("value must be at least {min} characters long"),
+            Reason::TooLong { max } => format!("value may only be {max} characters long"),
+            Reason::NotInEnum { allowed, value } => {
+                format!("value '{value}' does not have a value in the enumeration '{}'", allowed.join(", "))
+            }
+            Reason::Format { pct, .. } => format!("invalid format - {pct}"),
+            Reason::Pattern { .. } => "value does not match the regex pattern".to_owned(),
+            Reason::UnknownProperty { .. } => {
+                "property is not defined in schema and the schema does not allow additional properties"
+                    .to_owned()
+            }
+            Reason::Missing => "property is missing and it is not optional".to_owned(),
+            Reason::Other { pct, .. } => pct.clone(),
+        };
+        format!("{}: {text}", self.name)
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.positional {
+            write!(f, "<{}>: ", self.name)?
+        } else {
+            write!(f, "--{}: ", self.name)?
+        }
+        match &self.reason {
+            Reason::Type { expected, value } => write!(f, "'{value}' is not {}", kind_words(expected)),
+            Reason::TooSmall { min, value } => write!(f, "{value} is too small: at least {min}"),
+            Reason::TooLarge { max, value } => write!(f, "{value} is too large: at most {max}"),
+            Reason::TooShort { min } => write!(f, "too short: at least {min} characters"),
+            Reason::TooLong { max } => write!(f, "too long: at most {max} characters"),
+            Reason::NotInEnum { allowed, value } => {
+                write!(f, "'{value}' is not one of: {}", summary(allowed))
+            }
+            Reason::Format { allowed, value, .. } | Reason::Pattern { allowed, value } => {
+                write!(f, "'{value}' is not allowed: {allowed}")
+            }
+            Reason::UnknownProperty { allowed } => {
+                write!(f, "there is no such key; the keys are: {}", allowed.join(", "))
+            }
+            Reason::Missing => f.write_str("is missing and required"),
+            Reason::Other { text, .. } => f.write_str(text),
+        }
+    }
+}
+
+fn kind_words(kind: &str) -> &str {
+    match kind {
+        "integer" => "a whole number",
+        "number" => "a number",
+        "boolean" => "a boolean (1/yes/on/true or 0/no/off/false)",
+        other => other,
+    }
+}
+
+/// Long enumerations (mp0 to mp255) are not printed whole.
+fn summary(allowed: &[String]) -> String {
+    match allowed {
+        [first, second, .., last] if allowed.len() > 20 => format!("{first}, {second} ... {last}"),
+        all => all.join(", "),
+    }
+}

@@ -1,0 +1,1 @@
+//! Files inside the guest: hostname, hosts, resolv.conf, network, passwords.

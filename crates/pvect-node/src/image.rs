@@ -1,0 +1,1 @@
+//! Raw ext4 images: made, loop-mounted, grown.

@@ -1,0 +1,77 @@
+//! Where the standalone node keeps its things: one root, laid out as a Proxmox VE node is.
+
+use std::path::{Path, PathBuf};
+
+use pvect_core::{NodeName, Vmid};
+
+/// The paths of one standalone node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    root: PathBuf,
+    node: NodeName,
+}
+
+impl Layout {
+    /// The root when none is chosen.
+    pub const DEFAULT_ROOT: &'static str = "/var/lib/pvect";
+
+    /// Makes the layout of a node below a root (an absolute path).
+    pub fn new(root: impl Into<PathBuf>, node: NodeName) -> Self {
+        Self { root: root.into(), node }
+    }
+
+    /// The root itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// `etc/pve/nodes/<node>/lxc`: the configurations.
+    pub fn configs(&self) -> PathBuf {
+        self.root.join("etc/pve/nodes").join(self.node.as_str()).join("lxc")
+    }
+
+    /// The configuration of one container.
+    pub fn config(&self, vmid: Vmid) -> PathBuf {
+        self.configs().join(format!("{vmid}.conf"))
+    }
+
+    /// `etc/pve/storage.cfg`.
+    pub fn storage_cfg(&self) -> PathBuf {
+        self.root.join("etc/pve/storage.cfg")
+    }
+
+    /// `lib/lxc`: what `lxc-start -P` is given.
+    pub fn lxc(&self) -> PathBuf {
+        self.root.join("lib/lxc")
+    }
+
+    /// `lib/lxc/<vmid>`: the generated LXC configuration and the mount of the root file system.
+    pub fn container(&self, vmid: Vmid) -> PathBuf {
+        self.lxc().join(vmid.to_string())
+    }
+
+    /// `lib/lxc/<vmid>/rootfs`: where the root file system is mounted.
+    pub fn rootfs(&self, vmid: Vmid) -> PathBuf {
+        self.container(vmid).join("rootfs")
+    }
+
+    /// `vz`: the path of the storage `local`.
+    pub fn local_storage(&self) -> PathBuf {
+        self.root.join("vz")
+    }
+
+    /// `run/lock/lxc/pve-config-<vmid>.lock`: the lock file that each change of a container holds.
+    pub fn config_lock(&self, vmid: Vmid) -> PathBuf {
+        self.root.join("run/lock/lxc").join(format!("pve-config-{vmid}.lock"))
+    }
+
+    /// `run/pve`: stderr and warnings of starts.
+    pub fn run_dir(&self) -> PathBuf {
+        self.root.join("run/pve")
+    }
+
+    /// `log/tasks`: task logs and their index.
+    pub fn tasks(&self) -> PathBuf {
+        self.root.join("log/tasks")
+    }
+}

@@ -1,0 +1,44 @@
+//! The standalone node: what `pct` does, on plain LXC.
+//!
+//! It is reached as a process, `pvect pct VERB ...`, exactly as a real pct is. Its command line, texts, streams and
+//! exit statuses are those of the real one; extensions aside. All state is below one root ([`Layout`]).
+
+pub mod cli;
+pub mod error;
+pub mod guest;
+pub mod image;
+pub mod layout;
+pub mod output;
+pub mod runtime;
+pub mod storage;
+pub mod store;
+pub mod task;
+pub mod template;
+pub mod unpack;
+pub mod verbs;
+
+use std::path::PathBuf;
+
+use pvect_core::NodeName;
+
+pub use error::{Failure, NodeResult};
+pub use layout::Layout;
+pub use output::Output;
+
+/// One standalone node, as a command sees it.
+#[derive(Debug, Clone)]
+pub struct Node {
+    /// Where everything lies.
+    pub layout: Layout,
+    /// The node's name.
+    pub name: NodeName,
+    /// The program that runs our internal helper verbs (this program itself, `/proc/self/exe` resolved).
+    pub helper: PathBuf,
+}
+
+/// Runs one command line (the words after `pct`) and returns the exit status.
+///
+/// Texts go to `output`; `exec`, `enter` and `console` replace the process and do not return when they succeed.
+pub fn run(node: &Node, words: &[String], output: &mut Output<'_>) -> u8 {
+    cli::run(node, words, output)
+}

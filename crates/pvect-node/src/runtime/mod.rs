@@ -1,0 +1,1 @@
+//! Running containers: the generated LXC configuration, start, stop, limits, processes inside.

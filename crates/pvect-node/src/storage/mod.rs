@@ -1,0 +1,1 @@
+//! Storages: storage.cfg, volumes, templates.

@@ -1,0 +1,1 @@
+//! Builds templates for the storage `local`.

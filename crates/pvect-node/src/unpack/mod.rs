@@ -1,0 +1,1 @@
+//! Unpacks templates into a root file system.

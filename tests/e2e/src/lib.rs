@@ -1,0 +1,1 @@
+//! Whole-command tests live in `tests/`; this library is empty.
