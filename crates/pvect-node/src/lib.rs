@@ -7,6 +7,7 @@ pub mod cli;
 pub mod error;
 pub mod guest;
 pub mod image;
+pub mod internal;
 pub mod layout;
 pub mod output;
 pub mod runtime;

@@ -1,0 +1,13 @@
+//! `pct exec`: runs a command in a running container.
+
+use pvect_core::Call;
+
+use crate::{Failure, Node, NodeResult, Output};
+
+/// Runs a command in a running container. Returns the exit status.
+///
+/// # Errors
+/// The text and status that pct ends with.
+pub fn run(_node: &Node, _call: &Call, _output: &mut Output<'_>) -> NodeResult<u8> {
+    Err(Failure::new("not there yet"))
+}
