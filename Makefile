@@ -1,0 +1,44 @@
+# pvect's chores. `make help` lists them.
+CARGO ?= cargo
+PVECT := target/release/pvect
+ARGS ?=
+
+.PHONY: help build demo test lint bench docs install clean
+
+help: ## Show this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+build: ## Build the command (target/release/pvect)
+	$(CARGO) build --release -p pvect-cli
+
+demo: ## Real containers before your eyes (ARGS=--fast for a busybox template)
+	@scripts/as-root
+	@scripts/setup demo
+	$(CARGO) build --release -p pvect-cli
+	$(PVECT) demo $(ARGS)
+
+test: ## Set up and run every test (as root: real containers too)
+	@scripts/setup test
+	scripts/test $(ARGS)
+
+lint: ## rustfmt, clippy, rustdoc, fuzz targets, cargo-deny
+	scripts/lint
+
+bench: ## Measure; writes docs/performance.md's figures to target/bench
+	@scripts/as-root
+	@scripts/setup bench
+	$(CARGO) build --release -p pvect-cli
+	scripts/bench $(ARGS)
+
+docs: ## Rust documentation, man pages and completions below target/
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
+	$(CARGO) build --release -p pvect-cli
+	mkdir -p target/man target/completions
+	$(PVECT) man --dir target/man
+	for shell in bash zsh fish; do $(PVECT) completion $$shell > target/completions/pvect.$$shell; done
+
+install: build ## Install the command, man pages and completions (PREFIX=/usr/local)
+	scripts/install $(PREFIX)
+
+clean: ## Remove what was built
+	$(CARGO) clean
