@@ -1,1 +1,38 @@
-//! See Cargo.toml.
+//! Helpers for the tests of this workspace: a standalone node of its own for each test, which cleans up after
+//! itself also when the test fails.
+
+mod fake_pct;
+mod node;
+mod outcome;
+
+pub use fake_pct::FakePct;
+pub use node::{TestNode, missing_requirement};
+pub use outcome::Finished;
+
+/// Ends a test early when this machine cannot run it, and says so; a skipped test is never silent.
+///
+/// `cargo test -- --nocapture` shows the lines; `scripts/test` counts them.
+#[macro_export]
+macro_rules! node_or_skip {
+    () => {
+        match $crate::TestNode::new() {
+            Ok(node) => node,
+            Err(reason) => {
+                $crate::skipped(module_path!(), &reason);
+                return;
+            }
+        }
+    };
+}
+
+/// Notes a skipped test on stderr and in the file that `PVECT_TEST_SKIPS` names.
+pub fn skipped(test: &str, reason: &str) {
+    use std::io::Write;
+    let line = format!("Skipped({test}): {reason}\n");
+    let _ = std::io::stderr().write_all(line.as_bytes());
+    if let Some(path) = std::env::var_os("PVECT_TEST_SKIPS") {
+        if let Ok(mut file) = std::fs::OpenOptions::new().create(true).append(true).open(path) {
+            let _ = file.write_all(line.as_bytes());
+        }
+    }
+}

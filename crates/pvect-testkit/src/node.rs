@@ -1,0 +1,205 @@
+//! A standalone node for one test.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+use crate::Finished;
+
+/// A standalone node below a temporary root. Dropped, it stops its containers and removes everything, then checks
+/// nothing: tests that care call [`TestNode::leftovers`].
+#[derive(Debug)]
+pub struct TestNode {
+    root: TempDir,
+    bridges: std::cell::RefCell<Vec<String>>,
+}
+
+/// Returns why this machine cannot run real containers, or `None`.
+pub fn missing_requirement() -> Option<String> {
+    if !rustix::process::geteuid().is_root() {
+        return Some("containers need root".to_owned());
+    }
+    ["lxc-start", "lxc-attach", "mkfs.ext4", "losetup", "busybox"]
+        .iter()
+        .find(|name| find_program(name).is_none())
+        .map(|name| format!("{name} is not installed"))
+}
+
+fn find_program(name: &str) -> Option<PathBuf> {
+    ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"]
+        .iter()
+        .map(|dir| Path::new(dir).join(name))
+        .find(|path| path.is_file())
+}
+
+/// The command `pvect` of this build: beside the test programs.
+fn pvect_program() -> PathBuf {
+    let mut dir = std::env::current_exe().expect("a test knows its own path");
+    dir.pop();
+    if dir.ends_with("deps") {
+        dir.pop();
+    }
+    dir.join("pvect")
+}
+
+impl TestNode {
+    /// Makes a node named `vm` with a root of its own.
+    ///
+    /// # Errors
+    /// The reason why this machine cannot run containers.
+    pub fn new() -> Result<Self, String> {
+        if let Some(reason) = missing_requirement() {
+            return Err(reason);
+        }
+        let root = tempfile::Builder::new()
+            .prefix("pvt")
+            .tempdir_in("/var/tmp")
+            .map_err(|error| format!("no temporary directory: {error}"))?;
+        Ok(Self { root, bridges: std::cell::RefCell::default() })
+    }
+
+    /// The root.
+    pub fn root(&self) -> &Path {
+        self.root.path()
+    }
+
+    /// The configuration file of a container.
+    pub fn config_file(&self, vmid: u32) -> PathBuf {
+        self.root().join(format!("etc/pve/nodes/vm/lxc/{vmid}.conf"))
+    }
+
+    /// Returns `pvect` in a hermetic environment, on this node.
+    pub fn command<I, S>(&self, words: I) -> Command
+    where
+        I: IntoIterator<Item = S>,
+        S: AsRef<OsStr>,
+    {
+        let mut command = Command::new(pvect_program());
+        command
+            .args(words)
+            .env_clear()
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("HOME", self.root())
+            .env("LC_ALL", "C.UTF-8")
+            .env("TZ", "UTC")
+            .env("PVECT_ROOT", self.root())
+            .env("PVECT_NODE", "vm")
+            .current_dir("/")
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs `pvect` to its end.
+    ///
+    /// # Panics
+    /// When the program cannot be started.
+    pub fn pvect(&self, words: &[&str]) -> Finished {
+        let output = self.command(words).output().expect("pvect can be started; build it first");
+        Finished::new(format!("pvect {}", words.join(" ")), &output)
+    }
+
+    /// Runs the node's own `pct` to its end.
+    ///
+    /// # Panics
+    /// When the program cannot be started.
+    pub fn pct(&self, words: &[&str]) -> Finished {
+        let mut all = vec!["pct"];
+        all.extend_from_slice(words);
+        self.pvect(&all)
+    }
+
+    /// Builds the busybox template and returns its volume id.
+    ///
+    /// # Panics
+    /// When it cannot be built.
+    pub fn busybox(&self) -> String {
+        self.pvect(&["template", "build", "busybox", "--quiet"]).ok();
+        let list = self.pvect(&["template", "list", "-o", "json"]).ok();
+        let start = list.find("local:vztmpl/").expect("the template is listed");
+        list[start..].chars().take_while(|c| *c != '"').collect()
+    }
+
+    /// Makes a bridge for this test; it is removed with the node.
+    ///
+    /// # Panics
+    /// When `ip` cannot make it.
+    pub fn bridge(&self) -> String {
+        let name = format!("pvt{:x}{}", std::process::id() & 0xffff, self.bridges.borrow().len());
+        for words in [["link", "add", &name, "type", "bridge"].as_slice(), &["link", "set", &name, "up"]] {
+            let status = Command::new("ip").args(words).status().expect("ip can be started");
+            assert!(status.success(), "ip {words:?} failed");
+        }
+        self.bridges.borrow_mut().push(name.clone());
+        name
+    }
+
+    /// Returns what of this node is still in the system: mounts, loop devices, processes.
+    pub fn leftovers(&self) -> Vec<String> {
+        let root = self.root().to_string_lossy().into_owned();
+        let mut found = Vec::new();
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        found.extend(mounts.lines().filter(|line| line.contains(&root)).map(|line| format!("mount: {line}")));
+        for entry in fs::read_dir("/sys/block").into_iter().flatten().flatten() {
+            if let Ok(file) = fs::read_to_string(entry.path().join("loop/backing_file")) {
+                if file.contains(&root) {
+                    found.push(format!(
+                        "loop device: {} {}",
+                        entry.file_name().to_string_lossy(),
+                        file.trim()
+                    ));
+                }
+            }
+        }
+        found.extend(self.processes().into_iter().map(|(pid, line)| format!("process {pid}: {line}")));
+        found
+    }
+
+    fn processes(&self) -> Vec<(i32, String)> {
+        let root = self.root().to_string_lossy().into_owned();
+        let mut found = Vec::new();
+        for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let Ok(pid) = entry.file_name().to_string_lossy().parse::<i32>() else { continue };
+            let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            let line = String::from_utf8_lossy(&line).replace('\0', " ");
+            if line.contains(&root) {
+                found.push((pid, line));
+            }
+        }
+        found
+    }
+}
+
+impl Drop for TestNode {
+    fn drop(&mut self) {
+        for entry in fs::read_dir(self.root().join("lib/lxc")).into_iter().flatten().flatten() {
+            let _ = Command::new("lxc-stop")
+                .arg("-P")
+                .arg(self.root().join("lib/lxc"))
+                .arg("-n")
+                .arg(entry.file_name())
+                .args(["-k", "-W"])
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .status();
+        }
+        for (pid, _) in self.processes() {
+            if let Some(pid) = rustix::process::Pid::from_raw(pid) {
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            }
+        }
+        let root = self.root().to_string_lossy().into_owned();
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        for line in mounts.lines().rev() {
+            if let Some(point) = line.split(' ').nth(4).filter(|point| point.starts_with(&root)) {
+                let _ = Command::new("umount").args(["-l", point]).status();
+            }
+        }
+        for bridge in self.bridges.borrow().iter() {
+            let _ = Command::new("ip").args(["link", "del", bridge]).status();
+        }
+    }
+}
