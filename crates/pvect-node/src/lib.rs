@@ -6,15 +6,19 @@
 pub mod cli;
 pub mod error;
 pub mod guest;
+pub mod idmap;
 pub mod image;
 pub mod internal;
+pub mod interrupt;
 pub mod layout;
 pub mod output;
+pub mod rooted;
 pub mod runtime;
 pub mod storage;
 pub mod store;
 pub mod task;
 pub mod template;
+pub mod tool;
 pub mod unpack;
 pub mod verbs;
 

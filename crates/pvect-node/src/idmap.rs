@@ -1,0 +1,116 @@
+//! The map from a container's user and group ids to the host's.
+
+use pvect_core::ContainerConfig;
+
+/// The first host id of unprivileged containers. Source: Proxmox VE's default map `0 100000 65536`.
+pub const UNPRIVILEGED_BASE: u32 = 100_000;
+/// How many ids an unprivileged container has.
+pub const UNPRIVILEGED_COUNT: u32 = 65_536;
+
+/// One range: container ids from `inside`, host ids from `outside`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Range {
+    inside: u32,
+    outside: u32,
+    count: u32,
+}
+
+/// Maps a container's ids to the host's.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct IdMap {
+    users: Vec<Range>,
+    groups: Vec<Range>,
+}
+
+impl IdMap {
+    /// The map of a privileged container: every id is itself.
+    pub fn identity() -> Self {
+        Self::default()
+    }
+
+    /// The default map of an unprivileged container.
+    pub fn unprivileged() -> Self {
+        let range = Range { inside: 0, outside: UNPRIVILEGED_BASE, count: UNPRIVILEGED_COUNT };
+        Self { users: vec![range], groups: vec![range] }
+    }
+
+    /// The map of a configuration: its raw `lxc.idmap` lines if it has some, else by `unprivileged`.
+    ///
+    /// Lines that are none of `u|g INSIDE OUTSIDE COUNT` are left out, as LXC will refuse them itself.
+    pub fn of(config: &ContainerConfig) -> Self {
+        let mut map = Self::default();
+        for (_, value) in config.main.raw.iter().filter(|(key, _)| key == "lxc.idmap" || key == "lxc.id_map") {
+            let words: Vec<&str> = value.split_ascii_whitespace().collect();
+            if let [kind, inside, outside, count] = words[..]
+                && let (Ok(inside), Ok(outside), Ok(count)) = (inside.parse(), outside.parse(), count.parse())
+            {
+                let range = Range { inside, outside, count };
+                match kind {
+                    "u" => map.users.push(range),
+                    "g" => map.groups.push(range),
+                    _ => {}
+                }
+            }
+        }
+        if !map.is_identity() {
+            return map;
+        }
+        if config.is_set("unprivileged") { Self::unprivileged() } else { Self::identity() }
+    }
+
+    /// Returns whether every id is itself.
+    pub fn is_identity(&self) -> bool {
+        self.users.is_empty() && self.groups.is_empty()
+    }
+
+    /// Maps a user id; `None` when the container has no such user.
+    pub fn user(&self, id: u32) -> Option<u32> {
+        map(&self.users, id)
+    }
+
+    /// Maps a group id; `None` when the container has no such group.
+    pub fn group(&self, id: u32) -> Option<u32> {
+        map(&self.groups, id)
+    }
+
+    /// Returns the host's ids of the container's root, user and group.
+    pub fn root(&self) -> (u32, u32) {
+        (self.user(0).unwrap_or(0), self.group(0).unwrap_or(0))
+    }
+}
+
+fn map(ranges: &[Range], id: u32) -> Option<u32> {
+    if ranges.is_empty() {
+        return Some(id);
+    }
+    ranges.iter().find_map(|range| {
+        let offset = id.checked_sub(range.inside)?;
+        if offset < range.count { range.outside.checked_add(offset) } else { None }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_shifted_or_unknown() {
+        let map = IdMap::unprivileged();
+        assert_eq!((map.user(0), map.group(65_535)), (Some(100_000), Some(165_535)));
+        assert_eq!(map.user(65_536), None);
+        assert_eq!(IdMap::identity().user(4_000_000_000), Some(4_000_000_000));
+    }
+
+    #[test]
+    fn raw_lines_win() {
+        let mut config = ContainerConfig::default();
+        config.main.set("unprivileged", "1");
+        assert_eq!(IdMap::of(&config), IdMap::unprivileged());
+        for line in ["u 0 200000 1000", "g 0 200000 1000", "u 1000 1000 1", "x 1 2 3", "u a b c"] {
+            config.main.raw.push(("lxc.idmap".to_owned(), line.to_owned()));
+        }
+        let map = IdMap::of(&config);
+        assert_eq!((map.user(1000), map.user(999), map.group(1000)), (Some(1000), Some(200_999), None));
+        assert_eq!(map.root(), (200_000, 200_000));
+    }
+}
