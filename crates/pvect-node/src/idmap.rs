@@ -39,7 +39,8 @@ impl IdMap {
     /// Lines that are none of `u|g INSIDE OUTSIDE COUNT` are left out, as LXC will refuse them itself.
     pub fn of(config: &ContainerConfig) -> Self {
         let mut map = Self::default();
-        for (_, value) in config.main.raw.iter().filter(|(key, _)| key == "lxc.idmap" || key == "lxc.id_map") {
+        for (_, value) in config.main.raw.iter().filter(|(key, _)| key == "lxc.idmap" || key == "lxc.id_map")
+        {
             let words: Vec<&str> = value.split_ascii_whitespace().collect();
             if let [kind, inside, outside, count] = words[..]
                 && let (Ok(inside), Ok(outside), Ok(count)) = (inside.parse(), outside.parse(), count.parse())

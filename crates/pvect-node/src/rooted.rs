@@ -41,7 +41,13 @@ impl Rooted {
     pub fn open_at(&self, path: impl AsRef<Path>, flags: OFlags) -> io::Result<OwnedFd> {
         // EAGAIN: something was renamed or mounted meanwhile and the kernel could not tell whether it stayed inside.
         for _ in 0..32 {
-            match rustix::fs::openat2(&self.fd, inside(path.as_ref()), flags | OFlags::CLOEXEC, Mode::empty(), INSIDE) {
+            match rustix::fs::openat2(
+                &self.fd,
+                inside(path.as_ref()),
+                flags | OFlags::CLOEXEC,
+                Mode::empty(),
+                INSIDE,
+            ) {
                 Err(Errno::AGAIN | Errno::INTR) => {}
                 result => return Ok(result?),
             }
@@ -174,9 +180,9 @@ impl Rooted {
         temporary.push(name);
         temporary.push(format!(".pvect-{}", std::process::id()));
         let _ = rustix::fs::unlinkat(&parent, &temporary, AtFlags::empty());
-        let written = self.write_new(parent.as_fd(), &temporary, bytes, mode, owner).and_then(|()| {
-            Ok(rustix::fs::renameat(&parent, &temporary, &parent, name)?)
-        });
+        let written = self
+            .write_new(parent.as_fd(), &temporary, bytes, mode, owner)
+            .and_then(|()| Ok(rustix::fs::renameat(&parent, &temporary, &parent, name)?));
         if written.is_err() {
             let _ = rustix::fs::unlinkat(&parent, &temporary, AtFlags::empty());
         }
@@ -337,14 +343,8 @@ mod tests {
     #[test]
     fn only_regular_files_are_read() {
         let (dir, rooted) = pair();
-        rustix::fs::mknodat(
-            CWD,
-            dir.path().join("root/fifo"),
-            FileType::Fifo,
-            Mode::from_raw_mode(0o644),
-            0,
-        )
-        .unwrap();
+        rustix::fs::mknodat(CWD, dir.path().join("root/fifo"), FileType::Fifo, Mode::from_raw_mode(0o644), 0)
+            .unwrap();
         assert_eq!(rooted.read("fifo").unwrap(), None);
         assert_eq!(rooted.read("missing/file").unwrap(), None);
         assert!(rooted.is_dir("/") && !rooted.is_file("/"));

@@ -128,7 +128,10 @@ mod tests {
     #[test]
     fn lines_come_one_by_one_and_a_failure_has_the_last_words() {
         let mut lines = Vec::new();
-        Tool::new("printf", "coreutils").arg("a\\nb\\n").stream(&mut |line| lines.push(line.to_owned())).unwrap();
+        Tool::new("printf", "coreutils")
+            .arg("a\\nb\\n")
+            .stream(&mut |line| lines.push(line.to_owned()))
+            .unwrap();
         assert_eq!(lines, ["a", "b"]);
         let failure = Tool::new("ls", "coreutils").arg("/no/such").run().unwrap_err();
         assert_eq!(

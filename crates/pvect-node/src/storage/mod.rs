@@ -1,18 +1,72 @@
 //! Storages: storage.cfg, volumes, templates.
 
+pub mod cfg;
+pub mod dir;
+mod mounts;
+mod namespace;
+
 use std::path::{Path, PathBuf};
 
 use pvect_core::size::DiskSize;
-use pvect_core::{ContainerConfig, Vmid, VolumeId};
+use pvect_core::{Vmid, VolumeId};
 
-use crate::{Failure, Node, NodeResult};
+pub use cfg::{Storage, Storages};
+pub use mounts::{MountFor, mount_all, mount_all_for, unmount_all};
+pub use namespace::PrivateMounts;
+
+use crate::idmap::IdMap;
+use crate::{Failure, Node, NodeResult, image};
+use dir::Volume;
+
+/// A template on a storage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Template {
+    /// Its volume id, such as `local:vztmpl/debian-12.tar.zst`.
+    pub volume: VolumeId,
+    /// Where it lies.
+    pub path: PathBuf,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+/// Finds a volume's storage and parses its name.
+fn locate(node: &Node, volume: &VolumeId) -> NodeResult<(Volume, PathBuf)> {
+    let (storage, name) = volume.split();
+    let storages = Storages::load(&node.layout)?;
+    let storage = storages.find(storage)?.path()?.to_owned();
+    let parsed = Volume::parse(name)?;
+    let path = parsed.path(&storage);
+    Ok((parsed, path))
+}
 
 /// Returns the path of an existing volume (`local:101/vm-101-disk-0.raw`, `local:vztmpl/x.tar.zst`).
 ///
 /// # Errors
-/// `storage '<id>' does not exist`, `volume '<id>' does not exist`.
-pub fn volume_path(_node: &Node, _volume: &VolumeId) -> NodeResult<PathBuf> {
-    Err(Failure::new("not there yet"))
+/// `storage '<id>' does not exist`, `unable to parse directory volume name '<name>'`, `volume '<id>' does not exist`.
+pub fn volume_path(node: &Node, volume: &VolumeId) -> NodeResult<PathBuf> {
+    let (_, path) = locate(node, volume)?;
+    if std::fs::symlink_metadata(&path).is_err() {
+        return Err(Failure::new(format!("volume '{volume}' does not exist")));
+    }
+    Ok(path)
+}
+
+/// Checks that a storage exists, is of a type that can be used, and may hold root file systems.
+///
+/// # Errors
+/// `storage '<name>' does not exist`, or pct's parameter error about the content type (2).
+pub fn check_rootdir(node: &Node, storage: &str) -> NodeResult<()> {
+    let storages = Storages::load(&node.layout)?;
+    let found = storages.find(storage)?;
+    if !found.holds("rootdir") {
+        return Err(Failure::with_exit(
+            format!(
+                "400 Parameter verification failed.\nstorage: storage '{storage}' does not support container directories"
+            ),
+            2,
+        ));
+    }
+    found.path().map(|_| ())
 }
 
 /// Makes a volume for a container, formatted and empty: a raw ext4 image, or a directory when `size` is 0.
@@ -21,39 +75,259 @@ pub fn volume_path(_node: &Node, _volume: &VolumeId) -> NodeResult<PathBuf> {
 /// # Errors
 /// When the storage does not exist, cannot hold root file systems, or is full; nothing is left then.
 pub fn allocate(
-    _node: &Node,
-    _storage: &str,
-    _vmid: Vmid,
-    _size: DiskSize,
-    _unprivileged: bool,
-    _log: &mut dyn FnMut(&str),
+    node: &Node,
+    storage: &str,
+    vmid: Vmid,
+    size: DiskSize,
+    unprivileged: bool,
+    log: &mut dyn FnMut(&str),
 ) -> NodeResult<VolumeId> {
-    Err(Failure::new("not there yet"))
+    let storages = Storages::load(&node.layout)?;
+    let found = storages.find(storage)?;
+    if !found.holds("rootdir") {
+        return Err(Failure::new(format!(
+            "content type 'rootdir' is not available or configured on storage '{storage}'"
+        )));
+    }
+    let directory = dir::images(found.path()?, vmid);
+    std::fs::create_dir_all(&directory).map_err(|error| Failure::io("can't create", &directory, &error))?;
+    let owner = if unprivileged { IdMap::unprivileged() } else { IdMap::identity() }.root();
+    let made = allocate_in(&directory, vmid, size, owner, log);
+    if made.is_err() {
+        // Only an empty one goes.
+        let _ = std::fs::remove_dir(&directory);
+    }
+    let name = made?;
+    format!("{storage}:{vmid}/{name}").parse().map_err(|error| Failure::new(format!("{error}")))
 }
 
-/// Removes a volume; the parent directory too when it became empty.
-///
-/// # Errors
-/// When it exists and cannot be removed.
-pub fn free(_node: &Node, _volume: &VolumeId) -> NodeResult<()> {
-    Err(Failure::new("not there yet"))
+fn allocate_in(
+    directory: &Path,
+    vmid: Vmid,
+    size: DiskSize,
+    owner: (u32, u32),
+    log: &mut dyn FnMut(&str),
+) -> NodeResult<String> {
+    let names = file_names(directory)?;
+    let number = dir::next_number(vmid, names.iter().map(String::as_str));
+    if size.0 > 0 {
+        let name = format!("vm-{vmid}-disk-{number}.raw");
+        image::create(&directory.join(&name), size, owner, log)?;
+        return Ok(name);
+    }
+    let name = format!("subvol-{vmid}-disk-{number}.subvol");
+    let path = directory.join(&name);
+    std::fs::create_dir(&path).map_err(|error| Failure::io("can't create", &path, &error))?;
+    std::os::unix::fs::chown(&path, Some(owner.0), Some(owner.1)).map_err(|error| {
+        let _ = std::fs::remove_dir(&path);
+        Failure::io("can't change the owner of", &path, &error)
+    })?;
+    Ok(name)
 }
 
-/// Mounts rootfs and all mp[n] of a configuration below `root`, in order of their paths; mount points inside are
-/// resolved so that no symlink leads out of `root`. On failure everything is unmounted again.
-///
-/// Called in a private mount namespace at start (the mounts end with it), and in the host's for create.
-///
-/// # Errors
-/// When a volume is missing or a mount fails.
-pub fn mount_all(_node: &Node, _vmid: Vmid, _config: &ContainerConfig, _root: &Path) -> NodeResult<()> {
-    Err(Failure::new("not there yet"))
+fn file_names(directory: &Path) -> NodeResult<Vec<String>> {
+    let entries = match std::fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(Failure::io("can't read", directory, &error)),
+    };
+    Ok(entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect())
 }
 
-/// Unmounts everything at and below `root`, last mounted first.
+/// Removes a volume; the parent directory too when it became empty. A missing one is fine.
 ///
 /// # Errors
-/// When something is still in use.
-pub fn unmount_all(_root: &Path) -> NodeResult<()> {
-    Err(Failure::new("not there yet"))
+/// When it exists and cannot be removed, or something is mounted in it.
+pub fn free(node: &Node, volume: &VolumeId) -> NodeResult<()> {
+    free_telling(node, volume, &mut |_| {})
+}
+
+/// As [`free`]; of a missing volume `log` gets `disk image '<path>' does not exist`.
+///
+/// # Errors
+/// As [`free`].
+pub fn free_telling(node: &Node, volume: &VolumeId, log: &mut dyn FnMut(&str)) -> NodeResult<()> {
+    let (parsed, path) = locate(node, volume)?;
+    if std::fs::symlink_metadata(&path).is_err() {
+        log(&format!("disk image '{}' does not exist", path.display()));
+        return Ok(());
+    }
+    let removed = match parsed {
+        Volume::Directory { .. } => {
+            // A bind mount left below would be emptied with it.
+            if let Some(mounted) = mounts::mounted_below(&path)?.first() {
+                return Err(Failure::new(format!(
+                    "can't remove '{}' - '{}' is mounted in it",
+                    path.display(),
+                    mounted.display()
+                )));
+            }
+            std::fs::remove_dir_all(&path)
+        }
+        Volume::Image { .. } | Volume::File { .. } => std::fs::remove_file(&path),
+    };
+    removed.map_err(|error| Failure::io("can't remove", &path, &error))?;
+    if let (Volume::Directory { .. } | Volume::Image { .. }, Some(parent)) = (&parsed, path.parent()) {
+        let _ = std::fs::remove_dir(parent);
+    }
+    Ok(())
+}
+
+/// Returns all volumes of a container on all usable storages, sorted.
+///
+/// # Errors
+/// When a storage cannot be read.
+pub fn volumes_of(node: &Node, vmid: Vmid) -> NodeResult<Vec<VolumeId>> {
+    let mut volumes = Vec::new();
+    for storage in Storages::load(&node.layout)?.0.iter().filter(|storage| storage.holds("rootdir")) {
+        let Ok(path) = storage.path() else { continue };
+        for name in file_names(&dir::images(path, vmid))? {
+            let id = format!("{}:{vmid}/{name}", storage.name);
+            if Volume::parse(&format!("{vmid}/{name}")).is_ok() {
+                volumes.extend(id.parse::<VolumeId>());
+            }
+        }
+    }
+    volumes.sort();
+    Ok(volumes)
+}
+
+/// Returns the templates of all usable storages, by volume id.
+///
+/// # Errors
+/// When a storage cannot be read.
+pub fn templates(node: &Node) -> NodeResult<Vec<Template>> {
+    let mut found = Vec::new();
+    for storage in Storages::load(&node.layout)?.0.iter().filter(|storage| storage.holds("vztmpl")) {
+        let Ok(path) = storage.path() else { continue };
+        let cache = path.join("template/cache");
+        for name in file_names(&cache)?.into_iter().filter(|name| dir::is_template(name)) {
+            let path = cache.join(&name);
+            let (Ok(meta), Ok(volume)) =
+                (std::fs::metadata(&path), format!("{}:vztmpl/{name}", storage.name).parse())
+            else {
+                continue;
+            };
+            if meta.is_file() {
+                found.push(Template { volume, path, size: meta.len() });
+            }
+        }
+    }
+    found.sort_by(|a, b| a.volume.cmp(&b.volume));
+    Ok(found)
+}
+
+/// Removes a template.
+///
+/// # Errors
+/// `volume '<id>' does not exist`; when the volume is no template or cannot be removed.
+pub fn remove_template(node: &Node, volume: &VolumeId) -> NodeResult<()> {
+    let path = volume_path(node, volume)?;
+    if !volume.volume().starts_with("vztmpl/") {
+        return Err(Failure::new(format!("volume '{volume}' is no template")));
+    }
+    std::fs::remove_file(&path).map_err(|error| Failure::io("can't remove", &path, &error))
+}
+
+/// Returns the path of a template that is named by volume id or by absolute path.
+///
+/// # Errors
+/// `can't find file '<path>'`, and those of [`volume_path`].
+pub fn template_path(node: &Node, name: &str) -> NodeResult<PathBuf> {
+    match name.parse::<VolumeId>() {
+        Ok(volume) if !name.starts_with('/') => volume_path(node, &volume),
+        _ if name.starts_with('/') && Path::new(name).is_file() => Ok(PathBuf::from(name)),
+        _ => Err(Failure::new(format!("can't find file '{name}'"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node() -> (tempfile::TempDir, Node) {
+        let dir = tempfile::tempdir().unwrap();
+        let name: pvect_core::NodeName = "vm".parse().unwrap();
+        let layout = crate::Layout::new(dir.path(), name.clone());
+        (dir, Node { layout, name, helper: "/bin/false".into() })
+    }
+
+    fn id(text: &str) -> VolumeId {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn missing_volumes_have_the_recorded_texts() {
+        let (_dir, node) = node();
+        for (name, text) in [
+            ("local:vztmpl/nosuch.tar.gz", "volume 'local:vztmpl/nosuch.tar.gz' does not exist"),
+            ("nosuch:vztmpl/x.tar.gz", "storage 'nosuch' does not exist"),
+            ("/no/such/file.tar.gz", "can't find file '/no/such/file.tar.gz'"),
+            ("bogus", "can't find file 'bogus'"),
+            ("local:abc", "unable to parse directory volume name 'abc'"),
+        ] {
+            assert_eq!(template_path(&node, name).unwrap_err().text, text);
+        }
+    }
+
+    #[test]
+    fn a_directory_volume_is_made_and_removed() {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("skipped: needs root");
+            return;
+        }
+        let (_dir, node) = node();
+        let vmid = "101".parse().unwrap();
+        let volume = allocate(&node, "local", vmid, DiskSize(0), true, &mut |_| {}).unwrap();
+        assert_eq!(volume.as_str(), "local:101/subvol-101-disk-0.subvol");
+        let path = volume_path(&node, &volume).unwrap();
+        assert_eq!(std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(&path).unwrap()), 100_000);
+        let second = allocate(&node, "local", vmid, DiskSize(0), true, &mut |_| {}).unwrap();
+        assert_eq!(second.as_str(), "local:101/subvol-101-disk-1.subvol");
+        assert_eq!(volumes_of(&node, vmid).unwrap(), [volume.clone(), second.clone()]);
+        std::fs::write(path.join("file"), "x").unwrap();
+        free(&node, &volume).unwrap();
+        free(&node, &second).unwrap();
+        assert!(!path.parent().unwrap().exists());
+        let mut said = Vec::new();
+        free_telling(&node, &volume, &mut |line| said.push(line.to_owned())).unwrap();
+        assert_eq!(said, [format!("disk image '{}' does not exist", path.display())]);
+    }
+
+    #[test]
+    fn templates_are_listed_and_removed() {
+        let (_dir, node) = node();
+        assert_eq!(templates(&node).unwrap(), []);
+        let cache = node.layout.local_storage().join("template/cache");
+        std::fs::create_dir_all(&cache).unwrap();
+        for name in ["b.tar.gz", "a.tar.zst", "readme.txt", ".tmp.tar.gz"] {
+            std::fs::write(cache.join(name), "123").unwrap();
+        }
+        let found: Vec<_> =
+            templates(&node).unwrap().into_iter().map(|one| (one.volume.to_string(), one.size)).collect();
+        assert_eq!(
+            found,
+            [("local:vztmpl/a.tar.zst".to_owned(), 3), ("local:vztmpl/b.tar.gz".to_owned(), 3)]
+        );
+        remove_template(&node, &id("local:vztmpl/a.tar.zst")).unwrap();
+        assert_eq!(
+            remove_template(&node, &id("local:vztmpl/a.tar.zst")).unwrap_err().text,
+            "volume 'local:vztmpl/a.tar.zst' does not exist"
+        );
+    }
+
+    #[test]
+    fn a_storage_without_the_content_is_refused() {
+        let (dir, node) = node();
+        let cfg = node.layout.storage_cfg();
+        std::fs::create_dir_all(cfg.parent().unwrap()).unwrap();
+        std::fs::write(&cfg, format!("dir: local\n\tpath {}\n\tcontent iso\n", dir.path().display()))
+            .unwrap();
+        let vmid = "101".parse().unwrap();
+        assert_eq!(
+            allocate(&node, "local", vmid, DiskSize(0), true, &mut |_| {}).unwrap_err().text,
+            "content type 'rootdir' is not available or configured on storage 'local'"
+        );
+        assert_eq!(check_rootdir(&node, "local").unwrap_err().exit, 2);
+    }
 }

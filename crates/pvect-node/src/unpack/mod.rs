@@ -1,1 +1,181 @@
 //! Unpacks templates into a root file system.
+//!
+//! The archive is read by the `tar` crate and written here, so that nothing leads out of the root: every path is
+//! resolved inside it (`crate::rooted`), members with `..` are refused, leading slashes are dropped, what is made is
+//! made by its last component in an open directory and never through a symlink of that name.
+//!
+//! As the real pct (GNU tar with `--skip-old-files --exclude './dev/*'`): what exists is kept, device files below
+//! `/dev` are left out, owners are the container's (shifted for unprivileged ones), modes, times, hardlinks, POSIX
+//! ACLs, `user.*` attributes and file capabilities are kept.
+
+mod attributes;
+mod reader;
+mod writer;
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+pub use reader::Compression;
+
+use crate::error::os_text;
+use crate::idmap::IdMap;
+use crate::{Failure, NodeResult};
+use writer::Writer;
+
+/// Why an archive could not be unpacked.
+#[derive(Debug, thiserror::Error)]
+pub enum UnpackError {
+    /// The archive cannot be opened or read.
+    #[error("failed to read '{}' - {}", path.display(), os_text(source))]
+    Read {
+        /// The archive.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is no tar archive, or a damaged one.
+    #[error("'{}' is not a template archive: {what}", path.display())]
+    NotAnArchive {
+        /// The archive.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// A member cannot be unpacked.
+    #[error("can't unpack '{member}' - {what}")]
+    Member {
+        /// The member's name.
+        member: String,
+        /// Why.
+        what: String,
+        /// Whether the disk is full.
+        full: bool,
+    },
+    /// A signal came.
+    #[error("interrupted by signal")]
+    Interrupted,
+}
+
+impl From<UnpackError> for Failure {
+    fn from(error: UnpackError) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+/// What was unpacked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Summary {
+    /// Bytes of the archive, unpacked, in whole records of 10240 as GNU tar counts.
+    pub bytes: u64,
+    /// How long it took.
+    pub time: Duration,
+    /// How many members could not be unpacked (with `ignore_errors` only).
+    pub failed: u64,
+}
+
+impl Summary {
+    /// Returns the line that GNU tar ends with: `Total bytes read: 2150400 (2.1MiB, 92MiB/s)`.
+    pub fn line(&self) -> String {
+        #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+        let rate = self.bytes as f64 / self.time.as_secs_f64().max(1e-6);
+        #[expect(clippy::cast_precision_loss, reason = "a size for people")]
+        let size = self.bytes as f64;
+        format!("Total bytes read: {} ({}, {}/s)", self.bytes, human(size), human(rate))
+    }
+}
+
+/// A size as GNU tar words it: rounded up, one decimal below ten.
+fn human(bytes: f64) -> String {
+    let mut value = bytes;
+    for unit in ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"] {
+        if value < 1024.0 || unit == "EiB" {
+            let tenths = (value * 10.0).ceil() / 10.0;
+            return match unit {
+                "B" => format!("{}{unit}", value.ceil()),
+                _ if tenths < 10.0 => format!("{tenths:.1}{unit}"),
+                _ => format!("{}{unit}", value.ceil()),
+            };
+        }
+        value /= 1024.0;
+    }
+    String::new()
+}
+
+/// How an archive is unpacked.
+pub struct Options<'a> {
+    /// From the container's ids to the host's.
+    pub idmap: &'a IdMap,
+    /// Carry on when a member cannot be unpacked.
+    pub ignore_errors: bool,
+    /// Asked between members and blocks; `true` ends the work.
+    pub interrupted: &'a dyn Fn() -> bool,
+}
+
+/// Unpacks an archive into an existing directory.
+///
+/// # Errors
+/// When the file is no tar archive (plain, or packed by gzip or zstd), is damaged, or a member cannot be
+/// unpacked. What was unpacked by then stays: the caller removes the whole root.
+pub fn extract(archive: &Path, root: &Path, options: &Options<'_>) -> Result<Summary, UnpackError> {
+    let read_failed = |source| UnpackError::Read { path: archive.to_owned(), source };
+    let started = Instant::now();
+    let file = File::open(archive).map_err(read_failed)?;
+    let stream = reader::open(file).map_err(|error| reader::explain(archive, error))?;
+    let counted = reader::Counted::new(stream);
+    let count = counted.count();
+    let mut tar = tar::Archive::new(counted);
+    let mut writer = Writer::new(root, options.idmap).map_err(read_failed)?;
+    let mut members = 0_u64;
+    let mut failed = 0_u64;
+    for entry in tar.entries().map_err(|error| reader::explain(archive, error))? {
+        if (options.interrupted)() {
+            return Err(UnpackError::Interrupted);
+        }
+        let mut entry = entry.map_err(|error| reader::explain(archive, error))?;
+        members += 1;
+        match writer.write(&mut entry, options.interrupted) {
+            Ok(()) => {}
+            Err(UnpackError::Member { full: false, .. }) if options.ignore_errors => failed += 1,
+            Err(error) => return Err(error),
+        }
+    }
+    if members == 0 {
+        return Err(UnpackError::NotAnArchive {
+            path: archive.to_owned(),
+            what: "it has no members".to_owned(),
+        });
+    }
+    writer.finish()?;
+    let bytes = count.get().next_multiple_of(10_240);
+    Ok(Summary { bytes, time: started.elapsed(), failed })
+}
+
+/// Refuses an archive that is an OCI image: it has `oci-layout` and `index.json` at its top.
+///
+/// # Errors
+/// When it is one.
+pub fn refuse_oci(archive: &Path) -> NodeResult<()> {
+    if archive.extension().is_none_or(|end| end != "tar") {
+        return Ok(());
+    }
+    let Ok(file) = File::open(archive) else { return Ok(()) };
+    let mut found = (false, false);
+    let mut tar = tar::Archive::new(file);
+    let Ok(entries) = tar.entries_with_seek() else { return Ok(()) };
+    for entry in entries.flatten().take(10_000) {
+        match entry.path_bytes().strip_prefix(b"./").unwrap_or(&entry.path_bytes()) {
+            b"oci-layout" => found.0 = true,
+            b"index.json" => found.1 = true,
+            _ => {}
+        }
+    }
+    if found == (true, true) {
+        return Err(Failure::new(format!(
+            "'{}' is an OCI image, which the standalone node cannot use yet",
+            archive.display()
+        )));
+    }
+    Ok(())
+}

@@ -1,0 +1,157 @@
+//! The storage type `dir`: names of volumes and where they lie.
+
+use std::path::{Path, PathBuf};
+
+use pvect_core::Vmid;
+
+use crate::{Failure, NodeResult};
+
+/// What a volume name on a `dir` storage says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Volume {
+    /// `<vmid>/<name>.raw`, `.qcow2`, `.vmdk`: an image file.
+    Image {
+        /// Whose it is.
+        vmid: Vmid,
+        /// The file's name.
+        name: String,
+    },
+    /// `<vmid>/<name>.subvol`: a plain directory.
+    Directory {
+        /// Whose it is.
+        vmid: Vmid,
+        /// The directory's name.
+        name: String,
+    },
+    /// `vztmpl/<file>`: a template; `iso/`, `snippets/` and `backup/` likewise.
+    File {
+        /// The directory below the storage.
+        directory: &'static str,
+        /// The file's name.
+        name: String,
+    },
+}
+
+impl Volume {
+    /// Parses the part of a volume id after the storage's name.
+    ///
+    /// # Errors
+    /// `unable to parse directory volume name '<name>'`.
+    pub fn parse(text: &str) -> NodeResult<Self> {
+        let bad = || Failure::new(format!("unable to parse directory volume name '{text}'"));
+        let (first, name) = text.split_once('/').ok_or_else(bad)?;
+        if !is_plain(name) {
+            return Err(bad());
+        }
+        let name = name.to_owned();
+        let directory = match first {
+            "vztmpl" if is_template(&name) => "template/cache",
+            "iso" => "template/iso",
+            "snippets" => "snippets",
+            "backup" => "dump",
+            _ => {
+                let vmid: Vmid = first.parse().map_err(|_| bad())?;
+                return match name.rsplit_once('.') {
+                    Some((stem, "raw" | "qcow2" | "vmdk")) if !stem.is_empty() => {
+                        Ok(Self::Image { vmid, name })
+                    }
+                    Some((stem, "subvol")) if !stem.is_empty() => Ok(Self::Directory { vmid, name }),
+                    _ => Err(bad()),
+                };
+            }
+        };
+        Ok(Self::File { directory, name })
+    }
+
+    /// Returns where it lies on a storage with this path.
+    pub fn path(&self, storage: &Path) -> PathBuf {
+        match self {
+            Self::Image { vmid, name } | Self::Directory { vmid, name } => images(storage, *vmid).join(name),
+            Self::File { directory, name } => storage.join(directory).join(name),
+        }
+    }
+}
+
+/// Returns the directory of a container's images.
+pub fn images(storage: &Path, vmid: Vmid) -> PathBuf {
+    storage.join("images").join(vmid.to_string())
+}
+
+/// Returns whether a file's name is a template's. Source: pve-storage's `vztmpl` names, zst and bz2 included.
+pub fn is_template(name: &str) -> bool {
+    is_plain(name)
+        && [".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.zst", ".tar.bz2"]
+            .iter()
+            .any(|end| name.ends_with(end))
+}
+
+fn is_plain(name: &str) -> bool {
+    !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\0', '\n'])
+}
+
+/// Returns the lowest disk number that none of the names uses.
+pub fn next_number<'a>(vmid: Vmid, names: impl Iterator<Item = &'a str>) -> u32 {
+    let used: std::collections::BTreeSet<u32> = names.filter_map(|name| number(vmid, name)).collect();
+    (0..).find(|number| !used.contains(number)).unwrap_or(0)
+}
+
+/// The number in `vm-101-disk-3.raw`, `base-101-disk-3.raw`, `subvol-101-disk-3.subvol`.
+fn number(vmid: Vmid, name: &str) -> Option<u32> {
+    let (stem, _) = name.split_once('.').unwrap_or((name, ""));
+    let (kind, rest) = stem.split_once('-')?;
+    let rest = rest.strip_prefix(&format!("{vmid}-disk-"))?;
+    if matches!(kind, "vm" | "base" | "subvol" | "basevol") { rest.parse().ok() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_lead_to_paths() {
+        let root = Path::new("/vz");
+        for (name, path) in [
+            ("101/vm-101-disk-0.raw", "/vz/images/101/vm-101-disk-0.raw"),
+            ("101/base-101-disk-0.raw", "/vz/images/101/base-101-disk-0.raw"),
+            ("101/subvol-101-disk-1.subvol", "/vz/images/101/subvol-101-disk-1.subvol"),
+            ("vztmpl/a.tar.zst", "/vz/template/cache/a.tar.zst"),
+        ] {
+            assert_eq!(Volume::parse(name).unwrap().path(root), Path::new(path));
+        }
+    }
+
+    #[test]
+    fn other_names_are_refused() {
+        for name in [
+            "abc",
+            "",
+            "101/",
+            "101/..",
+            "101/.raw",
+            "101/a/b.raw",
+            "101/../b.raw",
+            "99/a.raw",
+            "vztmpl/x",
+            "vztmpl/../x.tar",
+        ] {
+            assert_eq!(
+                Volume::parse(name).unwrap_err().text,
+                format!("unable to parse directory volume name '{name}'")
+            );
+        }
+    }
+
+    #[test]
+    fn the_lowest_free_number_is_next() {
+        let vmid = "101".parse().unwrap();
+        assert_eq!(next_number(vmid, [].into_iter()), 0);
+        let names = [
+            "vm-101-disk-0.raw",
+            "subvol-101-disk-1.subvol",
+            "base-101-disk-3.raw",
+            "vm-102-disk-2.raw",
+            "x",
+        ];
+        assert_eq!(next_number(vmid, names.into_iter()), 2);
+    }
+}

@@ -1,0 +1,101 @@
+//! Reads the bytes of an archive: found by its first bytes, unpacked, counted.
+
+use std::cell::Cell;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::Path;
+use std::rc::Rc;
+
+use super::UnpackError;
+
+/// How an archive is packed; told by its first bytes, not by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// A plain tar.
+    None,
+    /// gzip.
+    Gzip,
+    /// Zstandard.
+    Zstd,
+    /// xz: known, not supported.
+    Xz,
+    /// bzip2: known, not supported.
+    Bzip2,
+    /// lzop: known, not supported.
+    Lzop,
+}
+
+impl Compression {
+    /// Tells the packing of an archive by its first bytes.
+    pub fn of(head: &[u8]) -> Self {
+        match head {
+            [0x1f, 0x8b, ..] => Self::Gzip,
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => Self::Zstd,
+            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Self::Xz,
+            [b'B', b'Z', b'h', ..] => Self::Bzip2,
+            [0x89, b'L', b'Z', b'O', ..] => Self::Lzop,
+            _ => Self::None,
+        }
+    }
+}
+
+/// Opens the stream of tar blocks in a file.
+pub(super) fn open(file: File) -> io::Result<Box<dyn Read>> {
+    let mut buffered = BufReader::with_capacity(256 * 1024, file);
+    let unsupported = |name: &str| {
+        let text = format!("it is packed by {name}; supported are tar, tar.gz and tar.zst");
+        Err(io::Error::new(io::ErrorKind::Unsupported, text))
+    };
+    match Compression::of(buffered.fill_buf()?) {
+        Compression::None => Ok(Box::new(buffered)),
+        Compression::Gzip => {
+            Ok(Box::new(BufReader::with_capacity(64 * 1024, flate2::bufread::MultiGzDecoder::new(buffered))))
+        }
+        Compression::Zstd => {
+            let mut decoder = zstd::stream::read::Decoder::with_buffer(buffered)?;
+            // Up to 2 GiB of window, as `zstd --long=31` packs; it is allocated only as far as it is used.
+            decoder.window_log_max(31)?;
+            Ok(Box::new(BufReader::with_capacity(128 * 1024, decoder)))
+        }
+        Compression::Xz => unsupported("xz"),
+        Compression::Bzip2 => unsupported("bzip2"),
+        Compression::Lzop => unsupported("lzop"),
+    }
+}
+
+/// Words an error of the stream: the tar crate's and the decoders' are about the archive, system errors are not.
+pub(super) fn explain(archive: &Path, error: io::Error) -> UnpackError {
+    let path = archive.to_owned();
+    if error.raw_os_error().is_some() {
+        return UnpackError::Read { path, source: error };
+    }
+    let what = match error.kind() {
+        io::ErrorKind::UnexpectedEof => "it ends too early".to_owned(),
+        _ => error.to_string(),
+    };
+    UnpackError::NotAnArchive { path, what }
+}
+
+/// Counts what is read.
+pub(super) struct Counted<R> {
+    inner: R,
+    count: Rc<Cell<u64>>,
+}
+
+impl<R> Counted<R> {
+    pub(super) fn new(inner: R) -> Self {
+        Self { inner, count: Rc::new(Cell::new(0)) }
+    }
+
+    pub(super) fn count(&self) -> Rc<Cell<u64>> {
+        Rc::clone(&self.count)
+    }
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.count.set(self.count.get() + count as u64);
+        Ok(count)
+    }
+}

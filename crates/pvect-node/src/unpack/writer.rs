@@ -1,0 +1,361 @@
+//! Writes archive members into a root, none of them outside of it.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags};
+use rustix::io::Errno;
+use tar::EntryType;
+
+use super::UnpackError;
+use super::attributes::{Attribute, attribute};
+use crate::error::os_text;
+use crate::idmap::IdMap;
+use crate::rooted::Rooted;
+
+/// The largest file that is unpacked, in bytes: holes in an archive cost it nothing and us time.
+const LARGEST_FILE: u64 = 1 << 40;
+const BLOCK: usize = 128 * 1024;
+/// Runs of zeros of this many bytes become holes.
+const HOLE: usize = 4096;
+
+/// Writes members below one root.
+pub(super) struct Writer<'a> {
+    root: Rooted,
+    map: &'a IdMap,
+    /// The directory of the last member: members mostly come directory by directory.
+    parent: Option<(PathBuf, OwnedFd)>,
+    /// Directories, whose times are set when nothing more is put into them.
+    times: Vec<(PathBuf, u64)>,
+    block: Vec<u8>,
+}
+
+/// What is common to every kind of member.
+struct Meta {
+    uid: u32,
+    gid: u32,
+    mode: u32,
+    mtime: u64,
+    attributes: Vec<Attribute>,
+}
+
+/// Why one member failed, before its name is put to it.
+enum Problem {
+    Io(io::Error),
+    Text(String),
+    Interrupted,
+}
+
+impl From<io::Error> for Problem {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<Errno> for Problem {
+    fn from(error: Errno) -> Self {
+        Self::Io(error.into())
+    }
+}
+
+impl<'a> Writer<'a> {
+    pub(super) fn new(root: &Path, map: &'a IdMap) -> io::Result<Self> {
+        let root = Rooted::open(root, map.root())?;
+        Ok(Self { root, map, parent: None, times: Vec::new(), block: vec![0; BLOCK] })
+    }
+
+    /// Writes one member.
+    pub(super) fn write<R: Read>(
+        &mut self,
+        entry: &mut tar::Entry<'_, R>,
+        interrupted: &dyn Fn() -> bool,
+    ) -> Result<(), UnpackError> {
+        let member = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        self.try_write(entry, interrupted).map_err(|problem| named(member, problem))
+    }
+
+    fn try_write<R: Read>(
+        &mut self,
+        entry: &mut tar::Entry<'_, R>,
+        interrupted: &dyn Fn() -> bool,
+    ) -> Result<(), Problem> {
+        let path = relative(&entry.path_bytes())?;
+        let kind = entry.header().entry_type();
+        if kind.is_pax_global_extensions() || is_device_file(&path) {
+            return Ok(());
+        }
+        let meta = self.meta(entry)?;
+        if path.as_os_str().is_empty() {
+            return if kind.is_dir() { self.directory(&path, &meta) } else { Ok(()) };
+        }
+        if kind.is_dir() {
+            return self.directory(&path, &meta);
+        }
+        let name = path.file_name().ok_or_else(|| Problem::Text("it has no name".to_owned()))?.to_owned();
+        let parent = self.take_parent(path.parent().unwrap_or(Path::new("")))?;
+        let made = match kind {
+            EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
+                self.file(parent.1.as_fd(), &name, entry, &meta, interrupted)
+            }
+            EntryType::Link => {
+                let target = entry.link_name_bytes().unwrap_or_default();
+                self.hardlink(parent.1.as_fd(), &name, &target)
+            }
+            EntryType::Symlink => {
+                let target = entry.link_name_bytes().unwrap_or_default();
+                symlink(parent.1.as_fd(), &name, &target, &meta)
+            }
+            EntryType::Fifo => special(parent.1.as_fd(), &name, FileType::Fifo, 0, &meta),
+            EntryType::Char | EntryType::Block => {
+                let (node, device) = self.device(kind, entry.header())?;
+                special(parent.1.as_fd(), &name, node, device, &meta)
+            }
+            other => Err(Problem::Text(format!(
+                "members of the type '{}' are not supported",
+                char::from(other.as_byte()).escape_default()
+            ))),
+        };
+        self.parent = Some(parent);
+        made
+    }
+
+    /// Reads and maps the metadata.
+    fn meta<R: Read>(&self, entry: &mut tar::Entry<'_, R>) -> Result<Meta, Problem> {
+        let mut attributes = Vec::new();
+        if let Some(records) = entry.pax_extensions()? {
+            for record in records {
+                let record = record?;
+                let Ok(key) = record.key() else { continue };
+                if key.starts_with("GNU.sparse.") {
+                    let text = "it is stored with holes in the posix form, which is not supported (pack with --format=gnu)";
+                    return Err(Problem::Text(text.to_owned()));
+                }
+                attributes.extend(attribute(key, record.value_bytes(), self.map));
+            }
+        }
+        let header = entry.header();
+        let id = |kind: &str, found: u64, mapped: &dyn Fn(u32) -> Option<u32>| {
+            u32::try_from(found)
+                .ok()
+                .and_then(mapped)
+                .ok_or_else(|| Problem::Text(format!("the container's id map has no {kind} {found}")))
+        };
+        Ok(Meta {
+            uid: id("user", header.uid()?, &|id| self.map.user(id))?,
+            gid: id("group", header.gid()?, &|id| self.map.group(id))?,
+            mode: header.mode()? & 0o7777,
+            mtime: header.mtime().unwrap_or(0),
+            attributes,
+        })
+    }
+
+    /// Opens the directory of a member, making what is missing of it.
+    fn take_parent(&mut self, path: &Path) -> io::Result<(PathBuf, OwnedFd)> {
+        match self.parent.take() {
+            Some(parent) if parent.0 == path => Ok(parent),
+            _ => Ok((path.to_owned(), self.root.make_dirs(path, 0o755)?)),
+        }
+    }
+
+    fn directory(&mut self, path: &Path, meta: &Meta) -> Result<(), Problem> {
+        let fd = if let Some(name) = path.file_name() {
+            let parent = self.take_parent(path.parent().unwrap_or(Path::new("")))?;
+            let made = rustix::fs::mkdirat(&parent.1, name, Mode::from_raw_mode(0o700));
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let opened = match made {
+                Ok(()) | Err(Errno::EXIST) => rustix::fs::openat(&parent.1, name, flags, Mode::empty()),
+                Err(error) => Err(error),
+            };
+            self.parent = Some(parent);
+            match opened {
+                // A symlink or a file has this name already and is kept.
+                Err(Errno::LOOP | Errno::NOTDIR) => return Ok(()),
+                other => other?,
+            }
+        } else {
+            self.root.open_at(path, OFlags::RDONLY | OFlags::DIRECTORY)?
+        };
+        finish(fd.as_fd(), meta)?;
+        self.times.push((path.to_owned(), meta.mtime));
+        Ok(())
+    }
+
+    fn file<R: Read>(
+        &mut self,
+        parent: BorrowedFd<'_>,
+        name: &OsStr,
+        entry: &mut tar::Entry<'_, R>,
+        meta: &Meta,
+        interrupted: &dyn Fn() -> bool,
+    ) -> Result<(), Problem> {
+        let size = entry.size();
+        if size > LARGEST_FILE {
+            return Err(Problem::Text(format!("it has {size} bytes, more than 1 TiB")));
+        }
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = match rustix::fs::openat(parent, name, flags, Mode::from_raw_mode(0o600)) {
+            Err(Errno::EXIST) => return Ok(()),
+            other => other?,
+        };
+        let mut file = File::from(fd);
+        copy(entry, &mut file, &mut self.block, interrupted)?;
+        finish(file.as_fd(), meta)?;
+        rustix::fs::futimens(&file, &stamps(meta.mtime))?;
+        Ok(())
+    }
+
+    fn hardlink(&self, parent: BorrowedFd<'_>, name: &OsStr, target: &[u8]) -> Result<(), Problem> {
+        let target = relative(target)?;
+        let missing = || Problem::Text(format!("its target '{}' is missing", target.display()));
+        let last = target.file_name().ok_or_else(missing)?;
+        let directory = match self.root.dir(target.parent().unwrap_or(Path::new(""))) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(missing()),
+            other => other?,
+        };
+        // Without AT_SYMLINK_FOLLOW: a symlink is linked itself.
+        match rustix::fs::linkat(&directory, last, parent, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::EXIST) => Ok(()),
+            Err(Errno::NOENT) => Err(missing()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Device nodes are for privileged containers only, as in the real pct, whose tar runs in the user namespace;
+    /// the 0:0 node, which overlayfs uses as a whiteout, is allowed there too.
+    fn device(&self, kind: EntryType, header: &tar::Header) -> Result<(FileType, u64), Problem> {
+        let major = header.device_major()?.unwrap_or(0);
+        let minor = header.device_minor()?.unwrap_or(0);
+        let node = if kind == EntryType::Char { FileType::CharacterDevice } else { FileType::BlockDevice };
+        let whiteout = node == FileType::CharacterDevice && (major, minor) == (0, 0);
+        if !self.map.is_identity() && !whiteout {
+            return Err(Problem::Text("an unprivileged container cannot have device nodes".to_owned()));
+        }
+        Ok((node, rustix::fs::makedev(major, minor)))
+    }
+
+    /// Sets the times of the directories.
+    pub(super) fn finish(self) -> Result<(), UnpackError> {
+        for (path, mtime) in self.times {
+            let fd = self.root.open_at(&path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW);
+            let set = fd.and_then(|fd| Ok(rustix::fs::futimens(fd, &stamps(mtime))?));
+            set.map_err(|error| named(path.display().to_string(), Problem::Io(error)))?;
+        }
+        Ok(())
+    }
+}
+
+fn named(member: String, problem: Problem) -> UnpackError {
+    match problem {
+        Problem::Interrupted => UnpackError::Interrupted,
+        Problem::Text(what) => UnpackError::Member { member, what, full: false },
+        Problem::Io(error) => {
+            let full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+            UnpackError::Member { member, what: os_text(&error), full }
+        }
+    }
+}
+
+/// The path of a member below the root: leading slashes and `.` dropped, `..` refused as GNU tar does.
+fn relative(name: &[u8]) -> Result<PathBuf, Problem> {
+    let mut path = PathBuf::new();
+    for component in Path::new(OsStr::from_bytes(name)).components() {
+        match component {
+            Component::Normal(part) => path.push(part),
+            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
+            Component::ParentDir => return Err(Problem::Text("its path contains '..'".to_owned())),
+        }
+    }
+    Ok(path)
+}
+
+/// LXC makes /dev itself.
+fn is_device_file(path: &Path) -> bool {
+    path.strip_prefix("dev").is_ok_and(|rest| !rest.as_os_str().is_empty())
+}
+
+/// Owner first: a change of owner drops set-user-id bits and capabilities.
+fn finish(fd: BorrowedFd<'_>, meta: &Meta) -> Result<(), Problem> {
+    rustix::fs::fchown(fd, Some(Uid::from_raw(meta.uid)), Some(Gid::from_raw(meta.gid)))?;
+    rustix::fs::fchmod(fd, Mode::from_raw_mode(meta.mode))?;
+    for attribute in &meta.attributes {
+        match rustix::fs::fsetxattr(fd, attribute.name.as_str(), &attribute.value, XattrFlags::empty()) {
+            // A file system without them: as tar's --warning=no-xattr-write.
+            Ok(()) | Err(Errno::OPNOTSUPP) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+fn symlink(parent: BorrowedFd<'_>, name: &OsStr, target: &[u8], meta: &Meta) -> Result<(), Problem> {
+    match rustix::fs::symlinkat(OsStr::from_bytes(target), parent, name) {
+        Err(Errno::EXIST) => return Ok(()),
+        other => other?,
+    }
+    let nofollow = AtFlags::SYMLINK_NOFOLLOW;
+    let (uid, gid) = (Uid::from_raw(meta.uid), Gid::from_raw(meta.gid));
+    rustix::fs::chownat(parent, name, Some(uid), Some(gid), nofollow)?;
+    Ok(rustix::fs::utimensat(parent, name, &stamps(meta.mtime), nofollow)?)
+}
+
+fn special(
+    parent: BorrowedFd<'_>,
+    name: &OsStr,
+    kind: FileType,
+    device: u64,
+    meta: &Meta,
+) -> Result<(), Problem> {
+    match rustix::fs::mknodat(parent, name, kind, Mode::from_raw_mode(0o600), device) {
+        Err(Errno::EXIST) => return Ok(()),
+        other => other?,
+    }
+    let nofollow = AtFlags::SYMLINK_NOFOLLOW;
+    let (uid, gid) = (Uid::from_raw(meta.uid), Gid::from_raw(meta.gid));
+    rustix::fs::chownat(parent, name, Some(uid), Some(gid), nofollow)?;
+    // The node was made just now and nothing else works in this root: it is no symlink.
+    rustix::fs::chmodat(parent, name, Mode::from_raw_mode(meta.mode), AtFlags::empty())?;
+    Ok(rustix::fs::utimensat(parent, name, &stamps(meta.mtime), nofollow)?)
+}
+
+fn stamps(mtime: u64) -> Timestamps {
+    let time = Timespec { tv_sec: i64::try_from(mtime).unwrap_or(i64::MAX), tv_nsec: 0 };
+    Timestamps { last_access: time, last_modification: time }
+}
+
+/// Copies a member's data; blocks of zeros become holes.
+fn copy(
+    from: &mut impl Read,
+    to: &mut File,
+    block: &mut [u8],
+    interrupted: &dyn Fn() -> bool,
+) -> Result<(), Problem> {
+    let mut length = 0_u64;
+    let mut hole = false;
+    loop {
+        if interrupted() {
+            return Err(Problem::Interrupted);
+        }
+        let count = match from.read(block) {
+            Ok(0) => break,
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error.into()),
+        };
+        let data = &block[..count];
+        hole = count >= HOLE && data.iter().all(|byte| *byte == 0);
+        if hole {
+            to.seek(SeekFrom::Current(i64::try_from(count).unwrap_or(0)))?;
+        } else {
+            to.write_all(data)?;
+        }
+        length += count as u64;
+    }
+    if hole {
+        to.set_len(length)?;
+    }
+    Ok(())
+}
