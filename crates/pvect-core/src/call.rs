@@ -4,7 +4,7 @@ use std::fmt;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::schema::{Reason, Violation, check};
+use crate::schema::{Reason, Violation, check, rules};
 use crate::{Verb, Vmid};
 
 /// The text that stands for a secret wherever a call is shown.
@@ -146,27 +146,50 @@ impl Call {
         &self.command
     }
 
-    /// Checks arguments and options against the schema and puts values into canonical form (booleans as 1 or 0).
+    /// Returns whether an option is set, to whatever value.
+    pub fn has(&self, name: &str) -> bool {
+        self.options.iter().any(|(known, _)| known == name)
+    }
+
+    /// Checks arguments and options, each by itself and with each other, and puts values into canonical form
+    /// (booleans as 1 or 0).
+    ///
+    /// This is what a client checks before it starts pct. The standalone node, which finds some of it only after
+    /// it has read the configuration, uses [`Call::verified`] and [`crate::schema::rules`].
     ///
     /// # Errors
     /// All violations at once, arguments first.
-    pub fn checked(mut self) -> Result<Self, Vec<Violation>> {
+    pub fn checked(self) -> Result<Self, Vec<Violation>> {
+        let call = self.verified()?;
+        let mut violations = rules::before_load(&call);
+        violations.extend(rules::after_load(&call));
+        if violations.is_empty() { Ok(call) } else { Err(violations) }
+    }
+
+    /// Does pct's parameter verification: types, bounds, formats, and options that need each other.
+    ///
+    /// # Errors
+    /// All violations at once, arguments first.
+    pub fn verified(mut self) -> Result<Self, Vec<Violation>> {
+        let mut violations = self.check_arguments();
+        violations.extend(self.check_options());
+        violations.extend(rules::together(&self));
+        if violations.is_empty() { Ok(self) } else { Err(violations) }
+    }
+
+    fn check_arguments(&mut self) -> Vec<Violation> {
         let spec = self.verb.spec();
         let mut violations = Vec::new();
         let required = spec.args.iter().filter(|arg| !arg.optional).count();
         if self.args.len() < required {
-            let missing = &spec.args[self.args.len()..required];
-            violations.extend(missing.iter().map(|arg| Violation::positional(arg.name, Reason::Missing)));
+            let missing = spec.args.iter().filter(|arg| !arg.optional).skip(self.args.len());
+            violations.extend(missing.map(|arg| Violation::positional(arg.name, Reason::Missing)));
         }
         if self.args.len() > spec.args.len() && !spec.args.last().is_some_and(|arg| arg.rest) {
             let extra = self.args[spec.args.len()..].join(" ");
-            violations.push(Violation::positional(
-                "arguments",
-                Reason::Other {
-                    pct: "too many arguments".into(),
-                    text: format!("'{extra}' is one argument too many"),
-                },
-            ));
+            let text = format!("'{extra}' is too much: pct {} takes {}", spec.name, count(spec.args.len()));
+            let reason = Reason::Other { pct: "too many arguments".into(), text };
+            violations.push(Violation::positional("arguments", reason));
         }
         for (arg, text) in spec.args.iter().zip(self.args.iter_mut()) {
             match check::argument(arg, text) {
@@ -174,9 +197,16 @@ impl Call {
                 Err(found) => violations.extend(found),
             }
         }
+        violations
+    }
+
+    fn check_options(&mut self) -> Vec<Violation> {
+        let spec = self.verb.spec();
+        let mut violations = Vec::new();
         for (name, value) in &mut self.options {
             let Some((option, _)) = spec.option(name) else {
-                violations.push(Violation::option(name.clone(), unknown_option(self.verb)));
+                let reason = Reason::UnknownOption { verb: spec.name, nearest: spec.nearest_option(name) };
+                violations.push(Violation::option(name.clone(), reason));
                 continue;
             };
             match value {
@@ -191,7 +221,7 @@ impl Call {
                 }
             }
         }
-        if violations.is_empty() { Ok(self) } else { Err(violations) }
+        violations
     }
 
     /// Returns the words after `pct`: verb, arguments, options, `--` and the command.
@@ -235,8 +265,12 @@ impl Call {
     }
 }
 
-fn unknown_option(verb: Verb) -> Reason {
-    Reason::Other { pct: "unknown option".into(), text: format!("pct {verb} has no such option") }
+fn count(arguments: usize) -> String {
+    match arguments {
+        0 => "no arguments".to_owned(),
+        1 => "1 argument".to_owned(),
+        more => format!("{more} arguments"),
+    }
 }
 
 /// Quotes words for a POSIX shell, for showing a command line to people.

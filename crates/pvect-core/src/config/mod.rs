@@ -6,7 +6,9 @@
 mod parse;
 mod pending;
 mod raw;
+mod snapshot;
 mod text;
+mod typed;
 mod write;
 
 use std::collections::BTreeMap;
@@ -14,9 +16,10 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 pub use parse::{ParseMode, Warning};
-pub use pending::{PendingDelete, PendingItem};
+pub use pending::{PendingDelete, PendingItem, parse_delete, pending_output, print_delete};
 pub use raw::{RawKey, raw_key};
 pub use text::{decode, encode};
+pub use typed::{IdMap, InvalidIdMap};
 
 use crate::{SnapshotName, Vmid};
 
@@ -62,6 +65,10 @@ pub struct Section {
     /// `[pve:pending]` only: options to be deleted.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub delete: Vec<PendingDelete>,
+    /// `[pve:pending]` only: the value of `delete:` as the file had it. Printed again while it says the same as
+    /// [`Section::delete`].
+    #[serde(skip)]
+    pub delete_text: Option<String>,
 }
 
 /// A snapshot, as `listsnapshot` shows it.
@@ -111,7 +118,7 @@ impl Section {
         match key {
             "description" => self.description = Some(value),
             "env" => {
-                self.env = value.split('\0').filter(|entry| !entry.is_empty()).map(str::to_owned).collect()
+                self.env = value.split('\0').filter(|entry| !entry.is_empty()).map(str::to_owned).collect();
             }
             _ => {
                 self.options.insert(key.to_owned(), value);
@@ -151,6 +158,9 @@ impl ContainerConfig {
 
     /// Returns whether the main section has a boolean option set to true; absent means false.
     pub fn is_set(&self, key: &str) -> bool {
-        self.main.options.get(key).is_some_and(|value| crate::property::boolean(value) == Some(true))
+        self.main.is_set(key)
     }
 }
+
+#[cfg(test)]
+mod tests;

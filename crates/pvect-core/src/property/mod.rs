@@ -12,7 +12,8 @@ pub use mount::{MountIdmap, MountPoint, MountSource, RootFs};
 pub use net::{Ipv4Config, Ipv6Config, NetInterface};
 pub use startup::Startup;
 
-use crate::schema::{PropertySchema, Violation};
+use crate::schema::{Format, Kind, PropertySchema, Reason, Violation, check, shape};
+use crate::size::DiskSize;
 
 /// Parses a boolean of Proxmox VE: 1/on/yes/true or 0/off/no/false, in any case.
 pub fn boolean(text: &str) -> Option<bool> {
@@ -29,13 +30,203 @@ pub type Pairs = Vec<(String, String)>;
 /// Splits and checks a property string.
 ///
 /// # Errors
-/// Every violation, those of keys named `name.key`, with pct's line for `name` itself first.
-pub fn parse(_schema: &PropertySchema, _name: &str, _text: &str) -> Result<Pairs, Vec<Violation>> {
-    Ok(Vec::new())
+/// Every violation, those of keys named `name.key`, with pct's line for `name` itself first. A string that cannot
+/// be split (a bare value too many, a key twice) is one violation.
+pub fn parse(schema: &PropertySchema, name: &str, text: &str) -> Result<Pairs, Vec<Violation>> {
+    let format_error = |pct: String, allowed: String| {
+        Violation::option(name, Reason::Format { pct, allowed, value: text.to_owned() })
+    };
+    let mut pairs = split(schema, text).map_err(|(pct, allowed)| vec![format_error(pct, allowed)])?;
+    let violations = check_pairs(schema, name, &mut pairs);
+    if violations.is_empty() {
+        return Ok(pairs);
+    }
+    let mut all = vec![format_error("format error".to_owned(), "a key is wrong or missing".to_owned())];
+    all.extend(violations);
+    Err(all)
+}
+
+/// Splits without checking the values; an error is pct's words and ours.
+fn split(schema: &PropertySchema, text: &str) -> Result<Pairs, (String, String)> {
+    let mut pairs = Pairs::new();
+    for part in text.split(',') {
+        if part.chars().all(shape::is_blank) {
+            continue;
+        }
+        let (key, value) = match part.split_once('=') {
+            Some((key, value)) if !key.is_empty() && !value.is_empty() && !value.contains('\n') => {
+                (key, value)
+            }
+            Some(_) => {
+                return Err((
+                    "missing key in comma-separated list property".to_owned(),
+                    format!("'{part}' is no KEY=VALUE"),
+                ));
+            }
+            None => match schema.default_key {
+                Some(key) => (key, part),
+                None => {
+                    return Err((
+                        "value without key, but schema does not define a default key".to_owned(),
+                        format!("'{part}' is no KEY=VALUE"),
+                    ));
+                }
+            },
+        };
+        if pairs.iter().any(|(known, _)| known == key) {
+            return Err((
+                format!("duplicate key in comma-separated list property: {key}"),
+                format!("'{key}' is there twice"),
+            ));
+        }
+        pairs.push((key.to_owned(), value.to_owned()));
+    }
+    Ok(pairs)
+}
+
+fn check_pairs(schema: &PropertySchema, name: &str, pairs: &mut Pairs) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    for property in schema.properties {
+        let full_name = format!("{name}.{}", property.name);
+        match pairs.iter_mut().find(|(key, _)| key == property.name) {
+            Some((_, value)) => match check::value(&full_name, property.kind, value) {
+                Ok(canonical) => *value = canonical,
+                Err(found) => violations.extend(found),
+            },
+            None if property.required => violations.push(Violation::option(full_name, Reason::Missing)),
+            None => {}
+        }
+    }
+    let unknown = pairs.iter().filter(|(key, _)| schema.property(key).is_none());
+    violations.extend(unknown.map(|(key, _)| {
+        let allowed = schema.properties.iter().map(|property| property.name.to_owned()).collect();
+        Violation::option(format!("{name}.{key}"), Reason::UnknownProperty { allowed })
+    }));
+    violations
 }
 
 /// Prints pairs in Proxmox VE's order: the default key as a bare value, then required keys, then the rest, each by
-/// byte order.
-pub fn print(_schema: &PropertySchema, _pairs: &[(String, String)]) -> String {
-    String::new()
+/// byte order; sizes as the largest unit that divides them. Of a key that is there twice, the first counts; keys
+/// that the schema does not have are left out.
+pub fn print(schema: &PropertySchema, pairs: &[(String, String)]) -> String {
+    let rank = |key: &str, required: bool| match schema.default_key {
+        Some(default) if default == key => 0,
+        _ if required => 1,
+        _ => 2,
+    };
+    let mut properties: Vec<_> = schema.properties.iter().collect();
+    properties.sort_by_key(|property| (rank(property.name, property.required), property.name));
+    let parts = properties.into_iter().filter_map(|property| {
+        let (key, value) = pairs.iter().find(|(key, _)| key == property.name)?;
+        let value = match property.kind {
+            Kind::Text(Format::DiskSize) => {
+                DiskSize::parse(value).map_or_else(|| value.clone(), |size| size.to_string())
+            }
+            _ => value.clone(),
+        };
+        Some(if schema.default_key == Some(key.as_str()) { value } else { format!("{key}={value}") })
+    });
+    parts.collect::<Vec<_>>().join(",")
+}
+
+/// Parses a property string, puts `changes` in the place of the pairs that it has, and prints it.
+///
+/// What is not changed keeps its spelling, as in Proxmox VE: an IPv6 address, a `firewall=0`. A change to `None`
+/// removes the key.
+///
+/// # Errors
+/// Every violation of `text`, and of the values changed to.
+pub fn update(
+    schema: &PropertySchema,
+    name: &str,
+    text: &str,
+    changes: &[(&str, Option<&str>)],
+) -> Result<String, Vec<Violation>> {
+    let mut pairs = parse(schema, name, text)?;
+    for (key, value) in changes {
+        pairs.retain(|(known, _)| known != key);
+        pairs.extend(value.map(|value| ((*key).to_owned(), value.to_owned())));
+    }
+    let violations = check_pairs(schema, name, &mut pairs);
+    if violations.is_empty() { Ok(print(schema, &pairs)) } else { Err(violations) }
+}
+
+/// The pairs of a property string with typed access, for the types of this module.
+struct Reader {
+    name: String,
+    pairs: Pairs,
+    written: Vec<&'static str>,
+}
+
+impl Reader {
+    fn new(schema: &PropertySchema, name: &str, text: &str) -> Result<Self, Vec<Violation>> {
+        Ok(Self { name: name.to_owned(), pairs: parse(schema, name, text)?, written: Vec::new() })
+    }
+
+    fn text(&self, key: &str) -> Option<&str> {
+        self.pairs.iter().find(|(known, _)| known == key).map(|(_, value)| value.as_str())
+    }
+
+    fn owned(&self, key: &str) -> Option<String> {
+        self.text(key).map(str::to_owned)
+    }
+
+    /// Reads a boolean and remembers when it was written out although it is the default.
+    fn switch(&mut self, key: &'static str, default: bool) -> bool {
+        let on = self.text(key).and_then(boolean);
+        if on == Some(default) {
+            self.written.push(key);
+        }
+        on.unwrap_or(default)
+    }
+
+    /// Parses a value that the schema let through; it may still be beyond what the type holds.
+    fn parsed<T>(&self, key: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Option<T>, Vec<Violation>> {
+        let Some(text) = self.text(key) else { return Ok(None) };
+        parse(text).map(Some).ok_or_else(|| {
+            let allowed = "a smaller number".to_owned();
+            let reason = Reason::Pattern { allowed, value: text.to_owned() };
+            vec![Violation::option(format!("{}.{key}", self.name), reason)]
+        })
+    }
+
+    fn number<T: std::str::FromStr>(&self, key: &str) -> Result<Option<T>, Vec<Violation>> {
+        self.parsed(key, |text| text.parse().ok())
+    }
+
+    fn list(&self, key: &str, separators: &[char]) -> Vec<String> {
+        let entries = self.text(key).unwrap_or_default().split(separators);
+        entries.filter(|entry| !entry.is_empty()).map(str::to_owned).collect()
+    }
+}
+
+/// Collects pairs for [`print`].
+#[derive(Default)]
+struct Writer {
+    pairs: Pairs,
+}
+
+impl Writer {
+    fn put(&mut self, key: &str, value: &dyn std::fmt::Display) {
+        self.pairs.push((key.to_owned(), value.to_string()));
+    }
+
+    fn maybe(&mut self, key: &str, value: Option<impl std::fmt::Display>) {
+        if let Some(value) = value {
+            self.put(key, &value);
+        }
+    }
+
+    fn join(&mut self, key: &str, values: &[impl ToString]) {
+        if !values.is_empty() {
+            self.put(key, &values.iter().map(ToString::to_string).collect::<Vec<_>>().join(";"));
+        }
+    }
+
+    /// Puts a boolean where it differs from its default or was written out.
+    fn switch(&mut self, key: &str, on: bool, default: bool, written: &[&'static str]) {
+        if on != default || written.contains(&key) {
+            self.put(key, &u8::from(on));
+        }
+    }
 }

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use crate::schema::Violation;
+use super::{Reader, Writer, print};
+use crate::schema::{PropertySchema, Violation, properties, shape};
 use crate::size::DiskSize;
 
 /// What is mounted.
@@ -66,6 +67,8 @@ pub struct RootFs {
     pub shared: bool,
     /// The id map, as text (`passthrough` or entries), see [`MountIdmap`].
     pub idmap: Option<String>,
+    /// Booleans that were written out although they have their default; printing keeps them.
+    pub written: Vec<&'static str>,
 }
 
 /// `mp[n]`.
@@ -81,13 +84,99 @@ pub struct MountPoint {
     pub keep_attrs: bool,
 }
 
+impl MountSource {
+    /// Classifies a volume text: below /dev a device, another absolute path a bind mount, `STORAGE:NUMBER` a new
+    /// volume, else a volume.
+    pub fn classify(text: &str) -> Self {
+        if text.starts_with("/dev/") {
+            return Self::Device(text.to_owned());
+        }
+        if text.starts_with('/') {
+            return Self::Bind(text.to_owned());
+        }
+        let allocate = text.split_once(':').and_then(|(storage, gib)| {
+            let named = !storage.is_empty() && !storage.chars().any(shape::is_blank);
+            if named { DiskSize::from_gib(gib).map(|size| (storage.to_owned(), size)) } else { None }
+        });
+        match allocate {
+            Some((storage, size)) => Self::Allocate { storage, size },
+            None => Self::Volume(text.to_owned()),
+        }
+    }
+}
+
 impl RootFs {
+    /// Makes a file system of a source, everything else unset.
+    pub fn new(source: MountSource) -> Self {
+        Self {
+            source,
+            size: None,
+            acl: None,
+            mount_options: Vec::new(),
+            read_only: false,
+            quota: false,
+            replicate: true,
+            shared: false,
+            idmap: None,
+            written: Vec::new(),
+        }
+    }
+
     /// Parses the value of `rootfs`.
     ///
     /// # Errors
     /// Every violation of the schema.
-    pub fn parse(_text: &str) -> Result<Self, Vec<Violation>> {
-        Err(Vec::new())
+    pub fn parse(text: &str) -> Result<Self, Vec<Violation>> {
+        let mut reader = Reader::new(&properties::ROOTFS, "rootfs", text)?;
+        Self::read(&mut reader)
+    }
+
+    fn read(reader: &mut Reader) -> Result<Self, Vec<Violation>> {
+        Ok(Self {
+            source: MountSource::classify(reader.text("volume").unwrap_or_default()),
+            size: reader.parsed("size", DiskSize::parse)?,
+            acl: reader.text("acl").and_then(super::boolean),
+            mount_options: reader.list("mountoptions", &[';']),
+            read_only: reader.switch("ro", false),
+            quota: reader.switch("quota", false),
+            replicate: reader.switch("replicate", true),
+            shared: reader.switch("shared", false),
+            idmap: reader.owned("idmap"),
+            written: std::mem::take(&mut reader.written),
+        })
+    }
+
+    /// Returns the entries of the id map; empty for `passthrough` and when there is none.
+    ///
+    /// `None` when a number is beyond 64 bits.
+    pub fn idmap_entries(&self) -> Option<Vec<MountIdmap>> {
+        match self.idmap.as_deref() {
+            None | Some("passthrough") => Some(Vec::new()),
+            Some(text) => text.split(';').map(MountIdmap::parse).collect(),
+        }
+    }
+
+    fn write(&self, writer: &mut Writer) {
+        writer.put("volume", &self.source);
+        writer.maybe("size", self.size);
+        writer.maybe("acl", self.acl.map(u8::from));
+        writer.join("mountoptions", &self.mount_options);
+        writer.switch("ro", self.read_only, false, &self.written);
+        writer.switch("quota", self.quota, false, &self.written);
+        writer.switch("replicate", self.replicate, true, &self.written);
+        writer.switch("shared", self.shared, false, &self.written);
+        writer.maybe("idmap", self.idmap.as_ref());
+    }
+}
+
+impl MountIdmap {
+    /// Parses one entry, `u:CONTAINER:DISK:COUNT`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let parts: Vec<&str> = text.split(':').collect();
+        let [kind @ ("u" | "g"), container, disk, count] = parts[..] else { return None };
+        let number = |text: &str| if shape::is_digits(text) { text.parse().ok() } else { None };
+        let (container, disk, count) = (number(container)?, number(disk)?, number(count)?);
+        (count > 0).then_some(Self { user: kind == "u", container, disk, count })
     }
 }
 
@@ -96,19 +185,34 @@ impl MountPoint {
     ///
     /// # Errors
     /// Every violation of the schema.
-    pub fn parse(_name: &str, _text: &str) -> Result<Self, Vec<Violation>> {
-        Err(Vec::new())
+    pub fn parse(name: &str, text: &str) -> Result<Self, Vec<Violation>> {
+        let mut reader = Reader::new(&properties::MOUNT_POINT, name, text)?;
+        let path = reader.owned("mp").unwrap_or_default();
+        let backup = reader.switch("backup", false);
+        let keep_attrs = reader.switch("keepattrs", false);
+        Ok(Self { fs: RootFs::read(&mut reader)?, path, backup, keep_attrs })
     }
 }
 
 impl fmt::Display for RootFs {
-    fn fmt(&self, _f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Ok(())
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut writer = Writer::default();
+        self.write(&mut writer);
+        printed(&properties::ROOTFS, &writer, f)
     }
 }
 
 impl fmt::Display for MountPoint {
-    fn fmt(&self, _f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Ok(())
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut writer = Writer::default();
+        self.fs.write(&mut writer);
+        writer.put("mp", &self.path);
+        writer.switch("backup", self.backup, false, &self.fs.written);
+        writer.switch("keepattrs", self.keep_attrs, false, &self.fs.written);
+        printed(&properties::MOUNT_POINT, &writer, f)
     }
+}
+
+fn printed(schema: &PropertySchema, writer: &Writer, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    f.write_str(&print(schema, &writer.pairs))
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::schema::shape;
+
 /// Order and delays at start and shutdown of the node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Startup {
@@ -15,13 +17,55 @@ pub struct Startup {
 
 impl Startup {
     /// Parses the value of `startup`; `None` when it breaks the grammar.
-    pub fn parse(_text: &str) -> Option<Self> {
-        None
+    ///
+    /// Blank parts are ignored, of a part that is there twice the last counts, a number beyond 32 bits becomes the
+    /// largest. The empty text and `0` are refused, as Proxmox VE refuses them.
+    pub fn parse(text: &str) -> Option<Self> {
+        if matches!(text, "" | "0") {
+            return None;
+        }
+        let mut startup = Self::default();
+        for part in text.split(',').filter(|part| !part.chars().all(shape::is_blank)) {
+            let (slot, digits) = match part.split_once('=') {
+                None => (&mut startup.order, part),
+                Some(("order", digits)) => (&mut startup.order, digits),
+                Some(("up", digits)) => (&mut startup.up, digits),
+                Some(("down", digits)) => (&mut startup.down, digits),
+                Some(_) => return None,
+            };
+            if !shape::is_digits(digits) {
+                return None;
+            }
+            *slot = Some(digits.parse().unwrap_or(u32::MAX));
+        }
+        Some(startup)
     }
 }
 
 impl fmt::Display for Startup {
-    fn fmt(&self, _f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Ok(())
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = [("order", self.order), ("up", self.up), ("down", self.down)];
+        let parts = parts.iter().filter_map(|(key, value)| value.map(|value| format!("{key}={value}")));
+        f.write_str(&parts.collect::<Vec<_>>().join(","))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn startup_is_parsed_and_printed() {
+        for (text, printed) in [
+            ("order=2,up=10,down=20", "order=2,up=10,down=20"),
+            ("down=5, ,3", "order=3,down=5"),
+            ("1,,", "order=1"),
+            ("up=99999999999", "up=4294967295"),
+        ] {
+            assert_eq!(Startup::parse(text).unwrap().to_string(), printed, "{text}");
+        }
+        for bad in ["", "0", "bogus", "order=", "up=-1", "order=1;up=2", "Order=1", " 1", "order=+1"] {
+            assert_eq!(Startup::parse(bad), None, "{bad:?}");
+        }
     }
 }

@@ -1,30 +1,213 @@
 //! Checks values against the schema.
 
-use super::{ArgSpec, Kind, OptionSpec, Violation};
+use super::format::split_list;
+use super::{ArgSpec, Format, Kind, OptionSpec, Reason, Violation, shape};
+use crate::call::MASK;
+use crate::property;
 
 /// Checks a value against a kind; returns it in canonical form (booleans as 1 or 0, everything else as it was).
 ///
 /// `name` is what the violations are called; those inside a property string are called `name.key`, after one of
-/// `name` itself (`invalid format - format error`), in pct's order.
+/// `name` itself (`invalid format - format error`), in pct's order. An empty boolean is true, as an option without
+/// a value is on pct's command line.
 ///
 /// # Errors
 /// Every violation found.
-pub fn value(_name: &str, _kind: Kind, _text: &str) -> Result<String, Vec<Violation>> {
-    Err(Vec::new())
+pub fn value(name: &str, kind: Kind, text: &str) -> Result<String, Vec<Violation>> {
+    if let Kind::Properties(schema) = kind {
+        return property::parse(schema, name, text).map(|_| text.to_owned());
+    }
+    scalar(kind, text).map_err(|reason| vec![Violation::option(name, reason)])
 }
 
 /// Checks the value of an option: type, bounds, length.
 ///
 /// # Errors
 /// Every violation found; the value of a secret option is in none of them.
-pub fn option(_spec: &OptionSpec, _name: &str, _text: &str) -> Result<String, Vec<Violation>> {
-    Err(Vec::new())
+pub fn option(spec: &OptionSpec, name: &str, text: &str) -> Result<String, Vec<Violation>> {
+    checked(name, spec.kind, spec.length, text).map_err(|mut found| {
+        if spec.secret {
+            found.iter_mut().for_each(redact);
+        }
+        found
+    })
 }
 
 /// Checks a positional argument.
 ///
 /// # Errors
-/// Every violation found.
-pub fn argument(_spec: &ArgSpec, _text: &str) -> Result<String, Vec<Violation>> {
-    Err(Vec::new())
+/// Every violation found; the value of a secret argument is in none of them.
+pub fn argument(spec: &ArgSpec, text: &str) -> Result<String, Vec<Violation>> {
+    checked(spec.name, spec.kind, (None, spec.max_length), text).map_err(|mut found| {
+        for violation in &mut found {
+            violation.positional = true;
+            if spec.secret {
+                redact(violation);
+            }
+        }
+        found
+    })
+}
+
+/// Checks a value as Proxmox VE does when it reads a configuration file: type and format, no bounds, patterns,
+/// words or lengths. Returns it in the form that Proxmox VE keeps (booleans as 1 or 0, integers without leading
+/// zeros).
+///
+/// # Errors
+/// pct's words, perhaps of several lines, without the name of the option.
+pub fn stored(key: &str, text: &str) -> Result<String, String> {
+    let kind = match super::options::config_option(key) {
+        Some((spec, _)) => spec.kind,
+        None if key == "parent" => Kind::Text(Format::ConfigId),
+        None if key == "snaptime" => Kind::Integer { min: None, max: None },
+        None => return Err(format!("unknown setting '{key}'")),
+    };
+    if text.contains(['\n', '\r']) {
+        return Err("property contains a line feed".to_owned());
+    }
+    match kind {
+        Kind::Boolean => property::boolean(text)
+            .map(|on| if on { "1" } else { "0" }.to_owned())
+            .ok_or_else(|| type_words("boolean", text)),
+        Kind::Integer { .. } if shape::is_digits(text) => {
+            Ok(text.parse::<u64>().map_or_else(|_| text.to_owned(), |number| number.to_string()))
+        }
+        Kind::Integer { .. } => Err(type_words("integer", text)),
+        Kind::Number { .. } if shape::is_decimal(text) => Ok(text.to_owned()),
+        Kind::Number { .. } => Err(type_words("number", text)),
+        Kind::Enum(_) | Kind::VolumeKey { .. } => Ok(text.to_owned()),
+        Kind::Text(_) | Kind::List(_) | Kind::Properties(_) => match value("", kind, text) {
+            Ok(canonical) => Ok(canonical),
+            Err(found) => stored_words(&found).map_or_else(|| Ok(text.to_owned()), Err),
+        },
+    }
+}
+
+fn type_words(expected: &str, text: &str) -> String {
+    format!("type check ('{expected}') failed - got '{text}'")
+}
+
+/// Joins violations as the message of one value; `None` when the file's reader does not check what is broken.
+fn stored_words(found: &[Violation]) -> Option<String> {
+    let mut lines = Vec::new();
+    for violation in found {
+        match &violation.reason {
+            Reason::Format { pct, .. } if violation.name.is_empty() => lines.push(pct.clone()),
+            _ if violation.name.is_empty() => {}
+            _ => lines.push(violation.pct_text().trim_start_matches('.').to_owned()),
+        }
+    }
+    (!lines.is_empty()).then(|| lines.join("\n"))
+}
+
+fn checked(
+    name: &str,
+    kind: Kind,
+    length: (Option<usize>, Option<usize>),
+    text: &str,
+) -> Result<String, Vec<Violation>> {
+    let canonical = value(name, kind, text)?;
+    let characters = text.chars().count();
+    let reason = match length {
+        (_, Some(max)) if characters > max => Reason::TooLong { max },
+        (Some(min), _) if characters < min => Reason::TooShort { min },
+        _ => return Ok(canonical),
+    };
+    Err(vec![Violation::option(name, reason)])
+}
+
+fn scalar(kind: Kind, text: &str) -> Result<String, Reason> {
+    let unchanged = |_| text.to_owned();
+    match kind {
+        Kind::Boolean => boolean(text),
+        Kind::Integer { min, max } => {
+            if !shape::is_integer(text) {
+                return Err(Reason::Type { expected: "integer", value: text.to_owned() });
+            }
+            // An integer of any length is a number of pct's; beyond 2^53 only its rough size matters here.
+            bounds(text, min.map(|min| min as f64), max.map(|max| max as f64)).map(unchanged)
+        }
+        Kind::Number { min, max } => {
+            if !shape::is_number(text) {
+                return Err(Reason::Type { expected: "number", value: text.to_owned() });
+            }
+            bounds(text, min, max).map(unchanged)
+        }
+        Kind::Enum(words) => {
+            if words.contains(&text) {
+                return Ok(text.to_owned());
+            }
+            let allowed = words.iter().map(|word| (*word).to_owned()).collect();
+            Err(Reason::NotInEnum { allowed, value: text.to_owned() })
+        }
+        Kind::VolumeKey { unused } => {
+            let allowed = volume_keys(unused);
+            if allowed.iter().any(|key| key == text) {
+                Ok(text.to_owned())
+            } else {
+                Err(Reason::NotInEnum { allowed, value: text.to_owned() })
+            }
+        }
+        Kind::Text(format) => formatted(format, text).map(unchanged),
+        Kind::List(format) => {
+            split_list(text).into_iter().try_for_each(|entry| formatted(format, entry)).map(unchanged)
+        }
+        // `value` sends these to the property parser.
+        Kind::Properties(_) => Ok(text.to_owned()),
+    }
+}
+
+fn boolean(text: &str) -> Result<String, Reason> {
+    match property::boolean(text) {
+        Some(false) => Ok("0".to_owned()),
+        Some(true) => Ok("1".to_owned()),
+        None if text.is_empty() => Ok("1".to_owned()),
+        None => Err(Reason::Type { expected: "boolean", value: text.to_owned() }),
+    }
+}
+
+fn formatted(format: Format, text: &str) -> Result<(), Reason> {
+    format.check(text)?;
+    match format.max_length() {
+        Some(max) if text.chars().count() > max => Err(Reason::TooLong { max }),
+        _ => Ok(()),
+    }
+}
+
+fn bounds(text: &str, min: Option<f64>, max: Option<f64>) -> Result<(), Reason> {
+    let Ok(number) = text.parse::<f64>() else { return Ok(()) };
+    let value = text.to_owned();
+    match (min, max) {
+        (_, Some(max)) if number > max => Err(Reason::TooLarge { max: max.to_string(), value }),
+        (Some(min), _) if number < min => Err(Reason::TooSmall { min: min.to_string(), value }),
+        _ => Ok(()),
+    }
+}
+
+/// Returns `rootfs`, `mp0` to `mp255` and, if asked for, `unused0` to `unused255`, in pct's order.
+pub fn volume_keys(unused: bool) -> Vec<String> {
+    let mut keys = vec!["rootfs".to_owned()];
+    keys.extend((0..=255).map(|index| format!("mp{index}")));
+    if unused {
+        keys.extend((0..=255).map(|index| format!("unused{index}")));
+    }
+    keys
+}
+
+/// Takes the value out of a violation.
+fn redact(violation: &mut Violation) {
+    match &mut violation.reason {
+        Reason::Type { value, .. }
+        | Reason::TooSmall { value, .. }
+        | Reason::TooLarge { value, .. }
+        | Reason::NotInEnum { value, .. }
+        | Reason::Pattern { value, .. } => MASK.clone_into(value),
+        Reason::Format { pct, value, .. } => {
+            if !value.is_empty() {
+                *pct = pct.replace(value.as_str(), MASK);
+            }
+            MASK.clone_into(value);
+        }
+        _ => {}
+    }
 }

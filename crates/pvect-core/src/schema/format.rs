@@ -1,5 +1,9 @@
 //! Text formats: what a value must look like. Each check is a pure function on text.
 
+use super::Reason;
+use super::shape;
+pub use super::shape::{is_config_id, is_label, is_node, is_storage_id, is_volume_id};
+
 /// The format of a text value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
@@ -79,38 +83,216 @@ pub enum Format {
     Environment,
 }
 
-/// Checks `pve-node`.
-pub fn is_node(text: &str) -> bool {
-    is_label(text)
+/// What a text breaks: pct's words after `invalid format - `, or only its pattern.
+enum Broken {
+    Words(String),
+    Pattern,
 }
 
-/// Checks `pve-storage-id`.
-pub fn is_storage_id(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    bytes.len() >= 2
-        && bytes[0].is_ascii_alphabetic()
-        && bytes[bytes.len() - 1].is_ascii_alphanumeric()
-        && bytes.iter().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(b))
+impl Format {
+    /// Checks a text.
+    ///
+    /// The words of pct come from pve-common's `PVE::JSONSchema` and the formats of pve-container and pve-storage.
+    /// Nothing outside the text is looked at: a time zone is checked for its shape only.
+    ///
+    /// # Errors
+    /// The reason, the text in it.
+    pub fn check(self, text: &str) -> Result<(), Reason> {
+        let Some(broken) = self.broken(text) else { return Ok(()) };
+        let (allowed, value) = (self.allowed().to_owned(), text.to_owned());
+        Err(match broken {
+            Broken::Words(pct) => Reason::Format { pct, allowed, value },
+            Broken::Pattern => Reason::Pattern { allowed, value },
+        })
+    }
+
+    /// Returns the longest length in characters that the format itself sets.
+    pub const fn max_length(self) -> Option<usize> {
+        match self {
+            Self::SnapshotName | Self::Digest => Some(40),
+            _ => None,
+        }
+    }
+
+    fn broken(self, text: &str) -> Option<Broken> {
+        match self {
+            Self::Any | Self::FilePath | Self::Digest => None,
+            Self::StorageId => id_words("storage", text).map(Broken::Words),
+            Self::PoolId => pool_words(text).map(Broken::Words),
+            Self::StorageMap => map_words(text, |id| id_words("storage", id)).map(Broken::Words),
+            Self::BridgeMap => map_words(text, bridge_words).map(Broken::Words),
+            other => other.broken_by_shape(text),
+        }
+    }
+
+    /// The formats with one shape and one text.
+    fn broken_by_shape(self, text: &str) -> Option<Broken> {
+        let words = |text: &str| Some(Broken::Words(text.to_owned()));
+        let look = |what: &str| words(&format!("value does not look like a valid {what}"));
+        if self.shape_fits(text) {
+            return None;
+        }
+        match self {
+            Self::Vmid => look("VM ID"),
+            Self::Node => look("node name"),
+            Self::VolumeId => words(&format!("unable to parse volume ID '{text}'")),
+            Self::ConfigId | Self::SnapshotName => words(&format!("invalid configuration ID '{text}'")),
+            Self::Tag => words("invalid characters in tag"),
+            Self::DnsName => look("DNS name"),
+            Self::Ipv4 => look("IPv4 address"),
+            Self::Ipv6 => look("IPv6 address"),
+            Self::Ipv4Config => look("ipv4 network configuration"),
+            Self::Ipv6Config => look("ipv6 network configuration"),
+            Self::IpWithInterface => look("IP address"),
+            Self::Address => look(&format!("address: {text}")),
+            Self::MacAddress => look("unicast MAC address"),
+            Self::DiskSize => look(&format!("disk size: {text}")),
+            Self::TimeZone => words(&format!("invalid time zone '{text}'")),
+            Self::MountString => words(&format!("{text} contains illegal character sequences")),
+            Self::DevicePath => words(&format!("{text} is not a valid device path")),
+            Self::Startup => words("unable to parse startup options"),
+            _ => Some(Broken::Pattern),
+        }
+    }
+
+    fn shape_fits(self, text: &str) -> bool {
+        match self {
+            Self::Vmid => text.parse::<crate::Vmid>().is_ok(),
+            Self::Node => is_node(text),
+            Self::BridgeId => shape::is_bridge_id(text),
+            Self::VolumeId => is_volume_id(text),
+            Self::ConfigId | Self::SnapshotName => is_config_id(text),
+            Self::Tag => shape::is_tag(text),
+            Self::DnsName => shape::is_dns_name(text),
+            Self::Ipv4 => text.parse::<std::net::Ipv4Addr>().is_ok(),
+            Self::Ipv6 => text.parse::<std::net::Ipv6Addr>().is_ok(),
+            Self::Ipv4Config => matches!(text, "dhcp" | "manual") || shape::ipv4_cidr(text).is_some(),
+            Self::Ipv6Config => {
+                matches!(text, "auto" | "dhcp" | "manual") || shape::ipv6_cidr(text).is_some()
+            }
+            Self::IpWithInterface => shape::is_ip_with_interface(text),
+            Self::Address => shape::is_ip(text) || shape::is_dns_name(text),
+            Self::MacAddress => shape::is_unicast_mac(text),
+            Self::DiskSize => crate::size::DiskSize::parse(text).is_some(),
+            Self::ResizeSize => shape::is_resize_size(text),
+            Self::TimeZone => shape::is_time_zone(text),
+            Self::MountString => shape::is_mount_string(text),
+            Self::MountOptions => text.split(';').all(|option| shape::MOUNT_OPTIONS.contains(&option)),
+            Self::MountIdmap => shape::is_mount_idmap(text),
+            Self::DevicePath => shape::is_device_path(text),
+            Self::Trunks => text.split(';').all(shape::is_digits),
+            Self::FsTypes => shape::is_fs_types(text),
+            Self::OctalMode => shape::is_octal_mode(text),
+            Self::Startup => crate::property::Startup::parse(text).is_some(),
+            Self::Fingerprint => shape::is_fingerprint(text),
+            Self::EscapeChar => shape::is_escape_char(text),
+            Self::Entrypoint => shape::is_entrypoint(text),
+            Self::Environment => text.split('\0').all(shape::is_environment_entry),
+            Self::Any
+            | Self::FilePath
+            | Self::Digest
+            | Self::StorageId
+            | Self::PoolId
+            | Self::StorageMap
+            | Self::BridgeMap => true,
+        }
+    }
+
+    /// Returns what is allowed, in pvect's words.
+    pub const fn allowed(self) -> &'static str {
+        match self {
+            Self::Any => "any text",
+            Self::FilePath => "the path of a file",
+            Self::Vmid => "a whole number from 100 to 999999999",
+            Self::Node => "a node's name: letters, digits and inner hyphens",
+            Self::StorageId => {
+                "a storage's name: two characters or more, letters, digits, '-', '_' and '.', a letter first"
+            }
+            Self::BridgeId => "letters, digits, '-', '_' and '.'",
+            Self::VolumeId => "STORAGE:VOLUME",
+            Self::ConfigId => "two characters or more: a letter, then letters, digits, '-' and '_'",
+            Self::SnapshotName => "2 to 40 characters: a letter, then letters, digits, '-' and '_'",
+            Self::PoolId => "a pool's name: letters, digits, '-', '_' and '.', at most two '/'",
+            Self::Tag => "a tag: a letter, digit or '_', then also '-', '+' and '.'",
+            Self::DnsName => "a DNS name: labels of letters, digits and inner hyphens, joined with '.'",
+            Self::Ipv4 => "an IPv4 address",
+            Self::Ipv6 => "an IPv6 address",
+            Self::Ipv4Config => {
+                "dhcp, manual, or an IPv4 address with its prefix length (8 to 32), as 10.0.0.5/24"
+            }
+            Self::Ipv6Config => {
+                "auto, dhcp, manual, or an IPv6 address with its prefix length (8 to 128), as 2001:db8::5/64"
+            }
+            Self::IpWithInterface => "an IP address; a link-local one may end in %INTERFACE",
+            Self::Address => "an IP address or a DNS name",
+            Self::MacAddress => "a unicast MAC address, as BC:24:11:00:00:01",
+            Self::DiskSize => "a size: digits, perhaps a fraction, then K, M, G or T (bytes without)",
+            Self::ResizeSize => "a size with K, M, G or T (bytes without), '+' before it to add",
+            Self::TimeZone => "'host', 'UTC' or a zone such as Europe/Vienna",
+            Self::MountString => "a path or volume without '.' and '..' steps",
+            Self::MountOptions => "discard, lazytime, noatime, nodev, noexec, nosuid, joined with ';'",
+            Self::MountIdmap => "'passthrough', or u|g:CONTAINER:DISK:COUNT entries joined with ';'",
+            Self::DevicePath => "a path below /dev without '.' and '..' steps",
+            Self::Trunks => "VLAN numbers joined with ';'",
+            Self::FsTypes => "file system types joined with ';'",
+            Self::OctalMode => "0 and three octal digits, as 0660",
+            Self::Startup => "[[order=]N][,up=SECONDS][,down=SECONDS]",
+            Self::Digest => "a SHA-1 in hex",
+            Self::Fingerprint => "32 pairs of hex digits joined with ':'",
+            Self::StorageMap | Self::BridgeMap => "SOURCE:TARGET, TARGET, or 1",
+            Self::EscapeChar => "a lower-case letter, '^' before it for Ctrl",
+            Self::Entrypoint => "a command line without control characters (tab is allowed)",
+            Self::Environment => "NAME=value entries without control characters (tab is allowed)",
+        }
+    }
 }
 
-/// Checks `pve-configid`: at least two characters.
-pub fn is_config_id(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    bytes.len() >= 2
-        && bytes[0].is_ascii_alphabetic()
-        && bytes.iter().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(b))
+/// Splits a list as Proxmox VE does: at NUL alone where there is one, else at `,`, `;` and blanks.
+///
+/// Empty entries are left out. Source: `split_list` of pve-common.
+pub fn split_list(text: &str) -> Vec<&str> {
+    if text.contains('\0') {
+        return text.split('\0').filter(|entry| !entry.is_empty()).collect();
+    }
+    text.split(|c: char| matches!(c, ',' | ';') || shape::is_blank(c))
+        .filter(|entry| !entry.is_empty())
+        .collect()
 }
 
-/// Checks `pve-volume-id`: a storage's name, a colon, something.
-pub fn is_volume_id(text: &str) -> bool {
-    text.split_once(':').is_some_and(|(storage, volume)| is_storage_id(storage) && !volume.is_empty())
+fn id_words(what: &str, id: &str) -> Option<String> {
+    if id.chars().count() < 2 {
+        Some(format!("{what} ID '{id}' cannot be shorter than 2 characters"))
+    } else if is_storage_id(id) {
+        None
+    } else {
+        Some(format!("{what} ID '{id}' contains illegal characters"))
+    }
 }
 
-/// Checks one label of a DNS name.
-pub fn is_label(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    !bytes.is_empty()
-        && bytes[0].is_ascii_alphanumeric()
-        && bytes[bytes.len() - 1].is_ascii_alphanumeric()
-        && bytes.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'-')
+fn bridge_words(id: &str) -> Option<String> {
+    (!shape::is_bridge_id(id)).then(|| format!("invalid bridge ID '{id}'"))
+}
+
+fn pool_words(name: &str) -> Option<String> {
+    if name.trim_end_matches('/').split('/').count() > 3 {
+        return Some(format!("pool name '{name}' nested too deeply (max levels = 3)"));
+    }
+    let part = |part: &str| {
+        !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_".contains(&b))
+    };
+    (!name.split('/').all(part)).then(|| format!("pool name '{name}' contains invalid characters"))
+}
+
+/// One entry of an id map; the rules between entries are pct's to check.
+fn map_words(entry: &str, id: impl Fn(&str) -> Option<String>) -> Option<String> {
+    if entry == "1" {
+        return None;
+    }
+    let wrong = match entry.split_once(':') {
+        Some((source, target)) if !source.is_empty() && !target.is_empty() && !target.contains(':') => {
+            id(source).or_else(|| id(target))
+        }
+        _ => id(entry),
+    };
+    wrong.map(|words| format!("entry '{entry}' contains invalid ID - {words}"))
 }

@@ -7,10 +7,12 @@ pub mod check;
 pub mod format;
 pub mod options;
 pub mod properties;
+pub mod rules;
+pub mod shape;
 mod verbs;
 mod violation;
 
-pub use format::Format;
+pub use format::{Format, split_list};
 pub use options::CONFIG_OPTIONS;
 pub use properties::PropertySchema;
 pub use verbs::{VERBS, Verb};
@@ -171,6 +173,32 @@ impl VerbSpec {
         self.options.iter().chain(shared).find_map(|option| option.matches(name).map(|index| (option, index)))
     }
 
+    /// Returns the option whose name is most like `name`, if one is like it: at most two letters apart, or one the
+    /// beginning of the other.
+    pub fn nearest_option(&self, name: &str) -> Option<String> {
+        let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
+        let index = &name[stem.len()..];
+        let likeness = |option: &&'static OptionSpec| {
+            let known = option.name;
+            let prefix = stem.len() >= 3 && (known.starts_with(stem) || stem.starts_with(known));
+            let apart = distance(stem, known);
+            (prefix || (apart <= 2 && apart < known.len())).then_some((apart, known))
+        };
+        let options = self.all_options();
+        let nearest = options
+            .iter()
+            .filter_map(|option| Some((likeness(option)?, option)))
+            .min_by_key(|(key, _)| *key)?
+            .1;
+        Some(match nearest.max_index {
+            Some(max) if index.parse::<u16>().is_ok_and(|index| index <= max) => {
+                format!("{}{index}", nearest.name)
+            }
+            Some(_) => nearest.display_name(),
+            None => nearest.name.to_owned(),
+        })
+    }
+
     /// Returns whether the first positional is a vmid.
     pub fn takes_vmid(&self) -> bool {
         self.args.first().is_some_and(|arg| arg.name == "vmid")
@@ -202,4 +230,20 @@ impl OptionSpec {
     pub fn display_name(&self) -> String {
         if self.max_index.is_some() { format!("{}[n]", self.name) } else { self.name.to_owned() }
     }
+}
+
+/// Counts the letters to insert, remove or replace to get from one word to the other (Levenshtein).
+fn distance(from: &str, to: &str) -> usize {
+    let to: Vec<char> = to.chars().collect();
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (line, letter) in from.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = line + 1;
+        for column in 1..=to.len() {
+            let replaced = diagonal + usize::from(to[column - 1] != letter);
+            diagonal = row[column];
+            row[column] = replaced.min(row[column] + 1).min(row[column - 1] + 1);
+        }
+    }
+    row[to.len()]
 }

@@ -81,6 +81,20 @@ pub enum Reason {
     },
     /// A required key or option is missing.
     Missing,
+    /// The verb has no such option.
+    UnknownOption {
+        /// The verb.
+        verb: &'static str,
+        /// The option with the most similar name, where one is similar.
+        nearest: Option<String>,
+    },
+    /// pct prints its words alone, without the heading of parameter errors and without usage.
+    Alone {
+        /// pct's line.
+        pct: String,
+        /// Our words.
+        text: String,
+    },
     /// Anything else: pct's words and ours.
     Other {
         /// pct's line, without the name.
@@ -119,6 +133,8 @@ impl Violation {
                     .to_owned()
             }
             Reason::Missing => "property is missing and it is not optional".to_owned(),
+            Reason::UnknownOption { .. } => return format!("Unknown option: {}", self.name),
+            Reason::Alone { pct, .. } => return pct.clone(),
             Reason::Other { pct, .. } => pct.clone(),
         };
         format!("{}: {text}", self.name)
@@ -128,9 +144,9 @@ impl Violation {
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.positional {
-            write!(f, "<{}>: ", self.name)?
+            write!(f, "<{}>: ", self.name)?;
         } else {
-            write!(f, "--{}: ", self.name)?
+            write!(f, "--{}: ", self.name)?;
         }
         match &self.reason {
             Reason::Type { expected, value } => write!(f, "'{value}' is not {}", kind_words(expected)),
@@ -148,7 +164,11 @@ impl fmt::Display for Violation {
                 write!(f, "there is no such key; the keys are: {}", allowed.join(", "))
             }
             Reason::Missing => f.write_str("is missing and required"),
-            Reason::Other { text, .. } => f.write_str(text),
+            Reason::UnknownOption { verb, nearest: Some(nearest) } => {
+                write!(f, "pct {verb} has no such option; did you mean --{nearest}?")
+            }
+            Reason::UnknownOption { verb, nearest: None } => write!(f, "pct {verb} has no such option"),
+            Reason::Alone { text, .. } | Reason::Other { text, .. } => f.write_str(text),
         }
     }
 }
