@@ -33,21 +33,24 @@ pub type Pairs = Vec<(String, String)>;
 /// Every violation, those of keys named `name.key`, with pct's line for `name` itself first. A string that cannot
 /// be split (a bare value too many, a key twice) is one violation.
 pub fn parse(schema: &PropertySchema, name: &str, text: &str) -> Result<Pairs, Vec<Violation>> {
-    let format_error = |pct: String, allowed: String| {
-        Violation::option(name, Reason::Format { pct, allowed, value: text.to_owned() })
+    let format_error = |pct: String, allowed: &str, value: &str| {
+        let (allowed, value) = (allowed.to_owned(), value.to_owned());
+        Violation::option(name, Reason::Format { pct, allowed, value })
     };
-    let mut pairs = split(schema, text).map_err(|(pct, allowed)| vec![format_error(pct, allowed)])?;
+    let mut pairs = split(schema, text).map_err(|(pct, part)| {
+        vec![format_error(pct, "KEY=VALUE pairs, each key once, joined with commas", part)]
+    })?;
     let violations = check_pairs(schema, name, &mut pairs);
     if violations.is_empty() {
         return Ok(pairs);
     }
-    let mut all = vec![format_error("format error".to_owned(), "a key is wrong or missing".to_owned())];
+    let mut all = vec![format_error("format error".to_owned(), "a key is wrong or missing", text)];
     all.extend(violations);
     Err(all)
 }
 
-/// Splits without checking the values; an error is pct's words and ours.
-fn split(schema: &PropertySchema, text: &str) -> Result<Pairs, (String, String)> {
+/// Splits without checking the values; an error is pct's words and the part that is wrong.
+fn split<'a>(schema: &PropertySchema, text: &'a str) -> Result<Pairs, (String, &'a str)> {
     let mut pairs = Pairs::new();
     for part in text.split(',') {
         if part.chars().all(shape::is_blank) {
@@ -57,27 +60,19 @@ fn split(schema: &PropertySchema, text: &str) -> Result<Pairs, (String, String)>
             Some((key, value)) if !key.is_empty() && !value.is_empty() && !value.contains('\n') => {
                 (key, value)
             }
-            Some(_) => {
-                return Err((
-                    "missing key in comma-separated list property".to_owned(),
-                    format!("'{part}' is no KEY=VALUE"),
-                ));
-            }
+            Some(_) => return Err(("missing key in comma-separated list property".to_owned(), part)),
             None => match schema.default_key {
                 Some(key) => (key, part),
                 None => {
                     return Err((
                         "value without key, but schema does not define a default key".to_owned(),
-                        format!("'{part}' is no KEY=VALUE"),
+                        part,
                     ));
                 }
             },
         };
         if pairs.iter().any(|(known, _)| known == key) {
-            return Err((
-                format!("duplicate key in comma-separated list property: {key}"),
-                format!("'{key}' is there twice"),
-            ));
+            return Err((format!("duplicate key in comma-separated list property: {key}"), part));
         }
         pairs.push((key.to_owned(), value.to_owned()));
     }
@@ -230,3 +225,6 @@ impl Writer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

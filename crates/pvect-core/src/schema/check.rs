@@ -148,6 +148,10 @@ fn scalar(kind: Kind, text: &str) -> Result<String, Reason> {
                 Err(Reason::NotInEnum { allowed, value: text.to_owned() })
             }
         }
+        // The one format of pct's with a type other than string.
+        Kind::Text(Format::Vmid) if !shape::is_integer(text) => {
+            Err(Reason::Type { expected: "integer", value: text.to_owned() })
+        }
         Kind::Text(format) => formatted(format, text).map(unchanged),
         Kind::List(format) => {
             split_list(text).into_iter().try_for_each(|entry| formatted(format, entry)).map(unchanged)

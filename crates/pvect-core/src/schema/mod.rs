@@ -16,7 +16,7 @@ pub use format::{Format, split_list};
 pub use options::CONFIG_OPTIONS;
 pub use properties::PropertySchema;
 pub use verbs::{VERBS, Verb};
-pub use violation::{Reason, Violation};
+pub use violation::{Reason, Report, Violation};
 
 /// The type of a value, with its bounds.
 #[derive(Debug, Clone, Copy, PartialEq)]

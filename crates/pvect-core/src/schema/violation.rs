@@ -88,6 +88,11 @@ pub enum Reason {
         /// The option with the most similar name, where one is similar.
         nearest: Option<String>,
     },
+    /// More words than the verb takes.
+    TooManyArguments {
+        /// What is too much, and how many the verb takes.
+        text: String,
+    },
     /// pct prints its words alone, without the heading of parameter errors and without usage.
     Alone {
         /// pct's line.
@@ -134,10 +139,61 @@ impl Violation {
             }
             Reason::Missing => "property is missing and it is not optional".to_owned(),
             Reason::UnknownOption { .. } => return format!("Unknown option: {}", self.name),
+            Reason::TooManyArguments { .. } => return "too many arguments".to_owned(),
             Reason::Alone { pct, .. } => return pct.clone(),
             Reason::Other { pct, .. } => pct.clone(),
         };
         format!("{}: {text}", self.name)
+    }
+}
+
+/// What pct prints on stderr when it refuses a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// The lines, each with its line end.
+    pub text: String,
+    /// Whether the verb's usage line follows.
+    pub usage: bool,
+}
+
+impl Report {
+    /// Makes pct's report of violations.
+    ///
+    /// pct looks at option names first, then at the number of arguments, then at booleans, then at everything else
+    /// together; it reports only the first kind that it finds.
+    pub fn new(violations: &[Violation]) -> Self {
+        let is = |test: fn(&Violation) -> bool| violations.iter().any(test);
+        let lines = |test: fn(&Violation) -> bool| -> String {
+            violations.iter().filter(|v| test(v)).map(|v| v.pct_text() + "\n").collect()
+        };
+        let unknown: fn(&Violation) -> bool = |v| matches!(v.reason, Reason::UnknownOption { .. });
+        let alone: fn(&Violation) -> bool = |v| matches!(v.reason, Reason::Alone { .. });
+        let text = if is(unknown) {
+            lines(unknown) + "400 unable to parse option\n"
+        } else if is(|v| v.positional && matches!(v.reason, Reason::Missing)) {
+            "400 not enough arguments\n".to_owned()
+        } else if is(|v| matches!(v.reason, Reason::TooManyArguments { .. })) {
+            "400 too many arguments\n".to_owned()
+        } else if is(Violation::is_option_boolean) {
+            "400 unable to parse boolean option\n".to_owned()
+        } else if violations.iter().all(alone) {
+            // pct dies of the first one.
+            let text = violations.first().map_or_else(String::new, |v| v.pct_text() + "\n");
+            return Self { text, usage: false };
+        } else {
+            format!(
+                "400 Parameter verification failed.\n{}",
+                lines(|v| !matches!(v.reason, Reason::Alone { .. }))
+            )
+        };
+        Self { text, usage: true }
+    }
+}
+
+impl Violation {
+    /// A boolean option itself; one inside a property string is reported with the other values.
+    fn is_option_boolean(&self) -> bool {
+        !self.name.contains('.') && matches!(self.reason, Reason::Type { expected: "boolean", .. })
     }
 }
 
@@ -168,7 +224,9 @@ impl fmt::Display for Violation {
                 write!(f, "pct {verb} has no such option; did you mean --{nearest}?")
             }
             Reason::UnknownOption { verb, nearest: None } => write!(f, "pct {verb} has no such option"),
-            Reason::Alone { text, .. } | Reason::Other { text, .. } => f.write_str(text),
+            Reason::TooManyArguments { text } | Reason::Alone { text, .. } | Reason::Other { text, .. } => {
+                f.write_str(text)
+            }
         }
     }
 }
