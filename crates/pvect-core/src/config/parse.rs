@@ -175,6 +175,12 @@ impl Parser {
         if NEVER_KEPT.contains(&key) {
             return self.bad(format!("unable to parse value of '{key}' - unknown setting '{key}'"));
         }
+        if key == "env" {
+            // Not pct's own form, which is one raw line for each entry: read as if it were that.
+            let entries = value.split('\0').map(|entry| entry.trim_matches(shape::is_blank));
+            self.section.set(key, entries.collect::<Vec<_>>().join("\0"));
+            return Ok(());
+        }
         match check::stored(key, value) {
             Ok(canonical) => self.section.set(key, canonical),
             Err(words) => {
