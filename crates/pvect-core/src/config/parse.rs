@@ -150,7 +150,8 @@ impl Parser {
             self.section.delete_text = Some(text.to_owned());
             return Ok(());
         }
-        match option_line(trimmed) {
+        match option_line(line) {
+            Some(("description", _)) => Ok(()),
             Some((key, value)) => self.option(key, value),
             None => self.bad(format!("unable to parse config: {line}")),
         }
@@ -172,7 +173,7 @@ impl Parser {
     }
 
     fn option(&mut self, key: &str, value: &str) -> Result<(), ConfigError> {
-        if NEVER_KEPT.contains(&key) {
+        if NEVER_KEPT.contains(&key) || key == "delete" {
             return self.bad(format!("unable to parse value of '{key}' - unknown setting '{key}'"));
         }
         if key == "env" {
@@ -254,11 +255,14 @@ fn snapstate(line: &str) -> Option<&'static str> {
 }
 
 /// Splits `key: value` where the key is lower-case letters and `_`, then digits.
+///
+/// Of a value that is blank throughout, the last blank counts: so pct reads it, and keeps the line.
 fn option_line(line: &str) -> Option<(&str, &str)> {
     let (key, value) = line.split_once(':')?;
     let stem = key.trim_end_matches(|c: char| c.is_ascii_digit());
     let fits = stem.starts_with(|c: char| c.is_ascii_lowercase())
         && stem.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
-    let value = value.trim_start_matches(shape::is_blank);
+    let trimmed = value.trim_matches(shape::is_blank);
+    let value = if trimmed.is_empty() { &value[value.len().saturating_sub(1)..] } else { trimmed };
     (fits && !value.is_empty()).then_some((key, value))
 }
