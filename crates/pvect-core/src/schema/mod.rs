@@ -9,13 +9,16 @@ pub mod options;
 pub mod properties;
 pub mod rules;
 pub mod shape;
+mod shared;
+mod table;
 mod verbs;
 mod violation;
 
 pub use format::{Format, split_list};
 pub use options::CONFIG_OPTIONS;
 pub use properties::PropertySchema;
-pub use verbs::{VERBS, Verb};
+pub use table::VERBS;
+pub use verbs::Verb;
 pub use violation::{Reason, Report, Violation};
 
 /// The type of a value, with its bounds.
