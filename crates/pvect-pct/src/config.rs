@@ -1,0 +1,163 @@
+//! Which pct is run, and how.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use pvect_core::Call;
+use pvect_core::schema::TimeClass;
+
+/// How long a stopped pct has to end by itself before it is killed.
+pub const DEFAULT_GRACE: Duration = Duration::from_secs(10);
+/// How much of each of stdout and stderr is kept.
+pub const DEFAULT_OUTPUT_LIMIT: usize = 16 << 20;
+
+/// How a pct process is started.
+///
+/// This is the seam for `ssh root@node`: a variant that quotes each word for the remote shell and adds the
+/// words of ssh in front, as [`Transport::Sudo`] adds those of sudo. It is not there yet.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Transport {
+    /// As the caller's own user, who must be root.
+    #[default]
+    Local,
+    /// Through `sudo -n --`, which never asks for a password.
+    Sudo {
+        /// The path of sudo.
+        program: PathBuf,
+    },
+}
+
+impl Transport {
+    /// Returns the transport through `/usr/bin/sudo`.
+    pub fn sudo() -> Self {
+        Self::Sudo { program: "/usr/bin/sudo".into() }
+    }
+}
+
+/// Which pct is run, and how.
+#[derive(Debug, Clone)]
+pub struct PctConfig {
+    /// The program: `/usr/bin/pct`, or pvect itself for the standalone node.
+    pub program: PathBuf,
+    /// Words between the program and the verb: `pct` when the program is pvect.
+    pub prefix_args: Vec<String>,
+    /// Variables on top of the clean environment (`PVECT_ROOT`, `TERM`). Nothing else is inherited.
+    pub env: Vec<(String, String)>,
+    /// How the process is started.
+    pub transport: Transport,
+    /// Whether this pct knows `list --output-format json`: ours does, the real one does not.
+    pub json_list: bool,
+    /// Replaces the time-outs of all verbs; `None` keeps each verb's own.
+    pub timeout: Option<Duration>,
+    /// How long a stopped pct has to end by itself before it is killed.
+    pub grace: Duration,
+    /// How many bytes of each of stdout and stderr are kept.
+    pub output_limit: usize,
+    /// Whether calls are checked against the schema before pct is started.
+    pub check: bool,
+    /// Whether to refuse to start when the caller is not root ([`Transport::Local`] only).
+    pub require_root: bool,
+}
+
+impl PctConfig {
+    /// Makes the configuration for a program, everything else at its default.
+    pub fn new(program: impl Into<PathBuf>) -> Self {
+        Self {
+            program: program.into(),
+            prefix_args: Vec::new(),
+            env: Vec::new(),
+            transport: Transport::Local,
+            json_list: false,
+            timeout: None,
+            grace: DEFAULT_GRACE,
+            output_limit: DEFAULT_OUTPUT_LIMIT,
+            check: true,
+            require_root: true,
+        }
+    }
+
+    /// Returns how long the call may take; `None` is without end.
+    ///
+    /// The verb's class decides: reads 30 s, quick changes 60 s, long tasks 30 min, `exec`, `enter` and `console`
+    /// no limit. A call with an option `timeout` of its own (`shutdown`) gets that time and 30 s more where this is
+    /// longer. [`PctConfig::timeout`] replaces it all.
+    pub fn limit(&self, call: &Call) -> Option<Duration> {
+        if self.timeout.is_some() {
+            return self.timeout;
+        }
+        let class = match call.verb().spec().time {
+            TimeClass::Read => Duration::from_secs(30),
+            TimeClass::Quick => Duration::from_secs(60),
+            TimeClass::Long => Duration::from_secs(30 * 60),
+            TimeClass::Unbounded => return None,
+        };
+        let own = call.get("timeout").and_then(|text| text.parse::<u32>().ok());
+        let own = own.map(|seconds| Duration::from_secs(u64::from(seconds) + 30));
+        Some(own.map_or(class, |own| own.max(class)))
+    }
+
+    /// Returns the whole command line for the words of a call, program first.
+    ///
+    /// sudo resets the environment, so variables that were given explicitly go through `env`; without any, sudo
+    /// starts pct itself and a rule that allows only pct is enough.
+    pub(crate) fn command_line(&self, words: Vec<String>) -> Vec<String> {
+        let mut line = Vec::new();
+        if let Transport::Sudo { program } = &self.transport {
+            line.extend([program.display().to_string(), "-n".into(), "--".into()]);
+            if !self.env.is_empty() {
+                line.push("/usr/bin/env".into());
+                line.extend(self.env.iter().map(|(name, value)| format!("{name}={value}")));
+            }
+        }
+        line.push(self.program.display().to_string());
+        line.extend(self.prefix_args.iter().cloned());
+        line.extend(words);
+        line
+    }
+}
+
+impl Default for PctConfig {
+    fn default() -> Self {
+        Self::new("/usr/bin/pct")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pvect_core::{Verb, Vmid};
+
+    fn on(verb: Verb) -> Call {
+        Call::on(verb, Vmid::MIN)
+    }
+
+    #[test]
+    fn limits_follow_the_class_the_option_and_the_override() {
+        let mut config = PctConfig::default();
+        assert_eq!(config.limit(&on(Verb::Status)), Some(Duration::from_secs(30)));
+        assert_eq!(config.limit(&on(Verb::Set)), Some(Duration::from_secs(60)));
+        assert_eq!(config.limit(&on(Verb::Create)), Some(Duration::from_secs(1800)));
+        assert_eq!(config.limit(&on(Verb::Exec)), None);
+        let patient = on(Verb::Shutdown).option("timeout", "7200");
+        assert_eq!(config.limit(&patient), Some(Duration::from_secs(7230)));
+        config.timeout = Some(Duration::from_secs(5));
+        assert_eq!(config.limit(&patient), Some(Duration::from_secs(5)));
+        assert_eq!(config.limit(&on(Verb::Exec)), Some(Duration::from_secs(5)));
+    }
+
+    #[test]
+    fn sudo_goes_in_front_and_carries_given_variables() {
+        let mut config = PctConfig { transport: Transport::sudo(), ..PctConfig::default() };
+        assert_eq!(
+            config.command_line(vec!["list".into()]),
+            ["/usr/bin/sudo", "-n", "--", "/usr/bin/pct", "list"]
+        );
+        config.env = vec![("PVECT_ROOT".into(), "/srv/a b".into())];
+        config.prefix_args = vec!["pct".into()];
+        assert_eq!(
+            config.command_line(vec!["list".into()])[2..],
+            ["--", "/usr/bin/env", "PVECT_ROOT=/srv/a b", "/usr/bin/pct", "pct", "list"]
+        );
+    }
+}

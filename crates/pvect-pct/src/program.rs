@@ -1,0 +1,69 @@
+//! Whether there is a pct to run.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use pvect_core::error::Unavailable;
+use pvect_core::{Error, Result};
+
+use crate::config::{PctConfig, Transport};
+
+/// Checks that the program is an executable file and that the caller may run it.
+///
+/// A program that only root can see is not missing for sudo, so a directory that may not be read is no error there.
+pub(crate) fn check(config: &PctConfig) -> Result<()> {
+    executable(&config.program, matches!(config.transport, Transport::Sudo { .. }))?;
+    match &config.transport {
+        Transport::Local if config.require_root && !rustix::process::geteuid().is_root() => {
+            Err(Error::PermissionDenied {
+                what: format!("only root may run '{}', and this is not root", config.program.display()),
+            })
+        }
+        Transport::Sudo { program } if executable(program, false).is_err() => Err(Error::NotAvailable {
+            path: config.program.clone(),
+            reason: Unavailable::Sudo(format!("there is no '{}'", program.display())),
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn executable(path: &Path, hidden_is_fine: bool) -> Result<()> {
+    let unavailable = |reason| Err(Error::NotAvailable { path: path.to_owned(), reason });
+    match path.metadata() {
+        Ok(data) if data.is_file() && data.permissions().mode() & 0o111 != 0 => Ok(()),
+        Ok(_) => unavailable(Unavailable::NotExecutable),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && hidden_is_fine => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            Err(Error::PermissionDenied { what: format!("'{}' cannot be looked at: {error}", path.display()) })
+        }
+        Err(_) => unavailable(Unavailable::Missing),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_and_not_executable_are_told_apart() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pct");
+        let error = |path: &Path| executable(path, false).unwrap_err().to_string();
+        assert_eq!(error(&path), format!("there is no pct at '{}'", path.display()));
+        std::fs::write(&path, "").unwrap();
+        assert_eq!(error(&path), format!("'{}' is not an executable file", path.display()));
+        assert_eq!(error(dir.path()), format!("'{}' is not an executable file", dir.path().display()));
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        assert!(executable(&path, false).is_ok());
+    }
+
+    #[test]
+    fn missing_sudo_names_sudo() {
+        let config = PctConfig {
+            transport: Transport::Sudo { program: "/no/such/sudo".into() },
+            ..PctConfig::new("/bin/sh")
+        };
+        assert_eq!(check(&config).unwrap_err().to_string(), "sudo cannot run '/bin/sh': there is no '/no/such/sudo'");
+    }
+}

@@ -1,0 +1,123 @@
+//! A process, its group, its session and its descendants, as /proc shows them.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
+
+/// One process. The start time tells it from a later one of the same number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Member {
+    pub(super) pid: i32,
+    start: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stat {
+    pid: i32,
+    zombie: bool,
+    parent: i32,
+    group: i32,
+    session: i32,
+    start: u64,
+}
+
+/// Returns the living processes that belong to `leader`: itself, its descendants, its process group and session.
+///
+/// What a descendant has detached from all of these (a daemon) is not among them. Blocks for the time of one walk
+/// through /proc, some milliseconds.
+pub(super) fn members(proc_root: &Path, leader: i32) -> Vec<Member> {
+    let all: HashMap<i32, Stat> = fs::read_dir(proc_root)
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| {
+            let name = entry.ok()?.file_name().into_string().ok()?;
+            let _: u32 = name.parse().ok()?;
+            let text = fs::read_to_string(proc_root.join(name).join("stat")).ok()?;
+            let stat = parse(&text)?;
+            Some((stat.pid, stat))
+        })
+        .collect();
+    let belongs = |stat: &&Stat| {
+        stat.group == leader || stat.session == leader || descends(&all, stat, leader)
+    };
+    let living = all.values().filter(|stat| !stat.zombie).filter(belongs);
+    living.map(|stat| Member { pid: stat.pid, start: stat.start }).collect()
+}
+
+/// Returns whether the process is still there and the same.
+pub(super) fn lives(proc_root: &Path, member: Member) -> bool {
+    let text = fs::read_to_string(proc_root.join(member.pid.to_string()).join("stat"));
+    text.ok().and_then(|text| parse(&text)).is_some_and(|stat| stat.start == member.start && !stat.zombie)
+}
+
+fn descends(all: &HashMap<i32, Stat>, stat: &Stat, leader: i32) -> bool {
+    let mut at = *stat;
+    // The walk is not one moment, so a chain could loop; no real one is longer than there are processes.
+    for _ in 0..=all.len() {
+        if at.pid == leader {
+            return true;
+        }
+        match all.get(&at.parent) {
+            Some(parent) => at = *parent,
+            None => return false,
+        }
+    }
+    false
+}
+
+/// Parses `/proc/PID/stat`; the second field is in parentheses and may hold anything. Source: proc_pid_stat(5).
+fn parse(text: &str) -> Option<Stat> {
+    let (head, tail) = text.rsplit_once(')')?;
+    let pid = head.split_once(' ')?.0.parse().ok()?;
+    let fields: Vec<&str> = tail.split_ascii_whitespace().collect();
+    let number = |index: usize| fields.get(index)?.parse().ok();
+    Some(Stat {
+        pid,
+        zombie: matches!(fields.first(), Some(&("Z" | "X"))),
+        parent: number(1)?,
+        group: number(2)?,
+        session: number(3)?,
+        start: fields.get(19)?.parse().ok()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn process(root: &Path, pid: i32, name: &str, state: &str, ids: [i32; 3]) {
+        let dir = root.join(pid.to_string());
+        fs::create_dir(&dir).unwrap();
+        let [parent, group, session] = ids;
+        let text = format!("{pid} ({name}) {state} {parent} {group} {session} 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 {}0 0 0\n", pid);
+        fs::write(dir.join("stat"), text).unwrap();
+    }
+
+    #[test]
+    fn the_family_is_descendants_group_and_session() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path();
+        process(root, 1, "init", "S", [0, 1, 1]);
+        process(root, 50, "pct", "S", [1, 50, 9]);
+        process(root, 51, "task) S 1 (", "S", [50, 51, 51]);
+        process(root, 52, "tar", "S", [51, 51, 51]);
+        process(root, 53, "stray", "S", [1, 50, 9]);
+        process(root, 54, "gone", "Z", [50, 50, 9]);
+        process(root, 60, "other", "S", [1, 60, 60]);
+        fs::create_dir(root.join("self")).unwrap();
+        let mut pids: Vec<i32> = members(root, 50).iter().map(|member| member.pid).collect();
+        pids.sort_unstable();
+        assert_eq!(pids, [50, 51, 52, 53]);
+        assert!(lives(root, Member { pid: 52, start: 520 }));
+        assert!(!lives(root, Member { pid: 52, start: 521 }));
+        assert!(!lives(root, Member { pid: 54, start: 540 }));
+        assert!(!lives(root, Member { pid: 99, start: 990 }));
+    }
+
+    #[test]
+    fn garbage_in_stat_is_no_process() {
+        for text in ["", "1", "1 (a", ")", "x (a) S 1 1 1", "1 (a) S 1 1"] {
+            assert_eq!(parse(text), None, "{text:?}");
+        }
+    }
+}
