@@ -5,10 +5,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use pvect_core::backend::ConfigView;
 use pvect_core::config::{PendingItem, SnapshotEntry};
-use pvect_core::error::{ErrorKind, Exit, LeftBehind, Run, Unavailable};
+use pvect_core::error::{Exit, LeftBehind, Run, Unavailable};
 use pvect_core::schema::{Reason, TimeClass, Violation};
 use pvect_core::{
-    Call, ContainerConfig, Error, Events, Inspect, Listing, Lock, Operate, Outcome, Result, Status, Verb, Vmid,
+    Call, ContainerConfig, Error, Events, Inspect, Listing, Lock, Operate, Outcome, Result, Status, Verb,
+    Vmid,
 };
 use secrecy::ExposeSecret;
 use tracing::Instrument;
@@ -221,7 +222,8 @@ impl PctBackend {
         let status = match finished.exit {
             Some(Exit::Status(status)) => status,
             ended => {
-                let what = ended.map_or("its end was not seen".to_owned(), |exit| format!("it was ended by {exit}"));
+                let what =
+                    ended.map_or("its end was not seen".to_owned(), |exit| format!("it was ended by {exit}"));
                 return Err(Error::Spawn { what, run: Box::new(run), source: None });
             }
         };

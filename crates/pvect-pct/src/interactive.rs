@@ -30,8 +30,7 @@ pub(crate) async fn run(runner: &Runner, words: Vec<String>, shown: Vec<String>)
     let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
     let mut command = runner.command(words, &[]);
     command.stdin(Stdio::inherit()).stdout(Stdio::inherit()).stderr(Stdio::inherit());
-    let mut child =
-        tokio::process::Command::from(command).kill_on_drop(true).spawn().map_err(failed)?;
+    let mut child = tokio::process::Command::from(command).kill_on_drop(true).spawn().map_err(failed)?;
     let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
     let pass = |signal: Signal| {
         // It may have ended meanwhile; the wait below tells.

@@ -34,9 +34,9 @@ fn executable(path: &Path, hidden_is_fine: bool) -> Result<()> {
         Ok(data) if data.is_file() && data.permissions().mode() & 0o111 != 0 => Ok(()),
         Ok(_) => unavailable(Unavailable::NotExecutable),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied && hidden_is_fine => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            Err(Error::PermissionDenied { what: format!("'{}' cannot be looked at: {error}", path.display()) })
-        }
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(Error::PermissionDenied {
+            what: format!("'{}' cannot be looked at: {error}", path.display()),
+        }),
         Err(_) => unavailable(Unavailable::Missing),
     }
 }
@@ -64,6 +64,9 @@ mod tests {
             transport: Transport::Sudo { program: "/no/such/sudo".into() },
             ..PctConfig::new("/bin/sh")
         };
-        assert_eq!(check(&config).unwrap_err().to_string(), "sudo cannot run '/bin/sh': there is no '/no/such/sudo'");
+        assert_eq!(
+            check(&config).unwrap_err().to_string(),
+            "sudo cannot run '/bin/sh': there is no '/no/such/sudo'"
+        );
     }
 }

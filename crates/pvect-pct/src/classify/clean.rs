@@ -28,15 +28,17 @@ pub fn message(lines: &[String]) -> String {
     lines.join("; ")
 }
 
-/// Warnings of Perl itself, of its locale, and of the calls behind `Unable to load access control list`.
+/// Warnings of Perl itself and of its locale, the calls behind `Unable to load access control list`, and the progress
+/// of waiting for a lock.
 fn is_noise(line: &str) -> bool {
     line.starts_with("Use of uninitialized value ")
         || line.starts_with("perl: warning: ")
         || line.starts_with("ipcc_send_rec[")
+        || matches!(line, "trying to acquire lock..." | " OK")
 }
 
 fn is_header(line: &str) -> bool {
-    matches!(line, "400 Parameter verification failed." | "400 Result verification failed" | "400 Result verification failed.")
+    line == "400 Parameter verification failed."
 }
 
 /// The verb's line of usage ends the text of an error in arguments: `pct set <vmid> [OPTIONS]`, `pct list`.
@@ -82,9 +84,15 @@ mod tests {
             ),
             ("Unknown option: x\n400 unable to parse option\npct list \n", "Unknown option: x"),
             ("400 too many arguments\npct list \n", "too many arguments"),
-            ("ERROR: unknown command 'pct nosuch'\nUSAGE: pct <COMMAND> [ARGS] [OPTIONS]\n\n  pct x\n", "unknown command 'pct nosuch'"),
+            (
+                "ERROR: unknown command 'pct nosuch'\nUSAGE: pct <COMMAND> [ARGS] [OPTIONS]\n\n  pct x\n",
+                "unknown command 'pct nosuch'",
+            ),
             ("missing command at /usr/share/perl5/PVE/CLI/pct.pm line 246.\n", "missing command"),
-            ("Use of uninitialized value $x in y at z line 1.\nbridge '' does not exist\n", "bridge '' does not exist"),
+            (
+                "Use of uninitialized value $x in y at z line 1.\nbridge '' does not exist\n",
+                "bridge '' does not exist",
+            ),
             ("Use of uninitialized value $x in y.\n", "Use of uninitialized value $x in y."),
             ("CT 101 already exists on node 'vm'\n", "CT 101 already exists on node 'vm'"),
             ("999 doesn't exist\nx\n", "999 doesn't exist; x"),

@@ -7,9 +7,9 @@
 mod clean;
 mod rules;
 
+use pvect_core::Verb;
 use pvect_core::error::{ErrorKind, Exit};
 use pvect_core::schema::{ExitRule, VerbSpec};
-use pvect_core::Verb;
 
 pub use clean::{clean, message};
 
@@ -46,9 +46,9 @@ pub fn judge(verb: Verb, status: i32, stdout: &str, stderr: &str) -> Verdict {
 
 fn failure(spec: &VerbSpec, stderr: &str, fallback: &str) -> Verdict {
     let lines = clean(stderr);
-    let text = if lines.is_empty() { format!("pct {} failed: {fallback}", spec.name) } else { message(&lines) };
-    let other =
-        if spec.task.is_some() { ErrorKind::PctOperationFailed } else { ErrorKind::PctCommandFailed };
+    let text =
+        if lines.is_empty() { format!("pct {} failed: {fallback}", spec.name) } else { message(&lines) };
+    let other = if spec.task.is_some() { ErrorKind::PctOperationFailed } else { ErrorKind::PctCommandFailed };
     Verdict::Failure { kind: rules::kind(stderr, &lines).unwrap_or(other), message: text }
 }
 
@@ -112,7 +112,10 @@ mod tests {
                 Verdict::Success { warnings } => ("success".to_owned(), warnings.join(" | ")),
             };
             if (&kind, &message) != (&case.kind, &case.message) {
-                wrong.push(format!("{}\n  is   {kind}: {message}\n  want {}: {}", case.argv, case.kind, case.message));
+                wrong.push(format!(
+                    "{}\n  is   {kind}: {message}\n  want {}: {}",
+                    case.argv, case.kind, case.message
+                ));
             }
         }
         assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
@@ -134,7 +137,10 @@ mod tests {
     fn exit_zero_with_a_text_is_a_failure_of_unchecked_verbs_only() {
         let text = "failed to open /x for reading\n";
         assert!(matches!(judge(Verb::Push, 0, "", text), Verdict::Failure { .. }));
-        assert_eq!(judge(Verb::Set, 0, "", text), Verdict::Success { warnings: vec![text.trim_end().to_owned()] });
+        assert_eq!(
+            judge(Verb::Set, 0, "", text),
+            Verdict::Success { warnings: vec![text.trim_end().to_owned()] }
+        );
         let noise = "Task finished with 1 warning(s)!\n";
         assert_eq!(
             judge(Verb::Template, 0, "", noise),
@@ -147,7 +153,8 @@ mod tests {
 
     #[test]
     fn the_status_of_a_command_in_the_container_is_its_own() {
-        let passed = |status, stderr: &str| matches!(judge(Verb::Exec, status, "", stderr), Verdict::Success { .. });
+        let passed =
+            |status, stderr: &str| matches!(judge(Verb::Exec, status, "", stderr), Verdict::Success { .. });
         assert!(passed(7, "err\n"));
         assert!(passed(255, ""));
         assert!(passed(2, "ls: /x: No such file or directory\n"));

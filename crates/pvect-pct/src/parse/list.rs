@@ -83,7 +83,8 @@ mod tests {
 
     fn rows(text: &str) -> Vec<(u32, String, Option<String>, String)> {
         let parsed = list(format!("{HEADER}{text}").as_bytes()).unwrap();
-        let row = |row: Listing| (row.vmid.get(), row.status.to_string(), row.lock.map(String::from), row.name);
+        let row =
+            |row: Listing| (row.vmid.get(), row.status.to_string(), row.lock.map(String::from), row.name);
         parsed.into_iter().map(row).collect()
     }
 
@@ -93,7 +94,9 @@ mod tests {
         let parsed = list(recorded).unwrap();
         let text: Vec<String> = parsed
             .iter()
-            .map(|row| format!("{} {} {:?} {}", row.vmid, row.status, row.lock.as_ref().map(Lock::as_str), row.name))
+            .map(|row| {
+                format!("{} {} {:?} {}", row.vmid, row.status, row.lock.as_ref().map(Lock::as_str), row.name)
+            })
             .collect();
         assert_eq!(
             text,
@@ -152,7 +155,10 @@ mod tests {
             error("101        stopped                 web1                \nxyz\n"),
             "line 3: no columns in 'xyz'"
         );
-        assert_eq!(error("abc        stopped                 web1\n"), "line 2: no vmid at the start in 'abc        stopped                 web1'");
+        assert_eq!(
+            error("abc        stopped                 web1\n"),
+            "line 2: no vmid at the start in 'abc        stopped                 web1'"
+        );
         assert_eq!(error("101 stopped web1\n"), "line 2: no column of the status in '101 stopped web1'");
         assert_eq!(error("101        stopped\n"), "line 2: no column of the lock in '101        stopped'");
         assert_eq!(
@@ -164,7 +170,10 @@ mod tests {
             "line 2: no name in '101        stopped                                     '"
         );
         assert_eq!(error("\n"), "line 2: no columns in ''");
-        assert_eq!(error("101        üü         x\n"), "line 2: no name in '101        üü         x'");
+        assert_eq!(
+            error("101        üü         x\n"),
+            "line 2: no column of the name in '101        üü         x'"
+        );
     }
 
     #[test]
@@ -175,7 +184,7 @@ mod tests {
         assert_eq!(list_json(b"[]"), Ok(Vec::new()));
         assert_eq!(
             list_json(b"[{\"vmid\":5}]").unwrap_err().to_string(),
-            "line 1: '5' is not a valid VM ID: a whole number from 100 to 999999999 at line 1 column 10"
+            "line 1: '5' is not a valid VM ID: a whole number from 100 to 999999999 at line 1 column 11"
         );
         assert!(list_json(b"").is_err());
     }

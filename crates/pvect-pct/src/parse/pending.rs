@@ -23,8 +23,15 @@ pub fn pending(output: &[u8]) -> Result<Vec<PendingItem>, ParseError> {
         let value = Some(if key == "description" { decode(value) } else { value.to_owned() });
         match word {
             "new" => match items.last_mut() {
-                Some(last) if last.key == key && last.pending.is_none() && !last.delete => last.pending = value,
-                _ => items.push(PendingItem { key: key.to_owned(), value: None, pending: value, delete: false }),
+                Some(last) if last.key == key && last.pending.is_none() && !last.delete => {
+                    last.pending = value;
+                }
+                _ => items.push(PendingItem {
+                    key: key.to_owned(),
+                    value: None,
+                    pending: value,
+                    delete: false,
+                }),
             },
             word => {
                 let delete = word == "del";
@@ -49,7 +56,7 @@ mod tests {
     #[test]
     fn the_recorded_output_parses() {
         let items = pending(include_bytes!("../../fixtures/pending.txt")).unwrap();
-        assert_eq!(items.len(), 16);
+        assert_eq!(items.len(), 17);
         let find = |key: &str| items.iter().find(|item| item.key == key).unwrap().clone();
         let item = |key: &str, value: Option<&str>, pending: Option<&str>, delete| PendingItem {
             key: key.into(),

@@ -52,7 +52,8 @@ pub fn snapshots(output: &[u8], clock: Clock) -> Result<Vec<SnapshotEntry>, Pars
             name,
             parent: depth.checked_sub(1).and_then(|above| path.get(above).cloned()),
             snaptime: snaptime.filter(|_| clock == Clock::Utc),
-            description: Some(description.to_owned()).filter(|text| !text.is_empty() && text != "no-description"),
+            description: Some(description.to_owned())
+                .filter(|text| !text.is_empty() && text != "no-description"),
         });
     }
     Ok(entries)
@@ -75,8 +76,12 @@ fn seconds(text: &str) -> Option<i64> {
     }
     // Days since 1970-01-01 in the Gregorian calendar, the year counted from March so that a leap day is its last.
     let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    let days = 365 * year + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400)
-        + (153 * month + 2) / 5 + day - 1 - 719_468;
+    let days = 365 * year + year.div_euclid(4) - year.div_euclid(100)
+        + year.div_euclid(400)
+        + (153 * month + 2) / 5
+        + day
+        - 1
+        - 719_468;
     Some(((days * 24 + hour) * 60 + minute) * 60 + second)
 }
 
@@ -84,7 +89,9 @@ fn seconds(text: &str) -> Option<i64> {
 mod tests {
     use super::*;
 
-    fn parsed(text: &str) -> Vec<(String, Option<String>, Option<i64>, Option<String>)> {
+    type Entry = (String, Option<String>, Option<i64>, Option<String>);
+
+    fn parsed(text: &str) -> Vec<Entry> {
         let entries = snapshots(text.as_bytes(), Clock::Utc).unwrap();
         entries.into_iter().map(|e| (e.name.to_string(), e.parent, e.snaptime, e.description)).collect()
     }

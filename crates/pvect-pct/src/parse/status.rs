@@ -31,7 +31,8 @@ pub fn status(output: &[u8]) -> Result<Status, ParseError> {
     let mut fields = Fields::parse(text(output)?)?;
     let vmid = fields.required("vmid")?;
     let (line, vmid) = vmid;
-    let vmid = vmid.parse().map_err(|error: pvect_core::id::InvalidId| ParseError::at(line, error.to_string()))?;
+    let vmid =
+        vmid.parse().map_err(|error: pvect_core::id::InvalidId| ParseError::at(line, error.to_string()))?;
     let (_, state) = fields.required("status")?;
     Ok(Status {
         vmid,
@@ -71,7 +72,10 @@ impl Fields {
                 None => (line.strip_suffix(':').unwrap_or_default(), ""),
             };
             if key.is_empty() || key.contains(char::is_whitespace) {
-                return Err(ParseError::at(number, format!("'key: value' was expected, found {}", shown(line))));
+                return Err(ParseError::at(
+                    number,
+                    format!("'key: value' was expected, found {}", shown(line)),
+                ));
             }
             fields.lines = number;
             if fields.values.insert(key.to_owned(), (number, value.to_owned())).is_some() {
@@ -133,7 +137,10 @@ mod tests {
         for bad in ["", "status: \n", "status: a b\n", "running\n", "status: a\nstatus: b\n"] {
             assert!(state(bad.as_bytes()).is_err(), "{bad:?}");
         }
-        assert_eq!(state(b"x\n").unwrap_err().to_string(), "line 1: 'status: WORD' was expected, found 'x\\n'");
+        assert_eq!(
+            state(b"x\n").unwrap_err().to_string(),
+            "line 1: 'status: WORD' was expected, found 'x\\n'"
+        );
     }
 
     #[test]
@@ -171,7 +178,8 @@ mod tests {
 
     #[test]
     fn large_and_odd_values() {
-        let parsed = status(b"maxmem: 1.5e+16\nname: a: b\nstatus: stopped\ntags:\ntemplate: 1\nvmid: 100\n").unwrap();
+        let parsed =
+            status(b"maxmem: 1.5e+16\nname: a: b\nstatus: stopped\ntags:\ntemplate: 1\nvmid: 100\n").unwrap();
         assert_eq!(parsed.maxmem, Some(15_000_000_000_000_000));
         assert_eq!(parsed.name.as_deref(), Some("a: b"));
         assert_eq!(parsed.tags.as_deref(), Some(""));
@@ -186,7 +194,10 @@ mod tests {
         assert_eq!(error(""), "line 1: 'key: value' was expected, found ''");
         assert_eq!(error("status: stopped\nmem: lots\nvmid: 100\n"), "line 2: 'lots' is no value of 'mem'");
         assert_eq!(error("status: stopped\nmem: -1\nvmid: 100\n"), "line 2: '-1' is no value of 'mem'");
-        assert_eq!(error("status: stopped\nvmid: 99\n"), "line 2: '99' is not a valid VM ID: a whole number from 100 to 999999999");
+        assert_eq!(
+            error("status: stopped\nvmid: 99\n"),
+            "line 2: '99' is not a valid VM ID: a whole number from 100 to 999999999"
+        );
         assert_eq!(error("vmid: 100\nvmid: 100\n"), "line 2: 'vmid' is there twice");
         assert_eq!(error("some words\n"), "line 1: 'key: value' was expected, found 'some words'");
     }

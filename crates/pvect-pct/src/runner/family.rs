@@ -37,9 +37,8 @@ pub(super) fn members(proc_root: &Path, leader: i32) -> Vec<Member> {
             Some((stat.pid, stat))
         })
         .collect();
-    let belongs = |stat: &&Stat| {
-        stat.group == leader || stat.session == leader || descends(&all, stat, leader)
-    };
+    let belongs =
+        |stat: &&Stat| stat.group == leader || stat.session == leader || descends(&all, stat, leader);
     let living = all.values().filter(|stat| !stat.zombie).filter(belongs);
     living.map(|stat| Member { pid: stat.pid, start: stat.start }).collect()
 }
@@ -89,7 +88,9 @@ mod tests {
         let dir = root.join(pid.to_string());
         fs::create_dir(&dir).unwrap();
         let [parent, group, session] = ids;
-        let text = format!("{pid} ({name}) {state} {parent} {group} {session} 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 {}0 0 0\n", pid);
+        let text = format!(
+            "{pid} ({name}) {state} {parent} {group} {session} 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 {pid}0 0 0\n"
+        );
         fs::write(dir.join("stat"), text).unwrap();
     }
 

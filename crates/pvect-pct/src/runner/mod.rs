@@ -149,7 +149,11 @@ impl Runner {
         let argv = self.config.command_line(request.shown.clone());
         let failed = |source: io::Error| {
             let run = Run { argv: argv.clone(), ..Run::default() };
-            Error::Spawn { what: format!("it did not start: {source}"), run: Box::new(run), source: Some(source) }
+            Error::Spawn {
+                what: format!("it did not start: {source}"),
+                run: Box::new(run),
+                source: Some(source),
+            }
         };
         let started = Instant::now();
         let mut command = self.command(request.words.clone(), &request.env);
@@ -297,7 +301,8 @@ impl<'a> Watch<'a> {
     async fn stop(&mut self, end: End) -> Option<Instant> {
         self.end = end;
         self.stopper.terminate().await;
-        let grace = if end == End::Flooded { self.stopper.grace.min(FLOOD_GRACE) } else { self.stopper.grace };
+        let grace =
+            if end == End::Flooded { self.stopper.grace.min(FLOOD_GRACE) } else { self.stopper.grace };
         Instant::now().checked_add(grace)
     }
 

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use pty_process::{Pty, Pts};
+use pty_process::{Pts, Pty};
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -27,7 +27,9 @@ impl Terminal {
     pub(super) fn spawn(command: std::process::Command) -> io::Result<(Child, Self)> {
         let (pty, pts) = pty_process::open().map_err(to_io)?;
         let mut modes = tcgetattr(&pts)?;
-        modes.local_modes.remove(LocalModes::ECHO | LocalModes::ECHONL | LocalModes::ECHOE | LocalModes::ECHOK);
+        modes
+            .local_modes
+            .remove(LocalModes::ECHO | LocalModes::ECHONL | LocalModes::ECHOE | LocalModes::ECHOK);
         tcsetattr(&pts, OptionalActions::Now, &modes)?;
         let child = leader(command).spawn_borrowed(&pts).map_err(to_io)?;
         Ok((child, Self { pty, _pts: pts, text: Vec::new(), answers: 0 }))
