@@ -1,9 +1,24 @@
-//! The configuration files: read, locked, replaced.
+//! The configuration files: read, locked, replaced; and the node's root, made on first use.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use pvect_core::Vmid;
-use pvect_core::config::ContainerConfig;
+use pvect_core::config::{ContainerConfig, ParseMode};
+use rustix::fs::{FlockOperation, flock};
 
-use crate::{Node, NodeResult, Output};
+use crate::error::os_text;
+use crate::{Failure, Node, NodeResult, Output};
+
+/// How long most verbs wait for the lock file, seconds. Source: `lock_config` of pve-guest-common.
+pub const LOCK_SECONDS: u64 = 10;
+/// How often a held lock file is tried again.
+const LOCK_INTERVAL: Duration = Duration::from_millis(50);
+/// The mode of configuration files.
+const CONFIG_MODE: u32 = 0o640;
 
 /// A configuration as it was read, with the digest of its bytes.
 #[derive(Debug, Clone)]
@@ -12,60 +27,390 @@ pub struct Stored {
     pub config: ContainerConfig,
     /// SHA-1 of the raw bytes, hex.
     pub digest: String,
-    /// Warnings of the parser, for stderr.
+    /// Warnings of the parser, for stderr: `vm <vmid> - <text>`.
     pub warnings: Vec<String>,
 }
 
 /// The exclusive lock on one container's configuration (`flock`); dropped, it is released.
+///
+/// It is not re-entrant: a second [`lock`] of the same container in one process waits for the first.
 #[derive(Debug)]
 pub struct ConfigLock {
-    _file: std::fs::File,
+    _file: File,
+}
+
+/// Makes the directories of the node's root and a storage.cfg with the storage `local`, where they are missing.
+///
+/// Directories are 0755 whatever the umask says, since the users of unprivileged containers pass through them;
+/// those of run-time state are 0700.
+///
+/// # Errors
+/// When a directory or the file cannot be made.
+pub fn ensure_root(node: &Node) -> NodeResult<()> {
+    let layout = &node.layout;
+    let local = layout.local_storage();
+    for path in [
+        layout.configs(),
+        layout.lxc(),
+        local.join("template/cache"),
+        local.join("images"),
+        local.join("dump"),
+        local.join("snippets"),
+        layout.tasks(),
+    ] {
+        make_directories(&path, 0o755)?;
+    }
+    let locks = layout.root().join("run/lock/lxc");
+    make_directories(&layout.root().join("run"), 0o755)?;
+    for path in [layout.root().join("run/lock"), locks, layout.run_dir()] {
+        make_directories(&path, 0o700)?;
+    }
+    let cfg = layout.storage_cfg();
+    if fs::symlink_metadata(&cfg).is_ok() {
+        return Ok(());
+    }
+    let text = format!(
+        "dir: local\n\tpath {}\n\tcontent rootdir,vztmpl,images,iso,backup,snippets\n",
+        local.display()
+    );
+    match write_new(&cfg, text.as_bytes()) {
+        // Another process was faster.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        other => other.map_err(|error| Failure::io("can't write", &cfg, &error)),
+    }
+}
+
+/// Makes a directory and its parents; each one that is new gets the mode.
+fn make_directories(path: &Path, mode: u32) -> NodeResult<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent() {
+        make_directories(parent, mode)?;
+    }
+    match fs::create_dir(path) {
+        Ok(()) => fs::set_permissions(path, fs::Permissions::from_mode(mode)),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+    }
+    .map_err(|error| Failure::io("can't create", path, &error))
 }
 
 /// Reads a configuration.
 ///
 /// # Errors
 /// `Configuration file ... does not exist` (2), or what the system said.
-pub fn load(_node: &Node, _vmid: Vmid) -> NodeResult<Stored> {
-    Err(crate::Failure::new("not there yet"))
+pub fn load(node: &Node, vmid: Vmid) -> NodeResult<Stored> {
+    let path = node.layout.config(vmid);
+    let bytes = match fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Err(Failure::missing(&node.name, vmid)),
+        Err(error) => return Err(Failure::io("can't read", &path, &error)),
+    };
+    let (config, warnings) = ContainerConfig::parse(&bytes, ParseMode::Lenient)
+        .map_err(|error| Failure::new(format!("can't read '{}' - {error}", path.display())))?;
+    let warnings = warnings.into_iter().map(|warning| format!("vm {vmid} - {}", warning.text)).collect();
+    Ok(Stored { config, digest: ContainerConfig::digest(&bytes), warnings })
+}
+
+/// As [`load`]; the parser's warnings go to stderr, as the real pct's do.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_telling(node: &Node, vmid: Vmid, output: &mut Output<'_>) -> NodeResult<Stored> {
+    let stored = load(node, vmid)?;
+    for warning in &stored.warnings {
+        output.warn(warning);
+    }
+    Ok(stored)
 }
 
 /// Returns the vmids that have a configuration, ascending.
 ///
+/// Files with other names are passed over. The real pct's list fails altogether for a name such as `99.conf`; one
+/// stray file should not hide all containers.
+///
 /// # Errors
 /// When the directory cannot be read; a missing one is an empty list.
-pub fn vmids(_node: &Node) -> NodeResult<Vec<Vmid>> {
-    Ok(Vec::new())
+pub fn vmids(node: &Node) -> NodeResult<Vec<Vmid>> {
+    let directory = node.layout.configs();
+    let entries = match fs::read_dir(&directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(Failure::io("can't read", &directory, &error)),
+    };
+    let mut vmids = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(|error| Failure::io("can't read", &directory, &error))?;
+        let name = entry.file_name();
+        vmids.extend(
+            name.to_str().and_then(|name| name.strip_suffix(".conf")).and_then(|id| id.parse::<Vmid>().ok()),
+        );
+    }
+    vmids.sort_unstable();
+    Ok(vmids)
+}
+
+/// Checks that no container and no virtual machine of the cluster has a vmid.
+///
+/// # Errors
+/// `CT <vmid> already exists on node '<node>'`, `VM ...` for a virtual machine's (2).
+pub fn check_unused(node: &Node, vmid: Vmid) -> NodeResult<()> {
+    let nodes = node.layout.root().join("etc/pve/nodes");
+    let entries = match fs::read_dir(&nodes) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(Failure::io("can't read", &nodes, &error)),
+    };
+    for entry in entries.flatten() {
+        for (directory, kind) in [("lxc", "CT"), ("qemu-server", "VM")] {
+            let path = entry.path().join(directory).join(format!("{vmid}.conf"));
+            if fs::symlink_metadata(path).is_ok() {
+                let name = entry.file_name();
+                return Err(exists(kind, vmid, &name.to_string_lossy()));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn exists(kind: &str, vmid: Vmid, node: &str) -> Failure {
+    Failure::with_exit(format!("{kind} {vmid} already exists on node '{node}'"), 2)
 }
 
 /// Writes a configuration: temporary file beside it, fsync, rename, fsync of the directory.
 ///
 /// # Errors
 /// When a value holds a line break or the file cannot be written; the old file is then untouched.
-pub fn save(_node: &Node, _vmid: Vmid, _config: &ContainerConfig) -> NodeResult<()> {
-    Err(crate::Failure::new("not there yet"))
+pub fn save(node: &Node, vmid: Vmid, config: &ContainerConfig) -> NodeResult<()> {
+    let path = node.layout.config(vmid);
+    let text = text_of(config)?;
+    replace(&path, text.as_bytes(), CONFIG_MODE).map_err(|error| Failure::io("can't write", &path, &error))
+}
+
+fn text_of(config: &ContainerConfig) -> NodeResult<String> {
+    config.to_text().map_err(|error| Failure::new(format!("can't write the configuration - {error}")))
 }
 
 /// Makes a configuration that must not exist yet (`O_EXCL` through link(2)), so that two creates cannot both win.
 ///
 /// # Errors
-/// `CT <vmid> already exists on node '<node>'` (2) when it exists.
-pub fn create(_node: &Node, _vmid: Vmid, _config: &ContainerConfig) -> NodeResult<()> {
-    Err(crate::Failure::new("not there yet"))
+/// `CT <vmid> already exists on node '<node>'` (2) when it exists on any node of the cluster.
+pub fn create(node: &Node, vmid: Vmid, config: &ContainerConfig) -> NodeResult<()> {
+    check_unused(node, vmid)?;
+    let path = node.layout.config(vmid);
+    let text = text_of(config)?;
+    write_new(&path, text.as_bytes()).map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => exists("CT", vmid, node.name.as_str()),
+        _ => Failure::io("can't write", &path, &error),
+    })
 }
 
 /// Removes a configuration.
 ///
 /// # Errors
 /// When the file cannot be removed; a missing one is fine.
-pub fn remove(_node: &Node, _vmid: Vmid) -> NodeResult<()> {
-    Err(crate::Failure::new("not there yet"))
+pub fn remove(node: &Node, vmid: Vmid) -> NodeResult<()> {
+    let path = node.layout.config(vmid);
+    match fs::remove_file(&path) {
+        Ok(()) => sync_parent(&path).map_err(|error| Failure::io("can't sync", &path, &error)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(Failure::new(format!("failed to remove config file: {}", os_text(&error)))),
+    }
 }
 
 /// Takes the lock file of a container; waits up to `seconds`, saying so on stderr as the real one does.
 ///
 /// # Errors
 /// `can't lock file '<path>' - got timeout`.
-pub fn lock(_node: &Node, _vmid: Vmid, _seconds: u64, _output: &mut Output<'_>) -> NodeResult<ConfigLock> {
-    Err(crate::Failure::new("not there yet"))
+pub fn lock(node: &Node, vmid: Vmid, seconds: u64, output: &mut Output<'_>) -> NodeResult<ConfigLock> {
+    let path = node.layout.config_lock(vmid);
+    let _file = lock_file(&path, seconds, &mut |text| {
+        let _ = output.err.write_all(text.as_bytes());
+    })?;
+    Ok(ConfigLock { _file })
+}
+
+/// Opens and locks a file exclusively; `say` gets `trying to acquire lock...` and ` OK`, with line ends.
+///
+/// The descriptor is closed in children, so none of them keeps the lock.
+///
+/// # Errors
+/// `can't lock file '<path>' - <reason>`.
+pub(crate) fn lock_file(path: &Path, seconds: u64, say: &mut dyn FnMut(&str)) -> NodeResult<File> {
+    let cannot = |reason: &str| Failure::new(format!("can't lock file '{}' - {reason}", path.display()));
+    if let Some(parent) = path.parent() {
+        make_directories(parent, 0o700)?;
+    }
+    let file = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(|error| cannot(&format!("can't open file - {}", os_text(&error))))?;
+    let deadline = Instant::now() + Duration::from_secs(seconds);
+    let mut told = false;
+    loop {
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {
+                if told {
+                    say(" OK\n");
+                }
+                return Ok(file);
+            }
+            Err(rustix::io::Errno::INTR) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                if !told {
+                    say("trying to acquire lock...\n");
+                    told = true;
+                }
+                if Instant::now() >= deadline {
+                    return Err(cannot("got timeout"));
+                }
+                std::thread::sleep(LOCK_INTERVAL);
+            }
+            Err(errno) => {
+                if told {
+                    say(" failed\n");
+                }
+                return Err(cannot(&os_text(&errno.into())));
+            }
+        }
+    }
+}
+
+/// Replaces a file: temporary file beside it, fsync, rename, fsync of the directory.
+///
+/// # Errors
+/// What the system said; the old file is then untouched and no temporary one is left.
+pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {
+    temporary(path, bytes, mode)?.persist(path).map_err(|error| error.error)?;
+    sync_parent(path)
+}
+
+/// Makes a file that must not exist yet, whole or not at all.
+fn write_new(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    temporary(path, bytes, CONFIG_MODE)?.persist_noclobber(path).map_err(|error| error.error)?;
+    sync_parent(path)
+}
+
+fn temporary(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<tempfile::NamedTempFile> {
+    let parent = path.parent().unwrap_or(Path::new("/"));
+    let mut file = tempfile::Builder::new().prefix(".tmp-").tempfile_in(parent)?;
+    file.write_all(bytes)?;
+    file.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
+    file.as_file().sync_all()?;
+    Ok(file)
+}
+
+fn sync_parent(path: &Path) -> std::io::Result<()> {
+    File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node() -> (tempfile::TempDir, Node) {
+        let dir = tempfile::tempdir().unwrap();
+        let name: pvect_core::NodeName = "vm".parse().unwrap();
+        let layout = crate::Layout::new(dir.path(), name.clone());
+        let node = Node { layout, name, helper: "/bin/false".into() };
+        ensure_root(&node).unwrap();
+        (dir, node)
+    }
+
+    fn vmid(text: &str) -> Vmid {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn the_root_is_made_once() {
+        let (dir, node) = node();
+        let cfg = fs::read_to_string(node.layout.storage_cfg()).unwrap();
+        assert_eq!(
+            cfg,
+            format!(
+                "dir: local\n\tpath {}/vz\n\tcontent rootdir,vztmpl,images,iso,backup,snippets\n",
+                dir.path().display()
+            )
+        );
+        fs::write(node.layout.storage_cfg(), "mine\n").unwrap();
+        ensure_root(&node).unwrap();
+        assert_eq!(fs::read_to_string(node.layout.storage_cfg()).unwrap(), "mine\n");
+        let mode = |path: std::path::PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+        assert_eq!((mode(node.layout.lxc()), mode(node.layout.run_dir())), (0o755, 0o700));
+    }
+
+    #[test]
+    fn a_configuration_is_saved_loaded_and_removed() {
+        let (_dir, node) = node();
+        assert_eq!(
+            load(&node, vmid("101")).unwrap_err(),
+            Failure::with_exit("Configuration file 'nodes/vm/lxc/101.conf' does not exist", 2)
+        );
+        let mut config = ContainerConfig::default();
+        config.main.set("hostname", "web1");
+        create(&node, vmid("101"), &config).unwrap();
+        assert_eq!(create(&node, vmid("101"), &config).unwrap_err(), exists("CT", vmid("101"), "vm"));
+        config.main.set("memory", "256");
+        save(&node, vmid("101"), &config).unwrap();
+        let stored = load(&node, vmid("101")).unwrap();
+        assert_eq!(stored.config, config);
+        assert_eq!(stored.digest, ContainerConfig::digest(b"hostname: web1\nmemory: 256\n"));
+        let names: Vec<_> = fs::read_dir(node.layout.configs()).unwrap().flatten().collect();
+        assert_eq!(names.len(), 1, "{names:?}");
+        remove(&node, vmid("101")).unwrap();
+        remove(&node, vmid("101")).unwrap();
+        assert_eq!(vmids(&node).unwrap(), []);
+    }
+
+    #[test]
+    fn a_value_with_a_line_break_leaves_the_old_file() {
+        let (_dir, node) = node();
+        let mut config = ContainerConfig::default();
+        create(&node, vmid("101"), &config).unwrap();
+        config.main.set("hostname", "a\nlxc.hook.start: /bin/evil");
+        assert!(save(&node, vmid("101"), &config).is_err());
+        assert_eq!(fs::read(node.layout.config(vmid("101"))).unwrap(), b"");
+    }
+
+    #[test]
+    fn ids_are_unique_in_the_cluster() {
+        let (dir, node) = node();
+        for path in ["other/lxc/201.conf", "vm/qemu-server/202.conf"] {
+            let path = dir.path().join("etc/pve/nodes").join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "").unwrap();
+        }
+        let text = |id: &str| check_unused(&node, vmid(id)).unwrap_err().text;
+        assert_eq!(text("201"), "CT 201 already exists on node 'other'");
+        assert_eq!(text("202"), "VM 202 already exists on node 'vm'");
+        assert!(check_unused(&node, vmid("203")).is_ok());
+    }
+
+    #[test]
+    fn only_configurations_are_listed() {
+        let (_dir, node) = node();
+        for name in
+            ["1000.conf", "101.conf", "99.conf", "0101.conf", "x.conf", ".tmp-1", "102", "103.conf.bak"]
+        {
+            fs::write(node.layout.configs().join(name), "").unwrap();
+        }
+        assert_eq!(vmids(&node).unwrap(), [vmid("101"), vmid("1000")]);
+    }
+
+    #[test]
+    fn a_held_lock_times_out() {
+        let (_dir, node) = node();
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let mut output = Output { out: &mut out, err: &mut err };
+        let held = lock(&node, vmid("101"), 1, &mut output).unwrap();
+        let failure = lock(&node, vmid("101"), 0, &mut output).unwrap_err();
+        let path = node.layout.config_lock(vmid("101"));
+        assert_eq!(failure.text, format!("can't lock file '{}' - got timeout", path.display()));
+        drop(held);
+        lock(&node, vmid("101"), 0, &mut output).unwrap();
+        assert_eq!(err, b"trying to acquire lock...\n");
+    }
 }

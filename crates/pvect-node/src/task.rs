@@ -1,8 +1,26 @@
 //! Tasks: a UPID, a log file, a line in the index.
+//!
+//! The real pct forks a worker and copies its output; here the command itself is the worker, so the UPID names its
+//! own process. What SIGINT and SIGTERM do is up to the work ([`crate::interrupt`]): the task ends when it does. A
+//! process that was killed leaves its line in `active`; the next task moves it to the index with
+//! `unexpected status`.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use pvect_core::upid::Upid;
 
-use crate::{Node, NodeResult, Output};
+use crate::store::{lock_file, replace};
+use crate::{Failure, Node, NodeResult, Output};
+
+/// The index is rotated above this many bytes. Source: `PVE::RESTEnvironment`.
+const INDEX_LIMIT: u64 = 50_000;
+/// How long to wait for the lock of the lists, seconds.
+const LIST_LOCK_SECONDS: u64 = 10;
+const FILE_MODE: u32 = 0o640;
 
 /// The log of a running task. What a worker prints goes to the log file and to pct's stdout.
 #[derive(Debug)]
@@ -10,32 +28,244 @@ pub struct TaskLog {
     /// The task's name.
     pub upid: Upid,
     warnings: u32,
+    file: File,
 }
 
 impl TaskLog {
     /// Writes one line to the log file and to stdout.
     pub fn line(&mut self, output: &mut Output<'_>, text: &str) {
+        self.log(text);
         output.line(text);
     }
 
     /// Writes `WARN: text` and counts it; the task then ends with `WARNINGS: n`.
     pub fn warn(&mut self, output: &mut Output<'_>, text: &str) {
         self.warnings += 1;
-        output.line(format!("WARN: {text}"));
+        self.line(output, &format!("WARN: {text}"));
+    }
+
+    /// Writes one line to the log file only. A log that cannot be written (a full disk) does not end the task.
+    fn log(&mut self, text: &str) {
+        let _ = self.file.write_all(format!("{text}\n").as_bytes());
     }
 }
 
 /// Runs `work` as a task: registers the UPID in `active`, writes the log below `log/tasks/<last hex digit of
 /// starttime>/<UPID>`, ends it with `TASK OK`, `TASK WARNINGS: n` or `TASK ERROR: text`, and appends to `index`.
 ///
+/// After warnings `Task finished with N warning(s)!` goes to stderr, and the task counts as done.
+///
 /// # Errors
-/// Those of `work`, after they have been logged; the exit status becomes 255, as for every failed task.
+/// Those of `work`, after they have been logged; the exit status becomes 255, as for every failed task. The caller
+/// prints the text on stderr.
 pub fn run<T>(
-    _node: &Node,
-    _worker: &str,
-    _id: &str,
-    _output: &mut Output<'_>,
-    _work: impl FnOnce(&mut TaskLog, &mut Output<'_>) -> NodeResult<T>,
+    node: &Node,
+    worker: &str,
+    id: &str,
+    output: &mut Output<'_>,
+    work: impl FnOnce(&mut TaskLog, &mut Output<'_>) -> NodeResult<T>,
 ) -> NodeResult<T> {
-    Err(crate::Failure::new("not there yet"))
+    let mut log = begin(node, worker, id)?;
+    let result = work(&mut log, output);
+    let status = match &result {
+        Err(failure) => failure.text.replace('\n', " "),
+        Ok(_) if log.warnings > 0 => format!("WARNINGS: {}", log.warnings),
+        Ok(_) => "OK".to_owned(),
+    };
+    let last = if result.is_err() { format!("TASK ERROR: {status}") } else { format!("TASK {status}") };
+    log.log(&last);
+    // The work is done or undone; an index that cannot be written changes nothing of that.
+    let _ = finish(node, &log.upid, &status);
+    if result.is_ok() && log.warnings > 0 {
+        output.warn(format!("Task finished with {} warning(s)!", log.warnings));
+    }
+    result.map_err(|failure| Failure::new(failure.text))
+}
+
+fn begin(node: &Node, worker: &str, id: &str) -> NodeResult<TaskLog> {
+    let tasks = node.layout.tasks();
+    let upid = Upid {
+        node: node.name.clone(),
+        pid: std::process::id(),
+        pstart: process_start(Path::new("/proc"), std::process::id()).unwrap_or(0),
+        starttime: u32::try_from(now()).unwrap_or(u32::MAX),
+        worker: worker.to_owned(),
+        id: id.to_owned(),
+        user: "root@pam".to_owned(),
+    };
+    let directory = tasks.join(upid.log_directory());
+    fs::create_dir_all(&directory).map_err(|error| Failure::io("can't create", &directory, &error))?;
+    let path = directory.join(upid.to_string());
+    let file = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(FILE_MODE)
+        .open(&path)
+        .map_err(|error| Failure::io("can't create", &path, &error))?;
+    change_lists(&tasks, |active, ended| {
+        let (alive, dead): (Vec<_>, Vec<_>) =
+            std::mem::take(active).into_iter().partition(|upid| is_alive(Path::new("/proc"), upid));
+        *active = alive;
+        ended.extend(dead.into_iter().map(|upid| (upid, "unexpected status".to_owned())));
+        active.push(upid.clone());
+    })?;
+    Ok(TaskLog { upid, warnings: 0, file })
+}
+
+fn finish(node: &Node, upid: &Upid, status: &str) -> NodeResult<()> {
+    change_lists(&node.layout.tasks(), |active, ended| {
+        // One process may run several tasks of a kind within a second: one line of them goes.
+        if let Some(at) = active.iter().position(|known| known == upid) {
+            active.remove(at);
+        }
+        ended.push((upid.clone(), status.to_owned()));
+    })
+}
+
+/// Changes the list of active tasks under its lock and appends the ended ones to the index.
+fn change_lists(
+    tasks: &Path,
+    change: impl FnOnce(&mut Vec<Upid>, &mut Vec<(Upid, String)>),
+) -> NodeResult<()> {
+    let _lock = lock_file(&tasks.join(".active.lock"), LIST_LOCK_SECONDS, &mut |_| {})?;
+    let path = tasks.join("active");
+    let text = fs::read_to_string(&path).unwrap_or_default();
+    let mut active: Vec<Upid> =
+        text.lines().filter_map(|line| line.split(' ').next()?.parse().ok()).collect();
+    let mut ended = Vec::new();
+    change(&mut active, &mut ended);
+    // 0: not in the index yet.
+    let text: String = active.iter().map(|upid| format!("{upid} 0\n")).collect();
+    replace(&path, text.as_bytes(), FILE_MODE).map_err(|error| Failure::io("can't write", &path, &error))?;
+    if ended.is_empty() { Ok(()) } else { append_index(tasks, &ended) }
+}
+
+fn append_index(tasks: &Path, ended: &[(Upid, String)]) -> NodeResult<()> {
+    let path = tasks.join("index");
+    let failed = |error: std::io::Error| Failure::io("can't write", &path, &error);
+    if fs::metadata(&path).is_ok_and(|meta| meta.len() > INDEX_LIMIT) {
+        fs::rename(&path, tasks.join("index.1")).map_err(failed)?;
+    }
+    let end = now();
+    let text: String = ended.iter().map(|(upid, status)| format!("{upid} {end:08X} {status}\n")).collect();
+    let mut file =
+        OpenOptions::new().append(true).create(true).mode(FILE_MODE).open(&path).map_err(failed)?;
+    file.write_all(text.as_bytes()).map_err(failed)
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
+}
+
+/// Returns whether the process of a task still runs: same id, same start.
+fn is_alive(proc: &Path, upid: &Upid) -> bool {
+    process_start(proc, upid.pid) == Some(upid.pstart)
+}
+
+/// Returns when a process was started, clock ticks after boot: field 22 of proc_pid_stat(5).
+fn process_start(proc: &Path, pid: u32) -> Option<u64> {
+    let stat = fs::read_to_string(proc.join(pid.to_string()).join("stat")).ok()?;
+    // The second field, the name in parentheses, may hold anything.
+    let rest = &stat[stat.rfind(')')? + 1..];
+    rest.split_ascii_whitespace().nth(19)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node() -> (tempfile::TempDir, Node) {
+        let dir = tempfile::tempdir().unwrap();
+        let name: pvect_core::NodeName = "vm".parse().unwrap();
+        let layout = crate::Layout::new(dir.path(), name.clone());
+        let node = Node { layout, name, helper: "/bin/false".into() };
+        crate::store::ensure_root(&node).unwrap();
+        (dir, node)
+    }
+
+    fn log_of(node: &Node, upid: &Upid) -> String {
+        let path = node.layout.tasks().join(upid.log_directory()).join(upid.to_string());
+        fs::read_to_string(path).unwrap()
+    }
+
+    fn index(node: &Node) -> Vec<String> {
+        let text = fs::read_to_string(node.layout.tasks().join("index")).unwrap();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn a_task_is_logged_and_indexed() {
+        let (_dir, node) = node();
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let mut output = Output { out: &mut out, err: &mut err };
+        let upid = run(&node, "vzcreate", "201", &mut output, |log, output| {
+            log.line(output, "one");
+            let active = fs::read_to_string(node.layout.tasks().join("active")).unwrap();
+            assert_eq!(active, format!("{} 0\n", log.upid));
+            Ok(log.upid.clone())
+        })
+        .unwrap();
+        assert_eq!(log_of(&node, &upid), "one\nTASK OK\n");
+        assert_eq!(fs::read_to_string(node.layout.tasks().join("active")).unwrap(), "");
+        assert!(index(&node)[0].starts_with(&format!("{upid} ")) && index(&node)[0].ends_with(" OK"));
+        assert_eq!((out.as_slice(), err.as_slice()), (&b"one\n"[..], &b""[..]));
+    }
+
+    #[test]
+    fn warnings_and_errors_are_told() {
+        let (_dir, node) = node();
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let mut output = Output { out: &mut out, err: &mut err };
+        run(&node, "vzstart", "201", &mut output, |log, output| {
+            log.warn(output, "something");
+            Ok(())
+        })
+        .unwrap();
+        let mut name = None;
+        let failure = run(&node, "vzstart", "202", &mut output, |log, _| {
+            name = Some(log.upid.clone());
+            Err::<(), _>(Failure::with_exit("it\nbroke", 2))
+        })
+        .unwrap_err();
+        assert_eq!(failure, Failure::new("it\nbroke"));
+        assert_eq!(log_of(&node, &name.unwrap()), "TASK ERROR: it broke\n");
+        let index = index(&node);
+        assert!(index[0].ends_with(" WARNINGS: 1") && index[1].ends_with(" it broke"), "{index:?}");
+        assert_eq!(out, b"WARN: something\n");
+        assert_eq!(err, b"Task finished with 1 warning(s)!\n");
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_moved_to_the_index() {
+        let (_dir, node) = node();
+        let dead = "UPID:vm:FFFFFFFF:00000001:65540AF0:vzstart:202:root@pam:";
+        fs::write(node.layout.tasks().join("active"), format!("{dead} 0\nrubbish\n")).unwrap();
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        run(&node, "vzstop", "202", &mut Output { out: &mut out, err: &mut err }, |_, _| Ok(())).unwrap();
+        let index = index(&node);
+        assert!(index[0].starts_with(dead) && index[0].ends_with(" unexpected status"), "{index:?}");
+        assert!(index[1].contains(":vzstop:202:") && index.len() == 2, "{index:?}");
+    }
+
+    #[test]
+    fn a_long_index_is_rotated() {
+        let (_dir, node) = node();
+        let tasks = node.layout.tasks();
+        fs::write(tasks.join("index"), "x".repeat(50_001)).unwrap();
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        run(&node, "vzstop", "202", &mut Output { out: &mut out, err: &mut err }, |_, _| Ok(())).unwrap();
+        assert_eq!(fs::metadata(tasks.join("index.1")).unwrap().len(), 50_001);
+        assert_eq!(index(&node).len(), 1);
+    }
+
+    #[test]
+    fn the_start_is_read_whatever_the_name_is() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("7")).unwrap();
+        let stat = "7 (a) b (c) S 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 424242 1 1\n";
+        fs::write(dir.path().join("7/stat"), stat).unwrap();
+        assert_eq!(process_start(dir.path(), 7), Some(424_242));
+        assert_eq!(process_start(dir.path(), 8), None);
+        assert!(process_start(Path::new("/proc"), std::process::id()).is_some());
+    }
 }
