@@ -1,1 +1,19 @@
-//! See Cargo.toml.
+//! The library of pvect: [`Client`], [`Settings`], names, and the checks of [`doctor`].
+//!
+//! It composes what the crates below it do: which pct runs (the real one or the standalone node's), under which
+//! time limits, and how a container's name becomes its number. It never prints, and never reads the environment.
+
+pub mod settings;
+
+pub use pvect_core::{Error, ErrorKind, Result};
+pub use settings::Settings;
+
+/// Returns the known word that a mistyped one resembles most, if any does.
+pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .into_iter()
+        .map(|candidate| (strsim::jaro_winkler(word, candidate), candidate))
+        .filter(|(likeness, _)| *likeness > 0.75)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, candidate)| candidate)
+}

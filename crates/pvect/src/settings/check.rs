@@ -1,0 +1,240 @@
+//! Finds every problem of a settings file.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value, json};
+
+use super::{Settings, schema};
+
+/// How bad a problem is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    /// The file is not used.
+    Error,
+    /// Worth knowing.
+    Warning,
+}
+
+/// One problem of a settings file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// How bad it is.
+    pub severity: Severity,
+    /// The file.
+    pub file: PathBuf,
+    /// The key path, such as `proxmox.node`; empty when it is about the whole file.
+    pub key: String,
+    /// What is wrong.
+    pub what: String,
+    /// What mends it.
+    pub mend: Option<String>,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.file.display())?;
+        if !self.key.is_empty() {
+            write!(f, "{}: ", self.key)?;
+        }
+        f.write_str(&self.what)?;
+        match &self.mend {
+            Some(mend) => write!(f, "; {mend}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Keys of the old flat form, which stood at the top of `proxmox`.
+pub(super) const FLAT_KEYS: &[&str] = &[
+    "hosts",
+    "host",
+    "port",
+    "token",
+    "token_file",
+    "token_command",
+    "fingerprint",
+    "verify_ssl",
+    "node_cache_duration",
+];
+
+/// Finds every problem of a file's content; the file itself is looked at for its mode only.
+pub fn check(file: &Path, value: &Value) -> Vec<Problem> {
+    let mut found = Vec::new();
+    let mut problem = |severity, key: &str, what: String, mend: Option<String>| {
+        found.push(Problem { severity, file: file.to_owned(), key: key.to_owned(), what, mend });
+    };
+    let Some(top) = value.as_object() else {
+        problem(Severity::Error, "", "the file must hold one JSON object".into(), None);
+        return found;
+    };
+    let schema = schema();
+    for (section, content) in top {
+        let known = keys(&schema, &[section]);
+        if !keys(&schema, &[]).contains(section) {
+            let (what, mend) = unknown(section, &keys(&schema, &[]));
+            problem(Severity::Error, section, what, mend);
+            continue;
+        }
+        let Some(content) = content.as_object() else {
+            problem(Severity::Error, section, "must be an object".into(), None);
+            continue;
+        };
+        for (name, value) in content {
+            let path = format!("{section}.{name}");
+            if section == "proxmox" && FLAT_KEYS.contains(&name.as_str()) {
+                let mend = "`pvect settings migrate` moves it to proxmox.legacy_api";
+                problem(Severity::Error, &path, "this is the old form".into(), Some(mend.into()));
+            } else if !known.contains(name) {
+                let (what, mend) = unknown(name, &known);
+                problem(Severity::Error, &path, what, mend);
+            } else if let Some(nested) = value.as_object() {
+                let known = keys(&schema, &[section, name]);
+                for (key, value) in nested {
+                    let path = format!("{path}.{key}");
+                    if !known.contains(key) {
+                        let (what, mend) = unknown(key, &known);
+                        problem(Severity::Error, &path, what, mend);
+                    } else if let Err(what) = leaf(section, name, &json!({ key: value })) {
+                        problem(Severity::Error, &path, what, None);
+                    }
+                }
+            } else if let Err(what) = leaf(section, name, value) {
+                problem(Severity::Error, &path, what, None);
+            }
+        }
+    }
+    if has_secret(top) && readable_by_others(file) {
+        let mend = format!("chmod 600 {}", file.display());
+        let what = "holds a token and can be read by others".to_owned();
+        problem(Severity::Warning, "proxmox.legacy_api.token", what, Some(mend));
+    }
+    found
+}
+
+fn unknown(name: &str, known: &[String]) -> (String, Option<String>) {
+    let nearest = crate::nearest(name, known.iter().map(String::as_str));
+    (format!("there is no key '{name}'"), nearest.map(|near| format!("did you mean '{near}'?")))
+}
+
+/// Checks one key by reading settings that hold nothing else.
+///
+/// # Errors
+/// Why the key does not take the value.
+pub(super) fn leaf(section: &str, name: &str, value: &Value) -> Result<(), String> {
+    let mut inner = Map::new();
+    inner.insert(name.to_owned(), value.clone());
+    match serde_json::from_value::<Settings>(json!({ section: inner })) {
+        Ok(_) => Ok(()),
+        // The value itself may be a secret.
+        Err(_) if value.get("token").is_some() => Err("must be a text".to_owned()),
+        Err(error) => Err(plain_words(&error.to_string())),
+    }
+}
+
+/// Puts serde's words for Rust's types into everybody's.
+fn plain_words(text: &str) -> String {
+    let (front, expected) = text.rsplit_once(", expected ").unwrap_or((text, ""));
+    let expected = match expected {
+        "" => return text.to_owned(),
+        "f64" => "a number",
+        "u16" => "a whole number from 0 to 65535",
+        "u64" => "a whole number",
+        "path string" => "a text",
+        other => other,
+    };
+    format!("{front}, expected {expected}").replace('`', "'")
+}
+
+/// The keys of the object at a path of the schema.
+pub(super) fn keys(schema: &Value, path: &[&str]) -> Vec<String> {
+    let mut at = schema;
+    for step in path {
+        at = follow(schema, &at["properties"][step]);
+    }
+    let at = follow(schema, at);
+    at["properties"].as_object().map(|object| object.keys().cloned().collect()).unwrap_or_default()
+}
+
+/// Follows `$ref`, also inside `anyOf` (optional objects).
+fn follow<'a>(schema: &'a Value, at: &'a Value) -> &'a Value {
+    let at = at["anyOf"]
+        .as_array()
+        .and_then(|list| list.iter().find(|choice| choice["$ref"].is_string()))
+        .unwrap_or(at);
+    match at["$ref"].as_str().and_then(|path| path.strip_prefix('#')) {
+        Some(pointer) => schema.pointer(pointer).unwrap_or(&Value::Null),
+        None => at,
+    }
+}
+
+fn has_secret(top: &Map<String, Value>) -> bool {
+    let proxmox = top.get("proxmox");
+    let token =
+        |value: Option<&Value>| value.and_then(|value| value.get("token")).is_some_and(Value::is_string);
+    token(proxmox) || token(proxmox.and_then(|value| value.get("legacy_api")))
+}
+
+fn readable_by_others(file: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::metadata(file).is_ok_and(|meta| meta.permissions().mode() & 0o044 != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(value: &Value) -> Vec<String> {
+        check(Path::new("/none/c.json"), value).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn every_problem_is_found_at_once() {
+        let value = json!({
+            "proxmox": {
+                "pct_pth": "/usr/sbin/pct",
+                "node": "-bad",
+                "hosts": ["a"],
+                "timeouts": { "raed": 3, "long": "x" },
+                "legacy_api": { "port": 99999, "token": 5 },
+            },
+            "runtme": {},
+            "runtime": { "log_level": "loud" },
+        });
+        insta::assert_snapshot!(texts(&value).join("\n"), @r#"
+    /none/c.json: proxmox.pct_pth: there is no key 'pct_pth'; did you mean 'pct_path'?
+    /none/c.json: proxmox.node: '-bad' is not a valid node name: letters, digits and inner hyphens
+    /none/c.json: proxmox.hosts: this is the old form; `pvect settings migrate` moves it to proxmox.legacy_api
+    /none/c.json: proxmox.timeouts.raed: there is no key 'raed'; did you mean 'read'?
+    /none/c.json: proxmox.timeouts.long: invalid type: string "x", expected f64
+    /none/c.json: proxmox.legacy_api.port: invalid value: integer `99999`, expected u16
+    /none/c.json: proxmox.legacy_api.token: invalid type: integer `5`, expected a string
+    /none/c.json: runtme: there is no key 'runtme'; did you mean 'runtime'?
+    /none/c.json: runtime.log_level: unknown variant `loud`, expected one of `off`, `error`, `warn`, `info`, `debug`, `trace`
+    "#);
+    }
+
+    #[test]
+    fn good_settings_have_no_problem() {
+        let value = json!({
+            "proxmox": { "pct_path": "/usr/bin/pct", "node": "pve1", "timeout": 30,
+                "legacy_api": { "hosts": ["pve1.example.com"], "port": 8006, "token": "user@realm!id=secret",
+                    "fingerprint": "AA:BB", "node_cache_duration": 60 } },
+            "runtime": { "log_level": "info", "log_path": "/var/log/pvect/pvect.log" },
+        });
+        assert_eq!(texts(&value), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_readable_token_is_a_warning() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("c.json");
+        std::fs::write(&file, "{}").unwrap();
+        let value = json!({"proxmox": {"legacy_api": {"token": "x"}}});
+        for (mode, count) in [(0o600, 0), (0o640, 1), (0o644, 1)] {
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(check(&file, &value).len(), count, "mode {mode:o}");
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! The effective settings, key by key.
+
+use std::path::Path;
+
+use pvect_core::call::MASK;
+use serde::Serialize;
+
+use super::{Loaded, Origin, Settings};
+
+/// One key with its value and where that came from.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Entry {
+    /// The key path.
+    pub key: String,
+    /// The value; secrets are masked, `null` means unset.
+    pub value: serde_json::Value,
+    /// Where it came from.
+    pub origin: String,
+}
+
+/// Returns every key with its effective value; secrets are masked.
+pub fn entries(loaded: &Loaded) -> Vec<Entry> {
+    values(&loaded.settings)
+        .into_iter()
+        .map(|(key, value)| {
+            // Lists are leaves; an origin is kept for the exact path.
+            let origin = loaded.origins.get(&key).unwrap_or(&Origin::Default).to_string();
+            Entry { key, value, origin }
+        })
+        .collect()
+}
+
+fn values(settings: &Settings) -> Vec<(String, serde_json::Value)> {
+    let Settings { proxmox, runtime } = settings;
+    let path = |path: &Option<std::path::PathBuf>| text(path.as_deref().map(Path::to_string_lossy));
+    let seconds = |seconds: Option<super::Seconds>| seconds.map(super::Seconds::get).into();
+    let mut list: Vec<(&str, serde_json::Value)> = vec![
+        ("proxmox.pct_path", path(&proxmox.pct_path)),
+        ("proxmox.node", text(proxmox.node.as_ref())),
+        ("proxmox.timeout", seconds(proxmox.timeout)),
+        ("proxmox.timeouts.read", seconds(proxmox.timeouts.read)),
+        ("proxmox.timeouts.quick", seconds(proxmox.timeouts.quick)),
+        ("proxmox.timeouts.long", seconds(proxmox.timeouts.long)),
+        ("proxmox.sudo", proxmox.sudo.into()),
+        ("proxmox.standalone", proxmox.standalone.into()),
+        ("proxmox.root", path(&proxmox.root)),
+    ];
+    if let Some(api) = &proxmox.legacy_api {
+        list.extend([
+            ("proxmox.legacy_api.hosts", api.hosts.clone().into()),
+            ("proxmox.legacy_api.port", api.port.into()),
+            ("proxmox.legacy_api.token", text(api.token.as_ref().map(|_| MASK))),
+            ("proxmox.legacy_api.token_file", path(&api.token_file)),
+            ("proxmox.legacy_api.token_command", api.token_command.clone().into()),
+            ("proxmox.legacy_api.fingerprint", api.fingerprint.clone().into()),
+            ("proxmox.legacy_api.node_cache_duration", api.node_cache_duration.into()),
+            ("proxmox.legacy_api.verify_ssl", api.verify_ssl.into()),
+            ("proxmox.legacy_api.timeout", api.timeout.into()),
+        ]);
+    }
+    let format = match runtime.log_format {
+        super::LogFormat::Text => "text",
+        super::LogFormat::Json => "json",
+    };
+    list.extend([
+        ("runtime.log_level", runtime.log_level.as_str().into()),
+        ("runtime.log_path", path(&runtime.log_path)),
+        ("runtime.log_format", format.into()),
+        ("runtime.journald", runtime.journald.into()),
+    ]);
+    list.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+fn text<T: ToString>(value: Option<T>) -> serde_json::Value {
+    value.map(|value| value.to_string()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_of_the_schema_is_shown_and_secrets_are_masked() {
+        let mut loaded = Loaded::default();
+        let api = serde_json::from_str(r#"{"token": "root@pam!x=hunter22"}"#).unwrap();
+        loaded.settings.proxmox.legacy_api = Some(api);
+        loaded.origins.insert("proxmox.legacy_api.token".into(), Origin::Env("X"));
+        let shown = entries(&loaded);
+        let json = serde_json::to_string(&shown).unwrap();
+        assert!(!json.contains("hunter22"));
+        assert!(json.contains(r#"{"key":"proxmox.legacy_api.token","value":"********","origin":"X"}"#));
+
+        let schema = super::super::schema();
+        let mut keys = Vec::new();
+        for section in super::super::check::keys(&schema, &[]) {
+            for key in super::super::check::keys(&schema, &[&section]) {
+                let nested = super::super::check::keys(&schema, &[&section, &key]);
+                match nested.is_empty() {
+                    true => keys.push(format!("{section}.{key}")),
+                    false => keys.extend(nested.iter().map(|name| format!("{section}.{key}.{name}"))),
+                }
+            }
+        }
+        let mut names: Vec<_> = shown.into_iter().map(|entry| entry.key).collect();
+        keys.sort();
+        names.sort();
+        assert_eq!(names, keys);
+    }
+}
