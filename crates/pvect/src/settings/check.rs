@@ -202,16 +202,16 @@ mod tests {
             "runtime": { "log_level": "loud" },
         });
         insta::assert_snapshot!(texts(&value).join("\n"), @r#"
-    /none/c.json: proxmox.pct_pth: there is no key 'pct_pth'; did you mean 'pct_path'?
-    /none/c.json: proxmox.node: '-bad' is not a valid node name: letters, digits and inner hyphens
-    /none/c.json: proxmox.hosts: this is the old form; `pvect settings migrate` moves it to proxmox.legacy_api
-    /none/c.json: proxmox.timeouts.raed: there is no key 'raed'; did you mean 'read'?
-    /none/c.json: proxmox.timeouts.long: invalid type: string "x", expected f64
-    /none/c.json: proxmox.legacy_api.port: invalid value: integer `99999`, expected u16
-    /none/c.json: proxmox.legacy_api.token: invalid type: integer `5`, expected a string
-    /none/c.json: runtme: there is no key 'runtme'; did you mean 'runtime'?
-    /none/c.json: runtime.log_level: unknown variant `loud`, expected one of `off`, `error`, `warn`, `info`, `debug`, `trace`
-    "#);
+        /none/c.json: proxmox.pct_pth: there is no key 'pct_pth'; did you mean 'pct_path'?
+        /none/c.json: proxmox.node: '-bad' is not a valid node name: letters, digits and inner hyphens
+        /none/c.json: proxmox.hosts: this is the old form; `pvect settings migrate` moves it to proxmox.legacy_api
+        /none/c.json: proxmox.timeouts.raed: there is no key 'raed'; did you mean 'read'?
+        /none/c.json: proxmox.timeouts.long: invalid type: string "x", expected a number
+        /none/c.json: proxmox.legacy_api.port: invalid value: integer '99999', expected a whole number from 0 to 65535
+        /none/c.json: proxmox.legacy_api.token: must be a text
+        /none/c.json: runtme: there is no key 'runtme'; did you mean 'runtime'?
+        /none/c.json: runtime.log_level: unknown variant 'loud', expected one of 'off', 'error', 'warn', 'info', 'debug', 'trace'
+        "#);
     }
 
     #[test]
