@@ -3,9 +3,13 @@
 //! It composes what the crates below it do: which pct runs (the real one or the standalone node's), under which
 //! time limits, and how a container's name becomes its number. It never prints, and never reads the environment.
 
+pub mod client;
+pub mod names;
 pub mod settings;
 
-pub use pvect_core::{Error, ErrorKind, Result};
+pub use client::{Client, Create, Place};
+pub use pvect_core::{Error, ErrorKind, Inspect, Operate, Result};
+pub use pvect_pct::CancelHandle;
 pub use settings::Settings;
 
 /// Returns the known word that a mistyped one resembles most, if any does.

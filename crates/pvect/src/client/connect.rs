@@ -1,0 +1,208 @@
+//! Chooses which pct runs.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use pvect_core::error::Unavailable;
+use pvect_core::{Error, NodeName, Result};
+use pvect_pct::{CancelHandle, PctConfig, Transport};
+
+use super::{Client, Place};
+use crate::Settings;
+
+/// Where pct is looked for when no path is set.
+pub const DEFAULT_PROGRAMS: [&str; 2] = ["/usr/sbin/pct", "/usr/bin/pct"];
+/// The root of the standalone node when none is set.
+pub const DEFAULT_ROOT: &str = "/var/lib/pvect";
+
+/// A client to be.
+#[derive(Debug, Clone)]
+pub struct Builder {
+    settings: Settings,
+    standalone_program: Option<PathBuf>,
+    candidates: Vec<PathBuf>,
+    pve: Option<PathBuf>,
+    timeout: Option<Duration>,
+    env: Vec<(String, String)>,
+    check: bool,
+    cancel: CancelHandle,
+}
+
+impl Builder {
+    /// Starts with settings, everything else at its default.
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            standalone_program: None,
+            candidates: DEFAULT_PROGRAMS.iter().map(PathBuf::from).collect(),
+            pve: None,
+            timeout: None,
+            env: Vec::new(),
+            check: true,
+            cancel: CancelHandle::new(),
+        }
+    }
+
+    /// Sets the command `pvect`, which is the standalone node's pct (as `pvect pct`).
+    #[must_use]
+    pub fn standalone_program(mut self, program: impl Into<PathBuf>) -> Self {
+        self.standalone_program = Some(program.into());
+        self
+    }
+
+    /// Sets where pct is looked for when the settings name no path.
+    #[must_use]
+    pub fn candidates(mut self, paths: impl IntoIterator<Item = PathBuf>) -> Self {
+        self.candidates = paths.into_iter().collect();
+        self
+    }
+
+    /// Sets where the cluster's files are, in the place of `/etc/pve`.
+    #[must_use]
+    pub fn pve(mut self, path: impl Into<PathBuf>) -> Self {
+        self.pve = Some(path.into());
+        self
+    }
+
+    /// Sets one time limit for every verb.
+    #[must_use]
+    pub fn timeout(mut self, limit: Option<Duration>) -> Self {
+        self.timeout = limit;
+        self
+    }
+
+    /// Adds a variable to pct's environment, which is clean otherwise.
+    #[must_use]
+    pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// Sets whether calls are checked against the schema before pct is started.
+    #[must_use]
+    pub fn check(mut self, on: bool) -> Self {
+        self.check = on;
+        self
+    }
+
+    /// Sets the handle that stops what runs.
+    #[must_use]
+    pub fn cancel_handle(mut self, handle: CancelHandle) -> Self {
+        self.cancel = handle;
+        self
+    }
+
+    /// Chooses the node: the standalone one when the settings ask for it; else the pct that they name; else an
+    /// installed one; else the standalone one. A `pct` that is a link to pvect itself is the standalone node's.
+    ///
+    /// # Errors
+    /// `PctNotAvailable` when the named pct is missing, or nothing is there to run.
+    pub fn connect(self) -> Result<Client> {
+        let proxmox = &self.settings.proxmox;
+        let real = if self.settings.wants_standalone() {
+            None
+        } else if let Some(path) = &proxmox.pct_path {
+            if !path.exists() && !proxmox.sudo {
+                return Err(Error::NotAvailable { path: path.clone(), reason: Unavailable::Missing });
+            }
+            Some(path.clone())
+        } else {
+            self.candidates.iter().find(|path| path.exists() && !self.is_ours(path)).cloned()
+        };
+        let transport = if proxmox.sudo { Transport::sudo() } else { Transport::Local };
+        let (mut config, place, pve) = match real {
+            Some(path) => (PctConfig::new(path), Place::Proxmox, PathBuf::from("/etc/pve")),
+            None => self.standalone()?,
+        };
+        config.transport = transport;
+        config.timeout = self.timeout;
+        config.check = self.check;
+        config.env.extend(self.env);
+        Ok(Client {
+            settings: self.settings,
+            config,
+            place,
+            pve: self.pve.unwrap_or(pve),
+            cancel: self.cancel,
+        })
+    }
+
+    fn is_ours(&self, path: &Path) -> bool {
+        let real = |path: &Path| path.canonicalize().ok();
+        self.standalone_program.as_deref().is_some_and(|own| real(own).is_some() && real(own) == real(path))
+    }
+
+    fn standalone(&self) -> Result<(PctConfig, Place, PathBuf)> {
+        let proxmox = &self.settings.proxmox;
+        let Some(program) = &self.standalone_program else {
+            let path = self.candidates.first().cloned().unwrap_or_default();
+            return Err(Error::NotAvailable { path, reason: Unavailable::Missing });
+        };
+        let root = proxmox.root.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_ROOT));
+        if !root.is_absolute() {
+            return Err(Error::Settings { what: format!("root: '{}' is not an absolute path", root.display()) });
+        }
+        let node = proxmox.node.clone().map_or_else(host_name, Ok)?;
+        let mut config = PctConfig::new(program);
+        config.prefix_args = vec!["pct".to_owned()];
+        config.json_list = true;
+        config.env = vec![
+            ("PVECT_ROOT".to_owned(), root.display().to_string()),
+            ("PVECT_NODE".to_owned(), node.to_string()),
+        ];
+        let pve = root.join("etc/pve");
+        Ok((config, Place::Standalone { root, node }, pve))
+    }
+}
+
+/// Returns the host's name up to its first dot, as a node's name.
+///
+/// # Errors
+/// [`Error::Settings`] when it cannot be one.
+pub fn host_name() -> Result<NodeName> {
+    let uname = rustix::system::uname();
+    let host = uname.nodename().to_string_lossy();
+    let short = host.split('.').next().unwrap_or_default();
+    short.parse().map_err(|error| Error::Settings {
+        what: format!("the host's name cannot be the node's name ({error}); set proxmox.node"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn the_choice_follows_settings_and_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let (pct, own, link) = (dir.path().join("pct"), dir.path().join("pvect"), dir.path().join("link"));
+        fs::write(&pct, "").unwrap();
+        fs::write(&own, "").unwrap();
+        std::os::unix::fs::symlink(&own, &link).unwrap();
+        let connect = |settings: &Settings, candidate: &Path| {
+            Builder::new(settings.clone())
+                .standalone_program(&own)
+                .candidates([candidate.to_owned()])
+                .connect()
+                .map(|client| client.place().clone())
+        };
+        let mut settings = Settings::default();
+        settings.proxmox.node = Some("pve1".parse().unwrap());
+        let default =
+            Place::Standalone { root: DEFAULT_ROOT.into(), node: "pve1".parse().unwrap() };
+        assert_eq!(connect(&settings, &pct).unwrap(), Place::Proxmox);
+        assert_eq!(connect(&settings, &link).unwrap(), default);
+        assert_eq!(connect(&settings, Path::new("/none")).unwrap(), default);
+        settings.proxmox.standalone = true;
+        assert_eq!(connect(&settings, &pct).unwrap(), default);
+        settings.proxmox.standalone = false;
+        settings.proxmox.pct_path = Some("/none/pct".into());
+        let error = connect(&settings, &pct).unwrap_err();
+        assert_eq!(error.to_string(), "there is no pct at '/none/pct'");
+        settings.proxmox.root = Some("relative".into());
+        let error = connect(&settings, &pct).unwrap_err();
+        assert_eq!(error.to_string(), "root: 'relative' is not an absolute path");
+    }
+}

@@ -1,0 +1,135 @@
+//! Making a container, with the next free number when none is asked for.
+
+use pvect_core::call::Value;
+use pvect_core::{Call, Error, ErrorKind, Events, Inspect, Operate, Outcome, Result, Verb, Vmid};
+use secrecy::SecretString;
+
+use super::Client;
+use crate::names;
+
+/// How often another number is tried when somebody else took it meanwhile.
+const TRIES: usize = 64;
+
+/// A container to be made.
+#[derive(Debug, Clone)]
+pub struct Create {
+    verb: Verb,
+    vmid: Option<Vmid>,
+    template: String,
+    options: Vec<(String, Value)>,
+    passthrough: Vec<String>,
+}
+
+impl Create {
+    /// Starts with a template: a volume id (`local:vztmpl/...`) or an absolute path.
+    pub fn new(template: impl Into<String>) -> Self {
+        Self {
+            verb: Verb::Create,
+            vmid: None,
+            template: template.into(),
+            options: Vec::new(),
+            passthrough: Vec::new(),
+        }
+    }
+
+    /// Makes it from a backup instead.
+    #[must_use]
+    pub fn restore(mut self) -> Self {
+        self.verb = Verb::Restore;
+        self
+    }
+
+    /// Asks for this number.
+    #[must_use]
+    pub fn vmid(mut self, vmid: Vmid) -> Self {
+        self.vmid = Some(vmid);
+        self
+    }
+
+    /// Sets an option of `pct create`.
+    #[must_use]
+    pub fn option(self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.value(name, Value::Text(value.into()))
+    }
+
+    /// Sets an option to a value that may be a secret.
+    #[must_use]
+    pub fn value(mut self, name: impl Into<String>, value: Value) -> Self {
+        self.options.push((name.into(), value));
+        self
+    }
+
+    /// Sets root's password; it is in no argv.
+    #[must_use]
+    pub fn password(self, password: SecretString) -> Self {
+        self.value("password", Value::Secret(password))
+    }
+
+    /// Adds words for pct that are not checked.
+    #[must_use]
+    pub fn passthrough(mut self, words: impl IntoIterator<Item = String>) -> Self {
+        self.passthrough.extend(words);
+        self
+    }
+
+    /// Returns the call for a number.
+    pub fn call(&self, vmid: Vmid) -> Call {
+        let mut call = Call::on(self.verb, vmid).arg(self.template.clone());
+        for (name, value) in &self.options {
+            call = match value {
+                Value::Text(text) => call.option(name.clone(), text.clone()),
+                Value::Secret(secret) => call.secret(name.clone(), secret.clone()),
+            };
+        }
+        call.passthrough(self.passthrough.clone())
+    }
+}
+
+impl Client {
+    /// Returns the lowest number that no container or virtual machine of the cluster has.
+    ///
+    /// It is not reserved: somebody else may take it; [`Client::create`] copes with that.
+    ///
+    /// # Errors
+    /// When the containers cannot be listed or every number is taken.
+    pub async fn next_free_vmid(&self) -> Result<Vmid> {
+        let mut taken = names::taken(&self.pve);
+        taken.extend(self.list().await?.iter().map(|entry| entry.vmid));
+        next(&taken, names::id_range(&self.pve))
+    }
+
+    /// Makes the container and returns its number.
+    ///
+    /// Without a number of its own it gets the lowest free one, or the next when somebody took that meanwhile.
+    ///
+    /// # Errors
+    /// As [`Operate::operate`]; a number that was asked for and is taken is `AlreadyExists`.
+    pub async fn create(&self, create: &Create, events: &mut dyn Events) -> Result<(Vmid, Outcome)> {
+        if let Some(vmid) = create.vmid {
+            return Ok((vmid, self.operate(&create.call(vmid), events).await?));
+        }
+        let range = names::id_range(&self.pve);
+        let mut taken = names::taken(&self.pve);
+        taken.extend(self.list().await?.iter().map(|entry| entry.vmid));
+        let mut tries = 0;
+        loop {
+            let vmid = next(&taken, range)?;
+            tries += 1;
+            match self.operate(&create.call(vmid), events).await {
+                Err(error) if error.kind() == ErrorKind::AlreadyExists && tries < TRIES => {
+                    tracing::info!(%vmid, "the number was taken meanwhile");
+                    taken.insert(vmid);
+                    taken.extend(names::taken(&self.pve));
+                }
+                other => return other.map(|outcome| (vmid, outcome)),
+            }
+        }
+    }
+}
+
+fn next(taken: &std::collections::BTreeSet<Vmid>, range: (u32, u32)) -> Result<Vmid> {
+    names::next_free(taken, range).ok_or_else(|| Error::NotFound {
+        what: format!("every number from {} to {} is taken", range.0, range.1.saturating_sub(1)),
+        vmid: None,
+    })
+}

@@ -1,0 +1,211 @@
+//! The client: one node's containers, through whichever pct there is.
+
+mod connect;
+mod create;
+mod verbs;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pvect_core::backend::ConfigView;
+use pvect_core::config::{PendingItem, SnapshotEntry};
+use pvect_core::schema::TimeClass;
+use pvect_core::{
+    Call, ContainerConfig, ErrorKind, Events, Inspect, Listing, NodeName, Operate, Outcome, Result, Status, Verb,
+    Vmid,
+};
+use pvect_pct::{CancelHandle, Captured, PctBackend, PctConfig};
+
+pub use connect::{Builder, DEFAULT_PROGRAMS, DEFAULT_ROOT, host_name};
+pub use create::Create;
+
+use crate::{Settings, names};
+
+/// Which node a client works on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// A node of Proxmox VE, through its own pct.
+    Proxmox,
+    /// The standalone node below this root.
+    Standalone {
+        /// The root.
+        root: PathBuf,
+        /// The node's name.
+        node: NodeName,
+    },
+}
+
+/// One node's containers.
+///
+/// Nothing runs until a method is called. All methods may be called at the same time from many tasks. A dropped
+/// future ends the pct that it started.
+#[derive(Debug, Clone)]
+pub struct Client {
+    settings: Settings,
+    config: PctConfig,
+    place: Place,
+    pve: PathBuf,
+    cancel: CancelHandle,
+}
+
+impl Client {
+    /// Connects as the settings say; see [`Builder::connect`].
+    ///
+    /// # Errors
+    /// `PctNotAvailable` when there is no pct to run.
+    pub fn connect(settings: Settings) -> Result<Self> {
+        Self::builder(settings).connect()
+    }
+
+    /// Starts a client with more to choose.
+    pub fn builder(settings: Settings) -> Builder {
+        Builder::new(settings)
+    }
+
+    /// Returns which node this is.
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Returns the pct that runs, without its arguments.
+    pub fn program(&self) -> &Path {
+        &self.config.program
+    }
+
+    /// Returns where the cluster's files are: `/etc/pve` on a node.
+    pub fn pve(&self) -> &Path {
+        &self.pve
+    }
+
+    /// Returns the handle that stops what runs: SIGTERM and a grace at first, SIGKILL the second time.
+    pub fn cancel_handle(&self) -> CancelHandle {
+        self.cancel.clone()
+    }
+
+    /// Returns the command line of a call, program first, secrets masked.
+    pub fn command_line(&self, call: &Call) -> Vec<String> {
+        self.backend(call.verb()).command_line(call)
+    }
+
+    /// Checks that pct can be run at all.
+    ///
+    /// # Errors
+    /// `PctNotAvailable` or `PctPermissionDenied`.
+    pub async fn probe(&self) -> Result<()> {
+        self.backend(Verb::List).probe().await
+    }
+
+    /// Finds the container that a word names: its number or its host name.
+    ///
+    /// A number is not looked up; the verb that follows does that.
+    ///
+    /// # Errors
+    /// `NotFound` with the candidates, when no container or more than one has the name.
+    pub async fn resolve(&self, word: &str) -> Result<Vmid> {
+        match word.parse() {
+            Ok(vmid) => Ok(vmid),
+            Err(_) => names::resolve(word, &self.list().await?),
+        }
+    }
+
+    /// Runs `exec`, `enter` or `console` on the caller's terminal; returns the command's status.
+    ///
+    /// # Errors
+    /// When pct does not start, or the id is a virtual machine's.
+    pub async fn interactive(&self, call: &Call) -> Result<i32> {
+        self.refuse_machines(call)?;
+        self.backend(call.verb()).interactive(call).await
+    }
+
+    /// Runs a command in a container and keeps what it writes.
+    ///
+    /// # Errors
+    /// When the container does not run, the time-out passes, or it writes more than 16 MiB.
+    pub async fn exec<I, S>(&self, vmid: Vmid, command: I, stdin: Option<Vec<u8>>) -> Result<Captured>
+    where
+        I: IntoIterator<Item = S>,
+        S: Into<String>,
+    {
+        let call = Call::on(Verb::Exec, vmid).flag("keep-env", false).command(command);
+        self.refuse_machines(&call)?;
+        self.backend(Verb::Exec).exec_captured(&call, stdin).await
+    }
+
+    /// The backend for a verb: with the time limit that the settings give its class.
+    fn backend(&self, verb: Verb) -> PctBackend {
+        let mut config = self.config.clone();
+        if config.timeout.is_none() {
+            config.timeout = self.limit_of_settings(verb.spec().time);
+        }
+        PctBackend::new(config).with_cancel(self.cancel.clone())
+    }
+
+    /// The limit where the settings change it; the backend knows the defaults, and that a call with a time-out of
+    /// its own (`shutdown`) may take longer.
+    fn limit_of_settings(&self, class: TimeClass) -> Option<Duration> {
+        let proxmox = &self.settings.proxmox;
+        let changed = match class {
+            TimeClass::Read => proxmox.timeouts.read.or(proxmox.timeout).is_some(),
+            TimeClass::Quick => proxmox.timeouts.quick.or(proxmox.timeout).is_some(),
+            TimeClass::Long => proxmox.timeouts.long.is_some(),
+            TimeClass::Unbounded => false,
+        };
+        if changed { self.settings.time_limit(class) } else { None }
+    }
+
+    /// Refuses the id of a virtual machine before pct is started; what creates an id is let through.
+    fn refuse_machines(&self, call: &Call) -> Result<()> {
+        let creates = matches!(call.verb(), Verb::Create | Verb::Restore);
+        match call.vmid().filter(|_| !creates) {
+            Some(vmid) if names::is_virtual_machine(&self.pve, vmid) => Err(names::virtual_machine(vmid)),
+            _ => Ok(()),
+        }
+    }
+
+    fn refuse_machine(&self, vmid: Vmid) -> Result<()> {
+        self.refuse_machines(&Call::on(Verb::Status, vmid))
+    }
+}
+
+#[async_trait]
+impl Inspect for Client {
+    async fn list(&self) -> Result<Vec<Listing>> {
+        self.backend(Verb::List).list().await
+    }
+
+    async fn status(&self, vmid: Vmid) -> Result<Status> {
+        self.refuse_machine(vmid)?;
+        self.backend(Verb::Status).status(vmid).await
+    }
+
+    async fn config(&self, vmid: Vmid, view: &ConfigView) -> Result<ContainerConfig> {
+        self.refuse_machine(vmid)?;
+        self.backend(Verb::Config).config(vmid, view).await
+    }
+
+    async fn pending(&self, vmid: Vmid) -> Result<Vec<PendingItem>> {
+        self.refuse_machine(vmid)?;
+        self.backend(Verb::Pending).pending(vmid).await
+    }
+
+    async fn snapshots(&self, vmid: Vmid) -> Result<Vec<SnapshotEntry>> {
+        self.refuse_machine(vmid)?;
+        self.backend(Verb::Listsnapshot).snapshots(vmid).await
+    }
+}
+
+#[async_trait]
+impl Operate for Client {
+    async fn operate(&self, call: &Call, events: &mut dyn Events) -> Result<Outcome> {
+        self.refuse_machines(call)?;
+        let done = self.backend(call.verb()).operate(call, events).await;
+        // pct says of a machine's id only that there is no such container.
+        if let (Err(error), Some(vmid)) = (&done, call.vmid()) {
+            if error.kind() == ErrorKind::NotFound && names::is_virtual_machine(&self.pve, vmid) {
+                return Err(names::virtual_machine(vmid));
+            }
+        }
+        done
+    }
+}

@@ -1,0 +1,169 @@
+//! A container named by number or by host name.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use pvect_core::{Error, Listing, Result, Vmid};
+
+/// Finds the container that a word names: a number is taken as it is, anything else is a host name.
+///
+/// # Errors
+/// [`Error::NotFound`] when no container or more than one has the name; the candidates are in the text.
+pub fn resolve(word: &str, list: &[Listing]) -> Result<Vmid> {
+    if let Ok(vmid) = word.parse() {
+        return Ok(vmid);
+    }
+    let named: Vec<&Listing> = list.iter().filter(|entry| entry.name == word).collect();
+    match named.as_slice() {
+        [one] => Ok(one.vmid),
+        [] => Err(not_found(unknown(word, list))),
+        many => {
+            let ids: Vec<String> = many.iter().map(|entry| entry.vmid.to_string()).collect();
+            let what = format!("{} containers are named '{word}'; use the number:", many.len());
+            Err(not_found(format!("{what} {} ({})", ids.join(" or "), candidates(many))))
+        }
+    }
+}
+
+fn not_found(what: String) -> Error {
+    Error::NotFound { what, vmid: None }
+}
+
+fn unknown(word: &str, list: &[Listing]) -> String {
+    let mut text = format!("no container is named '{word}'");
+    if list.is_empty() {
+        return text + ": the node has no containers";
+    }
+    if let Some(near) = crate::nearest(word, list.iter().map(|entry| entry.name.as_str())) {
+        text += &format!("; did you mean '{near}'?");
+    } else {
+        text.push('.');
+    }
+    let all: Vec<&Listing> = list.iter().collect();
+    text + &format!(" There are: {}", candidates(&all))
+}
+
+/// `101 web1 (running), 102 db (stopped)`; long lists are cut.
+fn candidates(list: &[&Listing]) -> String {
+    const SHOWN: usize = 12;
+    let mut shown: Vec<String> = list
+        .iter()
+        .take(SHOWN)
+        .map(|entry| format!("{} {} {}", entry.vmid, entry.name, entry.status))
+        .collect();
+    if list.len() > SHOWN {
+        shown.push(format!("and {} more", list.len() - SHOWN));
+    }
+    shown.join(", ")
+}
+
+/// Returns whether the id is that of a virtual machine: `nodes/<any>/qemu-server/<vmid>.conf` below `pve`
+/// (`/etc/pve` on a node).
+pub fn is_virtual_machine(pve: &Path, vmid: Vmid) -> bool {
+    let Ok(nodes) = fs::read_dir(pve.join("nodes")) else { return false };
+    nodes.flatten().any(|node| node.path().join(format!("qemu-server/{vmid}.conf")).exists())
+}
+
+/// The error for a virtual machine's id.
+pub fn virtual_machine(vmid: Vmid) -> Error {
+    let what = format!("{vmid} is a virtual machine; pct manages containers only (use qm)");
+    Error::Unsupported { what, vmid: Some(vmid) }
+}
+
+/// Returns every id that the cluster's files below `pve` show as taken, by containers and virtual machines.
+pub fn taken(pve: &Path) -> BTreeSet<Vmid> {
+    let mut found = BTreeSet::new();
+    for node in fs::read_dir(pve.join("nodes")).into_iter().flatten().flatten() {
+        for kind in ["lxc", "qemu-server"] {
+            for entry in fs::read_dir(node.path().join(kind)).into_iter().flatten().flatten() {
+                let name = entry.file_name();
+                let id = name.to_str().and_then(|name| name.strip_suffix(".conf"));
+                found.extend(id.and_then(|id| id.parse::<Vmid>().ok()));
+            }
+        }
+    }
+    found
+}
+
+/// Returns the bounds that `next-id` of `datacenter.cfg` sets for new ids: the lowest, and one beyond the highest.
+///
+/// The defaults are 100 and 1000000. Source: `next-id` of pve-cluster's datacenter.cfg.
+pub fn id_range(pve: &Path) -> (u32, u32) {
+    let text = fs::read_to_string(pve.join("datacenter.cfg")).unwrap_or_default();
+    let value = text.lines().find_map(|line| line.strip_prefix("next-id:")).unwrap_or_default();
+    let bound = |key: &str| {
+        value.split(',').find_map(|part| part.trim().strip_prefix(key)?.strip_prefix('=')?.parse::<u32>().ok())
+    };
+    let lower = bound("lower").unwrap_or(100).max(100);
+    (lower, bound("upper").unwrap_or(1_000_000).max(lower))
+}
+
+/// Returns the lowest id of the range that is not taken.
+pub fn next_free(taken: &BTreeSet<Vmid>, (lower, upper): (u32, u32)) -> Option<Vmid> {
+    (lower..upper).filter_map(|id| Vmid::try_from(id).ok()).find(|id| !taken.contains(id))
+}
+
+#[cfg(test)]
+mod tests {
+    use pvect_core::RunState;
+
+    use super::*;
+
+    fn list(names: &[(u32, &str, RunState)]) -> Vec<Listing> {
+        names
+            .iter()
+            .map(|(id, name, status)| Listing {
+                vmid: Vmid::try_from(*id).unwrap(),
+                status: status.clone(),
+                lock: None,
+                name: (*name).to_owned(),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn names_are_found_or_explained() {
+        let all = list(&[
+            (101, "web1", RunState::Running),
+            (102, "db", RunState::Stopped),
+            (103, "db", RunState::Running),
+        ]);
+        assert_eq!(resolve("web1", &all).unwrap().get(), 101);
+        assert_eq!(resolve("777", &[]).unwrap().get(), 777);
+        let text = |word| resolve(word, &all).unwrap_err().to_string();
+        assert_eq!(
+            text("db"),
+            "2 containers are named 'db'; use the number: 102 or 103 (102 db stopped, 103 db running)"
+        );
+        assert_eq!(
+            text("web2"),
+            "no container is named 'web2'; did you mean 'web1'? There are: 101 web1 running, 102 db stopped, \
+             103 db running"
+        );
+        assert_eq!(
+            text("zzz"),
+            "no container is named 'zzz'. There are: 101 web1 running, 102 db stopped, 103 db running"
+        );
+        let none = resolve("web", &[]).unwrap_err();
+        assert_eq!(none.to_string(), "no container is named 'web': the node has no containers");
+    }
+
+    #[test]
+    fn free_ids_respect_machines_and_bounds() {
+        let dir = tempfile::tempdir().unwrap();
+        for path in ["nodes/a/lxc", "nodes/a/qemu-server", "nodes/b/lxc"] {
+            fs::create_dir_all(dir.path().join(path)).unwrap();
+        }
+        for path in ["nodes/a/lxc/100.conf", "nodes/a/qemu-server/101.conf", "nodes/b/lxc/102.conf"] {
+            fs::write(dir.path().join(path), "").unwrap();
+        }
+        assert_eq!(next_free(&taken(dir.path()), id_range(dir.path())).unwrap().get(), 103);
+        assert!(is_virtual_machine(dir.path(), "101".parse().unwrap()));
+        assert!(!is_virtual_machine(dir.path(), "100".parse().unwrap()));
+        fs::write(dir.path().join("datacenter.cfg"), "keyboard: de\nnext-id: lower=500,upper=501\n").unwrap();
+        assert_eq!(id_range(dir.path()), (500, 501));
+        assert_eq!(next_free(&taken(dir.path()), (500, 501)).unwrap().get(), 500);
+        assert_eq!(next_free(&BTreeSet::from(["500".parse().unwrap()]), (500, 501)), None);
+    }
+}
