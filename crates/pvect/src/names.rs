@@ -93,7 +93,9 @@ pub fn id_range(pve: &Path) -> (u32, u32) {
     let text = fs::read_to_string(pve.join("datacenter.cfg")).unwrap_or_default();
     let value = text.lines().find_map(|line| line.strip_prefix("next-id:")).unwrap_or_default();
     let bound = |key: &str| {
-        value.split(',').find_map(|part| part.trim().strip_prefix(key)?.strip_prefix('=')?.parse::<u32>().ok())
+        value
+            .split(',')
+            .find_map(|part| part.trim().strip_prefix(key)?.strip_prefix('=')?.parse::<u32>().ok())
     };
     let lower = bound("lower").unwrap_or(100).max(100);
     (lower, bound("upper").unwrap_or(1_000_000).max(lower))

@@ -140,7 +140,9 @@ impl Builder {
         };
         let root = proxmox.root.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_ROOT));
         if !root.is_absolute() {
-            return Err(Error::Settings { what: format!("root: '{}' is not an absolute path", root.display()) });
+            return Err(Error::Settings {
+                what: format!("root: '{}' is not an absolute path", root.display()),
+            });
         }
         let node = proxmox.node.clone().map_or_else(host_name, Ok)?;
         let mut config = PctConfig::new(program);
@@ -190,8 +192,7 @@ mod tests {
         };
         let mut settings = Settings::default();
         settings.proxmox.node = Some("pve1".parse().unwrap());
-        let default =
-            Place::Standalone { root: DEFAULT_ROOT.into(), node: "pve1".parse().unwrap() };
+        let default = Place::Standalone { root: DEFAULT_ROOT.into(), node: "pve1".parse().unwrap() };
         assert_eq!(connect(&settings, &pct).unwrap(), Place::Proxmox);
         assert_eq!(connect(&settings, &link).unwrap(), default);
         assert_eq!(connect(&settings, Path::new("/none")).unwrap(), default);

@@ -12,8 +12,7 @@ use pvect_core::backend::ConfigView;
 use pvect_core::config::{PendingItem, SnapshotEntry};
 use pvect_core::schema::TimeClass;
 use pvect_core::{
-    Call, ContainerConfig, ErrorKind, Events, Inspect, Listing, NodeName, Operate, Outcome, Result, Status, Verb,
-    Vmid,
+    Call, ContainerConfig, Events, Inspect, Listing, NodeName, Operate, Outcome, Result, Status, Verb, Vmid,
 };
 use pvect_pct::{CancelHandle, Captured, PctBackend, PctConfig};
 
@@ -96,6 +95,23 @@ impl Client {
         self.backend(Verb::List).probe().await
     }
 
+    /// Lists the node's containers by ascending number.
+    ///
+    /// # Errors
+    /// When pct cannot be run, fails, or prints what cannot be understood.
+    pub async fn list(&self) -> Result<Vec<Listing>> {
+        self.backend(Verb::List).list().await
+    }
+
+    /// Reads a container's whole status record.
+    ///
+    /// # Errors
+    /// `NotFound`; `Unsupported` for a virtual machine's id.
+    pub async fn status(&self, vmid: Vmid) -> Result<Status> {
+        self.refuse_machine(vmid)?;
+        self.backend(Verb::Status).status(vmid).await
+    }
+
     /// Finds the container that a word names: its number or its host name.
     ///
     /// A number is not looked up; the verb that follows does that.
@@ -171,17 +187,16 @@ impl Client {
 #[async_trait]
 impl Inspect for Client {
     async fn list(&self) -> Result<Vec<Listing>> {
-        self.backend(Verb::List).list().await
+        Self::list(self).await
     }
 
     async fn status(&self, vmid: Vmid) -> Result<Status> {
-        self.refuse_machine(vmid)?;
-        self.backend(Verb::Status).status(vmid).await
+        Self::status(self, vmid).await
     }
 
     async fn config(&self, vmid: Vmid, view: &ConfigView) -> Result<ContainerConfig> {
         self.refuse_machine(vmid)?;
-        self.backend(Verb::Config).config(vmid, view).await
+        Inspect::config(&self.backend(Verb::Config), vmid, view).await
     }
 
     async fn pending(&self, vmid: Vmid) -> Result<Vec<PendingItem>> {
@@ -199,13 +214,6 @@ impl Inspect for Client {
 impl Operate for Client {
     async fn operate(&self, call: &Call, events: &mut dyn Events) -> Result<Outcome> {
         self.refuse_machines(call)?;
-        let done = self.backend(call.verb()).operate(call, events).await;
-        // pct says of a machine's id only that there is no such container.
-        if let (Err(error), Some(vmid)) = (&done, call.vmid()) {
-            if error.kind() == ErrorKind::NotFound && names::is_virtual_machine(&self.pve, vmid) {
-                return Err(names::virtual_machine(vmid));
-            }
-        }
-        done
+        self.backend(call.verb()).operate(call, events).await
     }
 }

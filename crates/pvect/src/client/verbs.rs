@@ -63,7 +63,9 @@ impl Client {
         N: Into<String>,
         V: Into<String>,
     {
-        let call = options.into_iter().fold(Call::on(Verb::Set, vmid), |call, (name, value)| call.option(name, value));
+        let call = options
+            .into_iter()
+            .fold(Call::on(Verb::Set, vmid), |call, (name, value)| call.option(name, value));
         self.operate(&call, &mut ()).await
     }
 
