@@ -1,15 +1,21 @@
 //! SIGINT, SIGTERM and SIGHUP while a long verb runs: noted, and asked for between two steps.
 //!
 //! So a create that is told to end undoes what it did. Signals that come while it undoes are noted too and change
-//! nothing.
+//! nothing. When nobody watches, the signals end the process as ever.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use signal_hook::SigId;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::{Failure, NodeResult};
+
+const SIGNALS: [i32; 3] = [SIGHUP, SIGINT, SIGTERM];
+
+/// How many watch, and whether that is nobody.
+static WATCHERS: AtomicUsize = AtomicUsize::new(0);
+static NOBODY: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
 /// The signals are noted as long as this lives.
 #[derive(Debug)]
@@ -21,9 +27,19 @@ pub struct Interrupt {
 impl Interrupt {
     /// Begins to note the signals.
     pub fn watch() -> Self {
+        let nobody = NOBODY.get_or_init(|| {
+            let nobody = Arc::new(AtomicBool::new(false));
+            for signal in SIGNALS {
+                // Once a handler is installed, the default action is this one's to do.
+                let _ = signal_hook::flag::register_conditional_default(signal, Arc::clone(&nobody));
+            }
+            nobody
+        });
+        WATCHERS.fetch_add(1, Ordering::SeqCst);
+        nobody.store(false, Ordering::SeqCst);
         let flag = Arc::new(AtomicBool::new(false));
         // A signal that cannot be watched keeps its default: it ends the process.
-        let ids = [SIGHUP, SIGINT, SIGTERM]
+        let ids = SIGNALS
             .into_iter()
             .filter_map(|signal| signal_hook::flag::register(signal, Arc::clone(&flag)).ok())
             .collect();
@@ -48,6 +64,11 @@ impl Drop for Interrupt {
     fn drop(&mut self) {
         for id in self.ids.drain(..) {
             signal_hook::low_level::unregister(id);
+        }
+        if WATCHERS.fetch_sub(1, Ordering::SeqCst) == 1
+            && let Some(nobody) = NOBODY.get()
+        {
+            nobody.store(true, Ordering::SeqCst);
         }
     }
 }

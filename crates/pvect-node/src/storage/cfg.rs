@@ -3,7 +3,7 @@
 //! The grammar is Proxmox VE's: `TYPE: NAME` begins a section, indented `key value` lines follow, a bare key means
 //! true. Types other than `dir` are kept and named, but cannot be used.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::{Failure, Layout, NodeResult};
 
@@ -72,7 +72,7 @@ impl Storages {
         match std::fs::read(&path) {
             Ok(bytes) => Ok(Self::parse(&String::from_utf8_lossy(&bytes))),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                Ok(Self(vec![local(layout.local_storage())]))
+                Ok(Self(vec![local(&layout.local_storage())]))
             }
             Err(error) => Err(Failure::io("can't read", &path, &error)),
         }
@@ -114,7 +114,7 @@ impl Storages {
 }
 
 /// The storage `local` of a node without `storage.cfg`.
-fn local(path: PathBuf) -> Storage {
+fn local(path: &Path) -> Storage {
     let pair = |key: &str, value: String| (key.to_owned(), value);
     Storage {
         name: "local".to_owned(),

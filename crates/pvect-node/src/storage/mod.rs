@@ -273,7 +273,7 @@ mod tests {
     #[test]
     fn a_directory_volume_is_made_and_removed() {
         if !rustix::process::geteuid().is_root() {
-            eprintln!("skipped: needs root");
+            pvect_testkit::skipped(module_path!(), "volumes with owners need root");
             return;
         }
         let (_dir, node) = node();

@@ -21,7 +21,8 @@ use crate::{Failure, Node, NodeResult, image};
 pub enum MountFor {
     /// A start: as the configuration says.
     Start,
-    /// Setting the container up: `ro` is ignored, set-user-id bits and device nodes have no force.
+    /// Setting the container up: `ro` is ignored, set-user-id bits and device nodes have no force, and directories
+    /// of the host (`/host/path,mp=/x`) are left out: a template is not unpacked into them.
     Setup,
 }
 
@@ -110,6 +111,9 @@ fn mount_one(
     let Some(path) = &mount.path else {
         return attach(node, mount, root, purpose);
     };
+    if purpose == MountFor::Setup && matches!(mount.fs.source, MountSource::Bind(_)) {
+        return Ok(());
+    }
     let inside = Rooted::open(root, owner).map_err(|error| Failure::io("can't open", root, &error))?;
     let failed = |error: std::io::Error| Failure::io("can't make the mount point", path, &error);
     let target = inside.make_dirs(path, 0o755).map_err(failed)?;
@@ -275,7 +279,7 @@ pub fn unmount_all(root: &Path) -> NodeResult<()> {
 /// When the table of mounts cannot be read.
 pub fn mounted_below(path: &Path) -> NodeResult<Vec<PathBuf>> {
     let table = Path::new("/proc/thread-self/mountinfo");
-    let read = File::open(table).and_then(|file| std::io::read_to_string(file));
+    let read = File::open(table).and_then(std::io::read_to_string);
     let text = read.map_err(|error| Failure::io("can't read", table, &error))?;
     // The table has real paths.
     let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());

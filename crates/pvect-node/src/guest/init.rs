@@ -1,0 +1,161 @@
+//! What a guest's init needs: terminals, units, identity, time zone.
+
+use super::Guest;
+use crate::NodeResult;
+
+/// The number of ttys when the configuration has none. Source: pct(1), option `tty`.
+const DEFAULT_TTYS: u32 = 2;
+/// Where systemd may have its units.
+const UNIT_DIRS: [&str; 2] = ["/lib/systemd/system", "/usr/lib/systemd/system"];
+
+fn ttys(guest: &Guest<'_>) -> u32 {
+    guest.config.main.options.get("tty").and_then(|text| text.parse().ok()).unwrap_or(DEFAULT_TTYS)
+}
+
+fn has_systemd(guest: &Guest<'_>) -> bool {
+    ["/lib/systemd/systemd", "/usr/lib/systemd/systemd"].iter().any(|path| guest.files.is_file(path))
+}
+
+/// Gives each tty a getty.
+pub fn setup(guest: &Guest<'_>) -> NodeResult<()> {
+    match guest.system.ostype.as_str() {
+        "alpine" => {
+            inittab(guest, is_alpine_getty, &[], |id| format!("tty{id}::respawn:/sbin/getty 38400 tty{id}\n"))
+        }
+        "debian" | "devuan" => {
+            if has_systemd(guest) {
+                container_gettys(guest)?;
+                preset(guest, "disable")?;
+            }
+            inittab(guest, is_debian_getty, &["p0::powerfail:/sbin/init 0\n"], |id| {
+                let levels = if id == 1 { "2345" } else { "23" };
+                format!("{id}:{levels}:respawn:/sbin/getty --noclear 38400 tty{id}\n")
+            })
+        }
+        "ubuntu" if has_systemd(guest) => {
+            container_gettys(guest)?;
+            preset(guest, "enable")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// `tty1::respawn:/sbin/getty ...`
+fn is_alpine_getty(fields: &[&str]) -> bool {
+    matches!(fields, [id, _, _, process, ..] if id.starts_with("tty") && process.contains("getty"))
+}
+
+/// `1:2345:respawn:/sbin/getty ...`, and the lines about power failures.
+fn is_debian_getty(fields: &[&str]) -> bool {
+    match fields {
+        [id, _, _, process, ..] if id.bytes().all(|byte| byte.is_ascii_digit()) => process.contains("getty"),
+        ["pf" | "pn" | "po" | "p0", ..] => true,
+        _ => false,
+    }
+}
+
+/// Replaces the getty lines of `/etc/inittab`, if there is one.
+fn inittab(
+    guest: &Guest<'_>,
+    is_old: fn(&[&str]) -> bool,
+    extra: &[&str],
+    line: impl Fn(u32) -> String,
+) -> NodeResult<()> {
+    let Some(old) = guest.read("/etc/inittab")? else { return Ok(()) };
+    let kept = old.lines().filter(|line| !is_old(&line.trim_start().splitn(4, ':').collect::<Vec<_>>()));
+    let mut new: String = kept.map(|line| format!("{line}\n")).collect();
+    new.extend(extra.iter().copied());
+    new.extend((1..=ttys(guest)).map(line));
+    guest.write("/etc/inittab", &new, 0o644)
+}
+
+/// Enables `container-getty@N` for as many ttys as there are, and has it use them.
+fn container_gettys(guest: &Guest<'_>) -> NodeResult<()> {
+    let unit = UNIT_DIRS.iter().map(|dir| format!("{dir}/container-getty@.service"));
+    let Some(unit) = unit.into_iter().find(|path| guest.files.is_file(path)) else { return Ok(()) };
+    let text = guest.read(&unit)?.unwrap_or_default();
+    // An unprivileged container has its ttys in /dev itself; LXC puts those of others into /dev/lxc.
+    let tty = if guest.config.is_set("unprivileged") { "tty%I" } else { "lxc/tty%I" };
+    let fixed = text.replace("lxc/tty%I", "pts/%I").replace("pts/%I", tty);
+    if fixed != text {
+        guest.write(&unit, &fixed, 0o644)?;
+    }
+    let wants = "/etc/systemd/system/getty.target.wants";
+    for number in 1..=6 {
+        guest.remove(&format!("{wants}/getty@tty{number}.service"))?;
+        let link = format!("{wants}/container-getty@{number}.service");
+        if number <= ttys(guest) {
+            guest.symlink(&unit, &link)?;
+        } else {
+            guest.remove(&link)?;
+        }
+    }
+    if guest.files.read_link("/etc/systemd/system/getty.target").is_some() {
+        guest.remove("/etc/systemd/system/getty.target")?;
+    }
+    Ok(())
+}
+
+/// What the first boot enables and disables. Source: systemd.preset(5).
+fn preset(guest: &Guest<'_>, networkd: &str) -> NodeResult<()> {
+    let text = format!(
+        "# Added by PVE at create-time for first-boot configuration.\nenable container-getty@.service\n\
+         disable getty@.service\ndisable sys-kernel-config.mount\ndisable sys-kernel-debug.mount\n\
+         {networkd} systemd-networkd.service\n"
+    );
+    guest.write("/etc/systemd/system-preset/00-pve.preset", &text, 0o644)
+}
+
+/// Removes the machine id, which each machine must have its own of.
+pub fn forget_identity(guest: &Guest<'_>) -> NodeResult<()> {
+    let dbus = "/var/lib/dbus/machine-id";
+    if has_systemd(guest) && guest.files.read_link(dbus).is_none() {
+        guest.remove(dbus)?;
+    }
+    guest.remove("/etc/machine-id")
+}
+
+/// Services of a template that a container needs.
+pub fn after_unpacking(guest: &Guest<'_>) -> NodeResult<()> {
+    match guest.system.ostype.as_str() {
+        "alpine" if guest.files.is_dir("/etc/runlevels") => {
+            for (service, level) in [
+                ("networking", "boot"),
+                ("bootmisc", "boot"),
+                ("hostname", "boot"),
+                ("killprocs", "shutdown"),
+                ("savecache", "shutdown"),
+            ] {
+                if guest.files.is_file(format!("/etc/init.d/{service}")) {
+                    let link = format!("/etc/runlevels/{level}/{service}");
+                    guest.symlink(&format!("/etc/init.d/{service}"), &link)?;
+                }
+            }
+            Ok(())
+        }
+        // It would fight with what is written for systemd-networkd.
+        "ubuntu" if guest.system.at_least(17, 10) => guest.remove("/etc/netplan/10-lxc.yaml"),
+        _ => Ok(()),
+    }
+}
+
+/// Points `/etc/localtime` at the configured time zone, if the container has it.
+pub fn set_timezone(guest: &Guest<'_>) -> NodeResult<()> {
+    let Some(zone) = guest.config.main.options.get("timezone") else { return Ok(()) };
+    let zone = if zone == "host" { host_zone() } else { Some(zone.clone()) };
+    let Some(zone) = zone else { return Ok(()) };
+    let path = format!("/usr/share/zoneinfo/{zone}");
+    if !guest.files.is_file(&path) {
+        return Ok(());
+    }
+    guest.symlink(&path, "/etc/localtime")?;
+    if guest.files.is_file("/etc/timezone") {
+        guest.write("/etc/timezone", &format!("{zone}\n"), 0o644)?;
+    }
+    Ok(())
+}
+
+fn host_zone() -> Option<String> {
+    let target = std::fs::canonicalize("/etc/localtime").ok()?;
+    Some(target.strip_prefix("/usr/share/zoneinfo").ok()?.to_str()?.to_owned())
+}
