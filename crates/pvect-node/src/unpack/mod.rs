@@ -179,3 +179,6 @@ pub fn refuse_oci(archive: &Path) -> NodeResult<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

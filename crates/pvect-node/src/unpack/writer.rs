@@ -162,11 +162,13 @@ impl<'a> Writer<'a> {
     }
 
     fn directory(&mut self, path: &Path, meta: &Meta) -> Result<(), Problem> {
+        let mut made = false;
         let fd = if let Some(name) = path.file_name() {
             let parent = self.take_parent(path.parent().unwrap_or(Path::new("")))?;
-            let made = rustix::fs::mkdirat(&parent.1, name, Mode::from_raw_mode(0o700));
+            let mkdir = rustix::fs::mkdirat(&parent.1, name, Mode::from_raw_mode(0o700));
+            made = mkdir.is_ok();
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let opened = match made {
+            let opened = match mkdir {
                 Ok(()) | Err(Errno::EXIST) => rustix::fs::openat(&parent.1, name, flags, Mode::empty()),
                 Err(error) => Err(error),
             };
@@ -179,8 +181,13 @@ impl<'a> Writer<'a> {
         } else {
             self.root.open_at(path, OFlags::RDONLY | OFlags::DIRECTORY)?
         };
-        finish(fd.as_fd(), meta)?;
-        self.times.push((path.to_owned(), meta.mtime));
+        // One that somebody changed already (on a volume that was there before) is kept as it is.
+        let stat = rustix::fs::fstat(&fd)?;
+        let untouched = (stat.st_uid, stat.st_gid) == self.root.owner() && stat.st_mode & 0o7777 == 0o755;
+        if made || untouched {
+            finish(fd.as_fd(), meta)?;
+            self.times.push((path.to_owned(), meta.mtime));
+        }
         Ok(())
     }
 

@@ -1,0 +1,366 @@
+//! Hostile and ordinary archives, unpacked as root into temporary directories.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+
+use tar::{Builder, EntryType, Header};
+
+use super::*;
+
+/// One member of a test archive.
+struct Member<'a> {
+    kind: EntryType,
+    name: &'a str,
+    data: &'a [u8],
+    target: &'a str,
+    mode: u32,
+    uid: u64,
+    pax: &'a [(&'a str, &'a [u8])],
+}
+
+const PLAIN: Member<'_> =
+    Member { kind: EntryType::Regular, name: "", data: b"", target: "", mode: 0o644, uid: 0, pax: &[] };
+
+fn file<'a>(name: &'a str, data: &'a [u8]) -> Member<'a> {
+    Member { name, data, ..PLAIN }
+}
+
+fn directory(name: &str) -> Member<'_> {
+    Member { kind: EntryType::Directory, name, mode: 0o755, ..PLAIN }
+}
+
+fn symlink<'a>(name: &'a str, target: &'a str) -> Member<'a> {
+    Member { kind: EntryType::Symlink, name, target, ..PLAIN }
+}
+
+fn hardlink<'a>(name: &'a str, target: &'a str) -> Member<'a> {
+    Member { kind: EntryType::Link, name, target, ..PLAIN }
+}
+
+/// Makes an archive byte by byte: the builder of the crate refuses the names that are to be tested.
+fn archive(members: &[Member<'_>]) -> Vec<u8> {
+    let mut tar = Builder::new(Vec::new());
+    for member in members {
+        if !member.pax.is_empty() {
+            tar.append_pax_extensions(member.pax.iter().copied()).unwrap();
+        }
+        let mut header = Header::new_gnu();
+        header.set_entry_type(member.kind);
+        let old = header.as_old_mut();
+        old.name[..member.name.len()].copy_from_slice(member.name.as_bytes());
+        old.linkname[..member.target.len()].copy_from_slice(member.target.as_bytes());
+        header.set_mode(member.mode);
+        header.set_uid(member.uid);
+        header.set_gid(0);
+        header.set_mtime(1_000_000_000);
+        header.set_size(member.data.len() as u64);
+        header.set_cksum();
+        tar.append(&header, member.data).unwrap();
+    }
+    tar.into_inner().unwrap()
+}
+
+/// A directory with `root` to unpack into and `outside` that must stay as it is.
+struct Place {
+    dir: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Option<Self> {
+        if !rustix::process::geteuid().is_root() {
+            pvect_testkit::skipped(module_path!(), "unpacking with owners needs root");
+            return None;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("root")).unwrap();
+        fs::create_dir(dir.path().join("outside")).unwrap();
+        fs::write(dir.path().join("outside/victim"), "untouched").unwrap();
+        Some(Self { dir })
+    }
+
+    fn root(&self) -> PathBuf {
+        self.dir.path().join("root")
+    }
+
+    fn unpack(&self, bytes: &[u8], idmap: &IdMap) -> Result<Summary, UnpackError> {
+        let path = self.dir.path().join("template.tar");
+        fs::write(&path, bytes).unwrap();
+        let options = Options { idmap, ignore_errors: false, interrupted: &|| false };
+        extract(&path, &self.root(), &options)
+    }
+
+    fn text(&self, path: &str) -> String {
+        fs::read_to_string(self.root().join(path)).unwrap()
+    }
+
+    fn meta(&self, path: &str) -> fs::Metadata {
+        fs::symlink_metadata(self.root().join(path)).unwrap()
+    }
+
+    fn assert_outside_untouched(&self) {
+        let names: Vec<_> = fs::read_dir(self.dir.path().join("outside"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        assert_eq!(names, ["victim"]);
+        let victim = self.dir.path().join("outside/victim");
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "untouched");
+        let meta = fs::metadata(&victim).unwrap();
+        assert_eq!((meta.nlink(), meta.uid()), (1, 0));
+    }
+}
+
+#[test]
+fn metadata_is_kept_and_owners_are_shifted() {
+    let Some(place) = Place::new() else { return };
+    let capability = [1, 0, 0, 2, 0, 32, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let bytes = archive(&[
+        directory("./"),
+        Member { mode: 0o1777, ..directory("./tmp/") },
+        Member { mode: 0o4755, uid: 7, ..file("./usr/bin/su", b"program") },
+        hardlink("./usr/bin/su2", "./usr/bin/su"),
+        symlink("./bin", "usr/bin"),
+        Member { kind: EntryType::Fifo, mode: 0o600, name: "./run/fifo", ..PLAIN },
+        Member {
+            pax: &[("SCHILY.xattr.user.note", b"hello"), ("SCHILY.xattr.security.capability", &capability)],
+            ..file("./usr/bin/ping", b"ping")
+        },
+        file("./bin/through", b"followed inside"),
+    ]);
+    let summary = place.unpack(&bytes, &IdMap::unprivileged()).unwrap();
+    assert_eq!((summary.bytes, summary.failed), (10_240, 0));
+    let su = place.meta("usr/bin/su");
+    assert_eq!((su.uid(), su.gid(), su.mode() & 0o7777, su.nlink()), (100_007, 100_000, 0o4755, 2));
+    assert_eq!(su.mtime(), 1_000_000_000);
+    let tmp = place.meta("tmp");
+    assert_eq!((tmp.mode() & 0o7777, tmp.uid(), tmp.mtime()), (0o1777, 100_000, 1_000_000_000));
+    assert_eq!(place.meta("usr").permissions().mode() & 0o7777, 0o755, "a parent that no member names");
+    assert_eq!(place.meta("usr").uid(), 100_000);
+    assert!(place.meta("run/fifo").file_type().is_fifo());
+    assert_eq!(place.meta("bin").uid(), 100_000);
+    assert_eq!(place.text("usr/bin/through"), "followed inside");
+    let ping = place.root().join("usr/bin/ping");
+    let mut value = [0_u8; 64];
+    let length = rustix::fs::getxattr(&ping, "user.note", &mut value).unwrap();
+    assert_eq!(&value[..length], b"hello");
+    // The kernel shows a capability with a foreign root as version 3.
+    let length = rustix::fs::getxattr(&ping, "security.capability", &mut value).unwrap();
+    assert_eq!((length, &value[20..24]), (24, &100_000_u32.to_le_bytes()[..]));
+}
+
+#[test]
+fn dot_dot_is_refused() {
+    let Some(place) = Place::new() else { return };
+    for name in ["../outside/new", "./a/../../outside/new", "/../outside/new", ".."] {
+        let failure = place.unpack(&archive(&[file(name, b"x")]), &IdMap::identity()).unwrap_err();
+        assert_eq!(failure.to_string(), format!("can't unpack '{name}' - its path contains '..'"));
+    }
+    let bytes = archive(&[hardlink("./link", "../outside/victim")]);
+    let failure = place.unpack(&bytes, &IdMap::identity()).unwrap_err();
+    assert_eq!(failure.to_string(), "can't unpack './link' - its path contains '..'");
+    place.assert_outside_untouched();
+}
+
+#[test]
+fn absolute_names_stay_inside() {
+    let Some(place) = Place::new() else { return };
+    let victim = place.dir.path().join("outside/victim");
+    let name = victim.to_str().unwrap();
+    place.unpack(&archive(&[file("/etc/pvect-test", b"x"), file(name, b"y")]), &IdMap::identity()).unwrap();
+    assert_eq!(place.text("etc/pvect-test"), "x");
+    assert!(!Path::new("/etc/pvect-test").exists());
+    place.assert_outside_untouched();
+    let failure = place.unpack(&archive(&[hardlink("./link", name)]), &IdMap::identity());
+    assert!(failure.is_ok(), "its target is the file inside: {failure:?}");
+    assert_eq!(place.text("link"), "y");
+    place.assert_outside_untouched();
+}
+
+#[test]
+fn symlinks_lead_nobody_out() {
+    let Some(place) = Place::new() else { return };
+    let outside = place.dir.path().join("outside");
+    let bytes = archive(&[
+        symlink("./absolute", outside.to_str().unwrap()),
+        symlink("./relative", "../../outside"),
+        symlink("./file", outside.join("victim").to_str().unwrap()),
+        symlink("./proc", "/proc/self/root"),
+        file("./absolute/new", b"x"),
+        file("./relative/new", b"x"),
+        file("./file", b"overwritten"),
+        Member { uid: 5, ..directory("./absolute/") },
+    ]);
+    // The targets do not exist inside: refused or made inside, never followed out.
+    let _ = place.unpack(&bytes, &IdMap::identity());
+    place.assert_outside_untouched();
+    for members in [
+        vec![symlink("./d", outside.to_str().unwrap()), file("./d/new", b"x")],
+        vec![symlink("./v", outside.join("victim").to_str().unwrap()), file("./v", b"x")],
+        vec![symlink("./up", "../outside"), hardlink("./h", "./up/victim")],
+        vec![symlink("./p", "/proc/self/cwd"), file("./p/new", b"x")],
+        vec![symlink("./w", outside.to_str().unwrap()), Member { mode: 0o777, ..directory("./w") }],
+    ] {
+        let _ = place.unpack(&archive(&members), &IdMap::identity());
+        place.assert_outside_untouched();
+    }
+    assert!(place.meta("file").file_type().is_symlink(), "what was there first is kept");
+}
+
+#[test]
+fn what_exists_is_kept() {
+    let Some(place) = Place::new() else { return };
+    fs::create_dir(place.root().join("etc")).unwrap();
+    fs::write(place.root().join("etc/hosts"), "mine").unwrap();
+    place
+        .unpack(
+            &archive(&[file("./etc/hosts", b"theirs"), file("./etc/new", b"1"), file("./etc/new", b"2")]),
+            &IdMap::identity(),
+        )
+        .unwrap();
+    assert_eq!((place.text("etc/hosts"), place.text("etc/new")), ("mine".to_owned(), "1".to_owned()));
+}
+
+#[test]
+fn devices_are_left_out_below_dev_and_refused_for_unprivileged_ones() {
+    let Some(place) = Place::new() else { return };
+    let mut header = Header::new_gnu();
+    header.set_entry_type(EntryType::Char);
+    header.set_device_major(1).unwrap();
+    header.set_device_minor(3).unwrap();
+    header.set_mode(0o666);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_size(0);
+    let build = |name: &[u8]| {
+        let mut header = header.clone();
+        header.as_old_mut().name[..name.len()].copy_from_slice(name);
+        header.set_cksum();
+        let mut tar = Builder::new(Vec::new());
+        tar.append(&header, &[][..]).unwrap();
+        tar.into_inner().unwrap()
+    };
+    place.unpack(&build(b"./dev/null"), &IdMap::unprivileged()).unwrap();
+    assert!(!place.root().join("dev/null").exists());
+    let failure = place.unpack(&build(b"./chroot/null"), &IdMap::unprivileged()).unwrap_err();
+    assert_eq!(
+        failure.to_string(),
+        "can't unpack './chroot/null' - an unprivileged container cannot have device nodes"
+    );
+    place.unpack(&build(b"./chroot/null"), &IdMap::identity()).unwrap();
+    let null = place.meta("chroot/null");
+    assert!(null.file_type().is_char_device());
+    assert_eq!((null.rdev(), null.mode() & 0o7777), (rustix::fs::makedev(1, 3), 0o666));
+}
+
+#[test]
+fn holes_take_no_room() {
+    let Some(place) = Place::new() else { return };
+    let mut header = Header::new_gnu();
+    header.set_entry_type(EntryType::GNUSparse);
+    header.as_old_mut().name[..6].copy_from_slice(b"./hole");
+    header.set_mode(0o644);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_size(4);
+    let real = 1_u64 << 27;
+    let gnu = header.as_gnu_mut().unwrap();
+    let octal =
+        |field: &mut [u8; 12], value: u64| field[..11].copy_from_slice(format!("{value:011o}").as_bytes());
+    octal(&mut gnu.sparse[0].offset, real - 4);
+    octal(&mut gnu.sparse[0].numbytes, 4);
+    octal(&mut gnu.realsize, real);
+    header.set_cksum();
+    let mut tar = Builder::new(Vec::new());
+    tar.append(&header, &b"tail"[..]).unwrap();
+    place.unpack(&tar.into_inner().unwrap(), &IdMap::identity()).unwrap();
+    let meta = place.meta("hole");
+    assert_eq!(meta.len(), real);
+    assert!(meta.blocks() * 512 < 1 << 20, "{} blocks", meta.blocks());
+}
+
+#[test]
+fn ids_beyond_the_map_are_refused() {
+    let Some(place) = Place::new() else { return };
+    let bytes = archive(&[Member { uid: 70_000, ..file("./x", b"") }]);
+    let failure = place.unpack(&bytes, &IdMap::unprivileged()).unwrap_err();
+    assert_eq!(failure.to_string(), "can't unpack './x' - the container's id map has no user 70000");
+    assert!(!place.root().join("x").exists());
+}
+
+#[test]
+fn packed_archives_are_told_by_their_bytes() {
+    let Some(place) = Place::new() else { return };
+    let plain = archive(&[file("./etc/x", b"text")]);
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(&plain).unwrap();
+    let zstd = zstd::encode_all(&plain[..], 3).unwrap();
+    for bytes in [plain, gzip.finish().unwrap(), zstd] {
+        let _ = fs::remove_file(place.root().join("etc/x"));
+        place.unpack(&bytes, &IdMap::identity()).unwrap();
+        assert_eq!(place.text("etc/x"), "text");
+    }
+}
+
+#[test]
+fn what_is_no_archive_is_said_so() {
+    let Some(place) = Place::new() else { return };
+    let path = place.dir.path().join("template.tar");
+    let mut cut = archive(&[file("./x", &[7; 4000])]);
+    cut.truncate(2000);
+    let mut bad_gzip = vec![0x1f, 0x8b, 8, 0];
+    bad_gzip.extend([0; 64]);
+    for (bytes, what) in [
+        (b"hello\n".to_vec(), "is not a template archive: "),
+        (Vec::new(), "is not a template archive: it has no members"),
+        (vec![0; 10_240], "is not a template archive: it has no members"),
+        (vec![b'x'; 2048], "is not a template archive: "),
+        (
+            b"\xfd7zXZ\0rest".to_vec(),
+            "is not a template archive: it is packed by xz; supported are tar, tar.gz and tar.zst",
+        ),
+        (bad_gzip, "is not a template archive: "),
+    ] {
+        let failure = place.unpack(&bytes, &IdMap::identity()).unwrap_err().to_string();
+        assert!(failure.starts_with(&format!("'{}' {what}", path.display())), "{failure}");
+    }
+    assert!(place.unpack(&cut, &IdMap::identity()).is_err(), "a cut archive was taken");
+}
+
+#[test]
+fn a_signal_ends_the_work() {
+    let Some(place) = Place::new() else { return };
+    let path = place.dir.path().join("template.tar");
+    fs::write(&path, archive(&[file("./x", b"x")])).unwrap();
+    let idmap = IdMap::identity();
+    let options = Options { idmap: &idmap, ignore_errors: true, interrupted: &|| true };
+    assert!(matches!(extract(&path, &place.root(), &options), Err(UnpackError::Interrupted)));
+}
+
+#[test]
+fn an_oci_image_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("image.tar");
+    fs::write(&path, archive(&[file("oci-layout", b"{}"), file("index.json", b"{}")])).unwrap();
+    assert_eq!(
+        refuse_oci(&path).unwrap_err().text,
+        format!("'{}' is an OCI image, which the standalone node cannot use yet", path.display())
+    );
+    fs::write(&path, archive(&[file("./oci-layout", b"{}")])).unwrap();
+    assert!(refuse_oci(&path).is_ok());
+}
+
+#[test]
+fn sizes_are_worded_as_tar_does() {
+    for (bytes, text) in [
+        (2_150_400.0, "2.1MiB"),
+        (153_825_280.0, "147MiB"),
+        (512.0, "512B"),
+        (10_240.0, "10KiB"),
+        (0.0, "0B"),
+    ] {
+        assert_eq!(human(bytes), text);
+    }
+    let summary = Summary { bytes: 2_150_400, time: Duration::from_secs(1), failed: 0 };
+    assert_eq!(summary.line(), "Total bytes read: 2150400 (2.1MiB, 2.1MiB/s)");
+}
