@@ -1,1 +1,0 @@
-//! Builds templates for the storage `local`.
