@@ -55,13 +55,13 @@ impl PctBackend {
     }
 
     /// Returns the configuration.
-    pub fn config(&self) -> &PctConfig {
+    pub fn pct_config(&self) -> &PctConfig {
         self.runner.config()
     }
 
     /// Returns the command line of a call, program first, secrets masked: what `--dry-run` shows.
     pub fn command_line(&self, call: &Call) -> Vec<String> {
-        self.config().command_line(call.masked_argv())
+        self.pct_config().command_line(call.masked_argv())
     }
 
     /// Checks that pct can be run: the file, and root or sudo.
@@ -70,12 +70,12 @@ impl PctBackend {
     /// `NotAvailable` for a missing or not executable program and for a sudo that refuses, `PermissionDenied` without
     /// root.
     pub async fn probe(&self) -> Result<()> {
-        program::check(self.config())?;
-        let Transport::Sudo { program: sudo } = &self.config().transport else { return Ok(()) };
+        program::check(self.pct_config())?;
+        let Transport::Sudo { program: sudo } = &self.pct_config().transport else { return Ok(()) };
         let mut command = tokio::process::Command::new(sudo);
-        command.args(["-n", "-l", "--"]).arg(&self.config().program).env_clear().kill_on_drop(true);
+        command.args(["-n", "-l", "--"]).arg(&self.pct_config().program).env_clear().kill_on_drop(true);
         let refused = |text: String| Error::NotAvailable {
-            path: self.config().program.clone(),
+            path: self.pct_config().program.clone(),
             reason: Unavailable::Sudo(text),
         };
         match tokio::time::timeout(LOOK_LIMIT, command.stdin(std::process::Stdio::null()).output()).await {
@@ -139,7 +139,7 @@ impl PctBackend {
             let reason = Reason::Other { pct: text.to_owned(), text: text.to_owned() };
             return Err(Error::invalid(Violation::option(name.clone(), reason)));
         }
-        if self.config().check {
+        if self.pct_config().check {
             call.clone().checked().map_err(Error::InvalidArgument)
         } else {
             Ok(call.clone())
@@ -162,7 +162,7 @@ impl PctBackend {
             env: if in_utc { vec![("TZ".into(), "UTC".into())] } else { Vec::new() },
             stdin,
             password: call.get_secret(PASSWORD).cloned(),
-            limit: self.config().limit(call),
+            limit: self.pct_config().limit(call),
             // A task goes on: its log is not parsed, and half a task is worse than half a log.
             stop_on_flood: spec.task.is_none() || spec.time == TimeClass::Read,
         };
@@ -177,7 +177,7 @@ impl PctBackend {
         match finished.end {
             End::Exited => Ok(finished),
             End::Flooded => Err(Error::InvalidOutput {
-                what: format!("it wrote more than {} bytes and was stopped", self.config().output_limit),
+                what: format!("it wrote more than {} bytes and was stopped", self.pct_config().output_limit),
                 run: Box::new(finished.to_run()),
             }),
             End::TimedOut | End::Cancelled => Err(Error::Timeout {
@@ -198,12 +198,14 @@ impl PctBackend {
         let request = Request {
             shown: words.clone(),
             words,
-            limit: Some(LOOK_LIMIT.min(self.config().timeout.unwrap_or(LOOK_LIMIT).max(self.config().grace))),
+            limit: Some(
+                LOOK_LIMIT.min(self.pct_config().timeout.unwrap_or(LOOK_LIMIT).max(self.pct_config().grace)),
+            ),
             stop_on_flood: true,
             ..Request::default()
         };
         // A handle of its own: that the run was cancelled does not keep us from looking.
-        let runner = Runner::new(self.config().clone(), CancelHandle::new());
+        let runner = Runner::new(self.pct_config().clone(), CancelHandle::new());
         let Ok(seen) = runner.run(&request, &mut ()).await else { return left };
         if let (End::Exited, Ok(status)) = (seen.end, parse::status(&seen.stdout)) {
             left.mend = status.lock.as_ref().map(|lock| match lock {
@@ -236,7 +238,7 @@ impl PctBackend {
             }
             Verdict::Success { mut warnings } => {
                 if finished.cut {
-                    let limit = self.config().output_limit;
+                    let limit = self.pct_config().output_limit;
                     warnings.push(format!("only the first {limit} bytes of the output were kept"));
                 }
                 Ok((warnings, status))
@@ -245,10 +247,10 @@ impl PctBackend {
     }
 
     fn sudo_refused(&self, status: i32, run: &Run) -> Option<Error> {
-        let through_sudo = matches!(self.config().transport, Transport::Sudo { .. });
+        let through_sudo = matches!(self.pct_config().transport, Transport::Sudo { .. });
         let text = run.stderr.lines().find_map(|line| line.strip_prefix("sudo: "))?;
         (through_sudo && status == 1).then(|| Error::NotAvailable {
-            path: self.config().program.clone(),
+            path: self.pct_config().program.clone(),
             reason: Unavailable::Sudo(text.to_owned()),
         })
     }
@@ -304,7 +306,7 @@ fn record(span: &tracing::Span, duration: Duration, exit: Option<Exit>) {
 impl Inspect for PctBackend {
     async fn list(&self) -> Result<Vec<Listing>> {
         let call = Call::new(Verb::List);
-        if self.config().json_list {
+        if self.pct_config().json_list {
             let words = vec!["list".to_owned(), "--output-format".to_owned(), "json".to_owned()];
             return self.read_words(&call, words, parse::list_json).await;
         }
@@ -331,7 +333,7 @@ impl Inspect for PctBackend {
 
     /// The time of a snapshot is left out through sudo, which may drop the time zone that was asked for.
     async fn snapshots(&self, vmid: Vmid) -> Result<Vec<SnapshotEntry>> {
-        let clock = match self.config().transport {
+        let clock = match self.pct_config().transport {
             Transport::Local => Clock::Utc,
             _ => Clock::Unknown,
         };

@@ -84,6 +84,11 @@ pub struct Finished {
 }
 
 impl Finished {
+    fn not_started(argv: Vec<String>) -> Self {
+        let (stdout, stderr) = (Vec::new(), Vec::new());
+        Self { end: End::Cancelled, exit: None, stdout, stderr, cut: false, duration: Duration::ZERO, argv }
+    }
+
     /// Returns the record of this run for an error.
     pub fn to_run(&self) -> Run {
         Run {
@@ -155,6 +160,9 @@ impl Runner {
                 source: Some(source),
             }
         };
+        if self.cancel.is_cancelled() {
+            return Ok(Finished::not_started(argv));
+        }
         let started = Instant::now();
         let mut command = self.command(request.words.clone(), &request.env);
         let piped = request.stdin.is_some() || request.password.is_some();
@@ -178,6 +186,9 @@ impl Runner {
 
 /// A process that is being watched.
 struct Watch<'a> {
+    /// Kills what is left when this is dropped before the end. Dropped before `child`, while the descendants can
+    /// still be told by their parent.
+    guard: Guard,
     request: &'a Request,
     cancel: &'a CancelHandle,
     child: Child,
@@ -187,8 +198,6 @@ struct Watch<'a> {
     stdout: Capture,
     stderr: Capture,
     stopper: Stopper,
-    /// Kills what is left when this is dropped before the end.
-    guard: Guard,
     end: End,
     exit: Option<Exit>,
     gave_up: bool,
