@@ -101,9 +101,7 @@ impl Plan {
         let template = call.args().get(1).cloned().unwrap_or_default();
         let is_on = |name: &str| call.get(name).and_then(pvect_core::property::boolean) == Some(true);
         let ssh_keys = call.get("ssh-public-keys").map(read_keys).transpose()?;
-        if node.layout.config(vmid).exists() {
-            return Err(Failure::with_exit(format!("CT {vmid} already exists on node '{}'", node.name), 2));
-        }
+        store::check_unused(node, vmid)?;
         if let Some(pool) = call.get("pool") {
             let text = format!("403 Permission check failed (pool '{pool}' does not exist)");
             return Err(Failure::with_exit(text, 2));
