@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use pvect_core::backend::ConfigView;
+use pvect_core::call::Value;
 use pvect_core::config::{PendingItem, SnapshotEntry};
 use pvect_core::error::{Exit, LeftBehind, Run, Unavailable};
 use pvect_core::schema::{Reason, TimeClass, Violation};
@@ -23,7 +24,9 @@ use crate::{CancelHandle, interactive, program};
 /// The option that pct asks for on its own when it has no value.
 const PASSWORD: &str = "password";
 /// How long a look at what was left behind may take.
-const LOOK_LIMIT: Duration = Duration::from_secs(10);
+const LOOK_LIMIT: Duration = Duration::from_secs(5);
+/// The grace of a look that hangs too.
+const LOOK_GRACE: Duration = Duration::from_secs(1);
 
 /// Drives one pct. Clones share the cancel handle.
 #[derive(Debug, Clone)]
@@ -120,30 +123,35 @@ impl PctBackend {
         Ok(Captured { status, stdout: finished.stdout, stderr: finished.stderr })
     }
 
+    /// Checks a call and moves open text of a secret option out of argv's reach.
     fn checked(&self, call: &Call) -> Result<Call> {
-        let nul = |word: &String| word.contains('\0');
-        if call.argv().iter().any(nul) {
-            let text = "a NUL byte cannot be handed to pct".to_owned();
-            let reason = Reason::Other { pct: text.clone(), text };
-            return Err(Error::invalid(Violation::positional("arguments", reason)));
+        let mut call = call.clone();
+        let spec = call.verb().spec();
+        for (name, value) in call.options().to_vec() {
+            let open = match value {
+                Value::Text(text) if spec.option(&name).is_some_and(|(option, _)| option.secret) => text,
+                _ => continue,
+            };
+            call = call.secret(name, open.into());
+        }
+        let refused = |violation: fn(String, Reason) -> Violation, name: &str, text: &str| {
+            let reason = Reason::Other { pct: text.to_owned(), text: text.to_owned() };
+            Err(Error::invalid(violation(name.to_owned(), reason)))
+        };
+        if call.argv().iter().any(|word| word.contains('\0')) {
+            return refused(Violation::positional, "arguments", "a NUL byte cannot be handed to pct");
         }
         for (name, value) in call.options() {
-            let pvect_core::call::Value::Secret(secret) = value else { continue };
-            let text = if name != PASSWORD {
-                "pct does not ask for this option, and a secret is never put into argv"
-            } else if secret.expose_secret().contains(['\n', '\r', '\0']) {
-                "may not hold a line break or NUL"
-            } else {
-                continue;
-            };
-            let reason = Reason::Other { pct: text.to_owned(), text: text.to_owned() };
-            return Err(Error::invalid(Violation::option(name.clone(), reason)));
+            let Value::Secret(secret) = value else { continue };
+            if name != PASSWORD {
+                let text = "pct does not ask for this option, and a secret is never put into argv";
+                return refused(Violation::option, name, text);
+            }
+            if secret.expose_secret().contains(['\n', '\r', '\0']) {
+                return refused(Violation::option, name, "may not hold a line break or NUL");
+            }
         }
-        if self.pct_config().check {
-            call.clone().checked().map_err(Error::InvalidArgument)
-        } else {
-            Ok(call.clone())
-        }
+        if self.pct_config().check { call.checked().map_err(Error::InvalidArgument) } else { Ok(call) }
     }
 
     /// Runs a call to its own end; a run that had to be stopped is an error here.
@@ -194,18 +202,18 @@ impl PctBackend {
     async fn look(&self, call: &Call) -> LeftBehind {
         let mut left = LeftBehind::default();
         let Some(vmid) = call.vmid().filter(|_| call.verb().spec().mutates) else { return left };
-        let words = vec!["status".to_owned(), vmid.to_string(), "--verbose".to_owned(), "1".to_owned()];
+        let words = Call::on(Verb::Status, vmid).flag("verbose", true).argv();
         let request = Request {
             shown: words.clone(),
             words,
-            limit: Some(
-                LOOK_LIMIT.min(self.pct_config().timeout.unwrap_or(LOOK_LIMIT).max(self.pct_config().grace)),
-            ),
+            limit: Some(LOOK_LIMIT),
             stop_on_flood: true,
             ..Request::default()
         };
+        let config = self.pct_config();
+        let config = PctConfig { grace: config.grace.min(LOOK_GRACE), ..config.clone() };
         // A handle of its own: that the run was cancelled does not keep us from looking.
-        let runner = Runner::new(self.pct_config().clone(), CancelHandle::new());
+        let runner = Runner::new(config, CancelHandle::new());
         let Ok(seen) = runner.run(&request, &mut ()).await else { return left };
         if let (End::Exited, Ok(status)) = (seen.end, parse::status(&seen.stdout)) {
             left.mend = status.lock.as_ref().map(|lock| match lock {
@@ -300,6 +308,7 @@ fn record(span: &tracing::Span, duration: Duration, exit: Option<Exit>) {
     if let Some(exit) = exit {
         span.record("exit", exit.to_string());
     }
+    tracing::debug!("pct ended");
 }
 
 #[async_trait]

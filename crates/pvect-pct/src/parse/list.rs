@@ -78,6 +78,28 @@ pub fn list_json(output: &[u8]) -> Result<Vec<Listing>, ParseError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_pct_prints_parses_to_what_it_was(
+            rows in proptest::collection::vec(
+                (100u32..=999_999_999, "[a-z]{1,14}", proptest::option::of("[a-z-]{1,16}"), "[a-zA-Z0-9.-]{1,70}"),
+                0..6,
+            )
+        ) {
+            let mut text = HEADER.to_owned();
+            for (vmid, status, lock, name) in &rows {
+                text += &format!("{vmid:<10} {status:<10} {:<12} {name:<20}\n", lock.as_deref().unwrap_or(""));
+            }
+            let parsed = list(text.as_bytes()).unwrap();
+            let parsed: Vec<_> = parsed
+                .into_iter()
+                .map(|row| (row.vmid.get(), row.status.to_string(), row.lock.map(String::from), row.name))
+                .collect();
+            prop_assert_eq!(parsed, rows);
+        }
+    }
 
     const HEADER: &str = "VMID       Status     Lock         Name                \n";
 
