@@ -1,9 +1,68 @@
 //! The command line of pct: parsing, usage texts, dispatch.
+//!
+//! - [`getopt`]: options as Getopt::Long takes them
+//! - [`parse`]: words to a checked call
+//! - [`usage`]: which verb is meant, and the usage lines
+//! - [`describe`], [`wrap`]: the help of a verb
+//! - [`password`]: the prompt for a password
 
-use crate::{Node, Output};
+mod describe;
+mod getopt;
+mod parse;
+mod password;
+pub(crate) mod report;
+mod usage;
+mod wrap;
+
+use pvect_core::Verb;
+
+use crate::{Failure, Node, NodeResult, Output, store, verbs};
+pub(crate) use describe::describe;
+pub(crate) use usage::{Meant, all_usages, resolve, usage_line};
 
 /// Parses the words after `pct`, runs the verb, and returns the exit status.
-pub fn run(_node: &Node, _words: &[String], output: &mut Output<'_>) -> u8 {
-    output.warn("not there yet");
+pub fn run(node: &Node, words: &[String], output: &mut Output<'_>) -> u8 {
+    let first = words.first().map_or("", String::as_str);
+    let verb = match resolve(first) {
+        // pct takes a 0 for nothing, too.
+        _ if first.is_empty() || first == "0" => return refuse("no command specified", None, output),
+        Meant::Verb(verb) => verb,
+        Meant::Several => {
+            return refuse(&format!("incomplete command 'pct {first}'"), Some(first), output);
+        }
+        // The completion protocol and the self-check of the real pct: nothing to say.
+        Meant::Nothing if matches!(first, "bashcomplete" | "verifyapi") => return 0,
+        Meant::Nothing => return refuse(&format!("unknown command 'pct {first}'"), None, output),
+    };
+    match run_verb(node, verb, &words[1..], output) {
+        Ok(exit) => exit,
+        Err(failure) => {
+            output.warn(&failure.text);
+            failure.exit
+        }
+    }
+}
+
+fn run_verb(node: &Node, verb: Verb, words: &[String], output: &mut Output<'_>) -> NodeResult<u8> {
+    // The real pct asks this first; here the help of a verb is for everybody.
+    if verb != Verb::Help && !rustix::process::geteuid().is_root() {
+        return Err(Failure::new("please run as root"));
+    }
+    let parsed = parse::parse(verb, words, &mut password::confirmed)?;
+    if verb == Verb::Help {
+        return verbs::dispatch(node, &parsed.call, output);
+    }
+    store::ensure_root(node)?;
+    if parsed.json {
+        verbs::dispatch_json(node, &parsed.call, output)
+    } else {
+        verbs::dispatch(node, &parsed.call, output)
+    }
+}
+
+/// Prints an error and the usage of all verbs on stderr; returns 255.
+pub(crate) fn refuse(reason: &str, typed: Option<&str>, output: &mut Output<'_>) -> u8 {
+    output.warn(format!("ERROR: {reason}"));
+    let _ = output.err.write_all(usage::short(typed).as_bytes());
     255
 }

@@ -1,13 +1,67 @@
-//! `pct help`: explains verbs.
+//! `pct help`: explains a verb.
 
-use pvect_core::Call;
+use pvect_core::{Call, Verb};
 
-use crate::{Failure, Node, NodeResult, Output};
+use crate::cli::{self, Meant};
+use crate::{Node, NodeResult, Output};
 
-/// Explains verbs. Returns the exit status.
+/// Explains a verb, or all of them. Returns the exit status.
 ///
 /// # Errors
-/// The text and status that pct ends with.
-pub fn run(_node: &Node, _call: &Call, _output: &mut Output<'_>) -> NodeResult<u8> {
-    Err(Failure::new("not there yet"))
+/// None: an unknown verb is told with the usage of all (255).
+pub fn run(_node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> {
+    let word = call.args().first().map(String::as_str);
+    let full = call.get("verbose") != Some("0");
+    // A beginning of several verbs is explained as pct does it: all of them, the word repeated in each.
+    let (prefix, verb) = match word.map(|word| (word, cli::resolve(word))) {
+        None => ("pct".to_owned(), None),
+        Some((_, Meant::Verb(verb))) => ("pct".to_owned(), Some(verb)),
+        Some((word, Meant::Several)) => (format!("pct {word}"), None),
+        Some((word, Meant::Nothing)) => {
+            return Ok(cli::refuse(&format!("unknown command '{word}'"), None, output));
+        }
+    };
+    let text = match verb {
+        _ if full => cli::describe(&prefix, verb),
+        Some(verb) => format!("USAGE: {}\n", cli::usage_line(verb)),
+        None => format!("USAGE: {}", cli::all_usages(&prefix).trim_start()),
+    };
+    output.line(text);
+    Ok(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn help(words: &[&str]) -> (u8, String) {
+        let name: pvect_core::NodeName = "vm".parse().unwrap();
+        let layout = crate::Layout::new("/nonexistent", name.clone());
+        let node = Node { layout, name, helper: "/bin/false".into() };
+        let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let exit = cli::run(&node, &words, &mut Output { out: &mut out, err: &mut err });
+        (exit, String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn a_short_help_is_the_usage() {
+        assert_eq!(
+            help(&["help", "stat", "--verbose", "0"]),
+            (0, "USAGE: pct status <vmid> [OPTIONS]\n\n".into())
+        );
+        let (exit, text) = help(&["help", "--verbose=0"]);
+        assert!(
+            exit == 0
+                && text.starts_with("USAGE: pct clone <vmid> <newid> [OPTIONS]\n       pct config <vmid>")
+        );
+        assert_eq!(text.lines().count(), Verb::ALL.len() + 1);
+    }
+
+    #[test]
+    fn a_full_help_ends_with_an_empty_line() {
+        assert_eq!(help(&["help", "list"]).1, "USAGE: pct list \n\n  List the containers of the node.\n\n\n");
+        assert!(help(&["help"]).1.starts_with("USAGE: pct clone <vmid> <newid> [OPTIONS]\n\n"));
+        assert!(help(&["help", "sta"]).1.starts_with("USAGE: pct sta clone <vmid>"));
+    }
 }

@@ -1,13 +1,59 @@
 //! `pct list`: lists the containers.
 
-use pvect_core::Call;
+use pvect_core::{Call, Listing, RunState, Vmid};
 
-use crate::{Failure, Node, NodeResult, Output};
+use crate::{Failure, Node, NodeResult, Output, runtime, store};
 
 /// Lists the containers. Returns the exit status.
 ///
+/// A fixed-width table, nothing at all without containers; no column is cut.
+///
 /// # Errors
 /// The text and status that pct ends with.
-pub fn run(_node: &Node, _call: &Call, _output: &mut Output<'_>) -> NodeResult<u8> {
-    Err(Failure::new("not there yet"))
+pub fn run(node: &Node, _call: &Call, output: &mut Output<'_>) -> NodeResult<u8> {
+    let listings = listings(node, output)?;
+    let mut line = |vmid: &str, status: &str, lock: &str, name: &str| {
+        output.line(format!("{vmid:<10} {status:<10} {lock:<12} {name:<20}"));
+    };
+    if !listings.is_empty() {
+        line("VMID", "Status", "Lock", "Name");
+    }
+    for listing in listings {
+        let lock = listing.lock.map_or_else(String::new, |lock| lock.to_string());
+        line(&listing.vmid.to_string(), listing.status.as_str(), &lock, &listing.name);
+    }
+    Ok(0)
+}
+
+/// `pct list --output-format json`, an extension: an array of objects with vmid, status, lock (where set), name.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_json(node: &Node, output: &mut Output<'_>) -> NodeResult<u8> {
+    let listings = listings(node, output)?;
+    output.line(super::json(&listings)?);
+    Ok(0)
+}
+
+fn listings(node: &Node, output: &mut Output<'_>) -> NodeResult<Vec<Listing>> {
+    let mut listings = Vec::new();
+    for vmid in store::vmids(node)? {
+        listings.extend(listing(node, vmid, output)?);
+    }
+    Ok(listings)
+}
+
+/// Reads one container; none when it vanished meanwhile. One that cannot be read is listed with its warning.
+fn listing(node: &Node, vmid: Vmid, output: &mut Output<'_>) -> NodeResult<Option<Listing>> {
+    let config = match store::load_telling(node, vmid, output) {
+        Ok(stored) => stored.config,
+        Err(failure) if failure == Failure::missing(&node.name, vmid) => return Ok(None),
+        Err(failure) => {
+            output.warn(&failure.text);
+            pvect_core::ContainerConfig::default()
+        }
+    };
+    let status = if runtime::is_running(node, vmid) { RunState::Running } else { RunState::Stopped };
+    let name = super::status::display_name(&config, vmid);
+    Ok(Some(Listing { vmid, status, lock: config.lock(), name }))
 }

@@ -20,7 +20,7 @@ mod status;
 mod stop;
 mod unlock;
 
-use pvect_core::{Call, Verb};
+use pvect_core::{Call, Verb, Vmid};
 
 use crate::{Failure, Node, NodeResult, Output};
 
@@ -51,4 +51,31 @@ pub fn dispatch(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult
         Verb::Unlock => unlock::run(node, call, output),
         other => Err(Failure::new(format!("the standalone node cannot do 'pct {other}' yet"))),
     }
+}
+
+/// Runs a verb that was asked for JSON with `--output-format json`, an extension of this node.
+///
+/// # Errors
+/// As [`dispatch`].
+pub fn dispatch_json(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> {
+    match call.verb() {
+        Verb::Config => config::run_json(node, call, output),
+        Verb::List => list::run_json(node, output),
+        Verb::Status => status::run_json(node, call, output),
+        _ => dispatch(node, call, output),
+    }
+}
+
+/// The exit status of what pct refuses once it has read the configuration: the system's error number that its
+/// reading leaves behind (ENOTTY).
+const AFTER_LOAD_EXIT: u8 = 25;
+
+/// Returns the container that a call is about.
+fn vmid(call: &Call) -> NodeResult<Vmid> {
+    // The parser has checked it.
+    call.vmid().ok_or_else(|| Failure::with_exit("400 not enough arguments", 2))
+}
+
+fn json<T: serde::Serialize>(value: &T) -> NodeResult<String> {
+    serde_json::to_string(value).map_err(|error| Failure::new(format!("can't make JSON - {error}")))
 }
