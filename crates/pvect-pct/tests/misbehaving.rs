@@ -290,7 +290,7 @@ fn create() -> Call {
     Call::on(Verb::Create, vmid()).arg("local:vztmpl/x.tar.gz").secret("password", SECRET.into())
 }
 
-/// The way of the real pct: stdin is no terminal, so it reads two lines without asking.
+/// Trap argv-secrets. The way of the real pct: stdin is no terminal, so it reads two lines without asking.
 #[tokio::test]
 async fn the_password_goes_to_a_pct_that_reads_stdin() {
     let stand_in = StandIn::new(

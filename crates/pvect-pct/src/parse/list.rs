@@ -132,6 +132,7 @@ mod tests {
         );
     }
 
+    /// Trap empty-list.
     #[test]
     fn no_container_is_no_output_at_all() {
         assert_eq!(list(b""), Ok(Vec::new()));

@@ -93,6 +93,23 @@ mod tests {
     }
 
     #[test]
+    fn the_recorded_configuration_parses() {
+        let parsed = config(include_bytes!("../../fixtures/config.txt")).unwrap();
+        assert_eq!(parsed.main.get("memory").as_deref(), Some("4096"));
+        assert_eq!(parsed.main.description.as_deref(), Some("a description line\nsecond: line %\n"));
+        assert_eq!(parsed.main.raw.len(), 2);
+        assert_eq!(parsed.lock(), Some(pvect_core::Lock::Backup));
+        assert!(config(b"no key\n").unwrap_err().to_string().starts_with("line 1: "));
+    }
+
+    /// Trap nul-output.
+    #[test]
+    fn environment_entries_are_separated_by_nul() {
+        let parsed = config(b"arch: amd64\nenv: A=1\0B=x: y\nostype: debian\n").unwrap();
+        assert_eq!(parsed.main.env, ["A=1", "B=x: y"]);
+    }
+
+    #[test]
     fn bytes_that_are_not_utf8_name_their_line() {
         let error = list(b"VMID       Status     Lock         Name\n\xff").unwrap_err();
         assert_eq!(error.to_string(), "line 2: it is not UTF-8");

@@ -275,6 +275,7 @@ impl<'a> Watch<'a> {
                 Step::Ended(status) => {
                     self.exit = Some(status.map_or(Exit::Status(255), exit_of));
                     self.stopper.leader_ended().await;
+                    self.guard.disarm();
                     self.stdin = None;
                     self.terminal = None;
                     drain_end = Instant::now().checked_add(DRAIN_LIMIT);
@@ -325,10 +326,7 @@ impl<'a> Watch<'a> {
         Instant::now().checked_add(REAP_LIMIT)
     }
 
-    fn finish(mut self, argv: Vec<String>, duration: Duration, events: &mut dyn Events) -> Finished {
-        if self.exit.is_some() {
-            self.guard.disarm();
-        }
+    fn finish(self, argv: Vec<String>, duration: Duration, events: &mut dyn Events) -> Finished {
         let cut = self.stdout.cut() || self.stderr.cut();
         let stdout = self.stdout.finish(&mut |line| events.log(line));
         let stderr = self.stderr.finish(&mut |line| events.warning(line));

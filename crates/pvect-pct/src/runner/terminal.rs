@@ -19,6 +19,8 @@ pub(super) struct Terminal {
     /// Kept open so that reading does not fail before the process has opened its terminal.
     _pts: Pts,
     text: Vec<u8>,
+    /// What is still to be written; kept here because a turn of `serve` may be dropped at any await.
+    reply: Vec<u8>,
     answers: usize,
 }
 
@@ -32,14 +34,19 @@ impl Terminal {
             .remove(LocalModes::ECHO | LocalModes::ECHONL | LocalModes::ECHOE | LocalModes::ECHOK);
         tcsetattr(&pts, OptionalActions::Now, &modes)?;
         let child = leader(command).spawn_borrowed(&pts).map_err(to_io)?;
-        Ok((child, Self { pty, _pts: pts, text: Vec::new(), answers: 0 }))
+        Ok((child, Self { pty, _pts: pts, text: Vec::new(), reply: Vec::new(), answers: 0 }))
     }
 
-    /// Reads what is written to the terminal and answers prompts for a password.
+    /// Takes one turn: reads what is written to the terminal, or answers a prompt for the password.
     ///
     /// # Errors
     /// When the terminal is closed, or a third answer is asked for: dropping the terminal then hangs it up.
     pub(super) async fn serve(&mut self, password: &SecretString) -> io::Result<()> {
+        if !self.reply.is_empty() {
+            let count = self.pty.write(&self.reply).await?;
+            self.reply.drain(..count);
+            return Ok(());
+        }
         let mut buffer = [0; 256];
         let count = self.pty.read(&mut buffer).await?;
         if count == 0 {
@@ -54,7 +61,7 @@ impl Terminal {
             }
             self.answers += 1;
             self.text.clear();
-            self.pty.write_all(&answer(password)).await?;
+            self.reply = answer(password);
         }
         Ok(())
     }
