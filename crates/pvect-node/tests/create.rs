@@ -1,5 +1,7 @@
 //! Create and destroy, with real images and mounts, without starting anything.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
@@ -234,7 +236,7 @@ fn the_busybox_template_can_be_used() {
     }
     let template = pvect_node::template::build_busybox(&node.node, &mut |_| {}).unwrap();
     assert!(template.size > 100_000);
-    assert_eq!(pvect_node::storage::templates(&node.node).unwrap(), [template.clone()]);
+    assert_eq!(pvect_node::storage::templates(&node.node).unwrap(), std::slice::from_ref(&template));
     let ran = node.run(create("206", template.volume.as_str()).option("rootfs", "local:0"));
     assert_eq!(ran.exit, 0, "{} {}", ran.text, ran.out);
     assert!(ran.out.ends_with("\nDetected container architecture: amd64\n"), "{}", ran.out);

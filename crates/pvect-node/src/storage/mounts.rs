@@ -35,7 +35,7 @@ struct Wanted {
     keep_attrs: bool,
 }
 
-/// Mounts rootfs and all mp[n] of a configuration below `root`, in order of their paths; mount points inside are
+/// Mounts rootfs and all `mp[n]` of a configuration below `root`, in order of their paths; mount points inside are
 /// resolved so that no symlink leads out of `root`. On failure everything is unmounted again.
 ///
 /// Called in a private mount namespace at start (the mounts end with it).

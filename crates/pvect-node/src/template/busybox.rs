@@ -1,7 +1,11 @@
 //! A template of some 1 MiB: BusyBox, its own init, nothing else.
 //!
 //! Its os-release has `ID=alpine`, as BusyBox is what Alpine has for init, getty and ifupdown: so the guest setup
-//! writes the inittab and `/etc/network/interfaces` that this template reads, and the real pct takes it too.
+//! writes the inittab and `/etc/network/interfaces` that this template reads, and the real pct takes it too. Its
+//! version is one before 3.13: BusyBox's ifup wants netmask lines, which newer Alpines no longer get.
+//!
+//! Told to halt (SIGPWR, SIGUSR1, SIGUSR2), BusyBox's init needs some two and a half seconds, most of it its own
+//! waiting between TERM and KILL.
 
 use std::io::{Read, Write};
 use std::path::Path;
@@ -51,14 +55,16 @@ const DIRECTORIES: &[(&str, u32)] = &[
     ("var/tmp", 0o1777),
 ];
 
+const LINKS: &[(&str, &str)] = &[("var/lock", "/run/lock"), ("var/run", "/run")];
+
 const INITTAB: &str = "\
 ::sysinit:/etc/init.d/rcS
 ::once:/sbin/ifup -a
 ::ctrlaltdel:/sbin/reboot
 ::shutdown:/etc/init.d/rcK
 ";
-const RC_START: &str = "#!/bin/sh\n[ -s /etc/hostname ] && hostname -F /etc/hostname\n\
-    mkdir -p /run/network /run/lock\n: > /run/ifstate\nexit 0\n";
+const RC_START: &str = "#!/bin/sh\nmkdir -p /run/network /run/lock\n: > /run/ifstate\n\
+    [ -s /etc/hostname ] && hostname -F /etc/hostname\nexit 0\n";
 const RC_STOP: &str = "#!/bin/sh\nifdown -a 2>/dev/null\nexit 0\n";
 /// What udhcpc calls with an event and the lease in variables. Source: udhcpc's README.
 const UDHCPC: &str = r#"#!/bin/sh
@@ -81,7 +87,7 @@ exit 0
 
 /// Path, content, mode and group of the files.
 const FILES: &[(&str, &str, u32, u64)] = &[
-    ("etc/alpine-release", "3.20.0\n", 0o644, 0),
+    ("etc/alpine-release", "3.12.0\n", 0o644, 0),
     ("etc/group", "root:x:0:root\ntty:x:5:\nshadow:x:42:\nusers:x:100:\nnogroup:x:65534:\n", 0o644, 0),
     ("etc/hostname", "localhost\n", 0o644, 0),
     (
@@ -96,7 +102,7 @@ const FILES: &[(&str, &str, u32, u64)] = &[
     ("etc/network/interfaces", "auto lo\niface lo inet loopback\n", 0o644, 0),
     (
         "etc/os-release",
-        "NAME=\"BusyBox\"\nID=alpine\nVERSION_ID=3.20.0\nPRETTY_NAME=\"BusyBox (pvect)\"\n",
+        "NAME=\"BusyBox\"\nID=alpine\nVERSION_ID=3.12.0\nPRETTY_NAME=\"BusyBox (pvect)\"\n",
         0o644,
         0,
     ),
@@ -178,6 +184,9 @@ fn write(path: &Path, busybox: &[u8], applets: &[String]) -> std::io::Result<()>
     add(&mut tar, EntryType::Regular, "./bin/busybox", 0o755, 0, busybox, None)?;
     for applet in applets {
         add(&mut tar, EntryType::Symlink, &format!("./{applet}"), 0o777, 0, &[], Some("/bin/busybox"))?;
+    }
+    for (name, target) in LINKS {
+        add(&mut tar, EntryType::Symlink, &format!("./{name}"), 0o777, 0, &[], Some(target))?;
     }
     for (name, text, mode, group) in FILES {
         add(&mut tar, EntryType::Regular, &format!("./{name}"), *mode, *group, text.as_bytes(), None)?;
