@@ -51,6 +51,11 @@ impl Interrupt {
         self.flag.load(Ordering::Relaxed)
     }
 
+    /// Returns the flag that is set when one of the signals comes.
+    pub fn flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.flag)
+    }
+
     /// Fails once one of the signals has come.
     ///
     /// # Errors

@@ -5,9 +5,13 @@
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use crate::error::os_text;
+use crate::interrupt::Interrupt;
 use crate::{Failure, NodeResult};
 
 /// The most that is kept of a program's stderr, in bytes.
@@ -19,6 +23,8 @@ pub struct Tool {
     name: String,
     package: &'static str,
     command: Command,
+    stop: Option<Arc<AtomicBool>>,
+    talks_on_stderr: bool,
 }
 
 impl Tool {
@@ -31,7 +37,21 @@ impl Tool {
             .env("LC_ALL", "C.UTF-8")
             .current_dir("/")
             .stdin(Stdio::null());
-        Self { name: name.to_owned(), package, command }
+        Self { name: name.to_owned(), package, command, stop: None, talks_on_stderr: false }
+    }
+
+    /// Has the program ended (SIGTERM) when one of the watched signals comes.
+    #[must_use]
+    pub fn until(mut self, interrupt: &Interrupt) -> Self {
+        self.stop = Some(interrupt.flag());
+        self
+    }
+
+    /// Takes the lines of stderr for those of stdout: some programs report their progress there.
+    #[must_use]
+    pub fn lines_of_stderr(mut self) -> Self {
+        self.talks_on_stderr = true;
+        self
     }
 
     /// Adds an argument.
@@ -84,20 +104,70 @@ impl Tool {
             }
             Err(error) => return Err(failed(&os_text(&error))),
         };
-        let stderr = child.stderr.take();
-        let drain = std::thread::spawn(move || stderr.map(bounded).unwrap_or_default());
-        if let Some(stdout) = child.stdout.take() {
-            let mut reader = BufReader::new(stdout);
-            let mut line = Vec::new();
-            while reader.read_until(b'\n', &mut line).is_ok_and(|count| count > 0) {
-                on_line(String::from_utf8_lossy(&line).trim_end_matches('\n'));
-                line.clear();
-            }
-        }
+        let watcher = self.stop.take().map(|stop| Watcher::start(&child, stop));
+        let errors = if self.talks_on_stderr {
+            let drain = child.stdout.take().map(|stdout| std::thread::spawn(move || bounded(stdout)));
+            let last = child.stderr.take().map(|stderr| each_line(stderr, on_line)).unwrap_or_default();
+            let _ = drain.map(std::thread::JoinHandle::join);
+            last.into_bytes()
+        } else {
+            let drain = child.stderr.take().map(|stderr| std::thread::spawn(move || bounded(stderr)));
+            child.stdout.take().map(|stdout| each_line(stdout, on_line));
+            drain.and_then(|drain| drain.join().ok()).unwrap_or_default()
+        };
+        // Before the wait: until then the number is the child's for sure.
+        drop(watcher);
         let status = child.wait().map_err(|error| failed(&os_text(&error)))?;
-        let errors = drain.join().unwrap_or_default();
         if status.success() { Ok(()) } else { Err(failed(&reason(status, &errors))) }
     }
+}
+
+/// Ends a child when a flag is set, as long as this lives.
+struct Watcher {
+    done: Arc<AtomicBool>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Watcher {
+    fn start(child: &Child, stop: Arc<AtomicBool>) -> Self {
+        let done = Arc::new(AtomicBool::new(false));
+        let pid = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw);
+        let ended = Arc::clone(&done);
+        let thread = std::thread::spawn(move || {
+            while !ended.load(Ordering::Relaxed) {
+                if stop.load(Ordering::Relaxed) {
+                    let _ = pid.map(|pid| rustix::process::kill_process(pid, rustix::process::Signal::TERM));
+                    return;
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        });
+        Self { done, thread: Some(thread) }
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        self.done.store(true, Ordering::Relaxed);
+        let _ = self.thread.take().map(std::thread::JoinHandle::join);
+    }
+}
+
+/// Hands over each line; returns the last three.
+fn each_line(stream: impl Read, on_line: &mut dyn FnMut(&str)) -> String {
+    let mut reader = BufReader::new(stream);
+    let mut last = std::collections::VecDeque::new();
+    let mut bytes = Vec::new();
+    while reader.read_until(b'\n', &mut bytes).is_ok_and(|count| count > 0) {
+        let line = String::from_utf8_lossy(&bytes).trim_end_matches('\n').to_owned();
+        on_line(&line);
+        last.push_back(line);
+        if last.len() > 3 {
+            last.pop_front();
+        }
+        bytes.clear();
+    }
+    last.make_contiguous().join("\n")
 }
 
 /// Reads all, keeps the first part.
@@ -138,6 +208,22 @@ mod tests {
             failure.text,
             "command 'ls' failed: exit code 2: ls: cannot access '/no/such': No such file or directory"
         );
+    }
+
+    #[test]
+    fn progress_may_come_on_stderr_and_a_flag_ends_the_program() {
+        let mut lines = Vec::new();
+        let failure = Tool::new("ls", "coreutils")
+            .arg("/no/such")
+            .lines_of_stderr()
+            .stream(&mut |line| lines.push(line.to_owned()))
+            .unwrap_err();
+        assert_eq!(lines, ["ls: cannot access '/no/such': No such file or directory"]);
+        assert!(failure.text.ends_with("No such file or directory"), "{}", failure.text);
+        let interrupt = Interrupt::watch();
+        interrupt.flag().store(true, Ordering::Relaxed);
+        let failure = Tool::new("sleep", "coreutils").arg("600").until(&interrupt).run().unwrap_err();
+        assert_eq!(failure.text, "command 'sleep' failed: got signal 15");
     }
 
     #[test]

@@ -63,8 +63,10 @@ pub fn build_debian(node: &Node, suite: &str, progress: &mut dyn FnMut(&str)) ->
             tool = tool.env(name, value);
         }
     }
-    tool.arg(suite).arg(unfinished.path()).stream(progress)?;
+    let built = tool.arg(suite).arg(unfinished.path()).until(&interrupt).lines_of_stderr().stream(progress);
+    // What mmdebstrap says when it is ended is not the reason.
     interrupt.check()?;
+    built?;
     unfinished.finish()
 }
 
