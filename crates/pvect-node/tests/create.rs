@@ -244,3 +244,42 @@ fn the_busybox_template_can_be_used() {
     let init = node.root().join("vz/images/206/subvol-206-disk-0.subvol/sbin/init");
     assert_eq!(fs::read_link(init).unwrap(), std::path::Path::new("/bin/busybox"));
 }
+
+#[test]
+fn mount_points_stay_inside_of_the_root() {
+    let Some(node) = node("create") else { return };
+    let vmid: Vmid = "207".parse().unwrap();
+    assert_eq!(node.run(create("207", TEMPLATE).option("rootfs", "local:0")).exit, 0);
+    let subvol = node.root().join("vz/images/207/subvol-207-disk-0.subvol");
+    let (outside, source) = (node.root().join("outside"), node.root().join("source"));
+    for directory in [&outside, &source] {
+        fs::create_dir(directory).unwrap();
+    }
+    fs::write(source.join("file"), "of the host").unwrap();
+    std::os::unix::fs::symlink(&outside, subvol.join("escape")).unwrap();
+    let mut config = pvect_node::store::load(&node.node, vmid).unwrap().config;
+    config.main.set("mp0", format!("{},mp=/escape/x,ro=1", source.display()));
+    config.main.set("mp1", format!("{},mp=/a/b", source.display()));
+    let root = node.node.layout.rootfs(vmid);
+    {
+        let _mounts = pvect_node::storage::PrivateMounts::enter().unwrap();
+        let mounted = pvect_node::storage::mount_all(&node.node, vmid, &config, &root);
+        // The target of the symlink is missing inside: refused there, not made outside.
+        assert!(mounted.is_err(), "a dangling symlink was followed");
+        let inside = subvol.join(outside.strip_prefix("/").unwrap());
+        fs::create_dir_all(&inside).unwrap();
+        pvect_node::storage::mount_all(&node.node, vmid, &config, &root).unwrap();
+        let seen = root.join(outside.strip_prefix("/").unwrap()).join("x");
+        assert_eq!(fs::read_to_string(seen.join("file")).unwrap(), "of the host");
+        let refused = fs::write(seen.join("new"), "").unwrap_err();
+        assert_eq!(refused.kind(), std::io::ErrorKind::ReadOnlyFilesystem);
+        fs::write(root.join("a/b/new"), "").unwrap();
+        pvect_node::storage::unmount_all(&root).unwrap();
+        assert_eq!(fs::read_dir(&root).unwrap().count(), 0);
+    }
+    assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
+    assert!(source.join("new").exists());
+    assert_eq!(node.run(destroy("207")).exit, 0);
+    assert!(source.join("file").exists(), "the host's directory was emptied");
+    assert_eq!(node.leftovers(), Vec::<String>::new());
+}
