@@ -30,9 +30,9 @@ pub fn skipped(test: &str, reason: &str) {
     use std::io::Write;
     let line = format!("Skipped({test}): {reason}\n");
     let _ = std::io::stderr().write_all(line.as_bytes());
-    if let Some(path) = std::env::var_os("PVECT_TEST_SKIPS") {
-        if let Ok(mut file) = std::fs::OpenOptions::new().create(true).append(true).open(path) {
-            let _ = file.write_all(line.as_bytes());
-        }
+    if let Some(path) = std::env::var_os("PVECT_TEST_SKIPS")
+        && let Ok(mut file) = std::fs::OpenOptions::new().create(true).append(true).open(path)
+    {
+        let _ = file.write_all(line.as_bytes());
     }
 }

@@ -143,14 +143,10 @@ impl TestNode {
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         found.extend(mounts.lines().filter(|line| line.contains(&root)).map(|line| format!("mount: {line}")));
         for entry in fs::read_dir("/sys/block").into_iter().flatten().flatten() {
-            if let Ok(file) = fs::read_to_string(entry.path().join("loop/backing_file")) {
-                if file.contains(&root) {
-                    found.push(format!(
-                        "loop device: {} {}",
-                        entry.file_name().to_string_lossy(),
-                        file.trim()
-                    ));
-                }
+            if let Ok(file) = fs::read_to_string(entry.path().join("loop/backing_file"))
+                && file.contains(&root)
+            {
+                found.push(format!("loop device: {} {}", entry.file_name().to_string_lossy(), file.trim()));
             }
         }
         found.extend(self.processes().into_iter().map(|(pid, line)| format!("process {pid}: {line}")));
