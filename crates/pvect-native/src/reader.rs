@@ -1,0 +1,308 @@
+//! Which containers run, and the record of one.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use pvect_core::{ContainerConfig, RunState, Status, Vmid};
+
+use crate::cgroup::Cgroups;
+use crate::names::Names;
+use crate::socket::{CommandSocket, abstract_names, socket_name};
+use crate::{network, process};
+
+/// The size that Proxmox VE assumes of a root file system that says none, in bytes.
+const DEFAULT_DISK: u64 = 4 << 30;
+const MIB: u64 = 1 << 20;
+
+/// Reads the containers of one node. Cheap to make; each question reads anew.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NativeReader {
+    proc_root: PathBuf,
+    cgroups: Cgroups,
+    names: Names,
+    config_dir: PathBuf,
+}
+
+impl NativeReader {
+    /// Makes a reader of this machine for the containers below `lxc_path` (`/var/lib/lxc`), with their
+    /// configurations in `config_dir` (`/etc/pve/lxc`).
+    pub fn new(lxc_path: impl Into<PathBuf>, config_dir: impl Into<PathBuf>) -> Self {
+        Self::with_roots("/proc", "/sys/fs/cgroup", lxc_path, config_dir)
+    }
+
+    /// As [`NativeReader::new`], with other places for `/proc` and `/sys/fs/cgroup`.
+    pub fn with_roots(
+        proc_root: impl Into<PathBuf>,
+        cgroup_root: impl Into<PathBuf>,
+        lxc_path: impl Into<PathBuf>,
+        config_dir: impl Into<PathBuf>,
+    ) -> Self {
+        Self {
+            proc_root: proc_root.into(),
+            cgroups: Cgroups::new(cgroup_root),
+            names: Names::new(lxc_path),
+            config_dir: config_dir.into(),
+        }
+    }
+
+    /// Returns the names of the containers' cgroups and devices.
+    pub fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// Returns the machine's cgroups.
+    pub fn cgroups(&self) -> &Cgroups {
+        &self.cgroups
+    }
+
+    /// Returns the containers that run: those whose LXC monitor has its command socket. None where the table of
+    /// sockets cannot be read.
+    pub fn running(&self) -> BTreeSet<Vmid> {
+        let table = std::fs::read(self.proc_root.join("net/unix")).unwrap_or_default();
+        let sockets: BTreeSet<&[u8]> = abstract_names(&table).collect();
+        let mut found: BTreeSet<Vmid> = sockets.iter().filter_map(|name| self.vmid_of(name)).collect();
+        // A hash cannot be read backwards: what it may stand for is tried.
+        if sockets.iter().any(|name| is_hashed(name)) {
+            let hashed = |vmid: &Vmid| {
+                let name = self.names.socket(*vmid);
+                is_hashed(&name) && sockets.contains(name.as_slice())
+            };
+            found.extend(self.configured().into_iter().filter(hashed));
+        }
+        found
+    }
+
+    /// Returns whether a container runs, by its command socket.
+    pub fn is_running(&self, vmid: Vmid) -> bool {
+        let table = std::fs::read(self.proc_root.join("net/unix")).unwrap_or_default();
+        let wanted = self.names.socket(vmid);
+        abstract_names(&table).any(|name| name == wanted)
+    }
+
+    /// The container of a plain socket name.
+    fn vmid_of(&self, name: &[u8]) -> Option<Vmid> {
+        let text = std::str::from_utf8(name).ok()?;
+        let vmid: Vmid = text.strip_suffix("/command")?.rsplit_once('/')?.1.parse().ok()?;
+        (socket_name(self.names.lxc_path(), vmid) == name).then_some(vmid)
+    }
+
+    fn configured(&self) -> Vec<Vmid> {
+        let entries = std::fs::read_dir(&self.config_dir).into_iter().flatten().flatten();
+        entries.filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".conf")?.parse().ok()).collect()
+    }
+
+    /// Asks the LXC monitor for the process id of a container's init; `None` when it does not run.
+    pub fn init_pid(&self, vmid: Vmid) -> Option<u32> {
+        CommandSocket::connect(self.names.lxc_path(), vmid).ok()?.init_pid().ok()
+    }
+
+    /// Returns the record of a container, as `pct status --verbose` has it (without `cpu`).
+    ///
+    /// What cannot be read (the container may be ending) is 0 or left out. Source: `vmstatus` of pve-container.
+    pub fn status(&self, vmid: Vmid, config: &ContainerConfig) -> Status {
+        let running = self.is_running(vmid);
+        let pid = if running { self.init_pid(vmid) } else { None };
+        self.record(vmid, config, running, pid)
+    }
+
+    fn record(&self, vmid: Vmid, config: &ContainerConfig, running: bool, pid: Option<u32>) -> Status {
+        let section = &config.main;
+        let mut status = Status {
+            vmid,
+            status: if running { RunState::Running } else { RunState::Stopped },
+            name: Some(config.name(vmid).split_whitespace().collect()),
+            lock: config.lock(),
+            tags: section.options.get("tags").cloned(),
+            template: config.is_set("template"),
+            cpus: Some(self.cpus(config)),
+            mem: Some(0),
+            maxmem: Some(section.memory_mib().saturating_mul(MIB)),
+            swap: Some(0),
+            maxswap: Some(section.swap_mib().saturating_mul(MIB)),
+            disk: Some(0),
+            maxdisk: Some(config.rootfs().and_then(|fs| fs.size).map_or(DEFAULT_DISK, |size| size.0)),
+            diskread: Some(0),
+            diskwrite: Some(0),
+            netin: Some(0),
+            netout: Some(0),
+            uptime: Some(0),
+            pid,
+            other: [("type".to_owned(), "lxc".to_owned())].into(),
+        };
+        if let Some(pid) = pid {
+            self.add_running(&mut status, pid);
+        }
+        status
+    }
+
+    fn cpus(&self, config: &ContainerConfig) -> f64 {
+        let cores = config.cores().filter(|cores| *cores > 0).map(f64::from);
+        cores.or_else(|| config.cpulimit()).unwrap_or_else(|| f64::from(process::cpu_count(&self.proc_root)))
+    }
+
+    fn add_running(&self, status: &mut Status, pid: u32) {
+        if let Some((used, total)) = disk_use(&self.proc_root.join(pid.to_string()).join("root")) {
+            (status.disk, status.maxdisk) = (Some(used), Some(total));
+        }
+        status.uptime = Some(process::age(&self.proc_root, pid).unwrap_or(0));
+        let cgroup = self.names.cgroup(status.vmid);
+        let usage = self.cgroups.usage(&cgroup);
+        (status.mem, status.swap) = (Some(usage.memory), Some(usage.swap));
+        (status.diskread, status.diskwrite) = (Some(usage.read), Some(usage.written));
+        status.other.extend(self.cgroups.pressure(&cgroup));
+        // What the host receives, the container has sent.
+        let table = std::fs::read_to_string(self.proc_root.join("net/dev")).unwrap_or_default();
+        let (mut sent, mut received) = (0_u64, 0_u64);
+        for (_, receive, transmit) in
+            network::counters(&table).filter(|(device, _, _)| self.names.is_device(status.vmid, device))
+        {
+            sent = sent.saturating_add(receive);
+            received = received.saturating_add(transmit);
+        }
+        (status.netin, status.netout) = (Some(received), Some(sent));
+    }
+}
+
+fn is_hashed(name: &[u8]) -> bool {
+    name.starts_with(b"lxc/") && name.ends_with(b"/command")
+}
+
+/// Used and total bytes of a file system, as `df` counts them.
+fn disk_use(path: &Path) -> Option<(u64, u64)> {
+    let fs = rustix::fs::statvfs(path).ok()?;
+    let bytes = |blocks: u64| blocks.saturating_mul(fs.f_frsize);
+    Some((bytes(fs.f_blocks.saturating_sub(fs.f_bfree)), bytes(fs.f_blocks)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cgroup::tests::{legacy, put, unified};
+
+    fn vmid(text: &str) -> Vmid {
+        text.parse().unwrap()
+    }
+
+    fn config(options: &[(&str, &str)]) -> ContainerConfig {
+        let mut config = ContainerConfig::default();
+        for (key, value) in options {
+            config.main.set(key, *value);
+        }
+        config
+    }
+
+    fn table(names: &[&str]) -> String {
+        let line =
+            |name: &&str| format!("00000000987c6145: 00000002 00000000 00010000 0001 01 106268 @{name}\n");
+        format!(
+            "Num RefCount Protocol Flags Type St Inode Path\n{}",
+            names.iter().map(line).collect::<String>()
+        )
+    }
+
+    fn fixture(cgroups: fn(&Path)) -> (tempfile::TempDir, NativeReader) {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        cgroups(&root.join("cgroup"));
+        put(root, "proc/cpuinfo", "processor\t: 0\nmodel name\t: x\n\nprocessor\t: 1\n");
+        put(root, "proc/uptime", "500.75 900.00\n");
+        put(root, "proc/77/stat", "77 (init) S 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 40000 1 1\n");
+        std::fs::create_dir_all(root.join("proc/77/root")).unwrap();
+        put(
+            root,
+            "proc/net/dev",
+            "veth101i0: 500 1 0 0 0 0 0 0 3000 1 0 0 0 0 0 0\n\
+             veth101i1: 86 1 0 0 0 0 0 0 44 1 0 0 0 0 0 0\n\
+             veth1010i0: 9 1 0 0 0 0 0 0 9 1 0 0 0 0 0 0\n",
+        );
+        let reader = NativeReader::with_roots(
+            root.join("proc"),
+            root.join("cgroup"),
+            "/var/lib/lxc",
+            root.join("configs"),
+        );
+        (dir, reader)
+    }
+
+    #[test]
+    fn sockets_tell_who_runs() {
+        let (dir, reader) = fixture(unified);
+        let sockets = [
+            "/var/lib/lxc/301/command",
+            "/var/lib/lxc/101/command",
+            "/var/lib/lxc/99/command",
+            "/var/lib/lxc/0101/command",
+            "/var/lib/lxc/abc/command",
+            "/var/lib/pvect/lib/lxc/102/command",
+            "lxc/ad055575fe28ddd5//var/lib/lxc",
+        ];
+        put(dir.path(), "proc/net/unix", &table(&sockets));
+        assert_eq!(reader.running(), [vmid("101"), vmid("301")].into());
+        assert!(reader.is_running(vmid("101")) && !reader.is_running(vmid("102")));
+    }
+
+    #[test]
+    fn hashed_sockets_are_those_of_configured_containers() {
+        let (dir, _) = fixture(unified);
+        let long = format!("/{}", "a".repeat(100));
+        let name = String::from_utf8(socket_name(Path::new(&long), vmid("101"))).unwrap();
+        put(dir.path(), "proc/net/unix", &table(&[&name]));
+        put(dir.path(), "configs/101.conf", "");
+        put(dir.path(), "configs/102.conf", "");
+        let root = dir.path();
+        let reader = NativeReader::with_roots(root.join("proc"), "/no", &long, root.join("configs"));
+        assert_eq!(reader.running(), [vmid("101")].into());
+        assert!(reader.is_running(vmid("101")) && !reader.is_running(vmid("102")));
+    }
+
+    #[test]
+    fn a_running_container_has_a_whole_record() {
+        for (cgroups, pressures) in [(unified as fn(&Path), 6), (legacy, 1)] {
+            let (_dir, reader) = fixture(cgroups);
+            let config = config(&[
+                ("hostname", "web 1"),
+                ("memory", "256"),
+                ("swap", "64"),
+                ("cores", "1"),
+                ("tags", "prod;web"),
+                ("lock", "mounted"),
+                ("rootfs", "local:101/vm-101-disk-0.raw,size=1G"),
+            ]);
+            let status = reader.record(vmid("101"), &config, true, Some(77));
+            assert_eq!(status.status, RunState::Running);
+            assert_eq!(
+                (status.name.as_deref(), status.pid, status.cpus),
+                (Some("web1"), Some(77), Some(1.0))
+            );
+            assert_eq!((status.maxmem, status.maxswap), (Some(268_435_456), Some(67_108_864)));
+            assert_eq!((status.mem, status.swap), (Some(8_000_000), Some(4096)));
+            assert_eq!((status.diskread, status.diskwrite), (Some(111), Some(21)));
+            assert_eq!((status.netin, status.netout), (Some(3044), Some(586)));
+            assert_eq!(status.uptime, Some(100));
+            assert!(status.disk > Some(0) && status.maxdisk > status.disk);
+            assert_eq!(status.lock, Some(pvect_core::Lock::Mounted));
+            assert_eq!((status.tags.as_deref(), status.template), (Some("prod;web"), false));
+            assert_eq!(status.other.len(), pressures + 1);
+            assert_eq!(status.other["type"], "lxc");
+            assert_eq!(status.other["pressurecpusome"], "0.84");
+        }
+    }
+
+    #[test]
+    fn a_stopped_container_has_zeros_and_defaults() {
+        let (_dir, reader) = fixture(unified);
+        let status = reader.record(vmid("101"), &config(&[("template", "1")]), false, None);
+        assert_eq!((status.status.as_str(), status.name.as_deref()), ("stopped", Some("CT101")));
+        assert_eq!((status.cpus, status.maxmem, status.maxswap), (Some(2.0), Some(512 << 20), Some(0)));
+        assert_eq!((status.disk, status.maxdisk, status.uptime), (Some(0), Some(4 << 30), Some(0)));
+        assert_eq!((status.mem, status.netin, status.pid), (Some(0), Some(0), None));
+        assert!(status.template && status.other.len() == 1);
+        let status = reader.record(
+            vmid("101"),
+            &config(&[("cpulimit", "1.5"), ("rootfs", "local:101/x.raw,size=1G")]),
+            false,
+            None,
+        );
+        assert_eq!((status.cpus, status.maxdisk), (Some(1.5), Some(1 << 30)));
+    }
+}

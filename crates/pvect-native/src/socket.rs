@@ -1,0 +1,186 @@
+//! LXC's command sockets: one abstract Unix socket for each running container.
+
+use std::io::{self, Read, Write};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixStream};
+use std::path::Path;
+use std::time::Duration;
+
+use pvect_core::Vmid;
+
+/// Names of this many bytes and more are hashed: 108 of `sun_path`, less the leading NUL and a final one.
+const NAME_LIMIT: usize = 106;
+/// A monitor answers at once; one that is stopped must not hold us up.
+const ANSWER_TIME: Duration = Duration::from_secs(2);
+/// `LXC_CMD_GET_STATE` of LXC's commands.h.
+const GET_STATE: i32 = 3;
+/// `LXC_CMD_GET_INIT_PID` of LXC's commands.h.
+const GET_INIT_PID: i32 = 4;
+/// `RUNNING` of LXC's state.h.
+const STATE_RUNNING: u64 = 2;
+
+/// Returns the name of a container's command socket without the leading NUL: `<lxc_path>/<vmid>/command`, or
+/// `lxc/<hash>/command` when that is too long for a socket.
+///
+/// Source: `lxc_make_abstract_socket_name` of LXC 5.0.2 (commands_utils.c).
+pub fn socket_name(lxc_path: &Path, vmid: Vmid) -> Vec<u8> {
+    let mut name = lxc_path.as_os_str().as_bytes().to_vec();
+    name.extend_from_slice(format!("/{vmid}").as_bytes());
+    if name.len() + "/command".len() >= NAME_LIMIT {
+        return format!("lxc/{:016x}/command", fnv1a(&name)).into_bytes();
+    }
+    name.extend_from_slice(b"/command");
+    name
+}
+
+/// The 64-bit FNV-1a hash.
+pub(crate) fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+/// Returns the names of abstract sockets in the text of `/proc/net/unix`, without the leading `@`.
+///
+/// Lines that are no entries are passed over. Source: proc_net(5).
+pub(crate) fn abstract_names(table: &[u8]) -> impl Iterator<Item = &[u8]> {
+    table.split(|byte| *byte == b'\n').filter_map(|line| {
+        // Num RefCount Protocol Flags Type St Inode Path; the path may hold blanks.
+        let mut rest = line;
+        for _ in 0..7 {
+            rest = rest.trim_ascii_start();
+            let end = rest.iter().position(|byte| *byte == b' ')?;
+            rest = &rest[end..];
+        }
+        rest.strip_prefix(b" @")
+    })
+}
+
+/// A connection to the monitor of a running container.
+///
+/// While it is open, end of file on it means that the monitor is gone.
+#[derive(Debug)]
+pub struct CommandSocket {
+    stream: UnixStream,
+}
+
+impl CommandSocket {
+    /// Connects to the monitor of a container.
+    ///
+    /// # Errors
+    /// `ConnectionRefused` when the container does not run.
+    pub fn connect(lxc_path: &Path, vmid: Vmid) -> io::Result<Self> {
+        let address = SocketAddr::from_abstract_name(socket_name(lxc_path, vmid))?;
+        let stream = UnixStream::connect_addr(&address)?;
+        stream.set_read_timeout(Some(ANSWER_TIME))?;
+        stream.set_write_timeout(Some(ANSWER_TIME))?;
+        Ok(Self { stream })
+    }
+
+    /// Asks for the process id of the container's init, as the host numbers it.
+    ///
+    /// # Errors
+    /// When the monitor does not answer, or the container has no init (yet, or any more).
+    pub fn init_pid(self) -> io::Result<u32> {
+        let pid = self.ask(GET_INIT_PID)?;
+        match u32::try_from(pid) {
+            Ok(pid) if pid > 0 => Ok(pid),
+            _ => Err(io::Error::new(io::ErrorKind::NotFound, "the container has no init process")),
+        }
+    }
+
+    /// Asks whether the container runs (it may be starting or stopping).
+    ///
+    /// # Errors
+    /// When the monitor does not answer.
+    pub fn is_running(self) -> io::Result<bool> {
+        Ok(self.ask(GET_STATE)? == STATE_RUNNING)
+    }
+
+    /// Waits until the monitor closes the connection, which is when it ends.
+    ///
+    /// # Errors
+    /// `TimedOut` when it does not within the time; `None` waits as long as it takes.
+    pub fn wait_closed(mut self, time: Option<Duration>) -> io::Result<()> {
+        self.stream.set_read_timeout(time.map(|time| time.max(Duration::from_millis(1))))?;
+        let mut byte = [0];
+        loop {
+            match self.stream.read(&mut byte) {
+                Ok(0) => return Ok(()),
+                Ok(_) => {}
+                Err(error) => match error.kind() {
+                    io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => return Ok(()),
+                    io::ErrorKind::WouldBlock => return Err(io::ErrorKind::TimedOut.into()),
+                    _ => return Err(error),
+                },
+            }
+        }
+    }
+
+    /// Sends a command without data; returns the value that stands in place of the answer's pointer.
+    ///
+    /// Request: `int cmd; int datalen; void *data`. Answer: `int ret; int datalen; void *data`. The kernel adds our
+    /// credentials itself, as the monitor asks for them. Source: commands.h and commands.c of LXC 5.0.2.
+    fn ask(mut self, command: i32) -> io::Result<u64> {
+        let mut request = [0; 16];
+        request[..4].copy_from_slice(&command.to_ne_bytes());
+        self.stream.write_all(&request)?;
+        let mut answer = [0; 16];
+        self.stream.read_exact(&mut answer)?;
+        let [a, b, c, d, _, _, _, _, data @ ..] = answer;
+        let result = i32::from_ne_bytes([a, b, c, d]);
+        if result < 0 {
+            return Err(io::Error::from_raw_os_error(result.saturating_neg()));
+        }
+        Ok(u64::from_ne_bytes(data))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(path: &str, vmid: &str) -> String {
+        String::from_utf8(socket_name(Path::new(path), vmid.parse().unwrap())).unwrap()
+    }
+
+    #[test]
+    fn short_names_are_plain_and_long_ones_hashed() {
+        assert_eq!(name("/var/lib/lxc", "101"), "/var/lib/lxc/101/command");
+        // path + "/101" + "/command": 105 bytes fit, 106 do not.
+        let path = format!("/{}", "a".repeat(92));
+        assert_eq!(name(&path, "101").len(), 105);
+        let path = format!("/{}", "a".repeat(93));
+        let expected = format!("lxc/{:016x}/command", fnv1a(format!("{path}/101").as_bytes()));
+        assert_eq!(name(&path, "101"), expected);
+    }
+
+    #[test]
+    fn the_hash_is_fnv_1a() {
+        assert_eq!(fnv1a(b""), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(fnv1a(b"foobar"), 0x8594_4171_f739_67e8);
+    }
+
+    #[test]
+    fn the_table_of_sockets_is_read() {
+        let table = b"Num       RefCount Protocol Flags    Type St Inode Path\n\
+            00000000987c6145: 00000002 00000000 00010000 0001 01 106268 @/var/lib/lxc/201/command\n\
+            00000000034f2878: 00000002 00000000 00000000 0001 03 68625 @lxc/ad055575fe28ddd5//var/lib/lxc\n\
+            00000000034f2879: 00000002 00000000 00000000 0001 03 68626\n\
+            00000000034f2880: 00000002 00000000 00010000 0001 01 68627 /run/dbus.sock\n\
+            00000000034f2881: 00000002 00000000 00010000 0001 01 68628 @/tmp/a b/lib/lxc/7/command\n\
+            \xff\xfe rubbish\n";
+        let names: Vec<_> = abstract_names(table).map(String::from_utf8_lossy).collect();
+        assert_eq!(
+            names,
+            ["/var/lib/lxc/201/command", "lxc/ad055575fe28ddd5//var/lib/lxc", "/tmp/a b/lib/lxc/7/command"]
+        );
+    }
+
+    #[test]
+    fn nobody_listens_for_a_stopped_container() {
+        let error = CommandSocket::connect(Path::new("/no/such/path"), "101".parse().unwrap()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+    }
+}
