@@ -36,9 +36,8 @@ pub(crate) fn check(after: &After, values: &mut Values) -> Option<String> {
                 .map(|entry| entry.file_name().to_string_lossy().into_owned())
                 .collect();
             found.sort();
-            (found != wanted).then(|| {
-                format!("afterwards {path} holds:\n- {}\n+ {}\n", wanted.join(" "), found.join(" "))
-            })
+            (found != wanted)
+                .then(|| format!("afterwards {path} holds:\n- {}\n+ {}\n", wanted.join(" "), found.join(" ")))
         }
         After::Owner(path, mode, owner) => {
             let path = values.fill(path);

@@ -10,8 +10,27 @@ pub(crate) struct Tainted(BTreeMap<String, String>);
 
 /// Verbs that change a container when they end with 0.
 const CHANGING: &[&str] = &[
-    "clone", "create", "delsnapshot", "destroy", "migrate", "mount", "move-volume", "push", "reboot", "resize",
-    "restore", "resume", "rollback", "set", "shutdown", "snapshot", "start", "stop", "suspend", "template", "unlock",
+    "clone",
+    "create",
+    "delsnapshot",
+    "destroy",
+    "migrate",
+    "mount",
+    "move-volume",
+    "push",
+    "reboot",
+    "resize",
+    "restore",
+    "resume",
+    "rollback",
+    "set",
+    "shutdown",
+    "snapshot",
+    "start",
+    "stop",
+    "suspend",
+    "template",
+    "unlock",
     "unmount",
 ];
 
@@ -66,6 +85,12 @@ impl Tainted {
         {
             self.0.entry(vmid.clone()).or_insert(command);
         }
+    }
+
+    /// Notes that a configuration was written by hand.
+    pub(crate) fn rewritten(&mut self, path: &str) {
+        let vmid = path.strip_prefix("{conf}/").and_then(|name| name.strip_suffix(".conf"));
+        vmid.and_then(|vmid| self.0.remove(vmid));
     }
 
     /// Notes that a case did what it should: a container that was made anew is as expected.

@@ -118,7 +118,8 @@ impl Kind {
             Self::Size => {
                 let unit = text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
                 Self::Num.fits(&text[..text.len() - unit.len()])
-                    && ["", "B", "K", "M", "G", "T", "KiB", "MiB", "GiB"].contains(&unit.trim_end_matches("/s"))
+                    && ["", "B", "K", "M", "G", "T", "KiB", "MiB", "GiB"]
+                        .contains(&unit.trim_end_matches("/s"))
             }
             Self::Mac => shaped(text, "XX:XX:XX:XX:XX:XX"),
             Self::Uuid => shaped(text, "XXXXXXXX-XXXX-XXXX-XXXX-XXXXXXXXXXXX"),
@@ -295,7 +296,13 @@ impl Lines {
 /// Splits an output into lines; a last line without a line feed gets a mark that no expected line has.
 pub(crate) fn split_lines(text: &str) -> Vec<&str> {
     text.strip_suffix('\n').map_or_else(
-        || if text.is_empty() { Vec::new() } else { text.split('\n').chain(["\\ no line feed at the end"]).collect() },
+        || {
+            if text.is_empty() {
+                Vec::new()
+            } else {
+                text.split('\n').chain(["\\ no line feed at the end"]).collect()
+            }
+        },
         |text| text.split('\n').collect(),
     )
 }
@@ -310,7 +317,9 @@ fn all_match(items: &[Item], lines: &[&str], values: &mut Values) -> bool {
             let Some((these, lines)) = lines.split_at_checked(patterns.len()) else { return false };
             let mut open: Vec<&Pattern> = patterns.iter().collect();
             for line in these {
-                let Some(at) = open.iter().position(|pattern| pattern.matches(line, values)) else { return false };
+                let Some(at) = open.iter().position(|pattern| pattern.matches(line, values)) else {
+                    return false;
+                };
                 open.remove(at);
             }
             all_match(rest, lines, values)
@@ -385,7 +394,10 @@ mod tests {
         assert!(lines.matches("a\nz\n", &mut values));
         assert!(!lines.matches("a\nz", &mut values), "no line feed at the end");
         assert!(!lines.matches("a\n", &mut values));
-        let any = Lines(vec![Item::AnyOrder(vec![Pattern::new("x").unwrap(), Pattern::new("y").unwrap()]), line("e")]);
+        let any = Lines(vec![
+            Item::AnyOrder(vec![Pattern::new("x").unwrap(), Pattern::new("y").unwrap()]),
+            line("e"),
+        ]);
         assert!(any.matches("y\nx\ne\n", &mut values));
         assert!(!any.matches("y\ny\ne\n", &mut values));
         assert!(Lines::default().matches("", &mut values));

@@ -74,12 +74,8 @@ mod tests {
 
     #[test]
     fn failures_reasons_and_counts_are_told() {
-        let case = |line, outcome| CaseResult {
-            group: "01-x".into(),
-            line,
-            command: "pct list".into(),
-            outcome,
-        };
+        let case =
+            |line, outcome| CaseResult { group: "01-x".into(), line, command: "pct list".into(), outcome };
         let results = [GroupResult {
             name: "01-x".into(),
             cases: vec![

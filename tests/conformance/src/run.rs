@@ -1,8 +1,8 @@
 //! Plays groups of cases.
 
 use std::fs;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::io::Write;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -151,7 +151,9 @@ impl Player<'_> {
     fn prepare(&mut self, setup: &Setup) -> Result<(), String> {
         match setup {
             Setup::File { path, mode, text } => {
-                self.write(path, *mode, self.target.values.fill(text).as_bytes())
+                self.write(path, *mode, self.target.values.fill(text).as_bytes())?;
+                self.tainted.rewritten(path);
+                Ok(())
             }
             Setup::Random { path, mode, bytes } => {
                 let mut state = 0x9e37_79b9_7f4a_7c15_u64;
@@ -180,6 +182,9 @@ impl Player<'_> {
 
     fn write(&self, path: &str, mode: u32, bytes: &[u8]) -> Result<(), String> {
         let path = self.target.values.fill(path);
+        if self.real && !path.starts_with(self.target.values.get("tmp")) && self.was_there(&path) {
+            return Err(format!("{path} is there already; a real node's files are not overwritten\n"));
+        }
         let written = Path::new(&path)
             .parent()
             .map_or(Ok(()), fs::create_dir_all)
@@ -193,6 +198,11 @@ impl Player<'_> {
         written.map_err(|error| format!("{path}: {error}\n"))
     }
 
+    /// Whether a file is there that no case wrote: configurations of the group's own containers may be rewritten.
+    fn was_there(&self, path: &str) -> bool {
+        !path.starts_with(self.target.values.get("conf")) && Path::new(path).exists()
+    }
+
     fn run(&self, argv: &[String], stdin: &[u8]) -> Result<Ended, String> {
         process::run(&self.target.argv(argv), self.target.env(), stdin)
     }
@@ -203,7 +213,8 @@ impl Player<'_> {
             return Outcome::Skipped(reason);
         }
         if let Some(command) = self.tainted.blocks(case) {
-            let reason = format!("depends on '{command}', which did not do what it should");
+            let short = command.split(" --").next().unwrap_or(command);
+            let reason = format!("depends on '{short}', which did not do what it should or was skipped");
             self.tainted.blame(case);
             return Outcome::Skipped(reason);
         }

@@ -27,14 +27,41 @@ const FILES: &[(&str, u32, &str)] = &[
     ("etc/shadow", 0o640, "root:*::0:::::\nnobody:!::0:::::\n"),
     ("etc/shells", 0o644, "/bin/sh\n"),
     ("etc/hostname", 0o644, "localhost\n"),
-    ("etc/hosts", 0o644, "127.0.0.1\tlocalhost localhost.localdomain\n::1\tlocalhost localhost.localdomain\n"),
+    (
+        "etc/hosts",
+        0o644,
+        "127.0.0.1\tlocalhost localhost.localdomain\n::1\tlocalhost localhost.localdomain\n",
+    ),
     ("etc/network/interfaces", 0o644, "auto lo\niface lo inet loopback\n"),
     ("etc/profile", 0o644, "export PATH=/usr/sbin:/usr/bin:/sbin:/bin\n"),
 ];
 
 const DIRECTORIES: &[&str] = &[
-    "bin", "dev", "etc", "etc/network", "home", "lib", "mnt", "opt", "proc", "root", "run", "sbin", "srv", "sys", "tmp",
-    "usr", "usr/bin", "usr/sbin", "usr/lib", "var", "var/cache", "var/empty", "var/lib", "var/log", "var/spool",
+    "bin",
+    "dev",
+    "etc",
+    "etc/network",
+    "home",
+    "lib",
+    "mnt",
+    "opt",
+    "proc",
+    "root",
+    "run",
+    "sbin",
+    "srv",
+    "sys",
+    "tmp",
+    "usr",
+    "usr/bin",
+    "usr/sbin",
+    "usr/lib",
+    "var",
+    "var/cache",
+    "var/empty",
+    "var/lib",
+    "var/log",
+    "var/spool",
     "var/tmp",
 ];
 
@@ -132,13 +159,14 @@ mod tests {
             .unwrap()
             .map(|entry| {
                 let entry = entry.unwrap();
-                (entry.path().unwrap().to_string_lossy().into_owned(), entry.header().entry_type())
+                let name = entry.path().unwrap().to_string_lossy().trim_start_matches("./").to_owned();
+                (name, entry.header().entry_type())
             })
             .collect();
         for wanted in [
-            ("./sbin/init", EntryType::Symlink),
-            ("./bin/busybox", EntryType::Regular),
-            ("./etc/alpine-release", EntryType::Regular),
+            ("sbin/init", EntryType::Symlink),
+            ("bin/busybox", EntryType::Regular),
+            ("etc/alpine-release", EntryType::Regular),
         ] {
             assert!(names.contains(&(wanted.0.to_owned(), wanted.1)), "{wanted:?} is missing");
         }

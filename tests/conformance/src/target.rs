@@ -79,6 +79,7 @@ pub struct Target {
     placed: Vec<PathBuf>,
     mounts: Vec<PathBuf>,
     bridge: Option<String>,
+    storage_added: bool,
     vmids: Vec<String>,
     /// What the placeholders stand for.
     pub values: Values,
@@ -137,6 +138,7 @@ impl Target {
             placed: Vec::new(),
             mounts: Vec::new(),
             bridge: None,
+            storage_added: false,
             vmids,
             values,
             scratch,
@@ -167,6 +169,7 @@ impl Target {
             placed: Vec::new(),
             mounts: Vec::new(),
             bridge: None,
+            storage_added: false,
             vmids,
             values,
             scratch,
@@ -234,7 +237,25 @@ impl Target {
         quiet("mkfs.btrfs", &["-q", &image])?;
         quiet("mount", &["-o", "loop", &image, &point])?;
         self.mounts.push(path.clone());
-        Ok(())
+        self.add_storage(&point)
+    }
+
+    /// Makes the storage `btr` of a mounted btrfs file system.
+    fn add_storage(&mut self, path: &str) -> Result<(), String> {
+        if self.node.is_none() {
+            quiet("pvesm", &["add", "btrfs", "btr", "--path", path, "--content", "rootdir,images"])?;
+            self.storage_added = true;
+            return Ok(());
+        }
+        let text = format!(
+            "dir: local\n\tpath {}\n\tcontent rootdir,vztmpl,images,iso,backup\n\n\
+             btrfs: btr\n\tpath {path}\n\tcontent rootdir,images\n",
+            self.values.get("vz")
+        );
+        let file = Path::new(self.values.get("pve")).join("storage.cfg");
+        fs::create_dir_all(self.values.get("pve"))
+            .and_then(|()| fs::write(&file, text))
+            .map_err(|error| format!("{}: {error}", file.display()))
     }
 
     /// On a real node, removes the group's containers; it had none before.
@@ -246,7 +267,8 @@ impl Target {
             }
             for words in [["unlock", vmid, ""], ["stop", vmid, ""], ["set", vmid, "--protection=0"]] {
                 let words = words.iter().filter(|word| !word.is_empty());
-                let _ = Command::new(&self.pct).args(words).stdout(Stdio::null()).stderr(Stdio::null()).status();
+                let _ =
+                    Command::new(&self.pct).args(words).stdout(Stdio::null()).stderr(Stdio::null()).status();
             }
             let destroyed = Command::new(&self.pct)
                 .args(["destroy", vmid, "--force", "1", "--purge", "1"])
@@ -268,6 +290,9 @@ impl Drop for Target {
             for path in &self.placed {
                 let _ = fs::remove_file(path);
             }
+            if self.storage_added {
+                let _ = quiet("pvesm", &["remove", "btr"]);
+            }
         }
         // The node first: it stops what still uses bridge and mounts.
         drop(self.node.take());
@@ -281,14 +306,9 @@ impl Drop for Target {
 }
 
 fn clean_environment() -> Vec<(String, String)> {
-    [
-        ("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"),
-        ("HOME", "/root"),
-        ("LC_ALL", "C.UTF-8"),
-        ("TZ", "UTC"),
-    ]
-    .map(|(name, value)| (name.to_owned(), value.to_owned()))
-    .to_vec()
+    [("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"), ("HOME", "/root"), ("LC_ALL", "C.UTF-8"), ("TZ", "UTC")]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .to_vec()
 }
 
 fn ip(words: &[&str]) -> Result<(), String> {
