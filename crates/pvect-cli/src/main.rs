@@ -1,1 +1,15 @@
-fn main() {}
+//! The command `pvect`: containers of Proxmox VE, and of the standalone node.
+
+mod app;
+mod args;
+mod commands;
+mod errors;
+mod logging;
+mod passwords;
+mod progress;
+mod render;
+mod ui;
+
+fn main() -> std::process::ExitCode {
+    app::main().into()
+}

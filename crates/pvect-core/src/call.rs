@@ -98,6 +98,11 @@ impl Call {
         self
     }
 
+    /// Returns the words for pct that are not checked.
+    pub fn passthrough_words(&self) -> &[String] {
+        &self.passthrough
+    }
+
     fn set(&mut self, name: String, value: Value) {
         match self.options.iter_mut().find(|(known, _)| *known == name) {
             Some(slot) => slot.1 = value,

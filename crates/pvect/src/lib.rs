@@ -4,6 +4,7 @@
 //! time limits, and how a container's name becomes its number. It never prints, and never reads the environment.
 
 pub mod client;
+pub mod doctor;
 pub mod names;
 pub mod settings;
 

@@ -1,7 +1,7 @@
 //! Making a container, with the next free number when none is asked for.
 
 use pvect_core::call::Value;
-use pvect_core::{Call, Error, ErrorKind, Events, Inspect, Operate, Outcome, Result, Verb, Vmid};
+use pvect_core::{Call, Error, ErrorKind, Events, Operate, Outcome, Result, Verb, Vmid};
 use secrecy::SecretString;
 
 use super::Client;

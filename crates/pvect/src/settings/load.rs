@@ -136,7 +136,7 @@ fn problems(list: &[Problem]) -> Error {
 ///
 /// # Errors
 /// [`Error::Settings`] when it cannot be read or is no JSON.
-pub(super) fn read(path: &Path) -> Result<Value> {
+pub fn read(path: &Path) -> Result<Value> {
     let text =
         std::fs::read_to_string(path).map_err(|error| wrong(&path.display().to_string(), &os(&error)))?;
     serde_json::from_str(&text).map_err(|error| {

@@ -17,7 +17,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 pub use check::{Problem, Severity, check};
-pub use load::{ENVIRONMENT, Loaded, Origin, Sources, find, load};
+pub use load::{ENVIRONMENT, Loaded, Origin, Sources, find, load, read};
 pub use migrate::{Change, Migration, migrate, migrate_file};
 pub use show::{Entry, entries};
 

@@ -1,0 +1,164 @@
+//! From the words of the command line to the exit status.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use pvect::settings::{self, Loaded, Sources};
+use pvect::{Client, Place};
+use pvect_core::schema::{Reason, Violation};
+use pvect_core::{Error, Result, Verb};
+
+use crate::args::{self, Form, Globals, Line};
+use crate::ui::Ui;
+use crate::{commands, errors, logging};
+
+/// What every command has at hand.
+pub struct App {
+    /// Where results and messages go.
+    pub ui: Ui,
+    /// The settings and where they came from.
+    pub loaded: Loaded,
+    /// The environment.
+    pub env: BTreeMap<String, String>,
+    /// This program.
+    pub program: PathBuf,
+}
+
+/// Runs the command line of this process and returns the exit status.
+pub fn main() -> u8 {
+    let mut words = std::env::args_os();
+    let name = words.next().unwrap_or_default();
+    let words: Vec<OsString> = words.collect();
+    let env: BTreeMap<String, String> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    // Before anything else: these run often, and inside containers.
+    if Path::new(&name).file_name().is_some_and(|name| name == "pct") {
+        return commands::node::link(&env, words);
+    }
+    if words.first().is_some_and(|word| word == "__node") {
+        return commands::node::internal(&words[1..]);
+    }
+    let no_color = env.get("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let mut globals = Globals::default();
+    let line = match text(words) {
+        Ok(words) => args::read(&words, &mut globals),
+        Err(error) => Err(error),
+    };
+    let ui = Ui::new(globals, no_color);
+    match line {
+        Ok(line) => start(ui, env, line),
+        Err(error) => errors::show(&ui, &error),
+    }
+}
+
+/// pct takes text; bytes that are no UTF-8 are refused rather than changed.
+fn text(words: Vec<OsString>) -> Result<Vec<String>> {
+    words
+        .into_iter()
+        .map(|word| {
+            word.into_string().map_err(|word| {
+                let text = format!("'{}' is not UTF-8", word.to_string_lossy());
+                Error::invalid(Violation::positional("arguments", Reason::Other { pct: text.clone(), text }))
+            })
+        })
+        .collect()
+}
+
+fn start(ui: Ui, env: BTreeMap<String, String>, line: Line) -> u8 {
+    if let Some(status) = commands::help::asked(&ui, &line) {
+        return finish(&ui, status);
+    }
+    if let Line::NodePct(words) = &line {
+        return commands::node::pct(&ui, &env, words);
+    }
+    let interactive = matches!(&line, Line::Pct(line) if is_interactive(line.verb));
+    let outcome = App::load(ui.clone(), env, &line).and_then(|app| {
+        logging::start(&app.ui, &app.loaded);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|source| Error::Io { what: "cannot start".to_owned(), source })?;
+        runtime.block_on(commands::run(&app, line))
+    });
+    let failed = outcome.is_err();
+    let status = finish(&ui, outcome);
+    // The status of exec is that of the command; 125 is how docker and podman tell their own failures apart.
+    if failed && interactive { 125 } else { status }
+}
+
+fn finish(ui: &Ui, outcome: Result<u8>) -> u8 {
+    outcome.unwrap_or_else(|error| errors::show(ui, &error))
+}
+
+fn is_interactive(verb: Verb) -> bool {
+    matches!(verb, Verb::Exec | Verb::Enter | Verb::Console)
+}
+
+impl App {
+    /// Reads the settings. A settings file that is wrong does not keep the commands that mend it from running.
+    fn load(ui: Ui, env: BTreeMap<String, String>, line: &Line) -> Result<Self> {
+        let program = std::env::current_exe()
+            .map_err(|source| Error::Io { what: "cannot find this program's file".to_owned(), source })?;
+        let mut app = Self { ui, loaded: Loaded::default(), env, program };
+        let mends = matches!(line, Line::Own("settings" | "completion" | "man" | "help", _));
+        match settings::load(&app.sources()) {
+            Ok(loaded) => app.loaded = loaded,
+            Err(_) if mends => {}
+            Err(error) => return Err(error),
+        }
+        if !mends && !app.ui.json_errors() {
+            app.loaded.warnings.iter().for_each(|problem| app.ui.warning(&problem.to_string()));
+        }
+        Ok(app)
+    }
+
+    /// Where settings come from.
+    pub fn sources(&self) -> Sources {
+        Sources {
+            file: self.ui.globals.settings.clone(),
+            env: self.env.clone(),
+            options: self.ui.globals.overrides.clone(),
+            system_file: None,
+        }
+    }
+
+    /// Connects to the node.
+    ///
+    /// # Errors
+    /// When there is no pct to run.
+    pub fn client(&self) -> Result<Client> {
+        self.connect(|builder| builder)
+    }
+
+    /// Connects with more to choose.
+    ///
+    /// # Errors
+    /// When there is no pct to run.
+    pub fn connect(
+        &self,
+        adjust: impl FnOnce(pvect::client::Builder) -> pvect::client::Builder,
+    ) -> Result<Client> {
+        let mut builder = Client::builder(self.loaded.settings.clone())
+            .standalone_program(&self.program)
+            .timeout(self.ui.globals.timeout.map(settings::Seconds::duration))
+            .check(!self.ui.globals.no_check);
+        if let Some(term) = self.env.get("TERM") {
+            builder = builder.env("TERM", term);
+        }
+        let client = adjust(builder).connect()?;
+        if let (Place::Standalone { root, node }, true) = (client.place(), self.ui.shows_progress()) {
+            let asked = self.loaded.settings.wants_standalone();
+            let why = if asked { "" } else { "no pct of Proxmox VE here; " };
+            self.ui.note(&format!("{why}using the standalone node {node} below {}", root.display()));
+        }
+        commands::interrupt::watch(&client);
+        Ok(client)
+    }
+
+    /// The form of results.
+    pub fn form(&self, default: Form) -> Form {
+        self.ui.form(default)
+    }
+}

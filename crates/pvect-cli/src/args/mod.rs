@@ -1,0 +1,12 @@
+//! The command line: what was typed, brought into one form.
+//!
+//! Words are read as pct reads them, and more kindly: options before or after the arguments, with one dash or two,
+//! cut to a unique prefix, in any case. Values are not checked here.
+
+pub mod globals;
+pub mod options;
+pub mod scan;
+pub mod tree;
+
+pub use globals::{Color, Form, Globals};
+pub use scan::{Given, Line, PctLine, read};

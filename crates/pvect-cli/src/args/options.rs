@@ -1,0 +1,121 @@
+//! Which option a word is.
+
+use pvect_core::schema::{OptionSpec, Reason, VerbSpec, Violation};
+use pvect_core::{Error, Verb};
+
+use super::globals::{GLOBALS, GlobalSpec};
+
+/// Options of pvect for verbs that take a password.
+pub const PASSWORD_OPTIONS: &[(&str, Option<&str>, &str)] = &[
+    ("password-file", Some("FILE"), "Read root's password from the first line of a file."),
+    ("password-stdin", None, "Read root's password from the first line of stdin."),
+];
+
+/// An option that was found.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Found {
+    /// An option of the verb, by its full name.
+    Verb(&'static OptionSpec, String),
+    /// An option of pvect.
+    Global(&'static GlobalSpec),
+    /// `--password-file` or `--password-stdin`: its name, and whether it has a value.
+    Password(&'static str, bool),
+}
+
+/// Finds the option that a name means: exactly, else in any case, else as the only one that begins so. Options of
+/// the verb go before those of pvect, so that nothing that pct takes is lost.
+pub fn find(verb: Option<&'static VerbSpec>, name: &str) -> Result<Found, Error> {
+    if let Some(found) = exact(verb, name) {
+        return Ok(found);
+    }
+    let lower = name.to_lowercase();
+    let begins = |known: &str| known.to_lowercase().starts_with(&lower);
+    let of_verb: Vec<Found> = verb.map(|spec| candidates(spec, &begins)).unwrap_or_default();
+    let of_pvect: Vec<Found> = GLOBALS.iter().filter(|spec| begins(spec.name)).map(Found::Global).collect();
+    for mut found in [of_verb, of_pvect] {
+        match found.len() {
+            0 => {}
+            1 => return Ok(found.remove(0)),
+            _ => {
+                let names: Vec<String> =
+                    found.iter().map(|option| format!("--{}", name_of(option))).collect();
+                return Err(other(name, format!("can be {}", names.join(" or "))));
+            }
+        }
+    }
+    Err(unknown(verb, name))
+}
+
+/// Finds a global option by its letter.
+pub fn by_letter(letter: char) -> Option<&'static GlobalSpec> {
+    GLOBALS.iter().find(|spec| spec.short == Some(letter))
+}
+
+fn takes_password(spec: &VerbSpec) -> bool {
+    spec.options.iter().any(|option| option.name == "password")
+}
+
+fn exact(verb: Option<&'static VerbSpec>, name: &str) -> Option<Found> {
+    if let Some(spec) = verb {
+        if let Some((option, _)) = spec.option(name) {
+            return Some(Found::Verb(option, name.to_owned()));
+        }
+        let extra = PASSWORD_OPTIONS.iter().find(|(known, ..)| takes_password(spec) && *known == name);
+        if let Some((known, value, _)) = extra {
+            return Some(Found::Password(known, value.is_some()));
+        }
+        let lower = name.to_lowercase();
+        for option in spec.all_options() {
+            let full = match option.max_index {
+                None => option.name.eq_ignore_ascii_case(name).then(|| option.name.to_owned()),
+                Some(_) => option.matches(&lower).map(|_| lower.clone()),
+            };
+            if let Some(full) = full {
+                return Some(Found::Verb(option, full));
+            }
+        }
+    }
+    GLOBALS.iter().find(|spec| spec.name == name).map(Found::Global)
+}
+
+fn candidates(spec: &'static VerbSpec, begins: &dyn Fn(&str) -> bool) -> Vec<Found> {
+    let plain =
+        spec.all_options().into_iter().filter(|option| option.max_index.is_none() && begins(option.name));
+    let mut found: Vec<Found> = plain.map(|option| Found::Verb(option, option.name.to_owned())).collect();
+    if takes_password(spec) {
+        let extra = PASSWORD_OPTIONS.iter().filter(|(name, ..)| begins(name));
+        found.extend(extra.map(|(name, value, _)| Found::Password(name, value.is_some())));
+    }
+    found
+}
+
+fn name_of(found: &Found) -> &str {
+    match found {
+        Found::Verb(_, name) => name,
+        Found::Global(spec) => spec.name,
+        Found::Password(name, _) => name,
+    }
+}
+
+fn other(name: &str, text: String) -> Error {
+    Error::invalid(Violation::option(name, Reason::Other { pct: text.clone(), text }))
+}
+
+/// The error for an option that nothing knows; it names the nearest.
+fn unknown(verb: Option<&'static VerbSpec>, name: &str) -> Error {
+    let shown = |verb: Verb| if verb == Verb::Help { "help".to_owned() } else { verb.name().to_owned() };
+    let of = verb.map_or_else(|| "pvect".to_owned(), |spec| format!("pvect {}", shown(spec.verb)));
+    let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
+    let mut known: Vec<String> = GLOBALS.iter().map(|spec| spec.name.to_owned()).collect();
+    for option in verb.map(VerbSpec::all_options).unwrap_or_default() {
+        if let (Some(max), true) = (option.max_index, option.name.eq_ignore_ascii_case(stem)) {
+            return other(name, format!("{of} has --{0}0 to --{0}{max}", option.name));
+        }
+        known.push(option.display_name());
+    }
+    let text = match pvect::nearest(name, known.iter().map(String::as_str)) {
+        Some(near) => format!("{of} has no such option; did you mean --{near}?"),
+        None => format!("{of} has no such option"),
+    };
+    other(name, text)
+}

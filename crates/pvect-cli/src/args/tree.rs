@@ -1,0 +1,235 @@
+//! The command tree of clap, made from the table of verbs: for help, completions and manual pages, and to read the
+//! words of pvect's own commands.
+
+use clap::builder::{PossibleValuesParser, StyledStr};
+use clap::{Arg, ArgAction, Command};
+use pvect_core::Verb;
+use pvect_core::schema::{ArgSpec, Kind, OptionSpec, VERBS, VerbSpec};
+
+use super::globals::{GLOBALS, GlobalSpec};
+use super::options::PASSWORD_OPTIONS;
+use super::scan::OWN;
+
+/// How families of options are named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Families {
+    /// `--net[n]`, for people.
+    Bracketed,
+    /// `--net0`, for shells.
+    First,
+}
+
+/// The whole tree.
+pub fn root(families: Families) -> Command {
+    let verbs = VERBS.iter().filter(|spec| spec.verb != Verb::Help).map(|spec| verb(spec, families));
+    let own = OWN.iter().filter(|(name, _)| *name != "pct").map(|(name, _)| own(name));
+    Command::new("pvect")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Runs LXC containers on Proxmox VE through pct, and without Proxmox VE on a standalone node.")
+        .after_help("`pvect help errors` lists the kinds of errors and the exit statuses.")
+        .args(GLOBALS.iter().map(global))
+        .disable_help_flag(true)
+        .disable_version_flag(true)
+        .disable_help_subcommand(true)
+        .subcommand_required(true)
+        .subcommands(verbs)
+        .subcommands(own)
+        .subcommand(help_command())
+}
+
+/// The tree of one verb.
+pub fn verb(spec: &'static VerbSpec, families: Families) -> Command {
+    let takes_password = spec.options.iter().any(|option| option.name == "password");
+    let mut command = bare(spec.name, spec.text);
+    for (index, arg) in spec.args.iter().enumerate() {
+        let optional = arg.optional || index == 0 && matches!(spec.verb, Verb::Create | Verb::Restore);
+        command = command.arg(positional(arg, optional));
+    }
+    let mut options: Vec<Arg> = spec.all_options().into_iter().map(|spec| option(spec, families)).collect();
+    if takes_password {
+        options.extend(PASSWORD_OPTIONS.iter().map(|(name, value, text)| {
+            let arg = Arg::new(*name).long(*name).help(*text);
+            match value {
+                Some(value) => arg.value_name(*value).value_hint(clap::ValueHint::FilePath),
+                None => arg.action(ArgAction::SetTrue),
+            }
+        }));
+        options.sort_by(|a, b| a.get_long().cmp(&b.get_long()));
+    }
+    command = command.args(options);
+    if spec.verb == Verb::Template {
+        return command
+            .args_conflicts_with_subcommands(true)
+            .subcommand_negates_reqs(true)
+            .subcommands(template_commands());
+    }
+    command
+}
+
+/// The tree of one of pvect's own commands.
+pub fn own(name: &'static str) -> Command {
+    let text = OWN.iter().find(|(known, _)| *known == name).map_or("", |(_, text)| *text);
+    let command = bare(name, text);
+    let flag = |name: &'static str, text: &'static str| {
+        Arg::new(name).long(name).action(ArgAction::SetTrue).help(text)
+    };
+    match name {
+        "settings" => command.subcommand_required(true).subcommands([
+            bare("show", "Show the settings in force, each with where it comes from; secrets are masked."),
+            bare("check", "Find every problem of the settings file."),
+            bare("schema", "Print the JSON schema of the settings file."),
+            bare("migrate", "Bring a settings file of the old form into the present one; keeps a backup."),
+        ]),
+        "template" => bare("template", "Templates of containers.")
+            .subcommand_required(true)
+            .subcommands(template_commands()),
+        "completion" => command.arg(
+            Arg::new("shell")
+                .required(true)
+                .value_parser(PossibleValuesParser::new(["bash", "zsh", "fish"]))
+                .help("The shell."),
+        ),
+        "man" => command
+            .arg(Arg::new("command").help("The command whose page is printed; pvect's own when left out."))
+            .arg(Arg::new("dir").long("dir").value_name("DIR").help("Write every page into this directory.")),
+        "demo" => command
+            .arg(flag("fast", "Use a small busybox template in the place of Debian."))
+            .arg(flag("keep", "Leave everything there at the end.")),
+        "help" => help_command(),
+        _ => command,
+    }
+}
+
+fn template_commands() -> [Command; 3] {
+    [
+        bare("build", "Build a template into the storage 'local' of the standalone node.")
+            .arg(Arg::new("what").required(true).value_name("busybox|debian[:SUITE]").help("What to build.")),
+        bare("list", "List the templates of a storage.")
+            .arg(Arg::new("storage").default_value("local").help("The storage.")),
+        bare("remove", "Remove a template.")
+            .arg(Arg::new("volume").required(true).help("Its volume id, such as local:vztmpl/x.tar.zst.")),
+    ]
+}
+
+fn help_command() -> Command {
+    bare("help", "Explain a command; 'errors' lists the kinds of errors.")
+        .arg(Arg::new("command").num_args(0..).help("The command."))
+}
+
+fn bare(name: &'static str, text: &'static str) -> Command {
+    Command::new(name)
+        .about(text)
+        .disable_help_flag(true)
+        .disable_version_flag(true)
+        .disable_help_subcommand(true)
+}
+
+fn global(spec: &GlobalSpec) -> Arg {
+    let arg = Arg::new(format!("global-{}", spec.name)).long(spec.name).help(spec.text).global(true);
+    let arg = match spec.short {
+        Some(letter) => arg.short(letter),
+        None => arg,
+    };
+    let arg = arg.help_heading("Options of pvect");
+    match spec.value {
+        Some(value) if spec.choices.is_empty() => arg.value_name(value),
+        Some(value) => arg.value_name(value).value_parser(PossibleValuesParser::new(spec.choices)),
+        None => arg.action(ArgAction::Count),
+    }
+}
+
+fn positional(spec: &ArgSpec, optional: bool) -> Arg {
+    let arg = Arg::new(spec.name).help(spec.text).required(!optional);
+    if spec.rest { arg.num_args(0..) } else { arg }
+}
+
+fn option(spec: &OptionSpec, families: Families) -> Arg {
+    let long = match (spec.max_index, families) {
+        (Some(_), Families::First) => format!("{}0", spec.name),
+        _ => spec.display_name(),
+    };
+    let arg = Arg::new(spec.name).long(long).help(text(spec)).value_name(placeholder(spec));
+    match spec.kind {
+        Kind::Boolean => arg.num_args(0..=1),
+        _ if spec.secret => arg.action(ArgAction::SetTrue),
+        Kind::Enum(words) => {
+            arg.value_parser(PossibleValuesParser::new(words)).hide_possible_values(words.len() > 12)
+        }
+        _ if spec.file => arg.value_hint(clap::ValueHint::FilePath),
+        _ => arg,
+    }
+}
+
+/// Help's sentence with bounds and default.
+fn text(spec: &OptionSpec) -> StyledStr {
+    let mut text = if spec.secret { "Ask for root's password.".to_owned() } else { spec.text.to_owned() };
+    let mut notes = Vec::new();
+    match spec.kind {
+        Kind::Integer { min, max } => notes.extend(range(min, max)),
+        Kind::Number { min, max } => notes.extend(range(min, max)),
+        _ => {}
+    }
+    notes.extend(spec.max_index.map(|max| format!("n: 0 to {max}")));
+    notes.extend(spec.default.map(|default| format!("default: {default}")));
+    if !notes.is_empty() {
+        text += &format!(" [{}]", notes.join("; "));
+    }
+    text.into()
+}
+
+fn range<T: std::fmt::Display>(min: Option<T>, max: Option<T>) -> Option<String> {
+    match (min, max) {
+        (Some(min), Some(max)) => Some(format!("{min} to {max}")),
+        (Some(min), None) => Some(format!("at least {min}")),
+        (None, Some(max)) => Some(format!("at most {max}")),
+        (None, None) => None,
+    }
+}
+
+fn placeholder(spec: &OptionSpec) -> String {
+    match spec.kind {
+        Kind::Boolean => "1|0".to_owned(),
+        Kind::Integer { .. } | Kind::Number { .. } => "N".to_owned(),
+        Kind::Enum(_) => "WORD".to_owned(),
+        Kind::VolumeKey { .. } => "VOLUME".to_owned(),
+        Kind::Text(_) if spec.file => "FILE".to_owned(),
+        Kind::Text(_) => "TEXT".to_owned(),
+        Kind::List(_) => "LIST".to_owned(),
+        Kind::Properties(schema) => schema
+            .properties
+            .iter()
+            .filter(|key| key.required || schema.default_key.is_none())
+            .take(4)
+            .map(|key| match schema.default_key {
+                Some(default) if default == key.name => key.name.to_uppercase(),
+                _ => format!("{}=..", key.name),
+            })
+            .chain(std::iter::once("...".to_owned()))
+            .collect::<Vec<_>>()
+            .join(","),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tree_is_sound_and_whole() {
+        for families in [Families::Bracketed, Families::First] {
+            let root = root(families);
+            root.clone().debug_assert();
+            for spec in &VERBS {
+                let command = root.find_subcommand(spec.name).expect(spec.name);
+                for option in spec.all_options().iter().filter(|_| spec.verb != Verb::Help) {
+                    assert!(
+                        command.get_arguments().any(|arg| arg.get_id() == option.name),
+                        "{} lacks {}",
+                        spec.name,
+                        option.name
+                    );
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! `pvect create [VMID] TEMPLATE`, `pvect restore [VMID] BACKUP`.
+
+use pvect::{Client, Create};
+use pvect_core::call::Value;
+use pvect_core::{Call, Result, Verb, Vmid};
+use serde::Serialize;
+
+use crate::app::App;
+use crate::args::{Form, PctLine};
+use crate::commands::operate;
+use crate::progress::Progress;
+use crate::render;
+
+#[derive(Debug, Serialize)]
+struct Created<'a> {
+    vmid: u32,
+    warnings: &'a [String],
+}
+
+/// Runs the command. Without a number the next free one is taken, and printed to stdout.
+pub async fn run(app: &App, line: &PctLine) -> Result<u8> {
+    let client = app.client()?;
+    let numbered = match line.args.as_slice() {
+        [only] => !operate::is_name(only),
+        _ => true,
+    };
+    if numbered {
+        let call = operate::call(app, &client, line).await?;
+        return make(app, &client, line.verb, &call, true).await;
+    }
+    let mut with_number = line.clone();
+    // Checked before anything is asked of pct; the true number comes later.
+    with_number.args.insert(0, Vmid::MIN.to_string());
+    let call = operate::call(app, &client, &with_number).await?;
+    make(app, &client, line.verb, &call, false).await
+}
+
+async fn make(app: &App, client: &Client, verb: Verb, call: &Call, numbered: bool) -> Result<u8> {
+    let mut create = Create::new(call.args().get(1).cloned().unwrap_or_default());
+    if verb == Verb::Restore {
+        create = create.restore();
+    }
+    for (name, value) in call.options() {
+        create = match value {
+            Value::Text(text) => create.option(name.clone(), text.clone()),
+            Value::Secret(secret) => create.value(name.clone(), Value::Secret(secret.clone())),
+        };
+    }
+    create = create.passthrough(call.passthrough_words().to_vec());
+    if let Some(vmid) = call.vmid().filter(|_| numbered) {
+        create = create.vmid(vmid);
+    }
+    if app.ui.globals.dry_run {
+        let vmid = match call.vmid().filter(|_| numbered) {
+            Some(vmid) => vmid,
+            None => client.next_free_vmid().await?,
+        };
+        return operate::dry_run(app, client, &create.call(vmid));
+    }
+    let mut progress = Progress::new(&app.ui, call, operate::log_to(app, call));
+    let (vmid, outcome) = client.create(&create, &mut progress).await?;
+    drop(progress);
+    operate::finish(app, call, &outcome)?;
+    match app.form(Form::Table) {
+        form @ (Form::Json | Form::Yaml | Form::Csv) => {
+            let created = Created { vmid: vmid.get(), warnings: &outcome.warnings };
+            app.ui.print(render::record(&app.ui.globals, form, &created)?)?;
+        }
+        Form::Table if !numbered => app.ui.print(format!("{vmid}\n"))?,
+        _ => {}
+    }
+    Ok(0)
+}

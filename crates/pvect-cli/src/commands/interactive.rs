@@ -1,0 +1,59 @@
+//! `pvect exec`, `enter`, `console`: on the caller's own terminal, the command's status handed through.
+
+use pvect::Client;
+use pvect_core::error::{Exit, Run};
+use pvect_core::schema::{Reason, Violation};
+use pvect_core::{Call, Error, ErrorKind, Result, RunState, Verb};
+
+use crate::app::App;
+use crate::args::{Given, PctLine};
+use crate::commands::operate;
+
+/// Runs the command and returns its status.
+pub async fn run(app: &App, line: &PctLine) -> Result<u8> {
+    if line.verb == Verb::Exec && line.rest.is_empty() {
+        return Err(Error::invalid(Violation::positional("command", Reason::Missing)));
+    }
+    // The environment of the caller goes along only where that is asked for: it may hold secrets.
+    let keeps = line.options.iter().any(|(name, value)| name == "keep-env" && is_yes(value));
+    let client = app.connect(|builder| {
+        if keeps {
+            app.env.iter().fold(builder, |builder, (name, value)| builder.env(name, value))
+        } else {
+            builder
+        }
+    })?;
+    let call = operate::call(app, &client, line).await?;
+    if app.ui.globals.dry_run {
+        return operate::dry_run(app, &client, &call);
+    }
+    let status = client.interactive(&call).await?;
+    if matches!(status, 2 | 25 | 255) {
+        explain(&client, &call, status).await?;
+    }
+    Ok(u8::try_from(status).unwrap_or(125))
+}
+
+fn is_yes(value: &Given) -> bool {
+    matches!(value, Given::Text(text) if ["1", "yes", "on", "true"].contains(&text.to_ascii_lowercase().as_str()))
+}
+
+/// pct's own failures have statuses that commands have too: 255, or the errno that was left over (2, 25). A container that is not there or does not run tells them
+/// apart.
+async fn explain(client: &Client, call: &Call, status: i32) -> Result<()> {
+    let Some(vmid) = call.vmid() else { return Ok(()) };
+    match client.status(vmid).await {
+        Err(error) if error.kind() == ErrorKind::NotFound => Err(error),
+        Ok(found) if found.status == RunState::Stopped => Err(Error::Failed {
+            kind: ErrorKind::NotRunning,
+            message: format!("CT {vmid} not running"),
+            vmid: Some(vmid),
+            run: Box::new(Run {
+                argv: client.command_line(call),
+                exit: Some(Exit::Status(status)),
+                ..Run::default()
+            }),
+        }),
+        _ => Ok(()),
+    }
+}

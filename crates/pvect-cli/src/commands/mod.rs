@@ -1,0 +1,90 @@
+//! The commands: one file each.
+
+pub mod completion;
+pub mod create;
+pub mod doctor;
+pub mod help;
+pub mod inspect;
+pub mod interactive;
+pub mod interrupt;
+pub mod list;
+pub mod man;
+pub mod node;
+pub mod operate;
+pub mod settings;
+pub mod version;
+
+use clap::ArgMatches;
+use clap::error::{ContextKind, ContextValue, ErrorKind as Kind};
+use pvect_core::schema::{Reason, Violation};
+use pvect_core::{Error, Result, Verb};
+
+use crate::app::App;
+use crate::args::{Line, tree};
+
+/// Runs what was typed and returns the exit status.
+pub async fn run(app: &App, line: Line) -> Result<u8> {
+    match line {
+        Line::Pct(line) => match line.verb {
+            Verb::List => list::run(app, &line).await,
+            Verb::Status => inspect::status(app, &line).await,
+            Verb::Config => inspect::config(app, &line).await,
+            Verb::Pending => inspect::pending(app, &line).await,
+            Verb::Listsnapshot => inspect::snapshots(app, &line).await,
+            Verb::Create | Verb::Restore => create::run(app, &line).await,
+            Verb::Exec | Verb::Enter | Verb::Console => interactive::run(app, &line).await,
+            _ => operate::run(app, &line).await,
+        },
+        Line::Own("settings", words) => settings::run(app, &words),
+        Line::Own("doctor", words) => doctor::run(app, &words).await,
+        Line::Own("completion", words) => completion::run(app, &words),
+        Line::Own("man", words) => man::run(app, &words),
+        Line::Own("version", words) => version::run(app, &words).await,
+        Line::Own(..) | Line::Nothing | Line::NodePct(_) => help::overview(&app.ui),
+    }
+}
+
+/// Reads the words of one of pvect's own commands.
+///
+/// # Errors
+/// `InvalidArgument` with what clap found, in our form.
+pub fn own_words(name: &'static str, words: &[String]) -> Result<ArgMatches> {
+    let command = tree::own(name).no_binary_name(true).bin_name(format!("pvect {name}"));
+    command.try_get_matches_from(words).map_err(|error| {
+        let context = |kind| match error.get(kind) {
+            Some(ContextValue::String(text)) => text.clone(),
+            Some(ContextValue::Strings(list)) => list.join(", "),
+            _ => String::new(),
+        };
+        let (about, text) = match error.kind() {
+            Kind::MissingRequiredArgument => {
+                (context(ContextKind::InvalidArg), "is missing and required".to_owned())
+            }
+            Kind::MissingSubcommand | Kind::DisplayHelpOnMissingArgumentOrSubcommand => {
+                let names: Vec<String> =
+                    tree::own(name).get_subcommands().map(|one| one.get_name().to_owned()).collect();
+                ("<command>".to_owned(), format!("is missing; it is one of: {}", names.join(", ")))
+            }
+            Kind::InvalidValue => {
+                let value = context(ContextKind::InvalidValue);
+                let words = context(ContextKind::ValidValue);
+                (context(ContextKind::InvalidArg), format!("'{value}' is not one of: {words}"))
+            }
+            Kind::InvalidSubcommand => {
+                (context(ContextKind::InvalidSubcommand), format!("pvect {name} has no such command"))
+            }
+            Kind::UnknownArgument => {
+                (context(ContextKind::InvalidArg), format!("pvect {name} does not take this"))
+            }
+            _ => (String::new(), error.to_string().lines().next().unwrap_or_default().to_owned()),
+        };
+        let positional = !about.starts_with("--");
+        let name = about.trim_matches(['<', '>', '-']).split(' ').next().unwrap_or_default().to_owned();
+        let reason = Reason::Other { pct: text.clone(), text };
+        Error::invalid(if positional {
+            Violation::positional(name, reason)
+        } else {
+            Violation::option(name, reason)
+        })
+    })
+}

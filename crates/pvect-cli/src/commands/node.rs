@@ -1,0 +1,78 @@
+//! `pvect pct ...`, a link named `pct`, and the standalone node's internal helpers.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::PathBuf;
+
+use pvect::client::{DEFAULT_ROOT, host_name};
+use pvect::settings::{self, Sources};
+use pvect_core::{Error, Result};
+use pvect_node::{Layout, Node, Output};
+
+use crate::args::Globals;
+use crate::errors;
+use crate::ui::Ui;
+
+/// `pvect pct ...`: global options before `pct` count.
+pub fn pct(ui: &Ui, env: &BTreeMap<String, String>, words: &[String]) -> u8 {
+    match node(ui, env) {
+        Ok(node) => run(&node, words),
+        Err(error) => errors::show(ui, &error),
+    }
+}
+
+/// Called through a link named `pct`.
+pub fn link(env: &BTreeMap<String, String>, words: Vec<OsString>) -> u8 {
+    // As the real one does, bytes are taken as they come; what is no UTF-8 fails where it is used.
+    let words: Vec<String> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    pct(&Ui::new(Globals::default(), true), env, &words)
+}
+
+/// `pvect __node ...`.
+pub fn internal(words: &[OsString]) -> u8 {
+    let words: Vec<String> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    pvect_node::internal::run(&words)
+}
+
+/// Makes the node of the settings and the environment.
+///
+/// # Errors
+/// When the settings are wrong or the host's name is no node's name.
+pub fn node(ui: &Ui, env: &BTreeMap<String, String>) -> Result<Node> {
+    let set = |name: &str| env.get(name).filter(|value| !value.is_empty());
+    let (root, name) = match (set("PVECT_ROOT"), set("PVECT_NODE"), ui.globals.overrides.as_slice()) {
+        // Everything is said: no file needs to be read.
+        (Some(root), Some(name), []) => (Some(PathBuf::from(root)), Some(name.parse().map_err(wrong)?)),
+        _ => {
+            let sources = Sources {
+                file: ui.globals.settings.clone(),
+                env: env.clone(),
+                options: ui.globals.overrides.clone(),
+                system_file: None,
+            };
+            let settings = settings::load(&sources)?.settings;
+            (settings.proxmox.root, settings.proxmox.node)
+        }
+    };
+    let root = root.unwrap_or_else(|| PathBuf::from(DEFAULT_ROOT));
+    if !root.is_absolute() {
+        return Err(Error::Settings { what: format!("root: '{}' is not an absolute path", root.display()) });
+    }
+    let name = name.map_or_else(host_name, Ok)?;
+    let helper = std::env::current_exe()
+        .map_err(|source| Error::Io { what: "cannot find this program's file".to_owned(), source })?;
+    Ok(Node { layout: Layout::new(root, name.clone()), name, helper })
+}
+
+fn wrong(error: pvect_core::id::InvalidId) -> Error {
+    Error::Settings { what: format!("PVECT_NODE: {error}") }
+}
+
+fn run(node: &Node, words: &[String]) -> u8 {
+    let (mut out, mut err) = (std::io::stdout().lock(), std::io::stderr().lock());
+    let status = pvect_node::run(node, words, &mut Output { out: &mut out, err: &mut err });
+    // A closed pipe is no error of the command.
+    let _ = out.flush();
+    status
+}

@@ -1,0 +1,138 @@
+//! Verbs of pct that change something, and those whose output is passed on as it is.
+
+use pvect::{Client, Operate};
+use pvect_core::call::shell_quoted;
+use pvect_core::{Call, Error, Outcome, Result, Verb};
+use serde::Serialize;
+
+use crate::app::App;
+use crate::args::{Form, Given, PctLine};
+use crate::progress::{LogTo, Progress};
+use crate::{passwords, render};
+
+/// What an operation left to say, for `--output json` and the like.
+#[derive(Debug, Serialize)]
+pub struct Done<'a> {
+    /// The verb.
+    pub verb: &'a str,
+    /// The container.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vmid: Option<u32>,
+    /// pct's warnings.
+    pub warnings: &'a [String],
+    /// What pct printed.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub output: String,
+}
+
+/// Runs the verb.
+pub async fn run(app: &App, line: &PctLine) -> Result<u8> {
+    let client = app.client()?;
+    let call = call(app, &client, line).await?;
+    if app.ui.globals.dry_run {
+        return dry_run(app, &client, &call);
+    }
+    let form = app.form(Form::Table);
+    let outcome = client.operate(&call, &mut Progress::new(&app.ui, &call, log_to(app, &call))).await?;
+    finish(app, &call, &outcome)?;
+    if matches!(form, Form::Json | Form::Yaml | Form::Csv) {
+        let done = Done {
+            verb: call.verb().name(),
+            vmid: call.vmid().map(|vmid| vmid.get()),
+            warnings: &outcome.warnings,
+            output: String::from_utf8_lossy(&outcome.stdout).into_owned(),
+        };
+        app.ui.print(render::record(&app.ui.globals, form, &done)?)?;
+    }
+    Ok(0)
+}
+
+/// Where the lines go that pct writes to stdout: they are the log of a task, or else the result.
+pub fn log_to(app: &App, call: &Call) -> LogTo {
+    let is_log = call.verb().spec().task.is_some();
+    match app.form(Form::Table) {
+        Form::Json | Form::Yaml | Form::Csv => LogTo::Nowhere,
+        Form::Plain => LogTo::Stdout,
+        Form::Table if !is_log => LogTo::Stdout,
+        Form::Table if app.ui.globals.quiet => LogTo::Nowhere,
+        Form::Table => LogTo::Stderr,
+    }
+}
+
+/// Shows the warnings of a run that ended well.
+pub fn finish(app: &App, call: &Call, outcome: &Outcome) -> Result<()> {
+    if !app.ui.json_errors() {
+        outcome.warnings.iter().for_each(|line| app.ui.warning(line));
+    }
+    tracing::debug!(verb = call.verb().name(), warnings = outcome.warnings.len(), "done");
+    Ok(())
+}
+
+/// Prints the command that would run.
+pub fn dry_run(app: &App, client: &Client, call: &Call) -> Result<u8> {
+    app.ui.print(shell_quoted(&client.command_line(call)) + "\n")?;
+    Ok(0)
+}
+
+/// Makes the call of what was typed: values checked first, then the container's name looked up, then passwords read.
+///
+/// # Errors
+/// Every value that breaks the schema; a name that means no container or more than one.
+pub async fn call(app: &App, client: &Client, line: &PctLine) -> Result<Call> {
+    let spec = line.verb.spec();
+    // What create and restore make has no name yet.
+    let names_one = spec.takes_vmid() && !matches!(line.verb, Verb::Create | Verb::Restore);
+    let named = line.args.first().filter(|word| names_one && is_name(word));
+    let mut args = line.args.clone();
+    if let Some(first) = args.first_mut().filter(|_| named.is_some()) {
+        // Any number will do until the name is known.
+        *first = "100".to_owned();
+    }
+    check(app, &with_options(assemble(line.verb, &args, &line.rest), line))?;
+    if let (Some(name), Some(first)) = (named, args.first_mut()) {
+        *first = client.resolve(name).await?.to_string();
+    }
+    let mut call = assemble(line.verb, &args, &line.rest);
+    for (name, given) in &line.options {
+        call = match given {
+            Given::Text(text) if line.verb == Verb::Rescan && name == "vmid" && is_name(text) => {
+                call.option(name.clone(), client.resolve(text).await?.to_string())
+            }
+            Given::Text(text) => call.option(name.clone(), text.clone()),
+            _ if app.ui.globals.dry_run => call.secret(name.clone(), "********".to_owned().into()),
+            secret => call.secret(name.clone(), passwords::read(&app.ui, secret)?),
+        };
+    }
+    canonical(app, call)
+}
+
+/// A word that can only be a host name: numbers, good or bad, are judged by the schema.
+pub fn is_name(word: &str) -> bool {
+    word.chars().any(|c| !c.is_ascii_digit())
+}
+
+fn assemble(verb: Verb, args: &[String], rest: &[String]) -> Call {
+    let call = args.iter().fold(Call::new(verb), |call, arg| call.arg(arg.clone()));
+    match verb {
+        Verb::Exec => call.command(rest.to_vec()),
+        _ => call.passthrough(rest.to_vec()),
+    }
+}
+
+fn with_options(call: Call, line: &PctLine) -> Call {
+    line.options.iter().fold(call, |call, (name, given)| match given {
+        Given::Text(text) if !(line.verb == Verb::Rescan && name == "vmid" && is_name(text)) => {
+            call.option(name.clone(), text.clone())
+        }
+        _ => call,
+    })
+}
+
+fn check(app: &App, call: &Call) -> Result<()> {
+    canonical(app, call.clone()).map(drop)
+}
+
+/// Checks the values and puts them into canonical form.
+pub fn canonical(app: &App, call: Call) -> Result<Call> {
+    if app.ui.globals.no_check { Ok(call) } else { call.checked().map_err(Error::InvalidArgument) }
+}

@@ -1,0 +1,147 @@
+//! How errors are shown: one place.
+
+use std::io::ErrorKind as IoKind;
+
+use pvect_core::call::shell_quoted;
+use pvect_core::error::{Exit, Unavailable};
+use pvect_core::{Error, ErrorKind};
+use serde::Serialize;
+
+use crate::ui::{Label, Ui};
+
+/// An error as one JSON object.
+#[derive(Debug, Serialize)]
+struct Object<'a> {
+    kind: &'a str,
+    message: String,
+    vmid: Option<u32>,
+    argv: Option<&'a [String]>,
+    exit: Option<i32>,
+    stderr: Option<&'a str>,
+    hint: Option<String>,
+}
+
+/// Writes the error to stderr and returns the exit status. A closed stdout is no error worth a word.
+pub fn show(ui: &Ui, error: &Error) -> u8 {
+    if let Error::Io { source, .. } = error {
+        if source.kind() == IoKind::BrokenPipe {
+            return 0;
+        }
+    }
+    if ui.json_errors() {
+        json(ui, error);
+    } else {
+        human(ui, error);
+    }
+    error.kind().exit_status()
+}
+
+fn json(ui: &Ui, error: &Error) {
+    let run = error.run();
+    let hints = hints(error);
+    let object = Object {
+        kind: error.kind().as_str(),
+        message: error.to_string(),
+        vmid: error.vmid().map(|vmid| vmid.get()),
+        argv: run.map(|run| run.argv.as_slice()),
+        exit: run.and_then(|run| run.exit).map(|exit| match exit {
+            Exit::Status(code) => code,
+            Exit::Signal(number) => 128 + number,
+        }),
+        stderr: run.map(|run| run.stderr.as_str()),
+        hint: (!hints.is_empty()).then(|| hints.join("\n")),
+    };
+    ui.note(&serde_json::to_string(&object).unwrap_or_else(|error| format!("{{\"message\":\"{error}\"}}")));
+}
+
+fn human(ui: &Ui, error: &Error) {
+    match error {
+        Error::InvalidArgument(list) => {
+            list.iter().for_each(|one| ui.labelled(Label::Error, &one.to_string()))
+        }
+        Error::Settings { what } => what.lines().for_each(|line| ui.labelled(Label::Error, line)),
+        _ => ui.labelled(Label::Error, &error.to_string()),
+    }
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        let text = cause.to_string();
+        ui.note(&format!("  because: {}", text.split(" (os error").next().unwrap_or(&text)));
+        source = cause.source();
+    }
+    if let Some(run) = error.run() {
+        let message = error.to_string();
+        // What the message says already is not said again.
+        let news: Vec<&str> = run.stderr.lines().filter(|line| !line.trim().is_empty()).collect();
+        if news.iter().any(|line| !message.contains(line.trim())) {
+            news.iter().take(40).for_each(|line| ui.note(&format!("  pct: {line}")));
+        }
+    }
+    hints(error).iter().for_each(|hint| ui.labelled(Label::Hint, hint));
+}
+
+/// What would mend it, by kind.
+pub fn hints(error: &Error) -> Vec<String> {
+    let about =
+        |text: &str| error.vmid().map(|vmid| text.replace("{}", &vmid.to_string())).into_iter().collect();
+    match (error.kind(), error) {
+        (_, Error::Timeout { left, vmid, .. }) => {
+            let mend =
+                left.mend.as_ref().map(|mend| format!("`{}` mends that", mend.replacen("pct ", "pvect ", 1)));
+            let look = vmid.map(|vmid| format!("`pvect status {vmid} --verbose` shows its state now"));
+            mend.or(look).into_iter().collect()
+        }
+        (_, Error::NotAvailable { reason: Unavailable::Missing, .. }) => vec![
+            "--standalone runs containers without Proxmox VE; `pvect doctor` says what is missing".to_owned(),
+        ],
+        (ErrorKind::PctNotAvailable, _) => vec!["`pvect doctor` says what is missing".to_owned()],
+        (ErrorKind::PctPermissionDenied, Error::PermissionDenied { .. }) => {
+            vec!["run it as root, or with --sudo".to_owned()]
+        }
+        (ErrorKind::Locked, Error::Failed { message, .. }) if message.contains("lock file") => {
+            vec!["another command works on the container; try again when it has ended".to_owned()]
+        }
+        (ErrorKind::Locked, _) => {
+            about("if nothing works on the container any more, `pvect unlock {}` removes the lock")
+        }
+        (ErrorKind::NotRunning, _) => about("`pvect start {}` starts it"),
+        (ErrorKind::AlreadyRunning, _) => about("`pvect stop {}` or `pvect shutdown {}` stops it"),
+        (ErrorKind::Protected, _) => about("`pvect set {} --protection 0` takes the protection away"),
+        (ErrorKind::AlreadyExists, _) => vec!["without a number, create takes the next free one".to_owned()],
+        (ErrorKind::Conflict, _) => about("read it again with `pvect config {}` and repeat the change"),
+        (ErrorKind::PctInvalidOutput, _) => {
+            let argv = error.run().map(|run| shell_quoted(&run.argv));
+            argv.map(|argv| format!("`{argv}` shows what it prints")).into_iter().collect()
+        }
+        (ErrorKind::NoQuorum, _) => vec!["`pvecm status` shows the state of the cluster".to_owned()],
+        _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pvect_core::error::Run;
+
+    use super::*;
+
+    fn failed(kind: ErrorKind, message: &str) -> Error {
+        Error::Failed {
+            kind,
+            message: message.to_owned(),
+            vmid: "101".parse().ok(),
+            run: Box::new(Run::default()),
+        }
+    }
+
+    #[test]
+    fn hints_name_the_command() {
+        assert_eq!(
+            hints(&failed(ErrorKind::NotRunning, "CT 101 not running")),
+            ["`pvect start 101` starts it"]
+        );
+        assert_eq!(
+            hints(&failed(ErrorKind::Locked, "CT is locked (backup)")),
+            ["if nothing works on the container any more, `pvect unlock 101` removes the lock"]
+        );
+        assert_eq!(hints(&failed(ErrorKind::PctOperationFailed, "x")), Vec::<String>::new());
+    }
+}

@@ -1,0 +1,90 @@
+//! Passwords: from a prompt, a file or stdin. Never from the command line.
+
+use std::io::Read;
+
+use pvect_core::schema::{Reason, Violation};
+use pvect_core::{Error, Result};
+use secrecy::SecretString;
+
+use crate::args::Given;
+use crate::ui::Ui;
+
+/// More than any password has.
+const LIMIT: u64 = 64 << 10;
+
+/// Reads a password from where the option says.
+///
+/// # Errors
+/// When it cannot be read, is empty, or the two answers differ.
+pub fn read(ui: &Ui, given: &Given) -> Result<SecretString> {
+    match given {
+        Given::Ask => ask(),
+        Given::Stdin => first_line("stdin", std::io::stdin().lock()),
+        Given::File(path) => {
+            let what = || format!("cannot read '{path}'");
+            let file = std::fs::File::open(path).map_err(|source| Error::Io { what: what(), source })?;
+            let open = file.metadata().is_ok_and(|meta| {
+                use std::os::unix::fs::PermissionsExt;
+                meta.is_file() && meta.permissions().mode() & 0o044 != 0
+            });
+            if open {
+                ui.warning(&format!(
+                    "'{path}' holds a password and can be read by others; chmod 600 mends it"
+                ));
+            }
+            first_line(&format!("'{path}'"), file)
+        }
+        Given::Text(_) => Err(wrong("a password is never taken from the command line")),
+    }
+}
+
+fn wrong(text: &str) -> Error {
+    Error::invalid(Violation::option(
+        "password",
+        Reason::Other { pct: text.to_owned(), text: text.to_owned() },
+    ))
+}
+
+fn ask() -> Result<SecretString> {
+    let prompt = |text: &str| {
+        rpassword::prompt_password(text).map(SecretString::from).map_err(|_| {
+            wrong("there is no terminal to ask on; use --password-file FILE or --password-stdin")
+        })
+    };
+    let first = prompt("Password of root in the container: ")?;
+    let again = prompt("Again: ")?;
+    use secrecy::ExposeSecret;
+    if first.expose_secret() == again.expose_secret() {
+        Ok(first)
+    } else {
+        Err(wrong("the two answers differ"))
+    }
+}
+
+/// Reads the first line, without its end.
+fn first_line(name: &str, from: impl Read) -> Result<SecretString> {
+    let mut text = String::new();
+    from.take(LIMIT)
+        .read_to_string(&mut text)
+        .map_err(|source| Error::Io { what: format!("cannot read the password from {name}"), source })?;
+    match text.lines().next() {
+        Some(line) if !line.is_empty() => Ok(line.to_owned().into()),
+        _ => Err(wrong(&format!("there is no password in {name}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    #[test]
+    fn the_first_line_counts() {
+        for text in ["hunter22", "hunter22\n", "hunter22\r\nmore\n"] {
+            assert_eq!(first_line("stdin", text.as_bytes()).unwrap().expose_secret(), "hunter22");
+        }
+        let error = first_line("stdin", "\n".as_bytes()).unwrap_err().to_string();
+        assert_eq!(error, "--password: there is no password in stdin");
+    }
+}

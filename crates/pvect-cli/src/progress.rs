@@ -1,0 +1,70 @@
+//! What happens while pct runs.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use pvect_core::{Call, Events};
+
+use crate::ui::Ui;
+
+/// Where the log of a task goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogTo {
+    /// To stdout: it is the result.
+    Stdout,
+    /// To stderr.
+    Stderr,
+    /// Nowhere.
+    Nowhere,
+}
+
+/// Shows the log as it comes, and a spinner on a terminal.
+pub struct Progress {
+    ui: Ui,
+    to: LogTo,
+    bar: Option<ProgressBar>,
+}
+
+impl Progress {
+    /// Starts showing the progress of a call.
+    pub fn new(ui: &Ui, call: &Call, to: LogTo) -> Self {
+        let spins = ui.shows_progress() && call.verb().spec().task.is_some();
+        let bar = spins.then(|| {
+            let bar = ProgressBar::new_spinner();
+            if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
+                bar.set_style(style);
+            }
+            let about = call.args().first().map(String::as_str).unwrap_or_default();
+            bar.set_message(format!("{} {about}", call.verb()));
+            bar.enable_steady_tick(Duration::from_millis(120));
+            bar
+        });
+        Self { ui: ui.clone(), to, bar }
+    }
+}
+
+impl Events for Progress {
+    fn log(&mut self, line: &str) {
+        let show = || match self.to {
+            // A closed stdout is seen when the result is written.
+            LogTo::Stdout => drop(self.ui.print(format!("{line}\n"))),
+            LogTo::Stderr => self.ui.note(line),
+            LogTo::Nowhere => {}
+        };
+        match &self.bar {
+            Some(bar) => bar.suspend(show),
+            None => show(),
+        }
+    }
+
+    /// Warnings are shown when the end is known: until then they may be the error.
+    fn warning(&mut self, _line: &str) {}
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Checks that everything is there that running containers needs, each with what would mend it.
+
+mod cluster;
+mod kernel;
+mod programs;
+
+use std::path::PathBuf;
+
+use pvect_core::Result;
+use serde::Serialize;
+
+pub use programs::pct_version;
+
+use crate::{Client, Place};
+
+/// How a check ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// All is well.
+    Ok,
+    /// Something will not work, or looks wrong.
+    Warn,
+    /// Containers cannot be run.
+    Fail,
+}
+
+/// One check.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// How it ended.
+    pub verdict: Verdict,
+    /// What was looked at.
+    pub name: &'static str,
+    /// What was found.
+    pub detail: String,
+    /// What would mend it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mend: Option<String>,
+}
+
+impl Check {
+    fn ok(name: &'static str, detail: impl Into<String>) -> Self {
+        Self { verdict: Verdict::Ok, name, detail: detail.into(), mend: None }
+    }
+
+    fn warn(name: &'static str, detail: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self { verdict: Verdict::Warn, name, detail: detail.into(), mend: Some(mend.into()) }
+    }
+
+    fn fail(name: &'static str, detail: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self { verdict: Verdict::Fail, name, detail: detail.into(), mend: Some(mend.into()) }
+    }
+}
+
+/// Where the host's own files are; parameters, so that tests need not read the host's.
+#[derive(Debug, Clone)]
+pub struct Host {
+    /// `/proc`.
+    pub proc: PathBuf,
+    /// `/sys`.
+    pub sys: PathBuf,
+    /// `/dev`.
+    pub dev: PathBuf,
+    /// Where programs are.
+    pub programs: Vec<PathBuf>,
+}
+
+impl Default for Host {
+    fn default() -> Self {
+        let dirs = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+        Self {
+            proc: "/proc".into(),
+            sys: "/sys".into(),
+            dev: "/dev".into(),
+            programs: dirs.iter().map(PathBuf::from).collect(),
+        }
+    }
+}
+
+/// Runs every check. `client` is how connecting ended: that it failed is the first finding.
+pub async fn run(client: &Result<Client>, host: &Host) -> Vec<Check> {
+    let mut checks = vec![programs::pct(client).await, root()];
+    if let Ok(client) = client {
+        if let Some(version) = pct_version(client).await {
+            checks.push(Check::ok("version", version));
+        }
+        checks.push(cluster::node(client));
+        checks.push(cluster::storages(client));
+        checks.push(cluster::templates(client));
+        checks.push(cluster::bridges(client, host));
+        checks.push(cluster::locks(client));
+        if matches!(client.place(), Place::Standalone { .. }) {
+            checks.extend(programs::tools(host));
+        }
+    }
+    checks.extend(kernel::all(host));
+    checks
+}
+
+fn root() -> Check {
+    if rustix::process::geteuid().is_root() {
+        Check::ok("root", "this is root")
+    } else {
+        Check::fail("root", "this is not root", "run pvect as root, or with --sudo")
+    }
+}
