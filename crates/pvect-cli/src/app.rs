@@ -35,7 +35,7 @@ pub fn main() -> u8 {
         .collect();
     // Before anything else: these run often, and inside containers.
     if Path::new(&name).file_name().is_some_and(|name| name == "pct") {
-        return commands::node::link(&env, words);
+        return commands::node::link(&env, &words);
     }
     if words.first().is_some_and(|word| word == "__node") {
         return commands::node::internal(&words[1..]);
@@ -48,7 +48,7 @@ pub fn main() -> u8 {
     };
     let ui = Ui::new(globals, no_color);
     match line {
-        Ok(line) => start(ui, env, line),
+        Ok(line) => start(&ui, env, line),
         Err(error) => errors::show(&ui, &error),
     }
 }
@@ -66,12 +66,12 @@ fn text(words: Vec<OsString>) -> Result<Vec<String>> {
         .collect()
 }
 
-fn start(ui: Ui, env: BTreeMap<String, String>, line: Line) -> u8 {
-    if let Some(status) = commands::help::asked(&ui, &line) {
-        return finish(&ui, status);
+fn start(ui: &Ui, env: BTreeMap<String, String>, line: Line) -> u8 {
+    if let Some(status) = commands::help::asked(ui, &line) {
+        return finish(ui, status);
     }
     if let Line::NodePct(words) = &line {
-        return commands::node::pct(&ui, &env, words);
+        return commands::node::pct(ui, &env, words);
     }
     let interactive = matches!(&line, Line::Pct(line) if is_interactive(line.verb));
     let outcome = App::load(ui.clone(), env, &line).and_then(|app| {
@@ -83,7 +83,7 @@ fn start(ui: Ui, env: BTreeMap<String, String>, line: Line) -> u8 {
         runtime.block_on(commands::run(&app, line))
     });
     let failed = outcome.is_err();
-    let status = finish(&ui, outcome);
+    let status = finish(ui, outcome);
     // The status of exec is that of the command; 125 is how docker and podman tell their own failures apart.
     if failed && interactive { 125 } else { status }
 }

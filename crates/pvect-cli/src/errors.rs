@@ -23,10 +23,8 @@ struct Object<'a> {
 
 /// Writes the error to stderr and returns the exit status. A closed stdout is no error worth a word.
 pub fn show(ui: &Ui, error: &Error) -> u8 {
-    if let Error::Io { source, .. } = error {
-        if source.kind() == IoKind::BrokenPipe {
-            return 0;
-        }
+    if matches!(error, Error::Io { source, .. } if source.kind() == IoKind::BrokenPipe) {
+        return 0;
     }
     if ui.json_errors() {
         json(ui, error);
@@ -57,7 +55,7 @@ fn json(ui: &Ui, error: &Error) {
 fn human(ui: &Ui, error: &Error) {
     match error {
         Error::InvalidArgument(list) => {
-            list.iter().for_each(|one| ui.labelled(Label::Error, &one.to_string()))
+            list.iter().for_each(|one| ui.labelled(Label::Error, &one.to_string()));
         }
         Error::Settings { what } => what.lines().for_each(|line| ui.labelled(Label::Error, line)),
         _ => ui.labelled(Label::Error, &error.to_string()),

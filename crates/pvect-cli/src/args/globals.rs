@@ -139,7 +139,7 @@ impl Globals {
         match spec.name {
             "output" => self.output = Some(form(&text)),
             "columns" => {
-                self.columns = Some(text.split(',').map(|name| name.trim().to_lowercase()).collect())
+                self.columns = Some(text.split(',').map(|name| name.trim().to_lowercase()).collect());
             }
             "sort" => self.sort = Some(text.to_lowercase()),
             "no-header" => self.no_header = true,

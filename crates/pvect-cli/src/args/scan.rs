@@ -177,7 +177,7 @@ fn global(globals: &mut Globals, option: &Dashed, words: &mut VecDeque<String>) 
     match find(None, &option.name)? {
         Found::Global(spec) => {
             let value = match spec.value {
-                Some(_) => Some(value_of(&spec.name.to_owned(), option, words)?),
+                Some(_) => Some(value_of(spec.name, option, words)?),
                 None => None,
             };
             globals.take(spec, value)
@@ -251,9 +251,9 @@ fn pct(verb: Verb, globals: &mut Globals, mut words: VecDeque<String>) -> Result
             Dashed::parse(&word).filter(|option| !in_command || !option.single && option.name == "keep-env");
         let Some(option) = option else {
             if verb == Verb::Exec && !line.args.is_empty() {
-                line.rest.push(word)
+                line.rest.push(word);
             } else {
-                line.args.push(word)
+                line.args.push(word);
             }
             continue;
         };
@@ -305,7 +305,8 @@ fn boolean(option: &Dashed, words: &mut VecDeque<String>) -> String {
         return value.clone();
     }
     let follows = words.front().is_some_and(|word| WORDS.contains(&word.to_ascii_lowercase().as_str()));
-    words.pop_front_if(|_| follows).unwrap_or_else(|| "1".to_owned())
+    let next = if follows { words.pop_front() } else { None };
+    next.unwrap_or_else(|| "1".to_owned())
 }
 
 #[cfg(test)]
@@ -316,14 +317,14 @@ mod tests {
         text.split(' ').filter(|word| !word.is_empty()).map(str::to_owned).collect()
     }
 
-    fn scan(words: Vec<String>) -> Result<(Globals, Line)> {
+    fn scan(words: &[String]) -> Result<(Globals, Line)> {
         let mut globals = Globals::default();
-        let line = read(&words, &mut globals)?;
+        let line = read(words, &mut globals)?;
         Ok((globals, line))
     }
 
     fn line(text: &str) -> PctLine {
-        match scan(words(text)).unwrap().1 {
+        match scan(&words(text)).unwrap().1 {
             Line::Pct(line) => line,
             other => panic!("{text}: {other:?}"),
         }
@@ -371,13 +372,13 @@ mod tests {
     #[test]
     fn verbs_may_be_cut() {
         assert_eq!(shown("stat 101"), r#"status ["101"]  []"#);
-        assert_eq!(scan(words("sett show")).unwrap().1, Line::Own("settings", words("show")));
+        assert_eq!(scan(&words("sett show")).unwrap().1, Line::Own("settings", words("show")));
         assert_eq!(
-            scan(words("sta 101")).unwrap_err().to_string(),
+            scan(&words("sta 101")).unwrap_err().to_string(),
             "<command>: 'sta' can be start or status"
         );
         assert_eq!(
-            scan(words("strat 101")).unwrap_err().to_string(),
+            scan(&words("strat 101")).unwrap_err().to_string(),
             "<command>: there is no command 'strat'; did you mean 'start'?"
         );
     }
@@ -396,28 +397,28 @@ mod tests {
         assert_eq!(shown("template 101"), r#"template ["101"]  []"#);
         assert_eq!(shown("template web1"), r#"template ["web1"]  []"#);
         assert_eq!(
-            scan(words("template build busybox")).unwrap().1,
+            scan(&words("template build busybox")).unwrap().1,
             Line::Own("template", words("build busybox"))
         );
     }
 
     #[test]
     fn global_options_stand_anywhere_and_give_way_to_the_verb() {
-        let (globals, line) = scan(words("-q --timeout 5 shutdown 101 --timeout 60 -ojson")).unwrap();
+        let (globals, line) = scan(&words("-q --timeout 5 shutdown 101 --timeout 60 -ojson")).unwrap();
         assert_eq!(globals.timeout.map(pvect::settings::Seconds::get), Some(5.0));
         assert!(globals.quiet);
         assert_eq!(globals.output, Some(super::super::Form::Json));
         let Line::Pct(line) = line else { panic!("{line:?}") };
         assert_eq!(line.options, [("timeout".to_owned(), Given::Text("60".to_owned()))]);
-        let (globals, _) = scan(words("start 101 --timeout 2.5 --dry")).unwrap();
+        let (globals, _) = scan(&words("start 101 --timeout 2.5 --dry")).unwrap();
         assert_eq!(globals.timeout.map(pvect::settings::Seconds::get), Some(2.5));
         assert!(globals.dry_run);
-        assert_eq!(scan(words("start 101 -vv")).unwrap().0.verbose, 2);
+        assert_eq!(scan(&words("start 101 -vv")).unwrap().0.verbose, 2);
     }
 
     #[test]
     fn unknown_options_name_the_nearest() {
-        let error = |text: &str| scan(words(text)).unwrap_err().to_string();
+        let error = |text: &str| scan(&words(text)).unwrap_err().to_string();
         assert_eq!(
             error("set 101 --memroy 512"),
             "--memroy: pvect set has no such option; did you mean --memory?"
@@ -438,7 +439,7 @@ mod tests {
     #[test]
     fn passwords_are_never_words() {
         for text in ["create 101 t --password secret", "create 101 t --password=secret"] {
-            let error = scan(words(text)).unwrap_err().to_string();
+            let error = scan(&words(text)).unwrap_err().to_string();
             assert_eq!(
                 error,
                 "--password: takes no value, for others could read it in the process list: put --password last \
@@ -453,7 +454,7 @@ mod tests {
 
     #[test]
     fn virtual_machines_are_refused() {
-        let error = scan(words("qm list")).unwrap_err();
+        let error = scan(&words("qm list")).unwrap_err();
         assert_eq!(error.kind().exit_status(), 9);
     }
 }

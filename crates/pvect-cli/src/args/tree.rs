@@ -22,25 +22,38 @@ pub enum Families {
 /// The whole tree.
 pub fn root(families: Families) -> Command {
     let verbs = VERBS.iter().filter(|spec| spec.verb != Verb::Help).map(|spec| verb(spec, families));
-    let own = OWN.iter().filter(|(name, _)| *name != "pct").map(|(name, _)| own(name));
-    Command::new("pvect")
+    let own = OWN.iter().filter(|(name, _)| *name != "pct").map(|(name, _)| with_globals(own(name)));
+    let root = Command::new("pvect")
         .version(env!("CARGO_PKG_VERSION"))
         .about("Runs LXC containers on Proxmox VE through pct, and without Proxmox VE on a standalone node.")
         .after_help("`pvect help errors` lists the kinds of errors and the exit statuses.")
-        .args(GLOBALS.iter().map(global))
         .disable_help_flag(true)
         .disable_version_flag(true)
         .disable_help_subcommand(true)
         .subcommand_required(true)
         .subcommands(verbs)
         .subcommands(own)
-        .subcommand(help_command())
+        .subcommand(with_globals(help_command()));
+    with_globals(root)
+}
+
+/// Adds the global options, to nested commands too; where a verb has an option of the name, that one stays.
+fn with_globals(command: Command) -> Command {
+    let taken: Vec<String> =
+        command.get_arguments().filter_map(|arg| arg.get_long().map(str::to_owned)).collect();
+    let free = GLOBALS.iter().filter(|spec| !taken.iter().any(|name| name == spec.name));
+    let command = command.args(free.map(|spec| global(spec, &taken)));
+    let nested: Vec<String> = command.get_subcommands().map(|one| one.get_name().to_owned()).collect();
+    nested.into_iter().fold(command, |command, name| {
+        let has_them = |one: &Command| one.get_arguments().any(|arg| arg.get_id() == "global-output");
+        command.mut_subcommand(name, |one| if has_them(&one) { one } else { with_globals(one) })
+    })
 }
 
 /// The tree of one verb.
 pub fn verb(spec: &'static VerbSpec, families: Families) -> Command {
     let takes_password = spec.options.iter().any(|option| option.name == "password");
-    let mut command = bare(spec.name, spec.text);
+    let mut command = bare(spec.name, spec.text).allow_missing_positional(true);
     for (index, arg) in spec.args.iter().enumerate() {
         let optional = arg.optional || index == 0 && matches!(spec.verb, Verb::Create | Verb::Restore);
         command = command.arg(positional(arg, optional));
@@ -58,12 +71,12 @@ pub fn verb(spec: &'static VerbSpec, families: Families) -> Command {
     }
     command = command.args(options);
     if spec.verb == Verb::Template {
-        return command
+        command = command
             .args_conflicts_with_subcommands(true)
             .subcommand_negates_reqs(true)
             .subcommands(template_commands());
     }
-    command
+    with_globals(command)
 }
 
 /// The tree of one of pvect's own commands.
@@ -124,11 +137,13 @@ fn bare(name: &'static str, text: &'static str) -> Command {
         .disable_help_subcommand(true)
 }
 
-fn global(spec: &GlobalSpec) -> Arg {
-    let arg = Arg::new(format!("global-{}", spec.name)).long(spec.name).help(spec.text).global(true);
+fn global(spec: &GlobalSpec, taken: &[String]) -> Arg {
+    let arg = Arg::new(format!("global-{}", spec.name)).long(spec.name).help(spec.text);
     let arg = match spec.short {
-        Some(letter) => arg.short(letter),
-        None => arg,
+        Some(letter) if !taken.iter().any(|name| name.starts_with(letter) && letter == 'v') => {
+            arg.short(letter)
+        }
+        _ => arg,
     };
     let arg = arg.help_heading("Options of pvect");
     match spec.value {

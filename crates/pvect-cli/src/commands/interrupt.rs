@@ -5,11 +5,11 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// Passes SIGINT, SIGTERM and SIGHUP on to what the client runs, from now on.
 pub fn watch(client: &Client) {
-    cancel_on_signals(client.cancel_handle());
+    cancel_on_signals(&client.cancel_handle());
 }
 
 /// Cancels the handle with each of the signals.
-pub fn cancel_on_signals(handle: CancelHandle) {
+pub fn cancel_on_signals(handle: &CancelHandle) {
     for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
         // Without the signal's stream, the signal does what it does by default.
         let Ok(mut stream) = signal(kind) else { continue };

@@ -23,7 +23,7 @@ pub fn pct(ui: &Ui, env: &BTreeMap<String, String>, words: &[String]) -> u8 {
 }
 
 /// Called through a link named `pct`.
-pub fn link(env: &BTreeMap<String, String>, words: Vec<OsString>) -> u8 {
+pub fn link(env: &BTreeMap<String, String>, words: &[OsString]) -> u8 {
     // As the real one does, bytes are taken as they come; what is no UTF-8 fails where it is used.
     let words: Vec<String> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     pct(&Ui::new(Globals::default(), true), env, &words)
@@ -43,7 +43,9 @@ pub fn node(ui: &Ui, env: &BTreeMap<String, String>) -> Result<Node> {
     let set = |name: &str| env.get(name).filter(|value| !value.is_empty());
     let (root, name) = match (set("PVECT_ROOT"), set("PVECT_NODE"), ui.globals.overrides.as_slice()) {
         // Everything is said: no file needs to be read.
-        (Some(root), Some(name), []) => (Some(PathBuf::from(root)), Some(name.parse().map_err(wrong)?)),
+        (Some(root), Some(name), []) => {
+            (Some(PathBuf::from(root)), Some(name.parse().map_err(|error| wrong(&error))?))
+        }
         _ => {
             let sources = Sources {
                 file: ui.globals.settings.clone(),
@@ -65,7 +67,7 @@ pub fn node(ui: &Ui, env: &BTreeMap<String, String>) -> Result<Node> {
     Ok(Node { layout: Layout::new(root, name.clone()), name, helper })
 }
 
-fn wrong(error: pvect_core::id::InvalidId) -> Error {
+fn wrong(error: &pvect_core::id::InvalidId) -> Error {
     Error::Settings { what: format!("PVECT_NODE: {error}") }
 }
 

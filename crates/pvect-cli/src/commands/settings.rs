@@ -107,7 +107,7 @@ fn migrate(app: &App) -> Result<u8> {
     let mut text: String = done.changes.iter().map(|change| format!("{change}\n")).collect();
     match &done.backup {
         Some(backup) => {
-            text += &format!("{}: migrated; the old file is {}\n", file.display(), backup.display())
+            text += &format!("{}: migrated; the old file is {}\n", file.display(), backup.display());
         }
         None => text += &format!("{}: has the present form already\n", file.display()),
     }

@@ -131,7 +131,7 @@ fn csv(rows: &[Row], columns: &[String], header: bool) -> Result<String> {
 }
 
 fn table(rows: &[Row], columns: &[String], header: bool) -> String {
-    use comfy_table::{Cell, CellAlignment, Table};
+    use comfy_table::{Cell, Table};
     let mut table = Table::new();
     table.load_style(comfy_table::presets::NOTHING);
     if header {
@@ -141,15 +141,12 @@ fn table(rows: &[Row], columns: &[String], header: bool) -> String {
         table.add_row(columns.iter().map(|name| {
             let value = row.get(name).unwrap_or(&Value::Null);
             let text = printable(&cell(value)).replace(['\n', '\t'], " ");
-            let right = value.is_number() && columns.len() > 2;
-            Cell::new(text).set_alignment(if right { CellAlignment::Right } else { CellAlignment::Left })
+            Cell::new(text)
         }));
     }
-    if header || !rows.is_empty() {
-        if let Some(column) = table.column_iter_mut().next() {
-            column.set_padding((0, 1));
-        }
-    }
+    table.column_iter_mut().for_each(|column| {
+        column.set_padding((0, 2));
+    });
     table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
 }
 
@@ -170,7 +167,7 @@ mod tests {
         vec![
             serde_json::json!({"vmid": 101, "status": "running", "name": "web1"}),
             serde_json::json!({"vmid": 1000, "status": "stopped", "lock": "backup", "name": "a,\"b\""}),
-            serde_json::json!({"vmid": 99_999, "status": "stopped", "name": "\u{1b}[31m"}),
+            serde_json::json!({"vmid": 99_999, "status": "stopped", "name": "two\nlines"}),
         ]
     }
 
@@ -183,9 +180,33 @@ mod tests {
     #[test]
     fn each_form_shows_the_same() {
         let globals = Globals::default();
-        insta::assert_snapshot!(shown(&globals, Form::Table), @"");
-        insta::assert_snapshot!(shown(&globals, Form::Csv), @"");
-        insta::assert_snapshot!(shown(&globals, Form::Yaml), @"");
+        insta::assert_snapshot!(shown(&globals, Form::Table), @r#"
+        VMID   STATUS   LOCK    NAME
+        101    running          web1
+        1000   stopped  backup  a,"b"
+        99999  stopped          two lines
+        "#);
+        insta::assert_snapshot!(shown(&globals, Form::Csv), @r#"
+        vmid,status,lock,name
+        101,running,,web1
+        1000,stopped,backup,"a,""b"""
+        99999,stopped,,"two
+        lines"
+        "#);
+        insta::assert_snapshot!(shown(&globals, Form::Yaml), @r#"
+        - vmid: 101
+          status: running
+          name: web1
+        - vmid: 1000
+          status: stopped
+          lock: backup
+          name: a,"b"
+        - vmid: 99999
+          status: stopped
+          name: |-
+            two
+            lines
+        "#);
         let back: Value = serde_json::from_str(&shown(&globals, Form::Json)).unwrap();
         assert_eq!(back, Value::Array(rows()));
     }
@@ -197,7 +218,7 @@ mod tests {
         assert_eq!(records(&globals, Form::Json, COLUMNS, &none).unwrap(), "[]\n");
         assert_eq!(records(&globals, Form::Yaml, COLUMNS, &none).unwrap(), "[]\n");
         assert_eq!(records(&globals, Form::Csv, COLUMNS, &none).unwrap(), "vmid,status,lock,name\n");
-        assert_eq!(records(&globals, Form::Table, COLUMNS, &none).unwrap(), "VMID STATUS  LOCK  NAME\n");
+        assert_eq!(records(&globals, Form::Table, COLUMNS, &none).unwrap(), "VMID  STATUS  LOCK  NAME\n");
     }
 
     #[test]
@@ -208,7 +229,12 @@ mod tests {
             no_header: true,
             ..Globals::default()
         };
-        insta::assert_snapshot!(shown(&globals, Form::Csv), @"");
+        insta::assert_snapshot!(shown(&globals, Form::Csv), @r#"
+        "two
+        lines",99999
+        "a,""b""",1000
+        web1,101
+        "#);
         let globals = Globals { columns: Some(vec!["nam".into()]), ..Globals::default() };
         let error = records(&globals, Form::Csv, COLUMNS, &rows()).unwrap_err().to_string();
         assert_eq!(
