@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::case::Case;
+use crate::case::{Case, Group, Setup};
 
 /// Containers whose state is not what the cases expect, with the command that is to blame.
 #[derive(Debug, Default)]
@@ -89,8 +89,7 @@ impl Tainted {
 
     /// Notes that a configuration was written by hand.
     pub(crate) fn rewritten(&mut self, path: &str) {
-        let vmid = path.strip_prefix("{conf}/").and_then(|name| name.strip_suffix(".conf"));
-        vmid.and_then(|vmid| self.0.remove(vmid));
+        of_config(path).and_then(|vmid| self.0.remove(vmid));
     }
 
     /// Notes that a case did what it should: a container that was made anew is as expected.
@@ -104,12 +103,29 @@ impl Tainted {
     }
 }
 
-/// Returns every vmid that the commands of a group name.
-pub(crate) fn all_vmids<'a>(commands: impl Iterator<Item = &'a [String]>) -> Vec<String> {
-    let mut found: Vec<String> = commands.flat_map(vmids).cloned().collect();
+/// Returns every vmid that a group names, in commands or in configurations that it writes.
+pub(crate) fn all_vmids(group: &Group) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    for step in &group.steps {
+        for setup in &step.setup {
+            match setup {
+                Setup::Run(argv) => found.extend(vmids(argv).into_iter().cloned()),
+                Setup::File { path, .. } => found.extend(of_config(path).map(str::to_owned)),
+                Setup::Random { .. } | Setup::Btrfs { .. } => {}
+            }
+        }
+        if let Some(case) = &step.case {
+            found.extend(vmids(&case.argv).into_iter().cloned());
+        }
+    }
     found.sort();
     found.dedup();
     found
+}
+
+/// The container whose configuration a path is.
+fn of_config(path: &str) -> Option<&str> {
+    path.strip_prefix("{conf}/").and_then(|name| name.strip_suffix(".conf"))
 }
 
 #[cfg(test)]
@@ -134,6 +150,13 @@ mod tests {
         assert_eq!(tainted.blocks(&again), None);
         tainted.passed(&again);
         assert_eq!(tainted.blocks(&case("pct list", 0)), None);
+    }
+
+    #[test]
+    fn all_containers_of_a_group_are_known() {
+        let text = "title: t\n\nfile {conf}/9000.conf\n| a: b\nrun pct create 201 x\n\n$ pct clone 201 301\n";
+        let group = crate::parse::parse("t", text, &|_| None).unwrap();
+        assert_eq!(all_vmids(&group), ["201", "301", "9000"]);
     }
 
     #[test]

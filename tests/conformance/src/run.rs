@@ -83,14 +83,7 @@ pub fn run_all(
 pub fn run_group(group: &Group, world: &World) -> GroupResult {
     let began = Instant::now();
     let missing = group.needs.iter().find_map(missing_program);
-    let commands = group.steps.iter().flat_map(|step| {
-        let setup = step.setup.iter().filter_map(|setup| match setup {
-            Setup::Run(argv) => Some(argv.as_slice()),
-            _ => None,
-        });
-        setup.chain(step.case.iter().map(|case| case.argv.as_slice()))
-    });
-    let vmids = all_vmids(commands);
+    let vmids = all_vmids(group);
     let target = missing.map_or_else(|| Target::new(world, group, vmids), Err);
     let cases = match target {
         Ok(target) => {
