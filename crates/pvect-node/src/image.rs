@@ -40,7 +40,7 @@ pub fn create(path: &Path, size: DiskSize, owner: (u32, u32), log: &mut dyn FnMu
 }
 
 /// Refuses a size that no emptying of the disk could make room for.
-fn check_room(path: &Path, size: DiskSize) -> NodeResult<()> {
+pub(crate) fn check_room(path: &Path, size: DiskSize) -> NodeResult<()> {
     let directory = path.parent().unwrap_or(Path::new("/"));
     let stat = rustix::fs::statvfs(directory)
         .map_err(|errno| Failure::io("can't stat the file system of", directory, &errno.into()))?;

@@ -6,11 +6,13 @@
 pub mod cli;
 pub mod error;
 pub mod guest;
+pub mod hostmount;
 pub mod idmap;
 pub mod image;
 pub mod internal;
 pub mod interrupt;
 pub mod layout;
+pub mod locked;
 pub mod options;
 pub mod output;
 pub mod random;

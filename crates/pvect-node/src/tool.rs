@@ -5,7 +5,7 @@
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -87,23 +87,65 @@ impl Tool {
         self.stream(&mut |_| {})
     }
 
+    /// Puts it into a process group of its own: a Ctrl-C of the terminal does not reach it. For programs that must not
+    /// be cut short, such as resize2fs.
+    #[must_use]
+    pub fn apart(mut self) -> Self {
+        std::os::unix::process::CommandExt::process_group(&mut self.command, 0);
+        self
+    }
+
     /// Runs it to its end; each line of its stdout goes to `on_line` as it comes.
     ///
     /// # Errors
     /// `<name> is not installed: apt-get install <package>`, or `command '<name>' failed: ...` with the last lines
     /// of its stderr.
     pub fn stream(mut self, on_line: &mut dyn FnMut(&str)) -> NodeResult<()> {
-        let failed = |text: &str| Failure::new(format!("command '{}' failed: {text}", self.name));
-        let mut child = match self.command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn() {
-            Ok(child) => child,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Err(Failure::new(format!(
-                    "{} is not installed: apt-get install {}",
-                    self.name, self.package
-                )));
+        let (status, errors) = self.drained(on_line)?;
+        if status.success() { Ok(()) } else { Err(self.failed(&reason(status, &errors))) }
+    }
+
+    /// Runs it to its end; each line of its stdout goes to `on_line` as it comes. Returns its exit status and what it
+    /// wrote to stderr, whatever the status is.
+    ///
+    /// # Errors
+    /// `<name> is not installed: apt-get install <package>`; when it cannot be run or is ended by a signal.
+    pub fn outcome(mut self, on_line: &mut dyn FnMut(&str)) -> NodeResult<(i32, String)> {
+        let (status, errors) = self.drained(on_line)?;
+        let code = status.code().ok_or_else(|| self.failed(&reason(status, &errors)))?;
+        Ok((code, String::from_utf8_lossy(&errors).into_owned()))
+    }
+
+    /// Runs it to its end; each line of its stdout and stderr goes to `on_line`, in the order in which it was written.
+    /// Returns the exit status.
+    ///
+    /// # Errors
+    /// As [`Tool::outcome`].
+    pub fn merge(mut self, on_line: &mut dyn FnMut(&str)) -> NodeResult<i32> {
+        let (reader, writer) = std::io::pipe().map_err(|error| self.failed(&os_text(&error)))?;
+        let errors = writer.try_clone().map_err(|error| self.failed(&os_text(&error)))?;
+        self.command.stdout(writer).stderr(errors);
+        let mut child = self.spawn()?;
+        // The prepared command has the writing end too; as long as it is open the reading never ends.
+        self.command.stdout(Stdio::null()).stderr(Stdio::null());
+        each_line(reader, on_line);
+        let status = child.wait().map_err(|error| self.failed(&os_text(&error)))?;
+        status.code().ok_or_else(|| self.failed(&reason(status, &[])))
+    }
+
+    fn spawn(&mut self) -> NodeResult<Child> {
+        self.command.spawn().map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => {
+                Failure::new(format!("{} is not installed: apt-get install {}", self.name, self.package))
             }
-            Err(error) => return Err(failed(&os_text(&error))),
-        };
+            _ => self.failed(&os_text(&error)),
+        })
+    }
+
+    /// Runs it; passes the lines on and keeps the other stream's text, or the last lines when they come from stderr.
+    fn drained(&mut self, on_line: &mut dyn FnMut(&str)) -> NodeResult<(ExitStatus, Vec<u8>)> {
+        self.command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = self.spawn()?;
         let watcher = self.stop.take().map(|stop| Watcher::start(&child, stop));
         let errors = if self.talks_on_stderr {
             let drain = child.stdout.take().map(|stdout| std::thread::spawn(move || bounded(stdout)));
@@ -117,8 +159,12 @@ impl Tool {
         };
         // Before the wait: until then the number is the child's for sure.
         drop(watcher);
-        let status = child.wait().map_err(|error| failed(&os_text(&error)))?;
-        if status.success() { Ok(()) } else { Err(failed(&reason(status, &errors))) }
+        let status = child.wait().map_err(|error| self.failed(&os_text(&error)))?;
+        Ok((status, errors))
+    }
+
+    fn failed(&self, text: &str) -> Failure {
+        Failure::new(format!("command '{}' failed: {text}", self.name))
     }
 }
 
@@ -178,7 +224,7 @@ fn bounded(mut stream: impl Read) -> Vec<u8> {
     kept
 }
 
-fn reason(status: std::process::ExitStatus, errors: &[u8]) -> String {
+fn reason(status: ExitStatus, errors: &[u8]) -> String {
     use std::os::unix::process::ExitStatusExt;
     let text = String::from_utf8_lossy(errors);
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
@@ -224,6 +270,18 @@ mod tests {
         interrupt.flag().store(true, Ordering::Relaxed);
         let failure = Tool::new("sleep", "coreutils").arg("600").until(&interrupt).run().unwrap_err();
         assert_eq!(failure.text, "command 'sleep' failed: got signal 15");
+    }
+
+    #[test]
+    fn both_streams_are_merged_in_their_order_or_kept_apart() {
+        let program = "import os,sys; [os.write(fd, b'%d\\n' % fd) for fd in (2, 1, 2)]; sys.exit(4)";
+        let tool = || Tool::new("python3", "python3").args(["-c", program]);
+        let mut lines = Vec::new();
+        assert_eq!(tool().apart().merge(&mut |line| lines.push(line.to_owned())).unwrap(), 4);
+        assert_eq!(lines, ["2", "1", "2"]);
+        lines.clear();
+        let outcome = tool().outcome(&mut |line| lines.push(line.to_owned())).unwrap();
+        assert_eq!((outcome, lines), ((4, "2\n2\n".to_owned()), vec!["1".to_owned()]));
     }
 
     #[test]

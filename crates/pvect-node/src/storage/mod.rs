@@ -1,9 +1,12 @@
 //! Storages: storage.cfg, volumes, templates.
 
+pub mod base;
 pub mod cfg;
 pub mod dir;
+pub mod grow;
 mod mounts;
 mod namespace;
+pub mod usage;
 
 use std::path::{Path, PathBuf};
 
@@ -152,6 +155,7 @@ pub fn free_telling(node: &Node, volume: &VolumeId, log: &mut dyn FnMut(&str)) -
         log(&format!("disk image '{}' does not exist", path.display()));
         return Ok(());
     }
+    base::release(&path);
     let removed = match parsed {
         Volume::Directory { .. } => {
             // A bind mount left below would be emptied with it.

@@ -2,23 +2,32 @@
 
 mod config;
 mod console;
+mod cpusets;
 mod create;
 mod destroy;
+mod df;
 mod enter;
 mod exec;
+mod fsck;
+mod fstrim;
 mod help;
 mod list;
 mod listsnapshot;
+mod mount;
 mod pending;
 mod pull;
 mod push;
 mod reboot;
+mod rescan;
+mod resize;
 mod set;
 mod shutdown;
 mod start;
 mod status;
 mod stop;
+mod template;
 mod unlock;
+mod unmount;
 
 use pvect_core::{Call, Verb, Vmid};
 
@@ -32,23 +41,32 @@ pub fn dispatch(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult
     match call.verb() {
         Verb::Config => config::run(node, call, output),
         Verb::Console => console::run(node, call, output),
+        Verb::Cpusets => cpusets::run(node, call, output),
         Verb::Create => create::run(node, call, output),
         Verb::Destroy => destroy::run(node, call, output),
+        Verb::Df => df::run(node, call, output),
         Verb::Enter => enter::run(node, call, output),
         Verb::Exec => exec::run(node, call, output),
+        Verb::Fsck => fsck::run(node, call, output),
+        Verb::Fstrim => fstrim::run(node, call, output),
         Verb::Help => help::run(node, call, output),
         Verb::List => list::run(node, call, output),
         Verb::Listsnapshot => listsnapshot::run(node, call, output),
+        Verb::Mount => mount::run(node, call, output),
         Verb::Pending => pending::run(node, call, output),
         Verb::Pull => pull::run(node, call, output),
         Verb::Push => push::run(node, call, output),
         Verb::Reboot => reboot::run(node, call, output),
+        Verb::Rescan => rescan::run(node, call, output),
+        Verb::Resize => resize::run(node, call, output),
         Verb::Set => set::run(node, call, output),
         Verb::Shutdown => shutdown::run(node, call, output),
         Verb::Start => start::run(node, call, output),
         Verb::Status => status::run(node, call, output),
         Verb::Stop => stop::run(node, call, output),
+        Verb::Template => template::run(node, call, output),
         Verb::Unlock => unlock::run(node, call, output),
+        Verb::Unmount => unmount::run(node, call, output),
         other => Err(Failure::new(format!("the standalone node cannot do 'pct {other}' yet"))),
     }
 }

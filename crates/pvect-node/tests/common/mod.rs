@@ -1,6 +1,7 @@
 //! A node below a temporary directory, driven as a library.
 
 #![allow(clippy::unwrap_used, reason = "a failing helper fails the test")]
+#![allow(dead_code, reason = "each test uses its part")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,0 +1,75 @@
+//! The lock value of a configuration (`lock: mounted`): what keeps other commands away between two commands, or
+//! while one runs without the lock file.
+//!
+//! The caller holds the configuration's lock file ([`crate::store::lock`]).
+
+use pvect_core::{ContainerConfig, Lock, Vmid};
+
+use crate::{Failure, Node, NodeResult, store};
+
+/// Fails when a configuration has a lock value, whichever it is.
+///
+/// # Errors
+/// `CT is locked (<value>)`.
+pub fn check(config: &ContainerConfig) -> NodeResult<()> {
+    config.lock().map_or(Ok(()), |lock| Err(Failure::locked(&lock)))
+}
+
+/// Sets the lock value and returns the configuration with it.
+///
+/// # Errors
+/// `CT is locked (<value>)` when there is one already; when the configuration cannot be read or written.
+pub fn set(node: &Node, vmid: Vmid, lock: &Lock) -> NodeResult<ContainerConfig> {
+    let mut config = store::load(node, vmid)?.config;
+    check(&config)?;
+    config.main.set("lock", lock.to_string());
+    store::save(node, vmid, &config)?;
+    Ok(config)
+}
+
+/// Removes the lock value, which must be this one.
+///
+/// # Errors
+/// `no lock found trying to remove '<lock>'  lock` (two blanks, as the real one), `found lock '<other>' trying to
+/// remove '<lock>' lock`; when the configuration cannot be read or written.
+pub fn remove(node: &Node, vmid: Vmid, lock: &Lock) -> NodeResult<()> {
+    let mut config = store::load(node, vmid)?.config;
+    match config.lock() {
+        None => return Err(Failure::new(format!("no lock found trying to remove '{lock}'  lock"))),
+        Some(found) if found != *lock => {
+            return Err(Failure::new(format!("found lock '{found}' trying to remove '{lock}' lock")));
+        }
+        Some(_) => {}
+    }
+    config.main.remove("lock");
+    store::save(node, vmid, &config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_is_set_once_and_removed_by_its_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let name: pvect_core::NodeName = "vm".parse().unwrap();
+        let node =
+            Node { layout: crate::Layout::new(dir.path(), name.clone()), name, helper: "/bin/false".into() };
+        store::ensure_root(&node).unwrap();
+        let vmid: Vmid = "202".parse().unwrap();
+        let text = |result: NodeResult<()>| result.unwrap_err().text;
+        store::create(&node, vmid, &ContainerConfig::default()).unwrap();
+        assert_eq!(
+            text(remove(&node, vmid, &Lock::Mounted)),
+            "no lock found trying to remove 'mounted'  lock"
+        );
+        assert!(set(&node, vmid, &Lock::Mounted).unwrap().lock() == Some(Lock::Mounted));
+        assert_eq!(text(set(&node, vmid, &Lock::Fstrim).map(drop)), "CT is locked (mounted)");
+        assert_eq!(
+            text(remove(&node, vmid, &Lock::Fstrim)),
+            "found lock 'mounted' trying to remove 'fstrim' lock"
+        );
+        remove(&node, vmid, &Lock::Mounted).unwrap();
+        assert_eq!(store::load(&node, vmid).unwrap().config, ContainerConfig::default());
+    }
+}

@@ -1,0 +1,71 @@
+//! `pct df`: shows how full a container's file systems are.
+
+use std::path::Path;
+
+use pvect_core::{Call, ContainerConfig, Lock, Vmid};
+use rustix::fs::OFlags;
+
+use crate::interrupt::Interrupt;
+use crate::rooted::Rooted;
+use crate::storage::usage::{Usage, table};
+use crate::storage::{self, PrivateMounts};
+use crate::{Failure, Node, NodeResult, Output, hostmount, locked, store};
+
+/// Shows how full a container's file systems are. A stopped container is mounted meanwhile, in a mount namespace of
+/// this command, and locked as `mounted`. Returns the exit status.
+///
+/// What cannot be measured is told on stderr and left out; the status is 0 all the same.
+///
+/// # Errors
+/// The text and status that pct ends with.
+pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> {
+    let vmid = call.vmid().ok_or_else(|| Failure::with_exit("400 not enough arguments", 2))?;
+    let _lock = store::lock(node, vmid, store::LOCK_SECONDS, output)?;
+    let text = match hostmount::init_pid(node, vmid) {
+        Some(pid) => {
+            let config = store::load(node, vmid)?.config;
+            measured(&config, Path::new(&format!("/proc/{pid}/root")), output)?
+        }
+        None => {
+            if !hostmount::is_known_to_lxc(node, vmid) {
+                // What lxc-info says when the real pct asks it for the container's init.
+                output.warn(format!("{vmid} doesn't exist"));
+            }
+            stopped(node, vmid, output)?
+        }
+    };
+    output.text(text);
+    Ok(0)
+}
+
+/// Measures a stopped container. The lock value goes again whatever happens.
+fn stopped(node: &Node, vmid: Vmid, output: &mut Output<'_>) -> NodeResult<String> {
+    let _interrupt = Interrupt::watch();
+    let config = locked::set(node, vmid, &Lock::Mounted)?;
+    let text = mounted(node, vmid, &config, output);
+    let unlocked = locked::remove(node, vmid, &Lock::Mounted);
+    let text = text?;
+    unlocked.map(|()| text)
+}
+
+fn mounted(node: &Node, vmid: Vmid, config: &ContainerConfig, output: &mut Output<'_>) -> NodeResult<String> {
+    let _mounts = PrivateMounts::enter()?;
+    let root = hostmount::mount(node, vmid, config, output)?;
+    let text = measured(config, &root, output);
+    // What cannot be unmounted ends with the namespace.
+    let _ = storage::unmount_all(&root);
+    text
+}
+
+/// Measures what is mounted below `root`; a path in the container cannot lead out of it.
+fn measured(config: &ContainerConfig, root: &Path, output: &mut Output<'_>) -> NodeResult<String> {
+    let inside = Rooted::open(root, (0, 0)).map_err(|error| Failure::io("can't open", root, &error))?;
+    let mut rows = Vec::new();
+    for (key, mount) in config.volumes() {
+        match inside.open_at(&mount.path, OFlags::PATH).and_then(Usage::of) {
+            Ok(usage) => rows.push((key, mount.fs.source.to_string(), usage, mount.path)),
+            Err(error) => output.warn(Failure::io("can't measure", Path::new(&mount.path), &error).text),
+        }
+    }
+    Ok(table(&rows))
+}

@@ -1,0 +1,120 @@
+//! `pct rescan`: looks at the storages and brings the configurations up to date.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use pvect_core::property::{MountSource, boolean};
+use pvect_core::size::DiskSize;
+use pvect_core::{Call, ContainerConfig, Vmid, VolumeId};
+
+use crate::storage::{self, grow};
+use crate::{Failure, Node, NodeResult, Output, locked, store};
+
+/// How many `unused[n]` a configuration can have.
+const UNUSED_MAX: u16 = 256;
+
+/// Writes the sizes of volumes, and volumes that no option names (as `unused[n]`), into one configuration or all.
+/// Returns the exit status.
+///
+/// # Errors
+/// The text and status that pct ends with: at the first container that is locked.
+pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> {
+    let dry = call.get("dryrun").and_then(boolean) == Some(true);
+    if dry {
+        output.line("NOTE: running in dry-run mode, won't write changes out!");
+    }
+    output.line("rescan volumes...");
+    let vmids = match call.get("vmid") {
+        Some(text) => {
+            vec![text.parse().map_err(|_| Failure::new(format!("unable to parse container ID '{text}'")))?]
+        }
+        None => store::vmids(node)?,
+    };
+    for vmid in vmids {
+        let _lock = store::lock(node, vmid, store::LOCK_SECONDS, output)?;
+        rescan(node, vmid, dry, output)?;
+    }
+    Ok(0)
+}
+
+fn rescan(node: &Node, vmid: Vmid, dry: bool, output: &mut Output<'_>) -> NodeResult<()> {
+    let mut config = store::load_telling(node, vmid, output)?.config;
+    locked::check(&config)?;
+    let before = config.clone();
+    let volumes = storage::volumes_of(node, vmid)?;
+    add_unused(node, vmid, &mut config, &volumes, output)?;
+    update_sizes(node, vmid, &mut config, &volumes, output)?;
+    if config != before && !dry {
+        store::save(node, vmid, &config)?;
+    }
+    Ok(())
+}
+
+/// Adds volumes that nothing names. A file that two storages have (one path in both) is one volume.
+fn add_unused(
+    node: &Node,
+    vmid: Vmid,
+    config: &mut ContainerConfig,
+    volumes: &[VolumeId],
+    output: &mut Output<'_>,
+) -> NodeResult<()> {
+    let path = |volume: &VolumeId| storage::volume_path(node, volume).ok();
+    let mut known: BTreeSet<PathBuf> = named(config).iter().filter_map(path).collect();
+    for volume in volumes {
+        let Some(path) = path(volume) else { continue };
+        if !known.insert(path) {
+            continue;
+        }
+        let key = free_key(config)?;
+        config.main.set(&key, volume.to_string());
+        output.line(format!("CT {vmid}: add unreferenced volume '{volume}' as '{key}' to config."));
+    }
+    Ok(())
+}
+
+/// The volumes that a configuration names. What only a snapshot or a pending change names is in use too: the real pct
+/// offers it for removal.
+fn named(config: &ContainerConfig) -> Vec<VolumeId> {
+    let sections = std::iter::once(&config.main).chain(&config.pending).chain(config.snapshots.values());
+    let texts = sections.flat_map(|section| {
+        let mounted = section.volumes().into_iter().filter_map(|(_, mount)| match mount.fs.source {
+            MountSource::Volume(text) => Some(text),
+            _ => None,
+        });
+        let unused = section.family("unused").into_iter().map(|(_, _, value)| {
+            let first = value.split(',').next().unwrap_or_default();
+            first.trim_start_matches("volume=").to_owned()
+        });
+        mounted.chain(unused).collect::<Vec<_>>()
+    });
+    texts.filter_map(|text| text.parse().ok()).collect()
+}
+
+fn free_key(config: &ContainerConfig) -> NodeResult<String> {
+    (0..UNUSED_MAX)
+        .map(|number| format!("unused{number}"))
+        .find(|key| !config.main.options.contains_key(key))
+        .ok_or_else(|| Failure::new("Too many unused volumes - please delete them first."))
+}
+
+fn update_sizes(
+    node: &Node,
+    vmid: Vmid,
+    config: &mut ContainerConfig,
+    volumes: &[VolumeId],
+    output: &mut Output<'_>,
+) -> NodeResult<()> {
+    for (key, mut mount) in config.volumes() {
+        let MountSource::Volume(text) = &mount.fs.source else { continue };
+        let Some(volume) = volumes.iter().find(|volume| volume.as_str() == text) else { continue };
+        let Some(size) = grow::size(node, volume)?.map(DiskSize) else { continue };
+        if mount.fs.size == Some(size) {
+            continue;
+        }
+        output.line(format!("CT {vmid}: updated volume size of '{volume}' in config."));
+        mount.fs.size = Some(size);
+        let text = if key == "rootfs" { mount.fs.to_string() } else { mount.to_string() };
+        config.main.set(&key, text);
+    }
+    Ok(())
+}
