@@ -1,20 +1,22 @@
 //! Words to a call, checked against the table of verbs.
 
-use std::fs;
+use std::path::Path;
 
-use pvect_core::schema::{Kind, OptionSpec, Reason, Violation};
+use pvect_core::schema::{Format, Kind, OptionSpec, Reason, Violation};
 use pvect_core::{Call, Verb};
 
 use super::getopt::{Spec, Takes};
 use super::report::{USAGE_EXIT, bad_request, refused};
 use super::usage::usage_line;
-use crate::error::os_text;
 use crate::{Failure, NodeResult};
 
 /// An extension of this node: `--output-format json` on these verbs. The real pct has no such option; it is found
 /// by its full name only, so that abbreviations and other unknown options fail here as they do there.
 const WITH_FORMAT: [Verb; 3] = [Verb::List, Verb::Status, Verb::Config];
 const FORMAT_OPTION: &str = "output-format";
+
+/// The time zones of the host.
+const ZONES: &str = "/usr/share/zoneinfo/zone.tab";
 
 /// What a command line says.
 #[derive(Debug)]
@@ -27,10 +29,11 @@ pub(super) struct Parsed {
 
 /// Parses the words after a verb; `ask` prompts for a password.
 ///
-/// In the order of the real one: options, number of words, password, booleans, files, then the values.
+/// In the order of the real one: options, number of words, password, booleans, then the values. A file that an
+/// option names is left to the verb.
 ///
 /// # Errors
-/// pct's text with the usage line, or that of the prompt or the file.
+/// pct's text with the usage line, or that of the prompt.
 pub(super) fn parse(
     verb: Verb,
     words: &[String],
@@ -66,11 +69,15 @@ pub(super) fn parse(
         let text = given.join(",");
         call = match option {
             OptionSpec { secret: true, .. } => call.secret(name, text.into()),
-            OptionSpec { file: true, .. } => call.option(name, read_file(&text)?),
             _ => call.option(name, text),
         };
     }
     let call = call.verified().map_err(|violations| refused(verb, &violations))?;
+    if let Some(zone) = call.get("timezone").filter(|zone| !is_known_zone(Path::new(ZONES), zone)) {
+        let (pct, value) = (format!("invalid time zone '{zone}'"), zone.to_owned());
+        let reason = Reason::Format { pct, allowed: Format::TimeZone.allowed().to_owned(), value };
+        return Err(refused(verb, &[Violation::option("timezone", reason)]));
+    }
     Ok(Parsed { call, json: json.unwrap_or(false) })
 }
 
@@ -144,11 +151,85 @@ fn positionals(verb: Verb, words: Vec<String>, options: &mut Vec<(String, Vec<St
     Ok(call)
 }
 
-/// Reads the file that an option names; the exit status is the system's error number, as with the real one.
-fn read_file(path: &str) -> NodeResult<String> {
-    let failed = |error: &std::io::Error| {
-        let exit = error.raw_os_error().and_then(|code| u8::try_from(code).ok()).unwrap_or(255);
-        Failure::with_exit(format!("can't open '{path}' - {}", os_text(error)), exit)
-    };
-    fs::read_to_string(path).map_err(|error| failed(&error))
+/// Whether a time zone is in the host's list. Without a list (no tzdata) every well-formed one is.
+fn is_known_zone(list: &Path, zone: &str) -> bool {
+    if matches!(zone, "host" | "UTC") {
+        return true;
+    }
+    let Ok(text) = std::fs::read_to_string(list) else { return true };
+    text.lines().any(|line| !line.starts_with('#') && line.split('\t').nth(2) == Some(zone))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(verb: Verb, line: &str) -> NodeResult<Parsed> {
+        let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        parse(verb, &words, &mut || Ok("asked-for".to_owned()))
+    }
+
+    fn text(verb: Verb, line: &str) -> String {
+        parsed(verb, line).unwrap_err().text
+    }
+
+    #[test]
+    fn options_become_a_call() {
+        let call =
+            parsed(Verb::Set, "101 --mem 256 -onboot --tags a --tags b,c --unused3=local:1").unwrap().call;
+        assert_eq!(
+            call.argv(),
+            ["set", "101", "--memory", "256", "--onboot", "1", "--tags", "a,b,c", "--unused3", "local:1"]
+        );
+        let call = parsed(Verb::Exec, "101 --keep-env 0 -- ls -la").unwrap().call;
+        assert_eq!(
+            (call.args(), call.command_words()),
+            (&["101".to_owned()][..], &["ls".into(), "-la".into()][..])
+        );
+        assert_eq!(text(Verb::Exec, "101 ls -la").lines().next(), Some("Unknown option: la"));
+        let call = parsed(Verb::Status, "101 --vmid 102").unwrap().call;
+        assert_eq!(call.args(), ["101"]);
+        let call = parsed(Verb::MoveVolume, "101 rootfs --storage local").unwrap().call;
+        assert_eq!(call.args(), ["101", "rootfs", "local"]);
+    }
+
+    #[test]
+    fn passwords_are_secret_and_asked_for() {
+        for (line, asked) in [("--password", true), ("--password=", true), ("--password hunter22", false)] {
+            let call = parsed(Verb::Create, &format!("101 x.tar {line}")).unwrap().call;
+            assert!(call.get_secret("password").is_some() && call.get("password").is_none(), "{line}");
+            let debug = format!("{call:?}");
+            assert!(!debug.contains("hunter22") && !debug.contains("asked-for"), "{line} {asked}");
+        }
+        let refused = parse(Verb::Create, &["1".into(), "x".into(), "--password".into()], &mut || {
+            Err(Failure::new("passwords do not match"))
+        });
+        assert_eq!(refused.unwrap_err().text, "passwords do not match");
+    }
+
+    #[test]
+    fn json_is_asked_for_by_the_full_name() {
+        assert!(parsed(Verb::List, "--output-format json").unwrap().json);
+        assert!(!parsed(Verb::Status, "101 --output-format=text").unwrap().json);
+        assert_eq!(
+            text(Verb::List, "--output-format yaml"),
+            "400 Parameter verification failed.\noutput-format: value 'yaml' does not have a value in the \
+             enumeration 'json, text'\npct list "
+        );
+        for line in ["--output json", "--o json", "--verbose"] {
+            assert!(text(Verb::List, line).starts_with("Unknown option: "), "{line}");
+        }
+        assert!(
+            text(Verb::Pending, "101 --output-format json").starts_with("Unknown option: output-format\n")
+        );
+    }
+
+    #[test]
+    fn zones_are_those_of_the_host() {
+        let list = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(list.path(), "#comment\nDE\t+5230+01322\tEurope/Berlin\tmost\n").unwrap();
+        assert!(is_known_zone(list.path(), "Europe/Berlin") && is_known_zone(list.path(), "host"));
+        assert!(!is_known_zone(list.path(), "Nowhere/City"));
+        assert!(is_known_zone(Path::new("/nonexistent"), "Nowhere/City"));
+    }
 }

@@ -1,6 +1,6 @@
 //! `pct help`: explains a verb.
 
-use pvect_core::{Call, Verb};
+use pvect_core::Call;
 
 use crate::cli::{self, Meant};
 use crate::{Node, NodeResult, Output};
@@ -32,6 +32,8 @@ pub fn run(_node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8>
 
 #[cfg(test)]
 mod tests {
+    use pvect_core::Verb;
+
     use super::*;
 
     fn help(words: &[&str]) -> (u8, String) {

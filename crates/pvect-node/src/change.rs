@@ -1,0 +1,362 @@
+//! Bringing pending changes into force: at once where nothing runs, by hotplug where something does.
+//!
+//! `pct set` writes every change to `[pve:pending]` first and then applies what it may; a start applies the rest.
+//! Source: `change_rules` of pve-container's `PVE::LXC::Config`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use pvect_core::config::Section;
+use pvect_core::property::{MountPoint, MountSource};
+use pvect_core::size::DiskSize;
+use pvect_core::{ContainerConfig, Vmid, VolumeId};
+
+use crate::storage::dir;
+use crate::{Failure, Node, NodeResult, Output, runtime, storage};
+
+/// Options that need nothing but the new text, even while the container runs.
+const IMMEDIATE: [&str; 9] =
+    ["cores", "description", "hookscript", "hostname", "lock", "onboot", "protection", "startup", "tags"];
+
+/// Options besides `net[n]`, `mp[n]`, `dev[n]` and `unused[n]` that a running container can take.
+const LIMITS: [&str; 4] = ["cpulimit", "cpuunits", "memory", "swap"];
+
+/// The largest index of `unused[n]`.
+const MAX_UNUSED: u16 = 255;
+
+/// Pending changes on their way into the main section of a configuration in memory; the caller saves it.
+pub struct Changes<'a> {
+    node: &'a Node,
+    vmid: Vmid,
+    config: &'a mut ContainerConfig,
+    only: Option<&'a BTreeSet<String>>,
+    made: Vec<VolumeId>,
+    errors: BTreeMap<String, String>,
+}
+
+/// What became of it.
+#[derive(Debug)]
+pub struct Changed {
+    /// Volumes that were made, to be removed if the configuration cannot be saved.
+    pub made: Vec<VolumeId>,
+    /// What failed, by option; these changes are still pending.
+    pub errors: BTreeMap<String, String>,
+}
+
+impl<'a> Changes<'a> {
+    /// Prepares the pending changes of `config`; with `only`, no others than these.
+    pub fn new(
+        node: &'a Node,
+        vmid: Vmid,
+        config: &'a mut ContainerConfig,
+        only: Option<&'a BTreeSet<String>>,
+    ) -> Self {
+        Self { node, vmid, config, only, made: Vec::new(), errors: BTreeMap::new() }
+    }
+
+    /// Applies them to a container that does not run. Failures go to stderr, too.
+    pub fn apply(mut self, output: &mut Output<'_>) -> Changed {
+        for key in self.deletions() {
+            match self.delete(&key) {
+                Ok(()) => self.deleted(&key),
+                Err(failure) => self.failed("apply pending change", &key, " :", &failure, Some(output)),
+            }
+        }
+        self.config.cleanup_pending();
+        for (key, value) in self.values() {
+            let applied =
+                if is_family(&key, "mp") { self.mount_point(&key, &value, output) } else { Ok(value) };
+            match applied {
+                Ok(value) => self.changed(&key, value),
+                Err(failure) => self.failed("apply pending change", &key, " :", &failure, Some(output)),
+            }
+        }
+        self.done()
+    }
+
+    /// Applies those that a running container can take; the others stay pending.
+    pub fn hotplug(mut self, output: &mut Output<'_>) -> Changed {
+        for (key, value) in self.values() {
+            if IMMEDIATE.contains(&key.as_str()) {
+                self.changed(&key, value);
+            }
+        }
+        for key in self.deletions() {
+            let done = if IMMEDIATE.contains(&key.as_str()) {
+                Ok(true)
+            } else if is_family(&key, "unused") {
+                self.delete(&key).map(|()| true)
+            } else if LIMITS.contains(&key.as_str()) || is_family(&key, "net") {
+                runtime::hotplug(self.node, self.vmid, self.config, &key, None)
+            } else {
+                Ok(false)
+            };
+            match done {
+                Ok(true) => self.deleted(&key),
+                Ok(false) => {}
+                Err(failure) => self.failed("hotplug", &key, ":", &failure, None),
+            }
+        }
+        for (key, value) in self.values() {
+            match self.plug(&key, &value, output) {
+                Ok(Some(value)) => self.changed(&key, value),
+                Ok(None) => {}
+                Err(failure) => self.failed("hotplug", &key, ":", &failure, None),
+            }
+        }
+        self.done()
+    }
+
+    /// Brings one value into a running container; `None` when it has to wait for the next start.
+    fn plug(&mut self, key: &str, value: &str, output: &mut Output<'_>) -> NodeResult<Option<String>> {
+        let is_new = self.config.main.get(key).is_none();
+        let value = if is_family(key, "mp") && is_new {
+            self.mount_point(key, value, output)?
+        } else if LIMITS.contains(&key) || is_family(key, "net") || (is_family(key, "dev") && is_new) {
+            value.to_owned()
+        } else {
+            return Ok(None);
+        };
+        let plugged = runtime::hotplug(self.node, self.vmid, self.config, key, Some(&value))?;
+        if !plugged && let Some(pending) = &mut self.config.pending {
+            // A volume that was made is named in what waits.
+            pending.set(key, value.as_str());
+        }
+        Ok(plugged.then_some(value))
+    }
+
+    fn is_wanted(&self, key: &str) -> bool {
+        self.only.is_none_or(|only| only.contains(key))
+    }
+
+    fn deletions(&self) -> Vec<String> {
+        let pending = self.config.pending.iter().flat_map(|pending| &pending.delete);
+        let mut keys: Vec<String> = pending.map(|entry| entry.key.clone()).collect();
+        keys.retain(|key| self.is_wanted(key));
+        keys.sort();
+        keys
+    }
+
+    fn values(&self) -> Vec<(String, String)> {
+        let Some(pending) = &self.config.pending else { return Vec::new() };
+        let wanted = pending.keys().into_iter().filter(|key| self.is_wanted(key));
+        wanted.filter_map(|key| Some((key.to_owned(), pending.get(key)?.into_owned()))).collect()
+    }
+
+    fn deleted(&mut self, key: &str) {
+        self.config.main.remove(key);
+        if let Some(pending) = &mut self.config.pending {
+            pending.remove_delete(key);
+        }
+    }
+
+    fn changed(&mut self, key: &str, value: String) {
+        self.config.main.set(key, value);
+        if let Some(pending) = &mut self.config.pending {
+            pending.remove(key);
+        }
+    }
+
+    fn failed(
+        &mut self,
+        what: &str,
+        key: &str,
+        colon: &str,
+        failure: &Failure,
+        output: Option<&mut Output<'_>>,
+    ) {
+        let text = format!("unable to {what} {key}{colon} {}", failure.text);
+        if let Some(output) = output {
+            output.warn(&text);
+        }
+        self.errors.insert(key.to_owned(), text);
+    }
+
+    fn done(self) -> Changed {
+        if self.config.pending.as_ref().is_some_and(Section::is_empty) {
+            self.config.pending = None;
+        }
+        Changed { made: self.made, errors: self.errors }
+    }
+
+    /// What deleting an option does besides: the volume of a mount point becomes unused, an unused one is removed.
+    fn delete(&mut self, key: &str) -> NodeResult<()> {
+        let Some(text) = self.config.main.get(key).map(std::borrow::Cow::into_owned) else { return Ok(()) };
+        if is_family(key, "mp") {
+            if let Ok(MountPoint { fs, .. }) = MountPoint::parse(key, &text)
+                && let MountSource::Volume(volume) = fs.source
+            {
+                self.retire(key, &volume)?;
+            }
+        } else if is_family(key, "unused") {
+            let volume = text.split(',').next().unwrap_or_default();
+            let volume = volume.strip_prefix("volume=").unwrap_or(volume);
+            if !self.is_in_use(volume) {
+                storage::free(self.node, &volume_id(volume)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes what a new value of `mp[n]` needs; returns the value to store.
+    fn mount_point(&mut self, key: &str, value: &str, output: &mut Output<'_>) -> NodeResult<String> {
+        let parse = |text: &str| MountPoint::parse(key, text).ok();
+        let mut new =
+            parse(value).ok_or_else(|| Failure::new(format!("unable to parse the value '{value}'")))?;
+        match &new.fs.source {
+            MountSource::Allocate { storage, size } => {
+                let (size, unprivileged) = (*size, self.config.is_set("unprivileged"));
+                let mut log = |line: &str| output.line(line);
+                let volume = storage::allocate(self.node, storage, self.vmid, size, unprivileged, &mut log)?;
+                self.made.push(volume.clone());
+                new.fs.source = MountSource::Volume(volume.to_string());
+                new.fs.size = Some(size);
+            }
+            MountSource::Volume(volume) => match self.size_of(volume) {
+                Ok(None) => {}
+                Ok(size) => new.fs.size = size,
+                Err(failure) => output.warn(format!("Could not rescan volume size - {}", failure.text)),
+            },
+            MountSource::Device(_) | MountSource::Bind(_) => {}
+        }
+        let old = self.config.main.get(key).and_then(|old| parse(&old)).map(|old| old.fs.source);
+        if let Some(MountSource::Volume(old)) = old
+            && new.fs.source != MountSource::Volume(old.clone())
+        {
+            self.retire(key, &old)?;
+        }
+        Ok(new.to_string())
+    }
+
+    /// The size of an image; a directory has none.
+    fn size_of(&self, volume: &str) -> NodeResult<Option<DiskSize>> {
+        let volume = volume_id(volume)?;
+        let path = storage::volume_path(self.node, &volume)?;
+        if !matches!(dir::Volume::parse(volume.volume())?, dir::Volume::Image { .. }) {
+            return Ok(None);
+        }
+        let meta = std::fs::metadata(&path).map_err(|error| Failure::io("can't read", &path, &error))?;
+        Ok(Some(DiskSize(meta.len())))
+    }
+
+    /// Lists a volume as unused, unless another option has it.
+    fn retire(&mut self, key: &str, volume: &str) -> NodeResult<()> {
+        let main = &mut self.config.main;
+        let elsewhere = main
+            .volumes()
+            .into_iter()
+            .any(|(other, point)| other != key && point.fs.source == MountSource::Volume(volume.to_owned()));
+        if elsewhere || main.family("unused").into_iter().any(|(_, _, known)| known == volume) {
+            return Ok(());
+        }
+        let free = (0..=MAX_UNUSED).map(|index| format!("unused{index}")).find(|key| main.get(key).is_none());
+        let key = free.ok_or_else(|| Failure::new("Too many unused volumes - please delete them first."))?;
+        main.set(&key, volume);
+        Ok(())
+    }
+
+    /// Whether a mount point has the volume, now, pending, or in a snapshot.
+    fn is_in_use(&self, volume: &str) -> bool {
+        let sections = [&self.config.main].into_iter().chain(&self.config.pending);
+        sections.chain(self.config.snapshots.values()).any(|section| {
+            let mut volumes = section.volumes().into_iter();
+            volumes.any(|(_, point)| point.fs.source == MountSource::Volume(volume.to_owned()))
+        })
+    }
+}
+
+fn volume_id(text: &str) -> NodeResult<VolumeId> {
+    text.parse().map_err(|_| Failure::new(format!("unable to parse volume ID '{text}'")))
+}
+
+/// Returns whether a key is of a family: `mp0` of `mp`.
+pub fn is_family(key: &str, family: &str) -> bool {
+    key.strip_prefix(family)
+        .is_some_and(|index| !index.is_empty() && index.bytes().all(|b| b.is_ascii_digit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node() -> (tempfile::TempDir, Node) {
+        let dir = tempfile::tempdir().unwrap();
+        let name: pvect_core::NodeName = "vm".parse().unwrap();
+        let layout = crate::Layout::new(dir.path(), name.clone());
+        let node = Node { layout, name, helper: "/bin/false".into() };
+        crate::store::ensure_root(&node).unwrap();
+        (dir, node)
+    }
+
+    fn apply(node: &Node, text: &str) -> (String, Changed, String) {
+        let mode = pvect_core::config::ParseMode::Lenient;
+        let (mut config, _) = ContainerConfig::parse(text.as_bytes(), mode).unwrap();
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let mut output = Output { out: &mut out, err: &mut err };
+        let changed = Changes::new(node, "101".parse().unwrap(), &mut config, None).apply(&mut output);
+        (config.to_text().unwrap(), changed, String::from_utf8(err).unwrap())
+    }
+
+    #[test]
+    fn pending_values_and_deletions_are_applied() {
+        let (_dir, node) = node();
+        let text = "memory: 512\nnameserver: 1.1.1.1\n\n[pve:pending]\ncores: 2\ndelete: nameserver,swap\nmemory: 256\n";
+        let (text, changed, _) = apply(&node, text);
+        assert_eq!(text, "cores: 2\nmemory: 256\n");
+        assert!(changed.errors.is_empty() && changed.made.is_empty());
+    }
+
+    #[test]
+    fn a_removed_mount_point_leaves_an_unused_volume() {
+        let (_dir, node) = node();
+        let volume = "local:101/vm-101-disk-1.raw";
+        let (text, ..) = apply(&node, &format!("mp0: {volume},mp=/a\n\n[pve:pending]\ndelete: mp0\n"));
+        assert_eq!(text, format!("unused0: {volume}\n"));
+        let both = format!("mp0: {volume},mp=/a\nmp1: {volume},mp=/b\n\n[pve:pending]\ndelete: mp0\n");
+        assert_eq!(apply(&node, &both).0, format!("mp1: {volume},mp=/b\n"));
+        let replaced = format!("mp0: {volume},mp=/a\n\n[pve:pending]\nmp0: mp=/a,/srv\n");
+        assert_eq!(apply(&node, &replaced).0, format!("mp0: /srv,mp=/a\nunused0: {volume}\n"));
+    }
+
+    #[test]
+    fn an_unused_volume_is_removed_unless_a_snapshot_has_it() {
+        let (_dir, node) = node();
+        let images = node.layout.local_storage().join("images/101");
+        std::fs::create_dir_all(&images).unwrap();
+        let file = images.join("vm-101-disk-1.raw");
+        std::fs::write(&file, "x").unwrap();
+        let text = "unused0: local:101/vm-101-disk-1.raw\n\n[pve:pending]\ndelete: unused0\n";
+        let (kept, ..) =
+            apply(&node, &format!("{text}\n[snap]\nrootfs: local:101/vm-101-disk-1.raw,size=1G\n"));
+        assert!(kept.starts_with("\n[snap]") && file.exists(), "{kept}");
+        assert_eq!(apply(&node, text).0, "");
+        assert!(!file.exists());
+    }
+
+    #[test]
+    fn what_fails_stays_pending() {
+        let (_dir, node) = node();
+        let (text, changed, err) =
+            apply(&node, "memory: 512\n\n[pve:pending]\nmemory: 64\nmp0: nosuch:1,mp=/a\n");
+        assert_eq!(text, "memory: 64\n\n[pve:pending]\nmp0: nosuch:1,mp=/a\n");
+        let words = "unable to apply pending change mp0 : storage 'nosuch' does not exist";
+        assert_eq!(changed.errors["mp0"], words);
+        assert_eq!(err, format!("{words}\n"));
+    }
+
+    #[test]
+    fn the_size_of_an_image_is_looked_up() {
+        let (_dir, node) = node();
+        let images = node.layout.local_storage().join("images/101");
+        std::fs::create_dir_all(&images).unwrap();
+        std::fs::File::create(images.join("vm-101-disk-1.raw")).unwrap().set_len(1 << 30).unwrap();
+        let (text, ..) = apply(&node, "\n[pve:pending]\nmp0: local:101/vm-101-disk-1.raw,mp=/a,size=5G\n");
+        assert_eq!(text, "mp0: local:101/vm-101-disk-1.raw,mp=/a,size=1G\n");
+        let (text, _, err) =
+            apply(&node, "\n[pve:pending]\nmp0: local:101/vm-101-disk-9.raw,mp=/a,size=5G\n");
+        assert_eq!(text, "mp0: local:101/vm-101-disk-9.raw,mp=/a,size=5G\n");
+        assert_eq!(
+            err,
+            "Could not rescan volume size - volume 'local:101/vm-101-disk-9.raw' does not exist\n"
+        );
+    }
+}
