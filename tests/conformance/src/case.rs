@@ -101,6 +101,45 @@ pub struct Differs {
     pub expect: Expect,
 }
 
+/// The exit status that must come of a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// This one.
+    Is(i32),
+    /// Any but 0: pct's statuses of failures are accidents where they were not recorded.
+    Failure,
+}
+
+impl Exit {
+    /// Returns whether a status is as expected.
+    pub fn fits(self, status: i32) -> bool {
+        match self {
+            Self::Is(wanted) => status == wanted,
+            Self::Failure => status != 0,
+        }
+    }
+
+    /// Returns whether success is expected.
+    pub fn is_success(self) -> bool {
+        self == Self::Is(0)
+    }
+}
+
+impl Default for Exit {
+    fn default() -> Self {
+        Self::Is(0)
+    }
+}
+
+impl std::fmt::Display for Exit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Is(status) => status.fmt(f),
+            Self::Failure => f.write_str("any but 0"),
+        }
+    }
+}
+
 /// What must come of a command.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Expect {
@@ -109,7 +148,7 @@ pub struct Expect {
     /// stderr.
     pub stderr: Lines,
     /// The exit status.
-    pub exit: i32,
+    pub exit: Exit,
     /// What must then be so.
     pub after: Vec<After>,
 }

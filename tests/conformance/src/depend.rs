@@ -65,13 +65,13 @@ impl Tainted {
         if OF_ALL.contains(&verb) {
             return self.0.values().next().map(String::as_str);
         }
-        let makes = ["create", "restore"].contains(&verb) && case.expect.exit == 0;
+        let makes = ["create", "restore"].contains(&verb) && case.expect.exit.is_success();
         vmids(&case.argv).into_iter().filter(|_| !makes).find_map(|vmid| self.0.get(vmid)).map(String::as_str)
     }
 
     /// Notes that a case did not do what it should, so that its container is not as expected.
     pub(crate) fn blame(&mut self, case: &Case) {
-        self.blame_command(&case.argv, case.command(), case.expect.exit == 0, case.changes);
+        self.blame_command(&case.argv, case.command(), case.expect.exit.is_success(), case.changes);
     }
 
     /// Notes that a setup command failed.
@@ -95,7 +95,7 @@ impl Tainted {
     /// Notes that a case did what it should: a container that was made anew is as expected.
     pub(crate) fn passed(&mut self, case: &Case) {
         if ["create", "restore"].contains(&verb(&case.argv))
-            && case.expect.exit == 0
+            && case.expect.exit.is_success()
             && let Some(vmid) = changed(&case.argv)
         {
             self.0.remove(vmid);

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::case::{After, Case, Differs, Expect, Group, Need, Setup, Step};
+use crate::case::{After, Case, Differs, Exit, Expect, Group, Need, Setup, Step};
 use crate::pattern::{self, Item, Lines, Pattern};
 use crate::words;
 
@@ -156,7 +156,8 @@ impl Parser<'_> {
             "changes:" => self.changes = Some(yes_or_no(rest)?),
             "within:" => self.within = number_of(rest)?,
             "$" => self.command(number, rest)?,
-            "exit" => self.expect()?.exit = number_of(rest)?,
+            "exit" if rest == "failure" => self.expect()?.exit = Exit::Failure,
+            "exit" => self.expect()?.exit = Exit::Is(number_of(rest)?),
             "after" => self.after(rest)?,
             "differs:" => {
                 let case = self.case()?;
@@ -374,7 +375,7 @@ mod tests {
     const TEXT: &str = "title: Two things\nsource: our own\nneeds: program tar\n\n# a comment\nfile {conf}/101.conf\n\
         | arch: amd64\n| #x\nrun pct start 101\n\nrandom {tmp}/r 10 600\n0| from stdin\n0* 3 ab\nneeds: clone\n\
         changes: yes\n$ pct clone 101 102\n1| created\n1|\n2~ b\n2~ a\n2< use word=x\nexit 7\nafter gone {tmp}/x\n\
-        after file {tmp}/y\n| line {int}\n| {lines}\ndiffers: because\n1| other\n\n$ pct list\n";
+        after file {tmp}/y\n| line {int}\n| {lines}\ndiffers: because\nexit failure\n1| other\n\n$ pct list\n";
 
     #[test]
     fn every_kind_of_line_is_read() {
@@ -392,10 +393,13 @@ mod tests {
         let case = group.steps[1].case.as_ref().unwrap();
         assert_eq!(case.stdin, b"from stdin\nababab");
         assert_eq!((case.needs.as_slice(), case.changes), (&[Need::Verb("clone".into())][..], Some(true)));
-        assert_eq!((case.expect.exit, case.expect.stdout.0.len(), case.expect.after.len()), (7, 2, 2));
+        assert_eq!(
+            (case.expect.exit, case.expect.stdout.0.len(), case.expect.after.len()),
+            (Exit::Is(7), 2, 2)
+        );
         assert_eq!(case.expect.stderr.0.len(), 2, "one set of two lines, one included line");
         let differs = case.differs.as_ref().unwrap();
-        assert_eq!((differs.reason.as_str(), differs.expect.exit), ("because", 0));
+        assert_eq!((differs.reason.as_str(), differs.expect.exit), ("because", Exit::Failure));
         assert_eq!(group.cases().count(), 2);
     }
 

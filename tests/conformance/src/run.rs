@@ -231,7 +231,7 @@ impl Player<'_> {
                 std::thread::sleep(Duration::from_millis(250));
                 continue;
             }
-            if (ended.exit == 0) != (expect.exit == 0) {
+            if (ended.exit == 0) != expect.exit.is_success() {
                 self.tainted.blame(case);
             }
             let reason = differs.map_or(String::new(), |differs| format!("(differs: {})\n", differs.reason));
@@ -252,7 +252,7 @@ impl Player<'_> {
                 text.push_str(&format!("{name}:\n{}", diff(lines, actual, values)));
             }
         }
-        if ended.exit != expect.exit {
+        if !expect.exit.fits(ended.exit) {
             good = false;
             text.push_str(&format!("exit:\n- {}\n+ {}\n", expect.exit, ended.exit));
         }
