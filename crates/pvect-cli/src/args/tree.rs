@@ -53,7 +53,10 @@ fn with_globals(command: Command) -> Command {
 /// The tree of one verb.
 pub fn verb(spec: &'static VerbSpec, families: Families) -> Command {
     let takes_password = spec.options.iter().any(|option| option.name == "password");
-    let mut command = bare(spec.name, spec.text).allow_missing_positional(true);
+    let mut command = bare(spec.name, spec.text);
+    // An optional argument before a required one.
+    let skips = matches!(spec.verb, Verb::Create | Verb::Restore | Verb::RemoteMigrate);
+    command = command.allow_missing_positional(skips);
     for (index, arg) in spec.args.iter().enumerate() {
         let optional = arg.optional || index == 0 && matches!(spec.verb, Verb::Create | Verb::Restore);
         command = command.arg(positional(arg, optional));
@@ -149,7 +152,8 @@ fn global(spec: &GlobalSpec, taken: &[String]) -> Arg {
     match spec.value {
         Some(value) if spec.choices.is_empty() => arg.value_name(value),
         Some(value) => arg.value_name(value).value_parser(PossibleValuesParser::new(spec.choices)),
-        None => arg.action(ArgAction::Count),
+        None if spec.name == "verbose" => arg.action(ArgAction::Count),
+        None => arg.action(ArgAction::SetTrue),
     }
 }
 
