@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use pvect::client::Builder;
 use pvect::settings::{self, Loaded, Sources};
 use pvect::{Client, Place};
 use pvect_core::schema::{Reason, Violation};
@@ -136,18 +137,8 @@ impl App {
     ///
     /// # Errors
     /// When there is no pct to run.
-    pub fn connect(
-        &self,
-        adjust: impl FnOnce(pvect::client::Builder) -> pvect::client::Builder,
-    ) -> Result<Client> {
-        let mut builder = Client::builder(self.loaded.settings.clone())
-            .standalone_program(&self.program)
-            .timeout(self.ui.globals.timeout.map(settings::Seconds::duration))
-            .check(!self.ui.globals.no_check);
-        if let Some(term) = self.env.get("TERM") {
-            builder = builder.env("TERM", term);
-        }
-        let client = adjust(builder).connect()?;
+    pub fn connect(&self, adjust: impl FnOnce(Builder) -> Builder) -> Result<Client> {
+        let client = adjust(self.builder()).connect()?;
         if let (Place::Standalone { root, node }, true) = (client.place(), self.ui.shows_progress()) {
             let asked = self.loaded.settings.wants_standalone();
             let why = if asked { "" } else { "no pct of Proxmox VE here; " };
@@ -155,6 +146,18 @@ impl App {
         }
         commands::interrupt::watch(&client);
         Ok(client)
+    }
+
+    /// Starts a client as settings and options say.
+    pub fn builder(&self) -> Builder {
+        let builder = Client::builder(self.loaded.settings.clone())
+            .standalone_program(&self.program)
+            .timeout(self.ui.globals.timeout.map(settings::Seconds::duration))
+            .check(!self.ui.globals.no_check);
+        match self.env.get("TERM") {
+            Some(term) => builder.env("TERM", term),
+            None => builder,
+        }
     }
 
     /// The form of results.

@@ -2,6 +2,7 @@
 
 pub mod completion;
 pub mod create;
+pub mod demo;
 pub mod doctor;
 pub mod help;
 pub mod inspect;
@@ -12,6 +13,7 @@ pub mod man;
 pub mod node;
 pub mod operate;
 pub mod settings;
+pub mod template;
 pub mod version;
 
 use clap::ArgMatches;
@@ -37,6 +39,8 @@ pub async fn run(app: &App, line: Line) -> Result<u8> {
         },
         Line::Own("settings", words) => settings::run(app, &words),
         Line::Own("doctor", words) => doctor::run(app, &words).await,
+        Line::Own("template", words) => template::run(app, &words).await,
+        Line::Own("demo", words) => demo::run(app, &words).await,
         Line::Own("completion", words) => completion::run(app, &words),
         Line::Own("man", words) => man::run(app, &words),
         Line::Own("version", words) => version::run(app, &words).await,

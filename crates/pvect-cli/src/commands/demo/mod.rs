@@ -1,0 +1,46 @@
+//! `pvect demo [--fast] [--keep]`: a whole life of three containers, on a standalone node of its own.
+//!
+//! Everything is below one directory, which is removed at the end: after the last step, after a failed one, and
+//! after Ctrl-C.
+
+mod stage;
+mod steps;
+
+use std::time::Instant;
+
+use pvect_core::{Error, Result};
+
+use crate::app::App;
+use stage::Stage;
+use steps::Steps;
+
+/// Runs the demo.
+pub async fn run(app: &App, words: &[String]) -> Result<u8> {
+    let matches = super::own_words("demo", words)?;
+    let (fast, keep) = (matches.get_flag("fast"), matches.get_flag("keep"));
+    if !rustix::process::geteuid().is_root() {
+        return Err(Error::PermissionDenied {
+            what: "only root can run containers, and this is not root".to_owned(),
+        });
+    }
+    let started = Instant::now();
+    let stage = Stage::set(app)?;
+    let outcome = Steps::new(app, &stage, fast).run(keep).await;
+    if keep && outcome.is_ok() {
+        let root = stage.root().display();
+        app.ui.print(format!("\nThe containers are left: pvect --root {root} list\n"))?;
+        return Ok(0);
+    }
+    // Whatever happened, and whoever pressed Ctrl-C: nothing stays.
+    let left = stage.clear().await;
+    outcome?;
+    if !left.is_empty() {
+        left.iter().for_each(|line| app.ui.warning(line));
+        return Ok(1);
+    }
+    app.ui.print(format!(
+        "\nAll done in {:.1} s, and nothing is left behind.\n",
+        started.elapsed().as_secs_f64()
+    ))?;
+    Ok(0)
+}

@@ -1,0 +1,160 @@
+//! The demo's own node: its directory and its bridge.
+
+use std::fs;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use pvect::client::Builder;
+use pvect::{Client, Settings};
+use pvect_core::{Error, Result};
+
+use crate::app::App;
+use crate::commands::interrupt;
+
+/// How long one step may take. Building a Debian template is the longest.
+const LIMIT: Duration = Duration::from_secs(600);
+
+/// The demo's node.
+pub struct Stage {
+    root: PathBuf,
+    program: PathBuf,
+    bridge: Option<String>,
+    client: Client,
+}
+
+impl Stage {
+    /// Makes the directory and the bridge.
+    pub fn set(app: &App) -> Result<Self> {
+        let number = std::process::id();
+        let root = PathBuf::from(format!("/var/tmp/pvect-demo-{number}"));
+        let failed = |source| Error::Io { what: format!("cannot make '{}'", root.display()), source };
+        fs::DirBuilder::new().mode(0o711).create(&root).map_err(failed)?;
+        // Others may pass through, as the users of unprivileged containers must, but not look.
+        fs::set_permissions(&root, fs::Permissions::from_mode(0o711)).map_err(failed)?;
+        let client = builder(&root, &app.program)?.timeout(Some(LIMIT)).connect()?;
+        interrupt::watch(&client);
+        Ok(Self { bridge: bridge(number), root, program: app.program.clone(), client })
+    }
+
+    /// The directory.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The bridge, where one could be made.
+    pub fn bridge(&self) -> Option<&str> {
+        self.bridge.as_deref()
+    }
+
+    /// The client; Ctrl-C cancels it.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Fails once Ctrl-C was pressed.
+    pub fn check(&self) -> Result<()> {
+        if self.client.cancel_handle().is_cancelled() {
+            let source = std::io::Error::from(std::io::ErrorKind::Interrupted);
+            return Err(Error::Io { what: "the demo was interrupted; it is cleaned up".to_owned(), source });
+        }
+        Ok(())
+    }
+
+    /// Builds a template in a process of its own, which ends with Ctrl-C and cleans up after itself. Returns the id.
+    pub async fn build(&self, what: &str) -> Result<String> {
+        let mut command = tokio::process::Command::new(&self.program);
+        command.args(["--root", &self.root.to_string_lossy(), "template", "build", what, "--quiet"]);
+        command.env("PVECT_NODE", "demo").stdin(Stdio::null()).stderr(Stdio::inherit());
+        let spawn = |source: std::io::Error| Error::Spawn {
+            what: "the build of the template did not start".to_owned(),
+            run: Box::default(),
+            source: Some(source),
+        };
+        let output = command.output().await.map_err(spawn)?;
+        self.check()?;
+        if !output.status.success() {
+            return Err(failed("the template could not be built"));
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+
+    /// Removes everything; returns what could not be removed.
+    pub async fn clear(self) -> Vec<String> {
+        let mut left = Vec::new();
+        // A client of its own: the other's handle is cancelled, perhaps.
+        let client = builder(&self.root, &self.program).and_then(Builder::connect);
+        if let Ok(client) = client {
+            let mut containers = tokio::task::JoinSet::new();
+            for entry in client.list().await.unwrap_or_default() {
+                let client = client.clone();
+                containers.spawn(async move {
+                    // A create that was ended by force leaves its lock.
+                    let _ = client.unlock(entry.vmid).await;
+                    let _ = client.stop(entry.vmid).await;
+                    client.destroy(entry.vmid, true).await.map_err(|error| format!("{}: {error}", entry.vmid))
+                });
+            }
+            while let Some(done) = containers.join_next().await {
+                if let Ok(Err(text)) = done {
+                    left.push(text);
+                }
+            }
+        }
+        if let Some(bridge) = &self.bridge {
+            ip(&["link", "delete", bridge]);
+        }
+        if let Err(failure) = pvect_node::storage::unmount_all(&self.root) {
+            left.push(failure.text);
+        }
+        if mounted(&self.root) {
+            // Removing what is mounted would reach what is not the demo's.
+            left.push(format!("something is still mounted below {}", self.root.display()));
+        } else if let Err(error) = fs::remove_dir_all(&self.root) {
+            left.push(format!("cannot remove {}: {error}", self.root.display()));
+        }
+        left
+    }
+}
+
+/// The error of a step that did not do what it should.
+pub fn failed(text: impl Into<String>) -> Error {
+    Error::Failed {
+        kind: pvect_core::ErrorKind::PctOperationFailed,
+        message: text.into(),
+        vmid: None,
+        run: Box::default(),
+    }
+}
+
+fn builder(root: &Path, program: &Path) -> Result<Builder> {
+    let mut settings = Settings::default();
+    settings.proxmox.root = Some(root.to_owned());
+    settings.proxmox.node =
+        Some("demo".parse().map_err(|error| Error::Settings { what: format!("the demo's node: {error}") })?);
+    Ok(Client::builder(settings).standalone_program(program))
+}
+
+/// Makes a bridge of the demo's own; without the right to do so, the containers have no network.
+fn bridge(number: u32) -> Option<String> {
+    let name = format!("pvd{number}");
+    if !ip(&["link", "add", &name, "type", "bridge"]) {
+        return None;
+    }
+    ip(&["link", "set", &name, "up"]);
+    Some(name)
+}
+
+fn ip(words: &[&str]) -> bool {
+    let mut command = std::process::Command::new("ip");
+    command.args(words).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
+fn mounted(root: &Path) -> bool {
+    let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let root = root.to_string_lossy();
+    table.lines().filter_map(|line| line.split(' ').nth(4)).any(|point| point.starts_with(root.as_ref()))
+}
