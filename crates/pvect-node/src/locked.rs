@@ -5,7 +5,7 @@
 
 use pvect_core::{ContainerConfig, Lock, Vmid};
 
-use crate::{Failure, Node, NodeResult, store};
+use crate::{Failure, Node, NodeResult, Output, store};
 
 /// Fails when a configuration has a lock value, whichever it is.
 ///
@@ -19,8 +19,8 @@ pub fn check(config: &ContainerConfig) -> NodeResult<()> {
 ///
 /// # Errors
 /// `CT is locked (<value>)` when there is one already; when the configuration cannot be read or written.
-pub fn set(node: &Node, vmid: Vmid, lock: &Lock) -> NodeResult<ContainerConfig> {
-    let mut config = store::load(node, vmid)?.config;
+pub fn set(node: &Node, vmid: Vmid, lock: &Lock, output: &mut Output<'_>) -> NodeResult<ContainerConfig> {
+    let mut config = store::load_telling(node, vmid, output)?.config;
     check(&config)?;
     config.main.set("lock", lock.to_string());
     store::save(node, vmid, &config)?;
@@ -32,8 +32,8 @@ pub fn set(node: &Node, vmid: Vmid, lock: &Lock) -> NodeResult<ContainerConfig> 
 /// # Errors
 /// `no lock found trying to remove '<lock>'  lock` (two blanks, as the real one), `found lock '<other>' trying to
 /// remove '<lock>' lock`; when the configuration cannot be read or written.
-pub fn remove(node: &Node, vmid: Vmid, lock: &Lock) -> NodeResult<()> {
-    let mut config = store::load(node, vmid)?.config;
+pub fn remove(node: &Node, vmid: Vmid, lock: &Lock, output: &mut Output<'_>) -> NodeResult<()> {
+    let mut config = store::load_telling(node, vmid, output)?.config;
     match config.lock() {
         None => return Err(Failure::new(format!("no lock found trying to remove '{lock}'  lock"))),
         Some(found) if found != *lock => {
@@ -57,19 +57,21 @@ mod tests {
             Node { layout: crate::Layout::new(dir.path(), name.clone()), name, helper: "/bin/false".into() };
         store::ensure_root(&node).unwrap();
         let vmid: Vmid = "202".parse().unwrap();
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let output = &mut Output { out: &mut out, err: &mut err };
         let text = |result: NodeResult<()>| result.unwrap_err().text;
         store::create(&node, vmid, &ContainerConfig::default()).unwrap();
         assert_eq!(
-            text(remove(&node, vmid, &Lock::Mounted)),
+            text(remove(&node, vmid, &Lock::Mounted, output)),
             "no lock found trying to remove 'mounted'  lock"
         );
-        assert!(set(&node, vmid, &Lock::Mounted).unwrap().lock() == Some(Lock::Mounted));
-        assert_eq!(text(set(&node, vmid, &Lock::Fstrim).map(drop)), "CT is locked (mounted)");
+        assert!(set(&node, vmid, &Lock::Mounted, output).unwrap().lock() == Some(Lock::Mounted));
+        assert_eq!(text(set(&node, vmid, &Lock::Fstrim, output).map(drop)), "CT is locked (mounted)");
         assert_eq!(
-            text(remove(&node, vmid, &Lock::Fstrim)),
+            text(remove(&node, vmid, &Lock::Fstrim, output)),
             "found lock 'mounted' trying to remove 'fstrim' lock"
         );
-        remove(&node, vmid, &Lock::Mounted).unwrap();
+        remove(&node, vmid, &Lock::Mounted, output).unwrap();
         assert_eq!(store::load(&node, vmid).unwrap().config, ContainerConfig::default());
     }
 }

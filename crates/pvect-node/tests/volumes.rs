@@ -466,3 +466,35 @@ fn cpusets_without_containers_are_as_recorded() {
     container(&node, "202", 64);
     assert_eq!(pct(&node, "cpusets"), ran(0, "no running containers\n", ""));
 }
+
+#[test]
+fn what_was_cut_short_is_taken_up_again() {
+    let Some((node, _alone)) = node() else { return };
+    let _cleanup = Cleanup(&node);
+    container(&node, "202", 64);
+    let image = images(&node).join("202/vm-202-disk-0.raw");
+    // A resize after the file was made larger, before the configuration was written.
+    fs::File::options().write(true).open(&image).unwrap().set_len(96 << 20).unwrap();
+    let (exit, out, _) = pct(&node, "resize 202 rootfs 96M");
+    assert!(exit == 0 && out.contains(" is now 98304 (1k) blocks long.\n"), "{out}");
+    assert_eq!(pct(&node, "resize 202 rootfs 96M").2, "disk is already at specified size\n");
+    // A template after the configuration was written, before the old name went.
+    let base = images(&node).join("202/base-202-disk-0.raw");
+    fs::hard_link(&image, &base).unwrap();
+    assert_eq!(pct(&node, "template 202"), ran(0, "", ""));
+    assert!(config(&node, "202").contains("base-202-disk-0.raw,size=96M\ntemplate: 1\n"));
+    assert!(base.exists() && !image.exists());
+}
+
+#[test]
+fn warnings_of_the_configuration_are_told_at_each_reading() {
+    let Some((node, _alone)) = node() else { return };
+    let _cleanup = Cleanup(&node);
+    container(&node, "202", 64);
+    let before = config(&node, "202");
+    fs::write(conf(&node, "202"), format!("{before}not a line\n")).unwrap();
+    let (exit, out, err) = pct(&node, "mount 202");
+    assert_eq!((exit, out.lines().count()), (0, 1));
+    assert!(err.starts_with("vm 202 - ") && err.contains("not a line"), "{err}");
+    assert_eq!(pct(&node, "unmount 202"), ran(0, "", ""));
+}

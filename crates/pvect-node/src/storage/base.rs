@@ -1,84 +1,107 @@
 //! Base volumes of templates: renamed, and protected against any change.
 
-use std::fs::File;
-use std::os::unix::fs::PermissionsExt;
+use std::fs::{File, Metadata};
+use std::io::ErrorKind;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use pvect_core::VolumeId;
-use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
+use pvect_core::{Vmid, VolumeId};
+use rustix::fs::{CWD, IFlags, RenameFlags, ioctl_getflags, ioctl_setflags};
 
 use super::dir::Volume;
 use super::locate;
 use crate::error::os_text;
 use crate::{Failure, Node, NodeResult};
 
-/// Returns whether a volume can become the base of a template: it belongs to a storage and is no base yet.
-pub fn can_be_base(node: &Node, volume: &VolumeId) -> NodeResult<bool> {
+/// A volume on its way to be a base: its file has the new name, and the old one still, so that whichever of the two
+/// a configuration names is there.
+#[derive(Debug)]
+pub struct Base {
+    /// Its new name.
+    pub volume: VolumeId,
+    path: PathBuf,
+    old: Option<PathBuf>,
+}
+
+/// Returns whether a volume can become the base of a template: a disk of a storage, and no base of another template.
+///
+/// A container's own base counts: it is that of a conversion that was cut short.
+///
+/// # Errors
+/// Those of a volume id that leads nowhere.
+pub fn can_be_base(node: &Node, volume: &VolumeId, vmid: Vmid) -> NodeResult<bool> {
     Ok(match locate(node, volume)?.0 {
-        Volume::Image { name, .. } => !name.starts_with("base-"),
+        Volume::Image { vmid: owner, name } => !name.starts_with("base-") || owner == vmid,
         Volume::Directory { .. } => true,
         Volume::File { .. } => false,
     })
 }
 
-/// Makes a volume a base and returns its new name: an image `vm-N-disk-M.raw` is renamed to `base-N-disk-M.raw` and
-/// gets the mode 0444; a directory keeps its name. Both get the flag "immutable" where the file system has it (what
-/// went wrong with that is told to `log`).
-///
-/// Source of names and modes: pve-storage, `create_base`. The mode of a directory stays, unlike there: it is the
-/// mode of `/` in each clone.
-///
-/// # Errors
-/// `create_base not possible with base image`, `file '<path>' already exists`, `rename '<path>' to '<path>' failed -
-/// <reason>`.
-pub fn create_base(node: &Node, volume: &VolumeId, log: &mut dyn FnMut(&str)) -> NodeResult<VolumeId> {
-    let (parsed, path) = locate(node, volume)?;
-    if !can_be_base(node, volume)? {
-        return Err(Failure::new("create_base not possible with base image"));
+impl Base {
+    /// Gives a volume its new name: an image `vm-N-disk-M.raw` becomes `base-N-disk-M.raw`, others keep theirs.
+    ///
+    /// Source of the names: pve-storage, `create_base`.
+    ///
+    /// # Errors
+    /// `file '<path>' already exists`, `rename '<path>' to '<path>' failed - <reason>`.
+    pub fn prepare(node: &Node, volume: &VolumeId) -> NodeResult<Self> {
+        let (parsed, path) = locate(node, volume)?;
+        let Volume::Image { vmid, name } = &parsed else {
+            return Ok(Self { volume: volume.clone(), path, old: None });
+        };
+        let Some(rest) = name.strip_prefix("vm-") else {
+            return Ok(Self { volume: volume.clone(), path, old: None });
+        };
+        let name = format!("base-{rest}");
+        let new_path = path.with_file_name(&name);
+        let old = add_name(&path, &new_path)?.then_some(path);
+        let id = format!("{}:{vmid}/{name}", volume.storage());
+        let volume = id.parse().map_err(|error| Failure::new(format!("{error}")))?;
+        Ok(Self { volume, path: new_path, old })
     }
-    let (new_volume, new_path) = match &parsed {
-        Volume::Image { vmid, name } => {
-            let name = match name.strip_prefix("vm-") {
-                Some(rest) => format!("base-{rest}"),
-                None => name.clone(),
-            };
-            let new_path = rename(&path, &name)?;
-            let id = format!("{}:{vmid}/{name}", volume.storage());
-            (id.parse().map_err(|error| Failure::new(format!("{error}")))?, new_path)
+
+    /// Removes the old name and protects the volume: an image gets the mode 0444, both kinds the flag "immutable"
+    /// where the file system has it. What went wrong with that is told to `log`.
+    ///
+    /// The mode of a directory stays, unlike in the real one: it is the mode of `/` in each clone.
+    ///
+    /// # Errors
+    /// When the old name cannot be removed.
+    pub fn finish(self, log: &mut dyn FnMut(&str)) -> NodeResult<()> {
+        if let Some(old) = &self.old {
+            std::fs::remove_file(old).map_err(|error| Failure::io("can't remove", old, &error))?;
         }
-        Volume::Directory { .. } | Volume::File { .. } => (volume.clone(), path),
-    };
-    if let Err(error) = protect(&new_path) {
-        log(&format!("can't protect '{}' - {}", new_path.display(), os_text(&error)));
+        if let Err(error) = protect(&self.path) {
+            log(&format!("can't protect '{}' - {}", self.path.display(), os_text(&error)));
+        }
+        Ok(())
     }
-    Ok(new_volume)
 }
 
-fn rename(path: &Path, name: &str) -> NodeResult<PathBuf> {
-    let new_path = path.with_file_name(name);
-    if new_path == path {
-        return Ok(new_path);
-    }
-    // Never over another image, whoever makes it at this moment.
-    let renamed = rustix::fs::renameat_with(
-        rustix::fs::CWD,
-        path,
-        rustix::fs::CWD,
-        &new_path,
-        rustix::fs::RenameFlags::NOREPLACE,
-    );
-    match renamed {
-        Ok(()) => Ok(new_path),
-        Err(rustix::io::Errno::EXIST) => {
-            Err(Failure::new(format!("file '{}' already exists", new_path.display())))
+/// Gives a file a second name, or the new name only where its file system has no links. Returns whether the old one
+/// is still there. Another file is never overwritten.
+fn add_name(path: &Path, new_path: &Path) -> NodeResult<bool> {
+    let failed = |reason: &str| {
+        let (path, new_path) = (path.display(), new_path.display());
+        Failure::new(format!("rename '{path}' to '{new_path}' failed - {reason}"))
+    };
+    match std::fs::hard_link(path, new_path) {
+        Ok(()) => return Ok(true),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            let same = |a: &Metadata, b: &Metadata| (a.dev(), a.ino()) == (b.dev(), b.ino());
+            return match (std::fs::symlink_metadata(path), std::fs::symlink_metadata(new_path)) {
+                // A conversion was cut short here.
+                (Ok(old), Ok(new)) if same(&old, &new) => Ok(true),
+                _ => Err(Failure::new(format!("file '{}' already exists", new_path.display()))),
+            };
         }
-        Err(errno) => Err(Failure::new(format!(
-            "rename '{}' to '{}' failed - {}",
-            path.display(),
-            new_path.display(),
-            os_text(&errno.into())
-        ))),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Err(failed(&os_text(&error))),
+        // FAT and CIFS have no links.
+        Err(_) => {}
     }
+    rustix::fs::renameat_with(CWD, path, CWD, new_path, RenameFlags::NOREPLACE)
+        .map_err(|errno| failed(&os_text(&errno.into())))?;
+    Ok(false)
 }
 
 fn protect(path: &Path) -> std::io::Result<()> {
@@ -105,6 +128,7 @@ pub fn release(path: &Path) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{free, volume_path};
     use super::*;
 
     fn node() -> (tempfile::TempDir, Node) {
@@ -116,47 +140,61 @@ mod tests {
         (dir, Node { layout, name, helper: "/bin/false".into() })
     }
 
+    fn id(text: &str) -> VolumeId {
+        text.parse().unwrap()
+    }
+
     #[test]
     fn a_base_is_renamed_read_only_and_can_be_removed() {
         let (_dir, node) = node();
-        let image: VolumeId = "local:202/vm-202-disk-0.raw".parse().unwrap();
+        let image = id("local:202/vm-202-disk-0.raw");
+        let old = volume_path(&node, &image).unwrap();
+        let base = Base::prepare(&node, &image).unwrap();
+        assert_eq!(base.volume.as_str(), "local:202/base-202-disk-0.raw");
+        let (volume, path) = (base.volume.clone(), volume_path(&node, &base.volume).unwrap());
+        assert!(old.exists());
+        // Cut short here, it is taken up again.
+        drop(base);
         let mut said = Vec::new();
-        let base = create_base(&node, &image, &mut |line| said.push(line.to_owned())).unwrap();
-        assert_eq!(base.as_str(), "local:202/base-202-disk-0.raw");
-        let path = super::super::volume_path(&node, &base).unwrap();
+        let base = Base::prepare(&node, &image).unwrap();
+        base.finish(&mut |line| said.push(line.to_owned())).unwrap();
+        assert!(!old.exists());
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o444);
-        assert_eq!(
-            create_base(&node, &base, &mut |_| {}).unwrap_err().text,
-            "create_base not possible with base image"
-        );
         if rustix::process::geteuid().is_root() {
             assert_eq!(said, Vec::<String>::new());
         }
-        super::super::free(&node, &base).unwrap();
+        let base = Base::prepare(&node, &volume).unwrap();
+        assert_eq!((&base.volume, &base.old), (&volume, &None));
+        for (vmid, can) in [("202", true), ("203", false)] {
+            assert_eq!(can_be_base(&node, &volume, vmid.parse().unwrap()).unwrap(), can);
+        }
+        free(&node, &volume).unwrap();
         assert!(!path.exists());
     }
 
     #[test]
     fn a_directory_keeps_its_name_and_mode() {
         let (_dir, node) = node();
-        let volume: VolumeId = "local:202/subvol-202-disk-1.subvol".parse().unwrap();
-        let path = super::super::volume_path(&node, &volume).unwrap();
+        let volume = id("local:202/subvol-202-disk-1.subvol");
+        let path = volume_path(&node, &volume).unwrap();
         let mode = std::fs::metadata(&path).unwrap().permissions().mode();
-        assert_eq!(create_base(&node, &volume, &mut |_| {}).unwrap(), volume);
+        let base = Base::prepare(&node, &volume).unwrap();
+        assert_eq!(base.volume, volume);
+        base.finish(&mut |_| {}).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode(), mode);
-        super::super::free(&node, &volume).unwrap();
+        free(&node, &volume).unwrap();
         assert!(!path.exists());
     }
 
     #[test]
     fn another_base_is_never_overwritten() {
         let (_dir, node) = node();
-        let image: VolumeId = "local:202/vm-202-disk-0.raw".parse().unwrap();
-        let path = super::super::volume_path(&node, &image).unwrap();
+        let image = id("local:202/vm-202-disk-0.raw");
+        let path = volume_path(&node, &image).unwrap();
         let taken = path.with_file_name("base-202-disk-0.raw");
         std::fs::write(&taken, "old").unwrap();
         assert_eq!(
-            create_base(&node, &image, &mut |_| {}).unwrap_err().text,
+            Base::prepare(&node, &image).unwrap_err().text,
             format!("file '{}' already exists", taken.display())
         );
         assert_eq!(std::fs::read(&taken).unwrap(), b"old");

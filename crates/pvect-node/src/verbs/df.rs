@@ -19,11 +19,11 @@ use crate::{Failure, Node, NodeResult, Output, hostmount, locked, store};
 /// # Errors
 /// The text and status that pct ends with.
 pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> {
-    let vmid = call.vmid().ok_or_else(|| Failure::with_exit("400 not enough arguments", 2))?;
+    let vmid = super::vmid(call)?;
     let _lock = store::lock(node, vmid, store::LOCK_SECONDS, output)?;
     let text = match hostmount::init_pid(node, vmid) {
         Some(pid) => {
-            let config = store::load(node, vmid)?.config;
+            let config = store::load_telling(node, vmid, output)?.config;
             measured(&config, Path::new(&format!("/proc/{pid}/root")), output)?
         }
         None => {
@@ -41,9 +41,9 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
 /// Measures a stopped container. The lock value goes again whatever happens.
 fn stopped(node: &Node, vmid: Vmid, output: &mut Output<'_>) -> NodeResult<String> {
     let _interrupt = Interrupt::watch();
-    let config = locked::set(node, vmid, &Lock::Mounted)?;
+    let config = locked::set(node, vmid, &Lock::Mounted, output)?;
     let text = mounted(node, vmid, &config, output);
-    let unlocked = locked::remove(node, vmid, &Lock::Mounted);
+    let unlocked = locked::remove(node, vmid, &Lock::Mounted, output);
     let text = text?;
     unlocked.map(|()| text)
 }

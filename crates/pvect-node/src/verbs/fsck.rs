@@ -16,7 +16,7 @@ use crate::{Failure, Node, NodeResult, Output, hostmount, runtime, store};
 /// # Errors
 /// The text and status that pct ends with; `command 'fsck ...' failed: exit code 1` when something was corrected.
 pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> {
-    let vmid = call.vmid().ok_or_else(|| Failure::with_exit("400 not enough arguments", 2))?;
+    let vmid = super::vmid(call)?;
     let device = call.get("device").unwrap_or("rootfs");
     let _lock = store::lock(node, vmid, store::LOCK_SECONDS, output)?;
     let config = store::load_telling(node, vmid, output)?.config;

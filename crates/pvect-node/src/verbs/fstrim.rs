@@ -19,18 +19,18 @@ use crate::{Failure, Node, NodeResult, Output, hostmount, locked, store};
 /// # Errors
 /// The text and status that pct ends with.
 pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> {
-    let vmid = call.vmid().ok_or_else(|| Failure::with_exit("400 not enough arguments", 2))?;
+    let vmid = super::vmid(call)?;
     let root_only = call.get("ignore-mountpoints").and_then(boolean) == Some(true);
     let interrupt = Interrupt::watch();
     // Only the value is held while it trims: that may take long.
     let lock = store::lock(node, vmid, store::LOCK_SECONDS, output)?;
-    let config = locked::set(node, vmid, &Lock::Fstrim)?;
+    let config = locked::set(node, vmid, &Lock::Fstrim, output)?;
     drop(lock);
     if let Err(failure) = trim_all(node, vmid, &config, root_only, &interrupt, output) {
         output.warn(failure.text);
     }
     let _lock = store::lock(node, vmid, store::LOCK_SECONDS, output)?;
-    locked::remove(node, vmid, &Lock::Fstrim)?;
+    locked::remove(node, vmid, &Lock::Fstrim, output)?;
     interrupt.check()?;
     Ok(0)
 }

@@ -2,7 +2,7 @@
 
 use pvect_core::{Call, Lock};
 
-use crate::{Failure, Node, NodeResult, Output, hostmount, locked, store};
+use crate::{Node, NodeResult, Output, hostmount, locked, store};
 
 /// Mounts a container's file systems on the host, at `lib/lxc/<vmid>/rootfs`, and locks it as `mounted`. Returns the
 /// exit status.
@@ -12,9 +12,9 @@ use crate::{Failure, Node, NodeResult, Output, hostmount, locked, store};
 /// # Errors
 /// The text and status that pct ends with.
 pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> {
-    let vmid = call.vmid().ok_or_else(|| Failure::with_exit("400 not enough arguments", 2))?;
+    let vmid = super::vmid(call)?;
     let _lock = store::lock(node, vmid, store::LOCK_SECONDS, output)?;
-    let config = locked::set(node, vmid, &Lock::Mounted)?;
+    let config = locked::set(node, vmid, &Lock::Mounted, output)?;
     let root = hostmount::mount(node, vmid, &config, output)?;
     output.line(format!("mounted CT {vmid} in '{}'", root.display()));
     Ok(0)

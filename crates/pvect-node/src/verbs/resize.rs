@@ -27,15 +27,16 @@ struct Plan {
 /// # Errors
 /// The text and status that pct ends with, for what is found before the task begins.
 pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> {
-    let missing = || Failure::with_exit("400 not enough arguments", 2);
-    let vmid = call.vmid().ok_or_else(missing)?;
-    let [_, disk, size] = call.args() else { return Err(missing()) };
+    let vmid = super::vmid(call)?;
+    let [_, disk, size] = call.args() else {
+        return Err(Failure::with_exit("400 not enough arguments", 2));
+    };
     let digest = call.get("digest");
-    Plan::of(node, vmid, disk, size, digest)?;
+    Plan::of(node, vmid, disk, size, digest, output)?;
     let _interrupt = Interrupt::watch();
     let done = task::run(node, "resize", &vmid.to_string(), output, |log, output| {
         let _lock = store::lock(node, vmid, store::LOCK_SECONDS, output)?;
-        let plan = Plan::of(node, vmid, disk, size, digest)?;
+        let plan = Plan::of(node, vmid, disk, size, digest, output)?;
         resize(node, vmid, disk, plan, log, output)
     });
     if let Err(failure) = done {
@@ -45,8 +46,15 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
 }
 
 impl Plan {
-    fn of(node: &Node, vmid: Vmid, disk: &str, size: &str, digest: Option<&str>) -> NodeResult<Self> {
-        let stored = store::load(node, vmid)?;
+    fn of(
+        node: &Node,
+        vmid: Vmid,
+        disk: &str,
+        size: &str,
+        digest: Option<&str>,
+        output: &mut Output<'_>,
+    ) -> NodeResult<Self> {
+        let stored = store::load_telling(node, vmid, output)?;
         locked::check(&stored.config)?;
         if digest.is_some_and(|digest| digest != stored.digest) {
             return Err(Failure::new(
@@ -72,7 +80,8 @@ impl Plan {
         if size < current {
             return Err(Failure::new("unable to shrink disk size"));
         }
-        if size == current {
+        // A recorded size that differs is that of a resize that was cut short: it is taken up again.
+        if size == current && mount.fs.size.is_none_or(|recorded| recorded.0 == size) {
             return Err(Failure::new("disk is already at specified size"));
         }
         Ok(Self { config: stored.config, mount, volume, size })

@@ -4,6 +4,7 @@ use pvect_core::property::{MountPoint, MountSource};
 use pvect_core::{Call, ContainerConfig, Vmid, VolumeId};
 
 use crate::interrupt::Interrupt;
+use crate::storage::base::{Base, can_be_base};
 use crate::task::TaskLog;
 use crate::{Failure, Node, NodeResult, Output, locked, runtime, storage, store, task};
 
@@ -13,7 +14,7 @@ use crate::{Failure, Node, NodeResult, Output, locked, runtime, storage, store, 
 /// # Errors
 /// The text and status that pct ends with, for what is found before the task begins.
 pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> {
-    let vmid = call.vmid().ok_or_else(|| Failure::with_exit("400 not enough arguments", 2))?;
+    let vmid = super::vmid(call)?;
     let _lock = store::lock(node, vmid, store::LOCK_SECONDS, output)?;
     let config = store::load_telling(node, vmid, output)?.config;
     check(node, vmid, &config)?;
@@ -42,12 +43,16 @@ fn check(node: &Node, vmid: Vmid, config: &ContainerConfig) -> NodeResult<()> {
 }
 
 /// The volumes of a container, of which each can become a base.
-fn volumes(node: &Node, config: &ContainerConfig) -> NodeResult<Vec<(String, MountPoint, VolumeId)>> {
+fn volumes(
+    node: &Node,
+    vmid: Vmid,
+    config: &ContainerConfig,
+) -> NodeResult<Vec<(String, MountPoint, VolumeId)>> {
     let of = |(key, mount): (String, MountPoint)| {
         let cannot = || Failure::new(format!("Template feature is not available for '{}'", mount.fs.source));
         let MountSource::Volume(text) = &mount.fs.source else { return Err(cannot()) };
         let volume: VolumeId = text.parse().map_err(|_| cannot())?;
-        if !storage::base::can_be_base(node, &volume)? {
+        if !can_be_base(node, &volume, vmid)? {
             return Err(cannot());
         }
         storage::volume_path(node, &volume)?;
@@ -63,13 +68,15 @@ fn convert(
     log: &mut TaskLog,
     output: &mut Output<'_>,
 ) -> NodeResult<()> {
-    for (key, mut mount, volume) in volumes(node, &config)? {
-        let base = storage::base::create_base(node, &volume, &mut |line| log.line(output, line))?;
-        mount.fs.source = MountSource::Volume(base.to_string());
+    for (key, mut mount, volume) in volumes(node, vmid, &config)? {
+        let base = Base::prepare(node, &volume)?;
+        mount.fs.source = MountSource::Volume(base.volume.to_string());
         let text = if key == "rootfs" { mount.fs.to_string() } else { mount.to_string() };
         config.main.set(&key, text);
-        // At once: a command that is killed between two volumes leaves a configuration that names what there is.
+        // Before the old name goes: a command that is killed leaves a configuration that names what there is, and
+        // the next one goes on from there.
         store::save(node, vmid, &config)?;
+        base.finish(&mut |line| log.line(output, line))?;
     }
     config.main.set("template", "1");
     store::save(node, vmid, &config)?;
