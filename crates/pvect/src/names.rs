@@ -19,9 +19,9 @@ pub fn resolve(word: &str, list: &[Listing]) -> Result<Vmid> {
         [one] => Ok(one.vmid),
         [] => Err(not_found(unknown(word, list))),
         many => {
-            let ids: Vec<String> = many.iter().map(|entry| entry.vmid.to_string()).collect();
-            let what = format!("{} containers are named '{word}'; use the number:", many.len());
-            Err(not_found(format!("{what} {} ({})", ids.join(" or "), candidates(many))))
+            let ids: Vec<String> =
+                many.iter().map(|entry| format!("{} ({})", entry.vmid, entry.status)).collect();
+            Err(not_found(format!("the name '{word}' means more than one container: {}", ids.join(", "))))
         }
     }
 }
@@ -31,9 +31,9 @@ fn not_found(what: String) -> Error {
 }
 
 fn unknown(word: &str, list: &[Listing]) -> String {
-    let mut text = format!("no container is named '{word}'");
+    let mut text = format!("there is no container named '{word}'");
     if list.is_empty() {
-        return text + ": the node has no containers";
+        return text;
     }
     if let Some(near) = crate::nearest(word, list.iter().map(|entry| entry.name.as_str())) {
         text += &format!("; did you mean '{near}'?");
@@ -44,7 +44,7 @@ fn unknown(word: &str, list: &[Listing]) -> String {
     text + &format!(" There are: {}", candidates(&all))
 }
 
-/// `101 web1 (running), 102 db (stopped)`; long lists are cut.
+/// `101 web1 running, 102 db stopped`; long lists are cut.
 fn candidates(list: &[&Listing]) -> String {
     const SHOWN: usize = 12;
     let mut shown: Vec<String> = list
@@ -134,21 +134,18 @@ mod tests {
         assert_eq!(resolve("web1", &all).unwrap().get(), 101);
         assert_eq!(resolve("777", &[]).unwrap().get(), 777);
         let text = |word| resolve(word, &all).unwrap_err().to_string();
-        assert_eq!(
-            text("db"),
-            "2 containers are named 'db'; use the number: 102 or 103 (102 db stopped, 103 db running)"
-        );
+        assert_eq!(text("db"), "the name 'db' means more than one container: 102 (stopped), 103 (running)");
         assert_eq!(
             text("web2"),
-            "no container is named 'web2'; did you mean 'web1'? There are: 101 web1 running, 102 db stopped, \
+            "there is no container named 'web2'; did you mean 'web1'? There are: 101 web1 running, 102 db stopped, \
              103 db running"
         );
         assert_eq!(
             text("zzz"),
-            "no container is named 'zzz'. There are: 101 web1 running, 102 db stopped, 103 db running"
+            "there is no container named 'zzz'. There are: 101 web1 running, 102 db stopped, 103 db running"
         );
         let none = resolve("web", &[]).unwrap_err();
-        assert_eq!(none.to_string(), "no container is named 'web': the node has no containers");
+        assert_eq!(none.to_string(), "there is no container named 'web'");
     }
 
     #[test]

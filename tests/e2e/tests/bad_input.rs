@@ -4,9 +4,9 @@ use std::fs;
 
 use pvect_testkit::{TestNode, node_or_skip};
 
-/// The first line of stderr, which is the message.
+/// The message on stderr, after the task's log.
 fn first_line(text: &str) -> &str {
-    text.lines().next().unwrap_or_default()
+    text.lines().find(|line| line.starts_with("error:")).unwrap_or_default()
 }
 
 #[track_caller]
@@ -59,7 +59,7 @@ fn options_that_break_the_schema() {
     refuses(&node, &["set", "101", "--memory", "-5"], 2, "error: --memory: -5 is too small: at least 16");
     refuses(&node, &["set", "101", "--memory", "8"], 2, "error: --memory: 8 is too small: at least 16");
     refuses(&node, &["set", "101", "--memory", "abc"], 2, "error: --memory: 'abc' is not a whole number");
-    refuses(&node, &["set", "101", "--memroy", "512"], 2, "error: pct set has no option --memroy");
+    refuses(&node, &["set", "101", "--memroy", "512"], 2, "error: --memroy: pvect set has no such option; did you mean --memory?");
     let name = "letters, digits and inner hyphens in labels joined with dots";
     refuses(
         &node,
@@ -108,7 +108,7 @@ fn states_that_forbid_it() {
     node.pvect(&["create", "101", &template, "--rootfs", "local:0"]).ok();
     refuses(&node, &["create", "101", &template], 4, "error: CT 101 already exists on node 'vm'");
     refuses(&node, &["stop", "101"], 4, "error: CT 101 not running");
-    refuses(&node, &["exec", "101", "--", "true"], 125, "error: container '101' not running!");
+    refuses(&node, &["exec", "101", "--", "true"], 125, "error: CT 101 not running");
     node.pvect(&["start", "101"]).ok();
     refuses(&node, &["start", "101"], 4, "error: CT 101 already running");
     refuses(&node, &["destroy", "101"], 4, "error: unable to destroy CT 101 - container is running");

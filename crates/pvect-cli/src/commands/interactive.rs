@@ -43,7 +43,10 @@ fn is_yes(value: &Given) -> bool {
 async fn explain(client: &Client, call: &Call, status: i32) -> Result<()> {
     let Some(vmid) = call.vmid() else { return Ok(()) };
     match client.status(vmid).await {
-        Err(error) if error.kind() == ErrorKind::NotFound => Err(error),
+        // pct's own words are on the terminal already.
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            Err(Error::NotFound { what: error.to_string(), vmid: Some(vmid) })
+        }
         Ok(found) if found.status == RunState::Stopped => Err(Error::Failed {
             kind: ErrorKind::NotRunning,
             message: format!("CT {vmid} not running"),

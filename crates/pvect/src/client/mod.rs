@@ -12,7 +12,8 @@ use pvect_core::backend::ConfigView;
 use pvect_core::config::{PendingItem, SnapshotEntry};
 use pvect_core::schema::TimeClass;
 use pvect_core::{
-    Call, ContainerConfig, Events, Inspect, Listing, NodeName, Operate, Outcome, Result, Status, Verb, Vmid,
+    Call, ContainerConfig, Error, ErrorKind, Events, Inspect, Listing, NodeName, Operate, Outcome, Result,
+    Status, Verb, Vmid,
 };
 use pvect_pct::{CancelHandle, Captured, PctBackend, PctConfig};
 
@@ -109,7 +110,7 @@ impl Client {
     /// `NotFound`; `Unsupported` for a virtual machine's id.
     pub async fn status(&self, vmid: Vmid) -> Result<Status> {
         self.refuse_machine(vmid)?;
-        self.backend(Verb::Status).status(vmid).await
+        Self::plainly(self.backend(Verb::Status).status(vmid).await)
     }
 
     /// Finds the container that a word names: its number or its host name.
@@ -179,6 +180,19 @@ impl Client {
         }
     }
 
+    /// Puts pct's words for a missing container, which name a file, into everybody's.
+    fn plainly<T>(done: Result<T>) -> Result<T> {
+        done.map_err(|error| match error {
+            Error::Failed { kind: ErrorKind::NotFound, message, vmid: Some(vmid), run }
+                if message.starts_with("Configuration file ") && message.ends_with(" does not exist") =>
+            {
+                let message = format!("there is no container {vmid}");
+                Error::Failed { kind: ErrorKind::NotFound, message, vmid: Some(vmid), run }
+            }
+            other => other,
+        })
+    }
+
     fn refuse_machine(&self, vmid: Vmid) -> Result<()> {
         self.refuse_machines(&Call::on(Verb::Status, vmid))
     }
@@ -196,17 +210,17 @@ impl Inspect for Client {
 
     async fn config(&self, vmid: Vmid, view: &ConfigView) -> Result<ContainerConfig> {
         self.refuse_machine(vmid)?;
-        Inspect::config(&self.backend(Verb::Config), vmid, view).await
+        Self::plainly(Inspect::config(&self.backend(Verb::Config), vmid, view).await)
     }
 
     async fn pending(&self, vmid: Vmid) -> Result<Vec<PendingItem>> {
         self.refuse_machine(vmid)?;
-        self.backend(Verb::Pending).pending(vmid).await
+        Self::plainly(self.backend(Verb::Pending).pending(vmid).await)
     }
 
     async fn snapshots(&self, vmid: Vmid) -> Result<Vec<SnapshotEntry>> {
         self.refuse_machine(vmid)?;
-        self.backend(Verb::Listsnapshot).snapshots(vmid).await
+        Self::plainly(self.backend(Verb::Listsnapshot).snapshots(vmid).await)
     }
 }
 
@@ -214,6 +228,6 @@ impl Inspect for Client {
 impl Operate for Client {
     async fn operate(&self, call: &Call, events: &mut dyn Events) -> Result<Outcome> {
         self.refuse_machines(call)?;
-        self.backend(call.verb()).operate(call, events).await
+        Self::plainly(self.backend(call.verb()).operate(call, events).await)
     }
 }
