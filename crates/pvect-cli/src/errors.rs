@@ -104,7 +104,9 @@ pub fn hints(error: &Error) -> Vec<String> {
         (ErrorKind::NotRunning, _) => about("`pvect start {}` starts it"),
         (ErrorKind::AlreadyRunning, _) => about("`pvect stop {}` or `pvect shutdown {}` stops it"),
         (ErrorKind::Protected, _) => about("`pvect set {} --protection 0` takes the protection away"),
-        (ErrorKind::AlreadyExists, _) => vec!["without a number, create takes the next free one".to_owned()],
+        (ErrorKind::AlreadyExists, Error::Failed { message, .. }) if message.contains("on node") => {
+            vec!["without a number, create takes the next free one".to_owned()]
+        }
         (ErrorKind::Conflict, _) => about("read it again with `pvect config {}` and repeat the change"),
         (ErrorKind::PctInvalidOutput, _) => {
             let argv = error.run().map(|run| shell_quoted(&run.argv));

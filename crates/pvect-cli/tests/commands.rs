@@ -244,7 +244,7 @@ fn create_takes_the_next_number_and_hides_the_password() {
 
 fn set_mode(path: &Path, mode: u32) {
     use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("the mode can be set");
 }
 
 #[test]
@@ -334,31 +334,31 @@ fn the_settings() {
     [0]
     warning: DIR/config.json: proxmox.legacy_api.token: holds a token and can be read by others; chmod 600 DIR/config.json
     ");
-    insta::assert_snapshot!(pvect.run(&["settings", "show", "--settings", &path, "--timeout", "5"]), @r#"
+    insta::assert_snapshot!(pvect.run(&["settings", "show", "-ocsv", "--settings", &path, "--root", "/r"]), @r#"
     [0]
-    KEY                                     VALUE                ORIGIN
-    proxmox.pct_path                        PCT  PVECT_PCT_PATH
-    proxmox.node                            pve1                 DIR/config.json
-    proxmox.timeout                                              default
-    proxmox.timeouts.read                                        default
-    proxmox.timeouts.quick                                       default
-    proxmox.timeouts.long                                        default
-    proxmox.sudo                            false                default
-    proxmox.standalone                      false                default
-    proxmox.root                                                 default
-    proxmox.legacy_api.hosts                ["pve1"]             DIR/config.json
-    proxmox.legacy_api.port                                      default
-    proxmox.legacy_api.token                ********             DIR/config.json
-    proxmox.legacy_api.token_file                                default
-    proxmox.legacy_api.token_command                             default
-    proxmox.legacy_api.fingerprint                               default
-    proxmox.legacy_api.node_cache_duration                       default
-    proxmox.legacy_api.verify_ssl                                default
-    proxmox.legacy_api.timeout                                   default
-    runtime.log_level                       warn                 default
-    runtime.log_path                                             default
-    runtime.log_format                      text                 default
-    runtime.journald                        false                default
+    key,value,origin
+    proxmox.pct_path,PCT,PVECT_PCT_PATH
+    proxmox.node,pve1,DIR/config.json
+    proxmox.timeout,,default
+    proxmox.timeouts.read,,default
+    proxmox.timeouts.quick,,default
+    proxmox.timeouts.long,,default
+    proxmox.sudo,false,default
+    proxmox.standalone,false,default
+    proxmox.root,/r,--root
+    proxmox.legacy_api.hosts,"[""pve1""]",DIR/config.json
+    proxmox.legacy_api.port,,default
+    proxmox.legacy_api.token,********,DIR/config.json
+    proxmox.legacy_api.token_file,,default
+    proxmox.legacy_api.token_command,,default
+    proxmox.legacy_api.fingerprint,,default
+    proxmox.legacy_api.node_cache_duration,,default
+    proxmox.legacy_api.verify_ssl,,default
+    proxmox.legacy_api.timeout,,default
+    runtime.log_level,warn,default
+    runtime.log_path,,default
+    runtime.log_format,text,default
+    runtime.journald,false,default
     "#);
     let schema = pvect.command(&["settings", "schema"]).output().unwrap().stdout;
     let schema: serde_json::Value = serde_json::from_slice(&schema).unwrap();
