@@ -30,6 +30,9 @@ fn main() -> ExitCode {
     let groups: Vec<Group> = groups.into_iter().filter(chosen).collect();
     let real = std::env::var_os("PVECT_TEST_PCT").map(PathBuf::from);
     let program = pvect_program();
+    if real.is_none() && is_stale(&program) {
+        say("note: pvect is older than its sources; `cargo build -p pvect-cli` makes it anew\n");
+    }
     let world = match prepare(real, &program, &groups) {
         Ok(world) => world,
         Err(reason) => {
@@ -85,6 +88,24 @@ fn build(program: &Path) -> Result<(), String> {
         true => Ok(()),
         false => Err("pvect cannot be built".to_owned()),
     }
+}
+
+/// Whether a source of the workspace is newer than the program: then what is tested is not what is there.
+fn is_stale(program: &Path) -> bool {
+    let changed = |path: &Path| path.metadata().and_then(|metadata| metadata.modified()).ok();
+    let Some(built) = changed(program) else { return false };
+    let mut open = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates")];
+    while let Some(dir) = open.pop() {
+        for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.is_dir() && !path.ends_with("tests") {
+                open.push(path);
+            } else if path.extension().is_some_and(|ending| ending == "rs") && changed(&path) > Some(built) {
+                return true;
+            }
+        }
+    }
+    false
 }
 
 /// Adds the skips to the file that `PVECT_TEST_SKIPS` names.
