@@ -16,9 +16,10 @@ pub fn stored(key: &str, value: &str) -> NodeResult<String> {
             words.collect::<Vec<_>>().join(" ")
         }
         "tags" => pvect_core::tags::normalise(value),
-        // Above that the kernel's cpu.weight has no value.
-        "cpuunits" if cgroup2_only() => match value.parse::<u32>() {
-            Ok(units) if units > 10_000 => "10000".to_owned(),
+        // The bounds of the kernel's cpu.weight and cpu.shares.
+        "cpuunits" => match (value.parse::<u32>(), cgroup2_only()) {
+            (Ok(units), true) if units > 10_000 => "10000".to_owned(),
+            (Ok(units), false) if units < 2 => "2".to_owned(),
             _ => value.to_owned(),
         },
         _ if is_net(key) => match NetInterface::parse(key, value) {

@@ -6,6 +6,8 @@
 //! is the node's root, `[host]` the number of CPUs, `[any]` any rest of the line, `[time N ]` a local time, `[usage]`
 //! the usage of all verbs. Texts of the interpreter that the real pct runs in are left out.
 
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test: it panics, and tells what it skips")]
+
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;

@@ -1,10 +1,10 @@
 //! The command line of pct: parsing, usage texts, dispatch.
 //!
-//! - [`getopt`]: options as Getopt::Long takes them
-//! - [`parse`]: words to a checked call
-//! - [`usage`]: which verb is meant, and the usage lines
-//! - [`describe`], [`wrap`]: the help of a verb
-//! - [`password`]: the prompt for a password
+//! - `getopt`: options as Getopt::Long takes them
+//! - `parse`: words to a checked call
+//! - `usage`: which verb is meant, and the usage lines
+//! - `describe`, `wrap`: the help of a verb
+//! - `password`: the prompt for a password
 
 mod describe;
 mod getopt;

@@ -11,7 +11,8 @@ use crate::{Failure, Node, NodeResult, Output, store};
 
 /// Shows the configuration of a container. Returns the exit status.
 ///
-/// Pending changes are merged in, unless `--current` asks for what is in force.
+/// Pending changes are merged in, unless `--current` asks for what is in force. A stored value outside the schema is
+/// shown as it is, after the warning; the real pct then shows nothing at all.
 ///
 /// # Errors
 /// The text and status that pct ends with.

@@ -2,7 +2,7 @@
 
 use pvect_core::{Call, Listing, RunState, Vmid};
 
-use crate::{Failure, Node, NodeResult, Output, runtime, store};
+use crate::{Failure, Node, NodeResult, Output, store};
 
 /// Lists the containers. Returns the exit status.
 ///
@@ -37,14 +37,15 @@ pub fn run_json(node: &Node, output: &mut Output<'_>) -> NodeResult<u8> {
 
 fn listings(node: &Node, output: &mut Output<'_>) -> NodeResult<Vec<Listing>> {
     let mut listings = Vec::new();
+    let running = super::status::reader(node).running();
     for vmid in store::vmids(node)? {
-        listings.extend(listing(node, vmid, output)?);
+        listings.extend(listing(node, vmid, running.contains(&vmid), output)?);
     }
     Ok(listings)
 }
 
 /// Reads one container; none when it vanished meanwhile. One that cannot be read is listed with its warning.
-fn listing(node: &Node, vmid: Vmid, output: &mut Output<'_>) -> NodeResult<Option<Listing>> {
+fn listing(node: &Node, vmid: Vmid, running: bool, output: &mut Output<'_>) -> NodeResult<Option<Listing>> {
     let config = match store::load_telling(node, vmid, output) {
         Ok(stored) => stored.config,
         Err(failure) if failure == Failure::missing(&node.name, vmid) => return Ok(None),
@@ -53,7 +54,7 @@ fn listing(node: &Node, vmid: Vmid, output: &mut Output<'_>) -> NodeResult<Optio
             pvect_core::ContainerConfig::default()
         }
     };
-    let status = if runtime::is_running(node, vmid) { RunState::Running } else { RunState::Stopped };
-    let name = super::status::display_name(&config, vmid);
+    let status = if running { RunState::Running } else { RunState::Stopped };
+    let name = config.name(vmid).split_whitespace().collect();
     Ok(Some(Listing { vmid, status, lock: config.lock(), name }))
 }

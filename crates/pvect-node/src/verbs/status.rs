@@ -2,13 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use pvect_core::property::RootFs;
-use pvect_core::{Call, ContainerConfig, RunState, Status, Vmid};
+use pvect_core::{Call, ContainerConfig, Status, Vmid};
+use pvect_native::NativeReader;
 
-use crate::{Node, NodeResult, Output, runtime, store};
-
-/// The size of the root file system when none is recorded. Source: `vmstatus` of pve-container.
-const ASSUMED_DISK: u64 = 4 << 30;
+use crate::{Node, NodeResult, Output, store};
 
 /// Shows the state of a container. Returns the exit status.
 ///
@@ -39,44 +36,14 @@ pub fn run_json(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult
     Ok(0)
 }
 
-/// Returns the hostname, or `CT<vmid>`, without white space.
-pub(super) fn display_name(config: &ContainerConfig, vmid: Vmid) -> String {
-    config.name(vmid).split_whitespace().collect()
-}
-
 /// Makes the status record of a container.
 pub fn status_record(node: &Node, vmid: Vmid, config: &ContainerConfig) -> Status {
-    let running = runtime::is_running(node, vmid);
-    let main = &config.main;
-    let size = main.options.get("rootfs").and_then(|text| RootFs::parse(text).ok()).and_then(|fs| fs.size);
-    Status {
-        vmid,
-        status: if running { RunState::Running } else { RunState::Stopped },
-        name: Some(display_name(config, vmid)),
-        lock: config.lock(),
-        tags: main.options.get("tags").cloned(),
-        template: main.is_set("template"),
-        cpus: Some(main.cores().map(f64::from).or(main.cpulimit()).unwrap_or_else(host_cpus)),
-        mem: Some(0),
-        maxmem: Some(main.memory_mib().saturating_mul(1 << 20)),
-        swap: Some(0),
-        maxswap: Some(main.swap_mib().saturating_mul(1 << 20)),
-        disk: Some(0),
-        maxdisk: Some(size.map_or(ASSUMED_DISK, |size| size.0)),
-        diskread: Some(0),
-        diskwrite: Some(0),
-        netin: Some(0),
-        netout: Some(0),
-        uptime: Some(0),
-        pid: None,
-        other: BTreeMap::from([("type".to_owned(), "lxc".to_owned())]),
-    }
+    reader(node).status(vmid, config)
 }
 
-fn host_cpus() -> f64 {
-    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let count = text.lines().filter(|line| line.starts_with("processor")).count();
-    u32::try_from(count.max(1)).map_or(1.0, f64::from)
+/// The reader of this node's containers.
+pub(super) fn reader(node: &Node) -> NativeReader {
+    NativeReader::new(node.layout.lxc(), node.layout.configs())
 }
 
 /// The fields that are set, by key.
