@@ -9,6 +9,8 @@ use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pvect_core::size::DiskSize;
+use pvect_node::storage::usage::Usage;
+use pvect_node::storage::{PrivateMounts, grow};
 use pvect_node::{Output, image};
 
 mod common;
@@ -497,4 +499,41 @@ fn warnings_of_the_configuration_are_told_at_each_reading() {
     assert_eq!((exit, out.lines().count()), (0, 1));
     assert!(err.starts_with("vm 202 - ") && err.contains("not a line"), "{err}");
     assert_eq!(pct(&node, "unmount 202"), ran(0, "", ""));
+}
+
+#[test]
+fn an_image_in_use_grows() {
+    let Some((node, _alone)) = node() else { return };
+    let _cleanup = Cleanup(&node);
+    container(&node, "202", 64);
+    let image = images(&node).join("202/vm-202-disk-0.raw");
+    let (used, place) = (node.root().join("used"), node.root().join("place"));
+    fs::create_dir(&used).unwrap();
+    // Where the container's monitor has it.
+    let _mounts = PrivateMounts::enter().unwrap();
+    image::mount(&image, &used, &[]).unwrap();
+    let free = || Usage::of(fs::File::open(&used).unwrap()).unwrap().total;
+    let before = free();
+    grow::grow_image(&node.node, &"local:202/vm-202-disk-0.raw".parse().unwrap(), 96 << 20).unwrap();
+    let mut lines = Vec::new();
+    let grown = grow::grow_mounted(&image, &place, &mut |line| lines.push(line.to_owned()));
+    let text = lines.join("\n");
+    assert!(lines[0].starts_with("resize2fs 1.") && text.contains("on-line resizing required"), "{text}");
+    let device = text.split("Filesystem at /dev/").nth(1).unwrap().split(' ').next().unwrap();
+    let sectors = fs::read_to_string(format!("/sys/block/{device}/size")).unwrap();
+    assert_eq!(sectors.trim(), ((96_u64 << 20) / 512).to_string());
+    match grown {
+        Ok(()) => assert!(free() > before + (20 << 20)),
+        // The kernel asks for CAP_SYS_RESOURCE.
+        Err(failure) => {
+            let expected = format!("command 'resize2fs /dev/{device}' failed: exit code 1");
+            assert_eq!(failure.text, expected, "{text}");
+            assert!(text.contains("Permission denied"), "{text}");
+            pvect_testkit::skipped(
+                "an_image_in_use_grows",
+                "the kernel refuses to grow mounted file systems here",
+            );
+        }
+    }
+    pvect_node::storage::unmount_all(&used).unwrap();
 }
