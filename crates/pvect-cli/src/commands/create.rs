@@ -19,20 +19,17 @@ struct Created<'a> {
 
 /// Runs the command. Without a number the next free one is taken, and printed to stdout.
 pub async fn run(app: &App, line: &PctLine) -> Result<u8> {
-    let client = app.client()?;
     let numbered = match line.args.as_slice() {
         [only] => !operate::is_name(only),
         _ => true,
     };
-    if numbered {
-        let call = operate::call(app, &client, line).await?;
-        return make(app, &client, line.verb, &call, true).await;
+    let mut line = line.clone();
+    if !numbered {
+        // Checked with some number; the true one comes later.
+        line.args.insert(0, Vmid::MIN.to_string());
     }
-    let mut with_number = line.clone();
-    // Checked before anything is asked of pct; the true number comes later.
-    with_number.args.insert(0, Vmid::MIN.to_string());
-    let call = operate::call(app, &client, &with_number).await?;
-    make(app, &client, line.verb, &call, false).await
+    let (client, call) = operate::begin(app, &line).await?;
+    make(app, &client, line.verb, &call, numbered).await
 }
 
 async fn make(app: &App, client: &Client, verb: Verb, call: &Call, numbered: bool) -> Result<u8> {

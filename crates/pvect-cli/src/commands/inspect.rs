@@ -78,8 +78,7 @@ enum Typed {
 }
 
 async fn begin(app: &App, line: &PctLine) -> Result<Typed> {
-    let client = app.client()?;
-    let call = operate::call(app, &client, line).await?;
+    let (client, call) = operate::begin(app, line).await?;
     if app.ui.globals.dry_run {
         operate::dry_run(app, &client, &call)?;
         return Ok(Typed::Printed);

@@ -16,14 +16,14 @@ pub async fn run(app: &App, line: &PctLine) -> Result<u8> {
     }
     // The environment of the caller goes along only where that is asked for: it may hold secrets.
     let keeps = line.options.iter().any(|(name, value)| name == "keep-env" && is_yes(value));
-    let client = app.connect(|builder| {
+    let (client, call) = operate::begin_with(app, line, |builder| {
         if keeps {
             app.env.iter().fold(builder, |builder, (name, value)| builder.env(name, value))
         } else {
             builder
         }
-    })?;
-    let call = operate::call(app, &client, line).await?;
+    })
+    .await?;
     if app.ui.globals.dry_run {
         return operate::dry_run(app, &client, &call);
     }

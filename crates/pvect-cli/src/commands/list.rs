@@ -14,8 +14,7 @@ pub const COLUMNS: &[&str] = &["vmid", "status", "lock", "name"];
 
 /// Runs the command.
 pub async fn run(app: &App, line: &PctLine) -> Result<u8> {
-    let client = app.client()?;
-    let call = operate::call(app, &client, line).await?;
+    let (client, call) = operate::begin(app, line).await?;
     if app.ui.globals.dry_run {
         return operate::dry_run(app, &client, &call);
     }

@@ -1,8 +1,10 @@
 //! Verbs of pct that change something, and those whose output is passed on as it is.
 
+use pvect::client::Builder;
 use pvect::{Client, Operate};
-use pvect_core::call::shell_quoted;
-use pvect_core::{Call, Error, Outcome, Result, Verb};
+use pvect_core::call::{MASK, shell_quoted};
+use pvect_core::{Call, Error, Outcome, Result, Verb, Vmid};
+use secrecy::SecretString;
 use serde::Serialize;
 
 use crate::app::App;
@@ -27,8 +29,7 @@ pub struct Done<'a> {
 
 /// Runs the verb.
 pub async fn run(app: &App, line: &PctLine) -> Result<u8> {
-    let client = app.client()?;
-    let call = call(app, &client, line).await?;
+    let (client, call) = begin(app, line).await?;
     if app.ui.globals.dry_run {
         return dry_run(app, &client, &call);
     }
@@ -74,11 +75,24 @@ pub fn dry_run(app: &App, client: &Client, call: &Call) -> Result<u8> {
     Ok(0)
 }
 
-/// Makes the call of what was typed: values checked first, then the container's name looked up, then passwords read.
+/// Makes the client and the call of what was typed: values are checked first, then passwords read, then the node is
+/// connected and the container's name looked up.
 ///
 /// # Errors
 /// Every value that breaks the schema; a name that means no container or more than one.
-pub async fn call(app: &App, client: &Client, line: &PctLine) -> Result<Call> {
+pub async fn begin(app: &App, line: &PctLine) -> Result<(Client, Call)> {
+    begin_with(app, line, |builder| builder).await
+}
+
+/// As [`begin`], with more to choose.
+///
+/// # Errors
+/// As [`begin`].
+pub async fn begin_with(
+    app: &App,
+    line: &PctLine,
+    adjust: impl FnOnce(Builder) -> Builder,
+) -> Result<(Client, Call)> {
     let spec = line.verb.spec();
     // What create and restore make has no name yet.
     let names_one = spec.takes_vmid() && !matches!(line.verb, Verb::Create | Verb::Restore);
@@ -86,9 +100,12 @@ pub async fn call(app: &App, client: &Client, line: &PctLine) -> Result<Call> {
     let mut args = line.args.clone();
     if let Some(first) = args.first_mut().filter(|_| named.is_some()) {
         // Any number will do until the name is known.
-        *first = "100".to_owned();
+        Vmid::MIN.to_string().clone_into(first);
     }
-    check(app, &with_options(assemble(line.verb, &args, &line.rest), line))?;
+    canonical(app, with_options(assemble(line.verb, &args, &line.rest), line))?;
+    let secrets = secrets(app, line)?;
+    // From here on Ctrl-C is for what runs; at a prompt it just ends the program.
+    let client = app.connect(adjust)?;
     if let (Some(name), Some(first)) = (named, args.first_mut()) {
         *first = client.resolve(name).await?.to_string();
     }
@@ -99,11 +116,22 @@ pub async fn call(app: &App, client: &Client, line: &PctLine) -> Result<Call> {
                 call.option(name.clone(), client.resolve(text).await?.to_string())
             }
             Given::Text(text) => call.option(name.clone(), text.clone()),
-            _ if app.ui.globals.dry_run => call.secret(name.clone(), "********".to_owned().into()),
-            secret => call.secret(name.clone(), passwords::read(&app.ui, secret)?),
+            _ => call,
         };
     }
-    canonical(app, call)
+    let call = secrets.into_iter().fold(call, |call, (name, secret)| call.secret(name, secret));
+    Ok((client, canonical(app, call)?))
+}
+
+/// Reads the passwords. A dry run asks for none.
+fn secrets(app: &App, line: &PctLine) -> Result<Vec<(String, SecretString)>> {
+    let asked = line.options.iter().filter(|(_, given)| !matches!(given, Given::Text(_)));
+    asked
+        .map(|(name, given)| match given {
+            _ if app.ui.globals.dry_run => Ok((name.clone(), MASK.to_owned().into())),
+            given => Ok((name.clone(), passwords::read(&app.ui, given)?)),
+        })
+        .collect()
 }
 
 /// A word that can only be a host name: numbers, good or bad, are judged by the schema.
@@ -126,10 +154,6 @@ fn with_options(call: Call, line: &PctLine) -> Call {
         }
         _ => call,
     })
-}
-
-fn check(app: &App, call: &Call) -> Result<()> {
-    canonical(app, call.clone()).map(drop)
 }
 
 /// Checks the values and puts them into canonical form.
