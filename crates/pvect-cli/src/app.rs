@@ -109,9 +109,6 @@ impl App {
             Err(_) if mends => {}
             Err(error) => return Err(error),
         }
-        if !mends && !app.ui.json_errors() {
-            app.loaded.warnings.iter().for_each(|problem| app.ui.warning(&problem.to_string()));
-        }
         Ok(app)
     }
 

@@ -11,7 +11,7 @@ use crate::render;
 pub async fn run(app: &App, words: &[String]) -> Result<u8> {
     super::own_words("doctor", words)?;
     let client = app.client();
-    let checks = doctor::run(&client, &doctor::Host::default()).await;
+    let checks = doctor::run(&client, &app.loaded, &doctor::Host::default()).await;
     let form = app.form(Form::Table);
     let columns = ["verdict", "name", "detail", "mend"];
     app.ui.print(render::records(&app.ui.globals, form, &columns, &checks)?)?;

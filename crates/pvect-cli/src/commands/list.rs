@@ -26,7 +26,16 @@ pub async fn run(app: &App, line: &PctLine) -> Result<u8> {
         app.ui.print(&outcome.stdout)?;
         return Ok(0);
     }
-    let list = client.list().await?;
+    let mut list = client.list().await?;
+    if form == Form::Plain && globals.columns.is_none() && globals.sort.is_none() {
+        // pct's layout without its header.
+        let lines = list.drain(..).map(|entry| {
+            let lock = entry.lock.map(String::from).unwrap_or_default();
+            format!("{:<10} {:<10} {lock:<12} {:<20}\n", entry.vmid.get(), entry.status.as_str(), entry.name)
+        });
+        app.ui.print(lines.collect::<String>())?;
+        return Ok(0);
+    }
     app.ui.print(render::records(globals, form, COLUMNS, &list)?)?;
     Ok(0)
 }

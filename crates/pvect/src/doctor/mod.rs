@@ -11,6 +11,7 @@ use serde::Serialize;
 
 pub use programs::pct_version;
 
+use crate::settings::Loaded;
 use crate::{Client, Place};
 
 /// How a check ended.
@@ -78,9 +79,10 @@ impl Default for Host {
     }
 }
 
-/// Runs every check. `client` is how connecting ended: that it failed is the first finding.
-pub async fn run(client: &Result<Client>, host: &Host) -> Vec<Check> {
-    let mut checks = vec![programs::pct(client).await, root()];
+/// Runs every check. `client` is how connecting ended: that it failed is the first finding. `loaded` are the settings
+/// in force.
+pub async fn run(client: &Result<Client>, loaded: &Loaded, host: &Host) -> Vec<Check> {
+    let mut checks = vec![programs::pct(client).await, root(), settings(loaded)];
     if let Ok(client) = client {
         if let Some(version) = pct_version(client).await {
             checks.push(Check::ok("version", version));
@@ -96,6 +98,18 @@ pub async fn run(client: &Result<Client>, host: &Host) -> Vec<Check> {
     }
     checks.extend(kernel::all(host));
     checks
+}
+
+fn settings(loaded: &Loaded) -> Check {
+    const NAME: &str = "settings";
+    match (loaded.warnings.as_slice(), &loaded.file) {
+        ([], None) => Check::ok(NAME, "no file; the defaults are in force"),
+        ([], Some(file)) => Check::ok(NAME, file.display().to_string()),
+        ([first, ..], _) => {
+            let detail = format!("{}: {}: {}", first.file.display(), first.key, first.what);
+            Check::warn(NAME, detail, first.mend.clone().unwrap_or_else(|| "pvect settings check".to_owned()))
+        }
+    }
 }
 
 fn root() -> Check {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use pvect_core::{Error, Result};
@@ -91,15 +91,17 @@ pub fn migrate_file(file: &Path) -> Result<Migration> {
         what: format!("cannot {what} {}", path.display()),
         source,
     };
-    let mode = fs::metadata(file).map_err(|error| failed("read", file, error))?.permissions().mode() & 0o7777;
+    // Where the file is a link, what it leads to is replaced, not the link.
+    let file = &file.canonicalize().map_err(|error| failed("read", file, error))?;
+    let old_file = fs::metadata(file).map_err(|error| failed("read", file, error))?;
     let old = fs::read(file).map_err(|error| failed("read", file, error))?;
     let backup = free_name(file);
-    write_new(&backup, &old, mode).map_err(|error| failed("write", &backup, error))?;
+    write_new(&backup, &old, &old_file).map_err(|error| failed("write", &backup, error))?;
     let mut text = serde_json::to_string_pretty(&value)
         .map_err(|error| Error::Settings { what: format!("{}: {error}", file.display()) })?;
     text.push('\n');
     let next = beside(file, &format!("tmp.{}", std::process::id()));
-    write_new(&next, text.as_bytes(), mode)
+    write_new(&next, text.as_bytes(), &old_file)
         .and_then(|()| fs::rename(&next, file))
         .and_then(|()| fs::File::open(file.parent().unwrap_or(Path::new("/")))?.sync_all())
         .map_err(|error| {
@@ -125,9 +127,11 @@ fn beside(file: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-fn write_new(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {
+/// Writes a file that must not be there yet, with owner and mode of another.
+fn write_new(path: &Path, bytes: &[u8], like: &fs::Metadata) -> std::io::Result<()> {
     let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.set_permissions(fs::Permissions::from_mode(mode))?;
+    fchown(&file, Some(like.uid()), Some(like.gid()))?;
+    file.set_permissions(fs::Permissions::from_mode(like.mode() & 0o7777))?;
     file.write_all(bytes)?;
     file.sync_all()
 }
