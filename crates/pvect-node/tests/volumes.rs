@@ -480,11 +480,17 @@ fn what_was_cut_short_is_taken_up_again() {
     let (exit, out, _) = pct(&node, "resize 202 rootfs 96M");
     assert!(exit == 0 && out.contains(" is now 98304 (1k) blocks long.\n"), "{out}");
     assert_eq!(pct(&node, "resize 202 rootfs 96M").2, "disk is already at specified size\n");
+    // And after both.
+    fs::File::options().write(true).open(&image).unwrap().set_len(128 << 20).unwrap();
+    fs::write(conf(&node, "202"), config(&node, "202").replace("size=96M", "size=128M")).unwrap();
+    let (exit, out, _) = pct(&node, "resize 202 rootfs 128M");
+    assert!(exit == 0 && out.contains(" is now 131072 (1k) blocks long.\n"), "{out}");
+    assert_eq!(pct(&node, "resize 202 rootfs 128M").2, "disk is already at specified size\n");
     // A template after the configuration was written, before the old name went.
     let base = images(&node).join("202/base-202-disk-0.raw");
     fs::hard_link(&image, &base).unwrap();
     assert_eq!(pct(&node, "template 202"), ran(0, "", ""));
-    assert!(config(&node, "202").contains("base-202-disk-0.raw,size=96M\ntemplate: 1\n"));
+    assert!(config(&node, "202").contains("base-202-disk-0.raw,size=128M\ntemplate: 1\n"));
     assert!(base.exists() && !image.exists());
 }
 

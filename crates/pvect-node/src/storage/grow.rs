@@ -1,6 +1,7 @@
 //! Makes volumes larger: the image file, and the ext4 file system in it.
 
 use std::fs::OpenOptions;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use pvect_core::VolumeId;
@@ -13,6 +14,8 @@ use crate::{Failure, Node, NodeResult, image};
 
 /// A step of an image's length in bytes. Source: pve-storage pads what it hands to qemu-img.
 const STEP: u64 = 1024;
+/// What resize2fs may leave unused at the end of an image: too little for a block group with its tables.
+const TAIL: u64 = 4 << 20;
 
 /// Returns a volume's size in bytes: of a raw image the file's length, of a directory 0, of other formats `None`.
 ///
@@ -27,6 +30,32 @@ pub fn size(node: &Node, volume: &VolumeId) -> NodeResult<Option<u64>> {
         }
         Volume::Image { .. } | Volume::File { .. } => None,
     })
+}
+
+/// Returns whether the ext4 file system of a raw image is clearly smaller than the image: a resize was cut short before
+/// resize2fs. `false` for other file systems, and when the image cannot be read.
+pub fn has_room(node: &Node, volume: &VolumeId) -> bool {
+    let gap = || {
+        let path = volume_path(node, volume).ok()?;
+        let mut file = std::fs::File::open(path).ok()?;
+        file.metadata().ok()?.len().checked_sub(ext4_size(&mut file)?)
+    };
+    gap().is_some_and(|gap| gap >= TAIL)
+}
+
+/// Reads the size of an ext4 file system in bytes from its superblock. Source: the kernel's ext4/globals.rst.
+fn ext4_size(file: &mut (impl Read + Seek)) -> Option<u64> {
+    let mut block = [0_u8; 1024];
+    file.seek(SeekFrom::Start(1024)).ok()?;
+    file.read_exact(&mut block).ok()?;
+    let word = |at: usize| u32::from_le_bytes([block[at], block[at + 1], block[at + 2], block[at + 3]]);
+    if block[0x38..0x3a] != [0x53, 0xef] {
+        return None;
+    }
+    // The upper half counts with the feature 64bit only.
+    let high = if word(0x60) & 0x80 != 0 { word(0x150) } else { 0 };
+    let blocks = u64::from(high) << 32 | u64::from(word(0x04));
+    1024_u64.checked_shl(word(0x18))?.checked_mul(blocks)
 }
 
 /// Makes the file of a raw image larger, to at least `bytes` (whole KiB). Returns its path.
@@ -108,6 +137,20 @@ fn loop_device(block: &Path, image: &Path) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_size_of_a_file_system_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.raw");
+        image::create(&path, pvect_core::size::DiskSize(64 << 20), (0, 0), &mut |_| {}).unwrap();
+        assert_eq!(ext4_size(&mut std::fs::File::open(&path).unwrap()), Some(64 << 20));
+        for bytes in [vec![], vec![0; 2047], vec![0; 4096], vec![0xff; 4096]] {
+            assert_eq!(ext4_size(&mut std::io::Cursor::new(bytes)), None);
+        }
+        let mut odd = vec![0xff; 4096];
+        odd[1024 + 0x38..1024 + 0x3a].copy_from_slice(&[0x53, 0xef]);
+        assert_eq!(ext4_size(&mut std::io::Cursor::new(odd)), None);
+    }
 
     #[test]
     fn the_loop_device_of_an_image_is_found() {

@@ -80,8 +80,9 @@ impl Plan {
         if size < current {
             return Err(Failure::new("unable to shrink disk size"));
         }
-        // A recorded size that differs is that of a resize that was cut short: it is taken up again.
-        if size == current && mount.fs.size.is_none_or(|recorded| recorded.0 == size) {
+        // What was cut short is taken up again: the size was not recorded, or the file system not enlarged.
+        let is_recorded = mount.fs.size.is_none_or(|recorded| recorded.0 == size);
+        if size == current && is_recorded && !grow::has_room(node, &volume) {
             return Err(Failure::new("disk is already at specified size"));
         }
         Ok(Self { config: stored.config, mount, volume, size })
