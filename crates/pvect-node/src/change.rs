@@ -14,11 +14,11 @@ use crate::storage::dir;
 use crate::{Failure, Node, NodeResult, Output, runtime, storage};
 
 /// Options that need nothing but the new text, even while the container runs.
-const IMMEDIATE: [&str; 9] =
-    ["cores", "description", "hookscript", "hostname", "lock", "onboot", "protection", "startup", "tags"];
+const IMMEDIATE: [&str; 8] =
+    ["description", "hookscript", "hostname", "lock", "onboot", "protection", "startup", "tags"];
 
 /// Options besides `net[n]`, `mp[n]`, `dev[n]` and `unused[n]` that a running container can take.
-const LIMITS: [&str; 4] = ["cpulimit", "cpuunits", "memory", "swap"];
+const LIMITS: [&str; 5] = ["cores", "cpulimit", "cpuunits", "memory", "swap"];
 
 /// The largest index of `unused[n]`.
 const MAX_UNUSED: u16 = 255;

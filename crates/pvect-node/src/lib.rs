@@ -24,6 +24,7 @@ pub mod store;
 pub mod task;
 pub mod template;
 pub mod tool;
+mod transfer;
 pub mod unpack;
 pub mod verbs;
 

@@ -44,6 +44,25 @@ impl TaskLog {
         self.line(output, &format!("WARN: {text}"));
     }
 
+    /// Does work whose texts, those for stderr too, become lines of this task when it is done.
+    ///
+    /// # Errors
+    /// Those of the work.
+    pub fn capture<T>(
+        &mut self,
+        output: &mut Output<'_>,
+        work: impl FnOnce(&mut Output<'_>) -> NodeResult<T>,
+    ) -> NodeResult<T> {
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let result = work(&mut Output { out: &mut out, err: &mut err });
+        for line in [out, err].iter().flat_map(|bytes| bytes.split(|byte| *byte == b'\n')) {
+            if !line.is_empty() {
+                self.line(output, &String::from_utf8_lossy(line));
+            }
+        }
+        result
+    }
+
     /// Writes one line to the log file only. A log that cannot be written (a full disk) does not end the task.
     fn log(&mut self, text: &str) {
         let _ = self.file.write_all(format!("{text}\n").as_bytes());
@@ -80,6 +99,13 @@ pub fn run<T>(
         output.warn(format!("Task finished with {} warning(s)!", log.warnings));
     }
     result.map_err(|failure| Failure::new(failure.text))
+}
+
+/// Returns the tasks that are under way.
+pub(crate) fn active(node: &Node) -> Vec<Upid> {
+    let text = fs::read_to_string(node.layout.tasks().join("active")).unwrap_or_default();
+    let upids = text.lines().filter_map(|line| line.split(' ').next()?.parse().ok());
+    upids.filter(|upid| is_alive(Path::new("/proc"), upid)).collect()
 }
 
 fn begin(node: &Node, worker: &str, id: &str) -> NodeResult<TaskLog> {

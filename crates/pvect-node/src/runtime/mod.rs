@@ -1,28 +1,66 @@
 //! Running containers: the generated LXC configuration, start, stop, limits, processes inside.
+//!
+//! A container runs under LXC's monitor (`lxc-start -d`). Its file systems are mounted in a mount namespace that is
+//! made for the monitor and ends with it: whatever happens to us or to it, no mount and no loop device is left.
 
+mod attach;
+mod cgroups;
+mod devices;
+mod hookscript;
+mod hotplug;
+mod limits;
+mod lxc_config;
+mod network;
+mod seccomp;
+mod shell_words;
+mod start;
+mod stop;
+
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use pvect_core::{ContainerConfig, Vmid};
+use pvect_native::{Names, NativeReader};
+
+pub use attach::{Environment, attach, console};
+pub(crate) use hookscript::run as run_hookscript;
 
 use crate::{Failure, Node, NodeResult, Output};
+use lxc_config::Host;
+
+/// The search path of what is run here; that of the real pct.
+const PATH: &str = "/sbin:/bin:/usr/sbin:/usr/bin";
+
+/// Returns a reader of the node's containers.
+pub fn reader(node: &Node) -> NativeReader {
+    NativeReader::new(node.layout.lxc(), node.layout.configs())
+}
+
+fn names(node: &Node) -> Names {
+    Names::new(node.layout.lxc())
+}
 
 /// Returns whether the container's LXC monitor runs.
-pub fn is_running(_node: &Node, _vmid: Vmid) -> bool {
-    false
+pub fn is_running(node: &Node, vmid: Vmid) -> bool {
+    reader(node).is_running(vmid)
 }
 
 /// Starts a container and returns when its init runs. The configuration lock is held by the caller.
 ///
+/// Pending changes are applied and saved first. SIGINT and SIGTERM end it, and what was started with it. What LXC
+/// logged goes to stdout when the start fails, and with `debug` always.
+///
 /// # Errors
-/// What the real pct says (`startup for container '<vmid>' failed` and the reason before it).
+/// What the real pct says: `startup for container '<vmid>' failed`, or why it could not even be tried
+/// (`bridge '<name>' does not exist`, `volume '<id>' does not exist`).
 pub fn start(
-    _node: &Node,
-    _vmid: Vmid,
-    _config: &ContainerConfig,
-    _debug: bool,
-    _output: &mut Output<'_>,
+    node: &Node,
+    vmid: Vmid,
+    config: &ContainerConfig,
+    debug: bool,
+    output: &mut Output<'_>,
 ) -> NodeResult<()> {
-    Err(Failure::new("not there yet"))
+    start::start(node, vmid, config, debug, output)
 }
 
 /// How a container is ended.
@@ -39,40 +77,69 @@ pub enum StopMode {
     },
 }
 
-/// Ends a container and returns when nothing of it runs and its mounts are gone.
+/// Ends a container and returns when nothing of it runs and its mounts, cgroups and network devices are gone. One
+/// that does not run is fine.
 ///
 /// # Errors
-/// When it does not end in time.
+/// `container did not stop` when it does not end in time; `interrupted by signal`.
 pub fn stop(
-    _node: &Node,
-    _vmid: Vmid,
-    _config: &ContainerConfig,
-    _mode: StopMode,
-    _output: &mut Output<'_>,
+    node: &Node,
+    vmid: Vmid,
+    config: &ContainerConfig,
+    mode: StopMode,
+    output: &mut Output<'_>,
 ) -> NodeResult<()> {
-    Err(Failure::new("not there yet"))
+    stop::stop(node, vmid, config, mode, output)
 }
 
 /// Brings one changed or deleted option (`value` is `None`) into force on a running container.
 ///
+/// `config` is the configuration with the old value, or with the new one already. What is written is read back.
 /// Returns `false` when the option cannot change while it runs: it then stays pending.
 ///
 /// # Errors
 /// When the change was tried and failed; nothing is changed then.
 pub fn hotplug(
-    _node: &Node,
-    _vmid: Vmid,
-    _config: &ContainerConfig,
-    _key: &str,
-    _value: Option<&str>,
+    node: &Node,
+    vmid: Vmid,
+    config: &ContainerConfig,
+    key: &str,
+    value: Option<&str>,
 ) -> NodeResult<bool> {
-    Err(Failure::new("not there yet"))
+    hotplug::hotplug(node, vmid, config, key, value)
 }
 
-/// Writes `lib/lxc/<vmid>/config`, the LXC configuration.
+/// Writes `lib/lxc/<vmid>/config`, the LXC configuration, and what belongs to it.
 ///
 /// # Errors
 /// When an option cannot be expressed or the file cannot be written.
-pub fn write_lxc_config(_node: &Node, _vmid: Vmid, _config: &ContainerConfig) -> NodeResult<()> {
-    Err(Failure::new("not there yet"))
+pub fn write_lxc_config(node: &Node, vmid: Vmid, config: &ContainerConfig) -> NodeResult<()> {
+    let directory = node.layout.container(vmid);
+    let rootfs = node.layout.rootfs(vmid);
+    for path in [&directory, &rootfs] {
+        std::fs::create_dir_all(path).map_err(|error| Failure::io("can't create", path, &error))?;
+    }
+    // Its users pass through it, whatever the umask says.
+    std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(0o755))
+        .map_err(|error| Failure::io("can't change the mode of", &directory, &error))?;
+    let host = Host::of_this_machine(names(node));
+    if seccomp::is_generated(config) {
+        write(&directory.join(seccomp::FILE), &seccomp::rules(&host.share, config)?)?;
+    }
+    let hook = config
+        .main
+        .options
+        .contains_key("hookscript")
+        .then(|| shell_words::hook(node, crate::internal::POST_STOP, vmid))
+        .transpose()?;
+    let text = lxc_config::text(&host, &directory, vmid, config, hook.as_deref())?;
+    write(&directory.join("config"), &text)
+}
+
+/// Replaces a generated file. It is not synced: each start makes it anew.
+fn write(path: &std::path::Path, text: &str) -> NodeResult<()> {
+    let temporary = path.with_extension("tmp");
+    std::fs::write(&temporary, text)
+        .and_then(|()| std::fs::rename(&temporary, path))
+        .map_err(|error| Failure::io("can't write", path, &error))
 }

@@ -1,13 +1,20 @@
-//! `pct console`: opens the console of a running container.
+//! `pct console`: opens a container's console; this process becomes it.
 
 use pvect_core::Call;
 
-use crate::{Failure, Node, NodeResult, Output};
+use crate::{Node, NodeResult, Output, runtime, store};
 
-/// Opens the console of a running container. Returns the exit status.
+/// The prefix of the key sequence that leaves the console.
+const ESCAPE: &str = "^a";
+
+/// Opens a container's console. Returns only when that fails.
 ///
 /// # Errors
 /// The text and status that pct ends with.
-pub fn run(_node: &Node, _call: &Call, _output: &mut Output<'_>) -> NodeResult<u8> {
-    Err(Failure::new("not there yet"))
+pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> {
+    let vmid = super::vmid(call)?;
+    let config = store::load_telling(node, vmid, output)?.config;
+    super::exec::check_running(node, vmid)?;
+    let escape = call.get("escape").unwrap_or(ESCAPE);
+    Err(runtime::console(node, vmid, config.main.cmode(), Some(escape)))
 }

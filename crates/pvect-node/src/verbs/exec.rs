@@ -1,13 +1,40 @@
-//! `pct exec`: runs a command in a running container.
+//! `pct exec`: runs a command in a container; this process becomes it.
 
-use pvect_core::Call;
+use pvect_core::{Call, Vmid};
 
-use crate::{Failure, Node, NodeResult, Output};
+use crate::runtime::{self, Environment};
+use crate::{Failure, Node, NodeResult, Output, store};
 
-/// Runs a command in a running container. Returns the exit status.
+/// Runs a command in a container. Returns only when that fails; the command's status is this process's.
 ///
 /// # Errors
 /// The text and status that pct ends with.
-pub fn run(_node: &Node, _call: &Call, _output: &mut Output<'_>) -> NodeResult<u8> {
-    Err(Failure::new("not there yet"))
+pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> {
+    let vmid = super::vmid(call)?;
+    store::load_telling(node, vmid, output)?;
+    check_running(node, vmid)?;
+    let words: Vec<String> = call.args().iter().skip(1).chain(call.command_words()).cloned().collect();
+    if words.is_empty() {
+        return Err(Failure::new("missing command"));
+    }
+    Err(runtime::attach(node, vmid, environment(call), &words))
+}
+
+/// Refuses a container that does not run.
+///
+/// # Errors
+/// `container '<vmid>' not running!`.
+pub(super) fn check_running(node: &Node, vmid: Vmid) -> NodeResult<()> {
+    match runtime::is_running(node, vmid) {
+        true => Ok(()),
+        false => Err(Failure::new(format!("container '{vmid}' not running!"))),
+    }
+}
+
+/// The option `keep-env`, which is on unless it is switched off.
+pub(super) fn environment(call: &Call) -> Environment {
+    match call.has("keep-env") && !super::is_on(call, "keep-env") {
+        true => Environment::Clear,
+        false => Environment::Keep,
+    }
 }

@@ -94,6 +94,11 @@ fn vmid(call: &Call) -> NodeResult<Vmid> {
     call.vmid().ok_or_else(|| Failure::with_exit("400 not enough arguments", 2))
 }
 
+/// Returns whether a boolean option is given and true.
+fn is_on(call: &Call, name: &str) -> bool {
+    call.get(name).and_then(pvect_core::property::boolean) == Some(true)
+}
+
 fn json<T: serde::Serialize>(value: &T) -> NodeResult<String> {
     serde_json::to_string(value).map_err(|error| Failure::new(format!("can't make JSON - {error}")))
 }

@@ -1,13 +1,58 @@
-//! `pct pull`: copies a file out of a running container.
+//! `pct pull`: copies a file of a running container to the host.
 
-use pvect_core::Call;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 
-use crate::{Failure, Node, NodeResult, Output};
+use pvect_core::{Call, Vmid};
+use rustix::fs::OFlags;
 
-/// Copies a file out of a running container. Returns the exit status.
+use crate::error::os_text;
+use crate::interrupt::Interrupt;
+use crate::rooted::Rooted;
+use crate::transfer::{Target, Wanted, is_plain};
+use crate::{Failure, Node, NodeResult, Output, runtime, store, task};
+
+/// Copies a file of a running container to the host. Returns the exit status, which is 0 when the copy failed, too:
+/// as with the real pct, the text on stderr tells.
 ///
 /// # Errors
-/// The text and status that pct ends with.
-pub fn run(_node: &Node, _call: &Call, _output: &mut Output<'_>) -> NodeResult<u8> {
-    Err(Failure::new("not there yet"))
+/// `can only pull files from a running VM`, and what keeps the task from being started.
+pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> {
+    let vmid = super::vmid(call)?;
+    let [_, path, destination] = call.args() else {
+        return Err(Failure::with_exit("400 not enough arguments", 2));
+    };
+    let _held = store::lock(node, vmid, store::LOCK_SECONDS, output)?;
+    if !runtime::is_running(node, vmid) {
+        return Err(Failure::new("can only pull files from a running VM"));
+    }
+    let pulled = task::run(node, "pull_file", &vmid.to_string(), output, |_, _| {
+        pull(node, vmid, call, path, destination)
+    });
+    Ok(super::push::unchecked(pulled, output))
+}
+
+fn pull(node: &Node, vmid: Vmid, call: &Call, path: &str, destination: &str) -> NodeResult<()> {
+    let interrupt = Interrupt::watch();
+    let pid = runtime::reader(node)
+        .init_pid(vmid)
+        .ok_or_else(|| Failure::new("can only pull files from a running VM"))?;
+    let option = |name: &str| call.get(name).map(str::to_owned);
+    let wanted = Wanted { user: option("user"), group: option("group"), perms: option("perms") };
+    let attributes = wanted.resolve(Path::new("/"))?;
+    // Unlike the real pct, which makes the destination first: what cannot be read leaves no empty file.
+    let source = open(pid, path)?;
+    Target::create(destination, attributes)?.fill(&source, &interrupt)
+}
+
+/// Opens a file of a container; no symlink in its path leads out.
+fn open(pid: u32, path: &str) -> NodeResult<File> {
+    let root = PathBuf::from(format!("/proc/{pid}/root"));
+    let failed = |error: std::io::Error| Failure::new(format!("failed to open {path}: {}", os_text(&error)));
+    let inside = Rooted::open(&root, (0, 0)).map_err(failed)?;
+    let fd = inside.open_at(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY).map_err(failed)?;
+    if !is_plain(&fd) {
+        return Err(Failure::new(format!("failed to open {path}: it is not a regular file")));
+    }
+    Ok(File::from(fd))
 }

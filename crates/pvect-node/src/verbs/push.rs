@@ -1,13 +1,106 @@
-//! `pct push`: copies a file into a running container.
+//! `pct push`: copies a file of the host into a running container.
 
-use pvect_core::Call;
+use std::fs::File;
+use std::io::Read;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
-use crate::{Failure, Node, NodeResult, Output};
+use pvect_core::{Call, Vmid};
+use rustix::process::{Pid, Signal, kill_process};
 
-/// Copies a file into a running container. Returns the exit status.
+use crate::error::os_text;
+use crate::interrupt::Interrupt;
+use crate::{Failure, Node, NodeResult, Output, internal, runtime, store, task};
+
+/// How long the copying process may take to clean up after a signal.
+const GRACE: Duration = Duration::from_secs(5);
+/// How often it is looked at.
+const STEP: Duration = Duration::from_millis(2);
+
+/// Copies a file of the host into a running container. Returns the exit status, which is 0 when the copy failed,
+/// too: as with the real pct, the text on stderr tells.
 ///
 /// # Errors
-/// The text and status that pct ends with.
-pub fn run(_node: &Node, _call: &Call, _output: &mut Output<'_>) -> NodeResult<u8> {
-    Err(Failure::new("not there yet"))
+/// `can only push files to a running CT`, and what keeps the task from being started.
+pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> {
+    let vmid = super::vmid(call)?;
+    let [_, file, destination] = call.args() else {
+        return Err(Failure::with_exit("400 not enough arguments", 2));
+    };
+    let _held = store::lock(node, vmid, store::LOCK_SECONDS, output)?;
+    if !runtime::is_running(node, vmid) {
+        return Err(Failure::new("can only push files to a running CT"));
+    }
+    store::load_telling(node, vmid, output)?;
+    let pushed = task::run(node, "push_file", &vmid.to_string(), output, |_, _| {
+        push(node, vmid, call, file, destination)
+    });
+    Ok(unchecked(pushed, output))
+}
+
+/// The exit status of a task that the real pct does not check.
+pub(super) fn unchecked(result: NodeResult<()>, output: &mut Output<'_>) -> u8 {
+    if let Err(failure) = result {
+        output.warn(failure.text);
+    }
+    0
+}
+
+fn push(node: &Node, vmid: Vmid, call: &Call, file: &str, destination: &str) -> NodeResult<()> {
+    let interrupt = Interrupt::watch();
+    let pid = runtime::reader(node)
+        .init_pid(vmid)
+        .ok_or_else(|| Failure::new("can only push files to a running CT"))?;
+    let source = File::open(file).map_err(|_| Failure::new(format!("failed to open {file} for reading")))?;
+    let option = |name: &str| call.get(name).unwrap_or_default();
+    let child = Command::new(&node.helper)
+        .args(["__node", internal::PUSH_INTO, &pid.to_string(), destination])
+        .args([option("user"), option("group"), option("perms")])
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .env("LC_ALL", "C.UTF-8")
+        .stdin(source)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| Failure::io("can't run", &node.helper, &error))?;
+    finish(child, &interrupt)
+}
+
+/// Waits for the copying process; once a signal has come, it is told to end, which removes what it made.
+fn finish(mut child: Child, interrupt: &Interrupt) -> NodeResult<()> {
+    let failed =
+        |error: std::io::Error| Failure::new(format!("can't wait for the copy - {}", os_text(&error)));
+    let mut told: Option<Instant> = None;
+    let status = loop {
+        if let Some(status) = child.try_wait().map_err(failed)? {
+            break status;
+        }
+        match told {
+            None if interrupt.came() => {
+                if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+                    // It is our child and not waited for yet: the number is still its own.
+                    let _ = kill_process(pid, Signal::TERM);
+                }
+                told = Some(Instant::now());
+            }
+            Some(since) if since.elapsed() > GRACE => {
+                let _ = child.kill();
+            }
+            _ => {}
+        }
+        std::thread::sleep(STEP);
+    };
+    interrupt.check()?;
+    if status.success() {
+        return Ok(());
+    }
+    let mut text = String::new();
+    if let Some(stderr) = child.stderr.take() {
+        let _ = stderr.take(64 * 1024).read_to_string(&mut text);
+    }
+    match text.trim_end() {
+        "" => Err(Failure::new(format!("the copy ended early - {status}"))),
+        text => Err(Failure::new(text)),
+    }
 }

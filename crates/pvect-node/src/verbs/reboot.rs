@@ -2,12 +2,34 @@
 
 use pvect_core::Call;
 
-use crate::{Failure, Node, NodeResult, Output};
+use crate::runtime::{self, StopMode};
+use crate::{Failure, Node, NodeResult, Output, store, task};
 
-/// Shuts a container down and starts it again. Returns the exit status.
+/// Shuts a container down and starts it again; pending changes come into force. Returns the exit status.
+///
+/// The real pct stops a locked container and then fails to start it; here it is refused before that.
 ///
 /// # Errors
 /// The text and status that pct ends with.
-pub fn run(_node: &Node, _call: &Call, _output: &mut Output<'_>) -> NodeResult<u8> {
-    Err(Failure::new("not there yet"))
+pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> {
+    let vmid = super::vmid(call)?;
+    let mode = StopMode::Shutdown { timeout: super::shutdown::timeout(call), then_kill: true };
+    if !runtime::is_running(node, vmid) {
+        return Err(Failure::new(format!("VM {vmid} not running")));
+    }
+    task::run(node, "vzreboot", &vmid.to_string(), output, |log, output| {
+        let _held = store::lock(node, vmid, store::LOCK_SECONDS, output)?;
+        let config = store::load(node, vmid)?.config;
+        super::start::check_lock(&config)?;
+        if !runtime::is_running(node, vmid) {
+            return Ok(());
+        }
+        log.capture(output, |output| {
+            runtime::stop(node, vmid, &config, mode, output)?;
+            // The guest may have changed nothing of it, but a hook script may.
+            let config = store::load(node, vmid)?.config;
+            runtime::start(node, vmid, &config, false, output)
+        })
+    })?;
+    Ok(0)
 }

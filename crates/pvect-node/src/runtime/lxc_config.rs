@@ -1,0 +1,296 @@
+//! The LXC configuration that is generated for each start: `lib/lxc/<vmid>/config`.
+//!
+//! Source: lxc.container.conf(5), and what pve-container generates.
+
+use std::path::{Path, PathBuf};
+
+use pvect_core::property::{DeviceEntry, Ipv4Config, Ipv6Config, NetInterface};
+use pvect_core::{ContainerConfig, Vmid};
+use pvect_native::{Cgroups, Names, Version};
+
+use super::{devices, limits, seccomp};
+use crate::{Failure, NodeResult};
+
+/// What the generated text depends on besides the configuration.
+#[derive(Debug, Clone)]
+pub(super) struct Host {
+    /// The names of cgroups and devices.
+    pub(super) names: Names,
+    /// The machine's cgroups.
+    pub(super) cgroups: Cgroups,
+    /// LXC's common configurations.
+    pub(super) share: PathBuf,
+    /// `/sys/class/net`.
+    pub(super) net: PathBuf,
+    /// Whether AppArmor is in force.
+    pub(super) apparmor: bool,
+}
+
+impl Host {
+    /// This machine.
+    pub(super) fn of_this_machine(names: Names) -> Self {
+        let enabled = std::fs::read_to_string("/sys/module/apparmor/parameters/enabled");
+        Self {
+            names,
+            cgroups: Cgroups::new("/sys/fs/cgroup"),
+            share: "/usr/share/lxc/config".into(),
+            net: "/sys/class/net".into(),
+            apparmor: enabled.is_ok_and(|text| text.trim() == "Y"),
+        }
+    }
+
+    /// The MTU of a bridge.
+    ///
+    /// # Errors
+    /// `bridge '<name>' does not exist`.
+    pub(super) fn bridge_mtu(&self, bridge: &str) -> NodeResult<u32> {
+        let path = self.net.join(bridge);
+        let missing = || Failure::new(format!("bridge '{bridge}' does not exist"));
+        // Open vSwitch has bridges without that directory; LXC would not know what to do with other devices.
+        if !path.join("bridge").is_dir() {
+            return Err(missing());
+        }
+        let text = std::fs::read_to_string(path.join("mtu")).map_err(|_| missing())?;
+        text.trim().parse().map_err(|_| missing())
+    }
+
+    fn is_vlan_aware(&self, bridge: &str) -> bool {
+        let path = self.net.join(bridge).join("bridge/vlan_filtering");
+        std::fs::read_to_string(path).is_ok_and(|text| text.trim() == "1")
+    }
+}
+
+/// The lines of an LXC configuration.
+#[derive(Debug, Default)]
+struct Lines(String);
+
+impl Lines {
+    /// Adds `key = value`.
+    fn put(&mut self, key: &str, value: impl AsRef<str>) -> NodeResult<()> {
+        let value = value.as_ref();
+        if value.contains(['\n', '\r', '\0']) {
+            return Err(Failure::new(format!("the value of '{key}' holds a line break")));
+        }
+        self.0.push_str(&format!("{key} = {value}\n"));
+        Ok(())
+    }
+}
+
+/// Makes the text of the LXC configuration.
+///
+/// `directory` is `lib/lxc/<vmid>`; `hook` is the command of our own post-stop hook, if there is to be one.
+///
+/// # Errors
+/// When something cannot be expressed, or the host lacks it: `bridge '<name>' does not exist`.
+pub(super) fn text(
+    host: &Host,
+    directory: &Path,
+    vmid: Vmid,
+    config: &ContainerConfig,
+    hook: Option<&str>,
+) -> NodeResult<String> {
+    let section = &config.main;
+    let user_namespace = is_user_namespace(config);
+    let features = section.features();
+    let mut lines = Lines::default();
+    put_cgroup(&mut lines, host, vmid)?;
+    if let Some(arch) = section.options.get("arch") {
+        lines.put("lxc.arch", arch)?;
+    }
+    put_includes(&mut lines, host, section.ostype(), user_namespace)?;
+    if seccomp::is_generated(config) {
+        lines.put("lxc.seccomp.profile", utf8(&directory.join(seccomp::FILE))?)?;
+    }
+    put_apparmor(&mut lines, host, config)?;
+    if features.fuse {
+        lines.put("lxc.mount.entry", "/dev/fuse dev/fuse none bind,create=file 0 0")?;
+    }
+    if features.nesting && !host.apparmor {
+        // A nested container may mount these only where they are fully visible; with AppArmor, LXC adds them.
+        lines.put("lxc.mount.entry", "proc dev/.lxc/proc proc create=dir,optional 0 0")?;
+        lines.put("lxc.mount.entry", "sysfs dev/.lxc/sys sysfs create=dir,optional 0 0")?;
+    }
+    if user_namespace && !features.force_rw_sys {
+        lines.put("lxc.mount.auto", "sys:mixed")?;
+    }
+    if section.entrypoint() != "/sbin/init" {
+        // No init system is there to mount it.
+        lines.put("lxc.mount.entry", "shm dev/shm tmpfs rw,nosuid,nodev,create=dir 0 0")?;
+    }
+    put_devices(&mut lines, host, directory, &section.devices())?;
+    if section.is_unprivileged() && section.raw_values("lxc.idmap").next().is_none() {
+        lines.put("lxc.idmap", "u 0 100000 65536")?;
+        lines.put("lxc.idmap", "g 0 100000 65536")?;
+    }
+    if !section.has_console() {
+        lines.put("lxc.console.path", "none")?;
+    }
+    lines.put("lxc.tty.max", section.tty_count().to_string())?;
+    lines.put("lxc.environment", "TERM=linux")?;
+    lines.put("lxc.uts.name", config.name(vmid))?;
+    for setting in limits::of(config, &host.cgroups, vmid.get()) {
+        lines.0.push_str(&setting.line());
+    }
+    lines.put("lxc.rootfs.path", format!("dir:{}", utf8(&directory.join("rootfs"))?))?;
+    if let Some(command) = section.options.get("entrypoint") {
+        lines.put("lxc.init.cmd", command)?;
+    }
+    if let Some(hook) = hook {
+        lines.put("lxc.hook.post-stop", hook)?;
+    }
+    for (index, key, value) in section.family("net") {
+        let net = NetInterface::parse(key, value)
+            .map_err(|_| Failure::new(format!("unable to parse {key} '{value}'")))?;
+        put_net(&mut lines, host, vmid, index, &net)?;
+    }
+    for variable in &section.env {
+        lines.put("lxc.environment", variable)?;
+    }
+    for (key, value) in section.raw.iter().filter(|(key, _)| key != "lxc.environment.runtime") {
+        lines.put(key, value)?;
+    }
+    Ok(lines.0)
+}
+
+/// Whether a container runs in a user namespace of its own.
+pub(super) fn is_user_namespace(config: &ContainerConfig) -> bool {
+    config.is_unprivileged()
+        || ["lxc.idmap", "lxc.id_map"].iter().any(|key| config.main.raw_values(key).next().is_some())
+}
+
+/// A path as it can stand in a configuration.
+fn utf8(path: &Path) -> NodeResult<&str> {
+    path.to_str().ok_or_else(|| Failure::new(format!("the path '{}' is not UTF-8", path.display())))
+}
+
+fn put_cgroup(lines: &mut Lines, host: &Host, vmid: Vmid) -> NodeResult<()> {
+    lines.put("lxc.cgroup.relative", "0")?;
+    lines.put("lxc.cgroup.dir.monitor", host.names.monitor_cgroup(vmid))?;
+    lines.put("lxc.cgroup.dir.container", host.names.cgroup(vmid))?;
+    // The container sees this one as its root, and cannot change the limits of the one above.
+    lines.put("lxc.cgroup.dir.container.inner", "ns")
+}
+
+fn put_includes(lines: &mut Lines, host: &Host, ostype: Option<&str>, userns: bool) -> NodeResult<()> {
+    let kinds = if userns { &["common", "userns"][..] } else { &["common"][..] };
+    for kind in kinds {
+        let own = ostype.map(|ostype| host.share.join(format!("{ostype}.{kind}.conf")));
+        let path =
+            own.filter(|path| path.is_file()).unwrap_or_else(|| host.share.join(format!("{kind}.conf")));
+        if !path.is_file() {
+            let text = format!("'{}' does not exist: apt-get install lxc", path.display());
+            return Err(Failure::new(text));
+        }
+        lines.put("lxc.include", utf8(&path)?)?;
+    }
+    Ok(())
+}
+
+fn put_apparmor(lines: &mut Lines, host: &Host, config: &ContainerConfig) -> NodeResult<()> {
+    if !host.apparmor || config.main.raw_values("lxc.apparmor.profile").next().is_some() {
+        return Ok(());
+    }
+    let features = config.features();
+    lines.put("lxc.apparmor.profile", "generated")?;
+    lines.put("lxc.apparmor.raw", "allow mqueue,")?;
+    if features.nesting {
+        lines.put("lxc.apparmor.allow_nesting", "1")?;
+        lines.put("lxc.apparmor.raw", "allow userns,")?;
+    } else {
+        lines.put("lxc.apparmor.raw", "deny mount -> /proc/,")?;
+        lines.put("lxc.apparmor.raw", "deny mount -> /sys/,")?;
+    }
+    let fuse = features.fuse.then(|| "fuse".to_owned());
+    for kind in features.mount.into_iter().chain(fuse) {
+        lines.put("lxc.apparmor.raw", format!("mount fstype={kind},"))?;
+    }
+    Ok(())
+}
+
+fn put_devices(
+    lines: &mut Lines,
+    host: &Host,
+    directory: &Path,
+    entries: &[(String, DeviceEntry)],
+) -> NodeResult<()> {
+    let version = host.cgroups.controller("devices").map_or(Version::V2, |controller| controller.version);
+    let prefix = if version == Version::V1 { "lxc.cgroup" } else { "lxc.cgroup2" };
+    for (key, entry) in entries {
+        let device = devices::Device::find(key, entry)?;
+        let access = if entry.deny_write { "r" } else { "rw" };
+        lines.put(&format!("{prefix}.devices.allow"), format!("{} {access}", device.rule()))?;
+        if entry.deny_write {
+            lines.put(&format!("{prefix}.devices.deny"), format!("{} w", device.rule()))?;
+        }
+        let source = devices::node_path(directory, key);
+        let target = entry.path.trim_start_matches('/');
+        let line = format!("{} {} none bind,create=file 0 0", fstab(utf8(&source)?), fstab(target));
+        lines.put("lxc.mount.entry", line)?;
+    }
+    Ok(())
+}
+
+/// Escapes a path for a line of fstab(5).
+fn fstab(path: &str) -> String {
+    path.replace('\\', "\\134").replace(' ', "\\040").replace('\t', "\\011")
+}
+
+fn put_net(lines: &mut Lines, host: &Host, vmid: Vmid, index: u16, net: &NetInterface) -> NodeResult<()> {
+    let mut put = |key: &str, value: &str| lines.put(&format!("lxc.net.{index}.{key}"), value);
+    put("type", "veth")?;
+    put("veth.pair", &host.names.device(vmid, index))?;
+    if let Some(hwaddr) = &net.hwaddr {
+        put("hwaddr", hwaddr)?;
+    }
+    put("name", &net.name)?;
+    if let Some(bridge) = &net.bridge {
+        let bridge_mtu = host.bridge_mtu(bridge)?;
+        let mtu = net.mtu.map_or(bridge_mtu, u32::from);
+        if mtu > bridge_mtu {
+            let text = format!("net{index}: MTU size '{mtu}' is bigger than bridge MTU '{bridge_mtu}'");
+            return Err(Failure::new(text));
+        }
+        put("mtu", &mtu.to_string())?;
+        if !net.link_down {
+            put("link", bridge)?;
+            if net.tag.is_some() || !net.trunks.is_empty() {
+                if !host.is_vlan_aware(bridge) {
+                    return Err(Failure::new(format!("net{index}: bridge '{bridge}' is not VLAN aware")));
+                }
+                if let Some(tag) = net.tag {
+                    put("veth.vlan.id", &tag.to_string())?;
+                }
+                for trunk in &net.trunks {
+                    put("veth.vlan.tagged.id", &trunk.to_string())?;
+                }
+            }
+        }
+    } else if let Some(mtu) = net.mtu {
+        put("mtu", &mtu.to_string())?;
+    }
+    if net.host_managed && !net.link_down {
+        if let Some(Ipv4Config::Static(address, prefix)) = net.ip {
+            put("ipv4.address", &format!("{address}/{prefix}"))?;
+        }
+        if let Some(gateway) = net.gw {
+            put("ipv4.gateway", &gateway.to_string())?;
+        }
+        match net.ip6 {
+            Some(Ipv6Config::Static(address, prefix)) => put("ipv6.address", &format!("{address}/{prefix}"))?,
+            Some(Ipv6Config::Auto) => {
+                let text =
+                    format!("net{index}: SLAAC is not supported for host-managed network configuration");
+                return Err(Failure::new(text));
+            }
+            _ => {}
+        }
+        if let Some(gateway) = net.gw6 {
+            put("ipv6.gateway", &gateway.to_string())?;
+        }
+        put("flags", "up")?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

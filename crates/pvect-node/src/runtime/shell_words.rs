@@ -1,0 +1,44 @@
+//! The command of a hook: LXC hands it to a shell, so each word is quoted.
+
+use pvect_core::Vmid;
+
+use crate::{Failure, Node, NodeResult};
+
+/// Returns the command by which LXC runs one of our helper verbs ([`crate::internal`]) for a container.
+///
+/// LXC's parser would take off quotes that stand at both ends of the value; the vmid at the end has none.
+///
+/// # Errors
+/// When a path is not UTF-8 or holds a line break.
+pub(super) fn hook(node: &Node, word: &str, vmid: Vmid) -> NodeResult<String> {
+    let quoted = |path: &std::path::Path| match path.to_str() {
+        Some(text) if !text.contains(['\n', '\r', '\0']) => Ok(quote(text)),
+        _ => Err(Failure::new(format!("the path '{}' cannot stand in a hook", path.display()))),
+    };
+    let (helper, root) = (quoted(&node.helper)?, quoted(node.layout.root())?);
+    Ok(format!("{helper} __node {word} {root} {} {vmid}", quote(node.name.as_str())))
+}
+
+/// Quotes a word for a POSIX shell.
+fn quote(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_quoted() {
+        let name: pvect_core::NodeName = "vm".parse().unwrap();
+        let node = Node {
+            layout: crate::Layout::new("/tmp/a b/it's", name.clone()),
+            name,
+            helper: "/usr/bin/pvect".into(),
+        };
+        assert_eq!(
+            hook(&node, "post-stop", "101".parse().unwrap()).unwrap(),
+            r"'/usr/bin/pvect' __node post-stop '/tmp/a b/it'\''s' 'vm' 101"
+        );
+    }
+}

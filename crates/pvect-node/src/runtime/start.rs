@@ -1,0 +1,208 @@
+//! Starts a container.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use pvect_core::{ContainerConfig, Vmid};
+use pvect_native::Cgroups;
+
+use super::lxc_config::is_user_namespace;
+use super::{PATH, StopMode, cgroups, devices, hookscript, names, network, stop, write_lxc_config};
+use crate::change::Changes;
+use crate::error::os_text;
+use crate::interrupt::Interrupt;
+use crate::storage::{self, PrivateMounts};
+use crate::{Failure, Node, NodeResult, Output, guest, store};
+
+/// The steps at which a child process is looked at: short at first, since a container starts in some 40 ms.
+const FIRST_STEP: Duration = Duration::from_millis(1);
+const LONGEST_STEP: Duration = Duration::from_millis(20);
+
+/// See [`super::start`].
+pub(super) fn start(
+    node: &Node,
+    vmid: Vmid,
+    config: &ContainerConfig,
+    debug: bool,
+    output: &mut Output<'_>,
+) -> NodeResult<()> {
+    let interrupt = Interrupt::watch();
+    let config = apply_pending(node, vmid, config, output)?;
+    write_lxc_config(node, vmid, &config)?;
+    hookscript::run(node, vmid, &config, "pre-start", output)?;
+    interrupt.check()?;
+    // What a killed monitor left.
+    let (cgroup_root, names) = (Cgroups::new("/sys/fs/cgroup"), names(node));
+    cgroups::remove(&cgroup_root, &names, vmid);
+    let debug = debug || config.is_set("debug");
+    let log = node.layout.run_dir().join(format!("ct-{vmid}.stderr"));
+    let launched = launch(node, vmid, &config, debug, &log, &interrupt);
+    let failed = matches!(launched, Ok(false));
+    if debug || failed {
+        for line in readable(&log, vmid) {
+            output.line(line);
+        }
+    }
+    let done = launched.and_then(|running| match running {
+        true => network::after_start(node, vmid, &config, output),
+        false => Err(Failure::new(format!("startup for container '{vmid}' failed"))),
+    });
+    if done.is_err() {
+        // Whatever runs by now was not to be.
+        let _ = stop::end(node, vmid, StopMode::Kill, output, None);
+        return done;
+    }
+    hookscript::run_or_warn(node, vmid, &config, "post-start", output);
+    Ok(())
+}
+
+/// Brings pending changes into force and saves them; without any, nothing is written. What fails stays pending.
+fn apply_pending<'a>(
+    node: &Node,
+    vmid: Vmid,
+    config: &'a ContainerConfig,
+    output: &mut Output<'_>,
+) -> NodeResult<Cow<'a, ContainerConfig>> {
+    if config.pending.is_none() {
+        return Ok(Cow::Borrowed(config));
+    }
+    let mut config = config.clone();
+    let changed = Changes::new(node, vmid, &mut config, None).apply(output);
+    if let Err(failure) = store::save(node, vmid, &config) {
+        for volume in &changed.made {
+            storage::free(node, volume)?;
+        }
+        return Err(failure);
+    }
+    Ok(Cow::Owned(config))
+}
+
+/// Mounts everything and runs `lxc-start`; returns whether the container runs.
+fn launch(
+    node: &Node,
+    vmid: Vmid,
+    config: &ContainerConfig,
+    debug: bool,
+    log: &Path,
+    interrupt: &Interrupt,
+) -> NodeResult<bool> {
+    let root = node.layout.rootfs(vmid);
+    // The monitor inherits this namespace; we leave it at the end of this function.
+    let _mounts = PrivateMounts::enter()?;
+    if is_user_namespace(config) {
+        hide_id_map_tools()?;
+    }
+    // `pct mount` may have mounted it.
+    storage::unmount_all(&root)?;
+    storage::mount_all(node, vmid, config, &root)?;
+    devices::make_nodes(&node.layout.container(vmid), config)?;
+    guest::prepare_start(&root, vmid, config)?;
+    interrupt.check()?;
+    let _ = std::fs::remove_file(log);
+    let child = Command::new("lxc-start")
+        .arg("-P")
+        .arg(node.layout.lxc())
+        .args(["-n", &vmid.to_string(), "-d", "-l", if debug { "DEBUG" } else { "ERROR" }, "-o"])
+        .arg(log)
+        .env_clear()
+        .env("PATH", PATH)
+        .env("LC_ALL", "C.UTF-8")
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(|error| cannot_run("lxc-start", &error))?;
+    Ok(wait(child, Some(interrupt))?.success())
+}
+
+/// The failure of a program of LXC that cannot be run.
+pub(super) fn cannot_run(name: &str, error: &std::io::Error) -> Failure {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => Failure::new(format!("{name} is not installed: apt-get install lxc")),
+        _ => Failure::new(format!("can't run {name} - {}", os_text(error))),
+    }
+}
+
+/// Waits for a child; once a signal has come, the child is killed.
+///
+/// # Errors
+/// `interrupted by signal`.
+pub(super) fn wait(mut child: Child, interrupt: Option<&Interrupt>) -> NodeResult<ExitStatus> {
+    let failed =
+        |error: std::io::Error| Failure::new(format!("can't wait for a process - {}", os_text(&error)));
+    let mut step = FIRST_STEP;
+    loop {
+        if let Some(status) = child.try_wait().map_err(failed)? {
+            return Ok(status);
+        }
+        if let Some(Err(failure)) = interrupt.map(Interrupt::check) {
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(failure);
+        }
+        std::thread::sleep(step);
+        step = (step * 2).min(LONGEST_STEP);
+    }
+}
+
+/// Hides newuidmap and newgidmap from LXC, in this mount namespace only.
+///
+/// LXC uses them wherever they are installed, and they let root map only what `/etc/subuid` grants root, which on
+/// plain Debian is nothing. Without them LXC, being root, writes the maps itself.
+/// Source: `lxc_map_ids` of LXC 5.0.2 (conf.c).
+fn hide_id_map_tools() -> NodeResult<()> {
+    let candidates = PATH.split(':').flat_map(|directory| {
+        ["newuidmap", "newgidmap"].map(|name| std::fs::canonicalize(PathBuf::from(directory).join(name)))
+    });
+    // Directories may be links to one another.
+    let tools: BTreeSet<PathBuf> = candidates.flatten().collect();
+    for tool in tools {
+        rustix::mount::mount_bind("/dev/null", &tool)
+            .map_err(|errno| Failure::io("can't hide from LXC", &tool, &errno.into()))?;
+    }
+    Ok(())
+}
+
+/// The lines of LXC's log without program, number and time: `ERROR    conf - ...`.
+fn readable(log: &Path, vmid: Vmid) -> Vec<String> {
+    let bytes = std::fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    let prefix = format!("lxc-start {vmid} ");
+    let line = |line: &str| {
+        let line = line.trim();
+        let rest = line.strip_prefix(&prefix).and_then(|rest| rest.split_once(' '));
+        rest.map_or(line, |(_, text)| text.trim()).to_owned()
+    };
+    text.lines().map(line).filter(|line| !line.is_empty()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_is_made_readable() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("log");
+        std::fs::write(
+            &log,
+            "lxc-start 301 20261123033942.866 ERROR    conf - ../src/lxc/conf.c:lxc_map_ids:3708 - no\n\n  odd line\n",
+        )
+        .unwrap();
+        assert_eq!(
+            readable(&log, "301".parse().unwrap()),
+            ["ERROR    conf - ../src/lxc/conf.c:lxc_map_ids:3708 - no", "odd line"]
+        );
+        assert!(readable(&dir.path().join("none"), "301".parse().unwrap()).is_empty());
+    }
+
+    #[test]
+    fn a_missing_program_names_its_package() {
+        let failure = cannot_run("lxc-start", &std::io::ErrorKind::NotFound.into());
+        assert_eq!(failure.text, "lxc-start is not installed: apt-get install lxc");
+    }
+}

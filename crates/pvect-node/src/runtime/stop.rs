@@ -1,0 +1,163 @@
+//! Ends a container.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use pvect_core::{ContainerConfig, Vmid};
+use pvect_native::{Cgroups, CommandSocket, Names};
+
+use super::start::{cannot_run, wait};
+use super::{PATH, StopMode, cgroups, hookscript, names, reader};
+use crate::interrupt::Interrupt;
+use crate::tool::Tool;
+use crate::{Failure, Node, NodeResult, Output};
+
+/// How long killed processes may take to be gone, and what belongs to them.
+const GONE_TIME: Duration = Duration::from_secs(30);
+/// How often it is looked.
+const STEP: Duration = Duration::from_millis(3);
+
+/// See [`super::stop`].
+pub(super) fn stop(
+    node: &Node,
+    vmid: Vmid,
+    config: &ContainerConfig,
+    mode: StopMode,
+    output: &mut Output<'_>,
+) -> NodeResult<()> {
+    let interrupt = Interrupt::watch();
+    if !super::is_running(node, vmid) {
+        return Ok(());
+    }
+    hookscript::run_or_warn(node, vmid, config, "pre-stop", output);
+    end(node, vmid, mode, output, Some(&interrupt))
+}
+
+/// Ends what runs of a container and waits until it is gone; without an interrupt, signals change nothing.
+pub(super) fn end(
+    node: &Node,
+    vmid: Vmid,
+    mode: StopMode,
+    output: &mut Output<'_>,
+    interrupt: Option<&Interrupt>,
+) -> NodeResult<()> {
+    let lxc_path = node.layout.lxc();
+    let (cgroup_root, names) = (Cgroups::new("/sys/fs/cgroup"), names(node));
+    let init = reader(node).init_pid(vmid);
+    let monitor = init.and_then(parent);
+    // Kept open: its end is the monitor's.
+    if let Ok(socket) = CommandSocket::connect(&lxc_path, vmid) {
+        match mode {
+            StopMode::Kill => kill(&lxc_path, vmid, interrupt)?,
+            StopMode::Shutdown { timeout, then_kill } => {
+                shut_down(&lxc_path, vmid, timeout, then_kill, output, interrupt)?;
+            }
+        }
+        socket.wait_closed(Some(GONE_TIME)).map_err(|_| Failure::new("container did not stop"))?;
+    }
+    let deadline = Instant::now() + GONE_TIME;
+    if let Some(monitor) = monitor {
+        wait_until(deadline, || !Path::new("/proc").join(monitor.to_string()).exists());
+    }
+    // When a monitor was killed, its container may have survived it.
+    cgroups::kill(&cgroup_root, &names, vmid);
+    wait_until(deadline, || {
+        cgroups::remove(&cgroup_root, &names, vmid);
+        !cgroups::exist(&cgroup_root, &names, vmid)
+    });
+    remove_devices(&names, vmid, deadline);
+    match cgroups::exist(&cgroup_root, &names, vmid) {
+        true => Err(Failure::new("container did not stop")),
+        false => Ok(()),
+    }
+}
+
+fn wait_until(deadline: Instant, mut done: impl FnMut() -> bool) -> bool {
+    while !done() {
+        if Instant::now() >= deadline {
+            return false;
+        }
+        std::thread::sleep(STEP);
+    }
+    true
+}
+
+/// The parent of a process: of init, the LXC monitor. Source: proc_pid_status(5).
+fn parent(pid: u32) -> Option<u32> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let parent = text.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim().parse().ok()?;
+    (parent > 1).then_some(parent)
+}
+
+/// Runs lxc-stop; returns whether it succeeded.
+fn lxc_stop(
+    lxc_path: &Path,
+    vmid: Vmid,
+    options: &[&str],
+    interrupt: Option<&Interrupt>,
+) -> NodeResult<bool> {
+    let child = Command::new("lxc-stop")
+        .arg("-P")
+        .arg(lxc_path)
+        .args(["-n", &vmid.to_string()])
+        .args(options)
+        .env_clear()
+        .env("PATH", PATH)
+        .env("LC_ALL", "C.UTF-8")
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(|error| cannot_run("lxc-stop", &error))?;
+    Ok(wait(child, interrupt)?.success())
+}
+
+fn kill(lxc_path: &Path, vmid: Vmid, interrupt: Option<&Interrupt>) -> NodeResult<()> {
+    // Its status tells less than the socket: it fails for a container that has just ended.
+    lxc_stop(lxc_path, vmid, &["--kill"], interrupt).map(|_| ())
+}
+
+fn shut_down(
+    lxc_path: &Path,
+    vmid: Vmid,
+    timeout: Duration,
+    then_kill: bool,
+    output: &mut Output<'_>,
+    interrupt: Option<&Interrupt>,
+) -> NodeResult<()> {
+    // For lxc-stop 0 means not to wait.
+    let seconds = timeout.as_secs().to_string();
+    let stopped = lxc_stop(lxc_path, vmid, &["--nokill", "--timeout", &seconds], interrupt)?;
+    let gone = if timeout.is_zero() {
+        CommandSocket::connect(lxc_path, vmid).is_err()
+    } else {
+        stopped || CommandSocket::connect(lxc_path, vmid).is_err()
+    };
+    if gone {
+        return Ok(());
+    }
+    if then_kill {
+        return kill(lxc_path, vmid, interrupt);
+    }
+    output.line(format!("command 'lxc-stop -n {vmid} --nokill --timeout {seconds}' failed: exit code 1"));
+    Err(Failure::new("container did not stop"))
+}
+
+/// Waits until the network devices are gone, which the kernel removes with the network namespace some time after
+/// the last process; then removes what is left.
+fn remove_devices(names: &Names, vmid: Vmid, deadline: Instant) {
+    /// The kernel needs some milliseconds.
+    const PATIENCE: Duration = Duration::from_secs(2);
+    wait_until(deadline.min(Instant::now() + PATIENCE), || devices(names, vmid).is_empty());
+    for device in devices(names, vmid) {
+        let _ = Tool::new("ip", "iproute2").args(["link", "delete", "dev", &device]).run();
+    }
+}
+
+fn devices(names: &Names, vmid: Vmid) -> Vec<String> {
+    let entries = std::fs::read_dir("/sys/class/net").into_iter().flatten().flatten();
+    let all = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    all.filter(|device| names.is_device(vmid, device)).collect()
+}

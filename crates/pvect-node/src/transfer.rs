@@ -1,0 +1,323 @@
+//! One file on its way into a container or out of it.
+//!
+//! Going in, a process of its own joins the container's mount and user namespaces and writes there, with no more
+//! rights than the container's root has: no path leads out, and owners are the container's. Coming out, the path is
+//! resolved below the container's root (openat2(2) with `RESOLVE_IN_ROOT`).
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Uid};
+use rustix::io::Errno;
+
+use crate::error::os_text;
+use crate::interrupt::Interrupt;
+use crate::{Failure, NodeResult};
+
+/// How much is copied between two looks at signals, bytes.
+const CHUNK: usize = 8 << 20;
+/// The buffer where the kernel cannot copy by itself, bytes.
+const BUFFER: usize = 1 << 20;
+/// More is not read of a file of users or groups, bytes.
+const NAMES_LIMIT: u64 = 4 << 20;
+
+/// Owner, group and permissions that were asked for, as text.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Wanted {
+    /// A name or number.
+    pub(crate) user: Option<String>,
+    /// A name or number.
+    pub(crate) group: Option<String>,
+    /// Octal; hexadecimal after `0x`.
+    pub(crate) perms: Option<String>,
+}
+
+/// The same, understood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Attributes {
+    user: Option<u32>,
+    group: Option<u32>,
+    mode: Option<u32>,
+}
+
+impl Wanted {
+    /// Resolves names by the `etc/passwd` and `etc/group` below a root.
+    ///
+    /// # Errors
+    /// `failed to get uid for: <name>`, `failed to get gid for: <name>`, `invalid mode: '<text>'`.
+    pub(crate) fn resolve(&self, root: &Path) -> NodeResult<Attributes> {
+        let id = |name: &Option<String>, file: &str, kind: &str| -> NodeResult<Option<u32>> {
+            let Some(name) = name else { return Ok(None) };
+            let found = find_id(name, || read_names(&root.join(file)));
+            found.map(Some).ok_or_else(|| Failure::new(format!("failed to get {kind} for: {name}")))
+        };
+        Ok(Attributes {
+            user: id(&self.user, "etc/passwd", "uid")?,
+            group: id(&self.group, "etc/group", "gid")?,
+            mode: self.perms.as_deref().map(parse_mode).transpose()?,
+        })
+    }
+}
+
+fn read_names(path: &Path) -> String {
+    let mut text = Vec::new();
+    // A fifo of that name must not hold us up.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    if let Ok(fd) = rustix::fs::openat(CWD, path, flags, Mode::empty()) {
+        let _ = File::from(fd).take(NAMES_LIMIT).read_to_end(&mut text);
+    }
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+/// Finds a number, or the number of a name in the text of passwd(5) or group(5).
+fn find_id(name: &str, text: impl FnOnce() -> String) -> Option<u32> {
+    if !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit()) {
+        return name.parse().ok();
+    }
+    let text = text();
+    let mut entries = text.lines().map(|line| line.split(':'));
+    entries.find_map(|mut fields| {
+        (fields.next()? == name).then(|| fields.nth(1))?.and_then(|number| number.parse().ok())
+    })
+}
+
+/// Parses permissions as pct does: octal, a missing first 0 is added; hexadecimal after `0x`.
+fn parse_mode(text: &str) -> NodeResult<u32> {
+    let text = if text.starts_with('0') { text.to_owned() } else { format!("0{text}") };
+    let (digits, radix) = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(digits) => (digits, 16),
+        None => (text.as_str(), 8),
+    };
+    let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let mode = plain.then(|| u32::from_str_radix(digits, radix).ok()).flatten();
+    mode.filter(|mode| *mode <= 0o7777).ok_or_else(|| Failure::new(format!("invalid mode: '{text}'")))
+}
+
+/// A file that is being written; what is not finished is removed again.
+#[derive(Debug)]
+pub(crate) struct Target<'a> {
+    path: &'a str,
+    file: File,
+    is_new: bool,
+}
+
+impl<'a> Target<'a> {
+    /// Makes the file, or empties the one that is there; symlinks are followed, as pct does.
+    ///
+    /// A new file has the permissions that were asked for or those that the umask leaves of 0666; one that was
+    /// there keeps its own unless others were asked for.
+    ///
+    /// # Errors
+    /// `failed to create file: <path>: <reason>`, `failed to change file owner: <reason>`.
+    pub(crate) fn create(path: &'a str, attributes: Attributes) -> NodeResult<Self> {
+        let Attributes { user, group, mode } = attributes;
+        let base = OFlags::WRONLY | OFlags::CREATE | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        // Until the owner is right, nobody else reads it.
+        let first = Mode::from_raw_mode(if mode.is_some() || user.is_some() { 0 } else { 0o666 });
+        let opened = rustix::fs::openat(CWD, path, base | OFlags::EXCL, first);
+        let (fd, is_new) = match opened {
+            Ok(fd) => (fd, true),
+            Err(_) => {
+                let fd = rustix::fs::openat(CWD, path, base | OFlags::TRUNC, Mode::from_raw_mode(0o666));
+                let reason = |errno: Errno| os_text(&errno.into());
+                let fd = fd.map_err(|errno| {
+                    Failure::new(format!("failed to create file: {path}: {}", reason(errno)))
+                })?;
+                (fd, false)
+            }
+        };
+        let target = Self { path, file: File::from(fd), is_new };
+        let set = target.set(user, group, mode.or_else(|| is_new.then(|| 0o666 & !umask())));
+        if let Err(errno) = set {
+            target.undo();
+            return Err(Failure::new(format!("failed to change file owner: {}", os_text(&errno.into()))));
+        }
+        Ok(target)
+    }
+
+    /// The owner first: changing it takes set-user-id bits away.
+    fn set(&self, user: Option<u32>, group: Option<u32>, mode: Option<u32>) -> rustix::io::Result<()> {
+        if user.is_some() || group.is_some() {
+            rustix::fs::fchown(&self.file, user.map(Uid::from_raw), group.map(Gid::from_raw))?;
+        }
+        mode.map_or(Ok(()), |mode| rustix::fs::fchmod(&self.file, Mode::from_raw_mode(mode)))
+    }
+
+    /// Copies everything of a file into this one. A directory has nothing to copy: as with the real pct, an empty
+    /// file is made of it.
+    ///
+    /// # Errors
+    /// `failed to copy to <path>: <reason>`; a file that was made is removed again, one that was there is left
+    /// empty.
+    pub(crate) fn fill(self, source: &File, interrupt: &Interrupt) -> NodeResult<()> {
+        match copy(source, &self.file, interrupt) {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::IsADirectory => Ok(()),
+            Err(error) => {
+                let text = format!("failed to copy to {}: {}", self.path, os_text(&error));
+                self.undo();
+                Err(Failure::new(text))
+            }
+        }
+    }
+
+    fn undo(self) {
+        // What fails here is reported by what failed before.
+        if self.is_new {
+            let _ = rustix::fs::unlinkat(CWD, self.path, AtFlags::empty());
+        } else {
+            let _ = self.file.set_len(0);
+        }
+    }
+}
+
+/// The umask, which can only be read by setting it. Only for a process without other threads that make files.
+fn umask() -> u32 {
+    let mask = rustix::process::umask(Mode::empty());
+    rustix::process::umask(mask);
+    mask.as_raw_mode()
+}
+
+/// Copies to the end; within the kernel where it can.
+fn copy(source: &File, target: &File, interrupt: &Interrupt) -> io::Result<()> {
+    let check = || match interrupt.came() {
+        true => Err(io::Error::other("interrupted by signal")),
+        false => Ok(()),
+    };
+    loop {
+        check()?;
+        match rustix::fs::copy_file_range(source, None, target, None, CHUNK) {
+            // Also what it says of files that have a content and no size, as those of /proc: these are read below.
+            Ok(0) => break,
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(Errno::XDEV | Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS | Errno::BADF | Errno::PERM) => {
+                break;
+            }
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    let mut buffer = vec![0; BUFFER];
+    let (mut source, mut target) = (source, target);
+    loop {
+        check()?;
+        match source.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(count) => target.write_all(&buffer[..count])?,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Returns whether an open file is a regular one or a directory: anything else may never end, or act on being read.
+pub(crate) fn is_plain(file: impl AsFd) -> bool {
+    let kind = rustix::fs::fstat(file).map(|stat| FileType::from_raw_mode(stat.st_mode));
+    matches!(kind, Ok(FileType::RegularFile | FileType::Directory))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{MetadataExt, symlink};
+
+    use super::*;
+
+    #[test]
+    fn permissions_are_octal_or_hexadecimal() {
+        for (text, mode) in [("755", 0o755), ("0644", 0o644), ("0x1ff", 0o777), ("7", 7), ("4755", 0o4755)] {
+            assert_eq!(parse_mode(text).unwrap(), mode, "{text}");
+        }
+        for (text, shown) in
+            [("9z", "09z"), ("", "0"), ("-1", "0-1"), ("0x", "0x"), ("08", "08"), ("77777", "077777")]
+        {
+            // An empty text with its 0 is the number 0.
+            if text.is_empty() {
+                assert_eq!(parse_mode(text).unwrap(), 0);
+                continue;
+            }
+            assert_eq!(parse_mode(text).unwrap_err().text, format!("invalid mode: '{shown}'"));
+        }
+    }
+
+    #[test]
+    fn names_are_looked_up_below_a_root() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("etc")).unwrap();
+        std::fs::write(
+            dir.path().join("etc/passwd"),
+            "root:x:0:0:root:/root:/bin/sh\n\nbad\nweb:x:1000:100::/:/x\n",
+        )
+        .unwrap();
+        std::fs::write(dir.path().join("etc/group"), "users:x:100:web\n").unwrap();
+        let wanted = |user: &str, group: &str| Wanted {
+            user: Some(user.to_owned()),
+            group: Some(group.to_owned()),
+            perms: Some("640".to_owned()),
+        };
+        let found = Attributes { user: Some(1000), group: Some(100), mode: Some(0o640) };
+        assert_eq!(wanted("web", "users").resolve(dir.path()).unwrap(), found);
+        assert_eq!(wanted("1000", "100").resolve(Path::new("/no/such")).unwrap(), found);
+        for (user, group, text) in [
+            ("nosuch", "0", "failed to get uid for: nosuch"),
+            ("bad", "0", "failed to get uid for: bad"),
+            ("0", "nosuch", "failed to get gid for: nosuch"),
+            ("99999999999", "0", "failed to get uid for: 99999999999"),
+        ] {
+            assert_eq!(wanted(user, group).resolve(dir.path()).unwrap_err().text, text);
+        }
+    }
+
+    fn put(path: &Path, source: &File, mode: Option<u32>) -> NodeResult<()> {
+        let attributes = Attributes { mode, ..Attributes::default() };
+        Target::create(path.to_str().unwrap(), attributes)?.fill(source, &Interrupt::watch())
+    }
+
+    #[test]
+    fn files_are_copied_whole_with_their_permissions() {
+        let dir = tempfile::tempdir().unwrap();
+        let bytes: Vec<u8> = (0..3_000_000_u32).map(|number| (number % 251) as u8).collect();
+        std::fs::write(dir.path().join("source"), &bytes).unwrap();
+        let open = || File::open(dir.path().join("source")).unwrap();
+        let target = dir.path().join("target");
+        put(&target, &open(), Some(0o600)).unwrap();
+        assert_eq!(std::fs::read(&target).unwrap(), bytes);
+        assert_eq!(std::fs::metadata(&target).unwrap().mode() & 0o7777, 0o600);
+        // One that is there is emptied and keeps its permissions; links are followed.
+        std::fs::write(&target, vec![1; 4_000_000]).unwrap();
+        symlink(&target, dir.path().join("link")).unwrap();
+        put(&dir.path().join("link"), &open(), None).unwrap();
+        assert_eq!(std::fs::read(&target).unwrap(), bytes);
+        assert_eq!(std::fs::metadata(&target).unwrap().mode() & 0o7777, 0o600);
+        // No size, and a content.
+        put(&target, &File::open("/proc/self/status").unwrap(), None).unwrap();
+        assert!(std::fs::read_to_string(&target).unwrap().starts_with("Name:"));
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_told_and_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let source = File::open("/dev/zero").unwrap();
+        let missing = dir.path().join("no/x");
+        assert_eq!(
+            put(&missing, &source, None).unwrap_err().text,
+            format!("failed to create file: {}: No such file or directory", missing.display())
+        );
+        assert_eq!(
+            put(dir.path(), &source, None).unwrap_err().text,
+            format!("failed to create file: {}: Is a directory", dir.path().display())
+        );
+        assert_eq!(
+            put(Path::new("/dev/full"), &source, None).unwrap_err().text,
+            "failed to copy to /dev/full: No space left on device"
+        );
+        // A file that cannot be read to its end.
+        let target = dir.path().join("target");
+        let write_only = File::options().write(true).open("/dev/null").unwrap();
+        assert!(put(&target, &write_only, None).is_err());
+        assert!(!target.exists());
+        // As the real pct has it: an empty file of a directory.
+        put(&target, &File::open(dir.path()).unwrap(), None).unwrap();
+        assert_eq!(std::fs::metadata(&target).unwrap().len(), 0);
+    }
+}
