@@ -9,6 +9,7 @@ use std::time::Duration;
 use pvect::client::Builder;
 use pvect::{Client, Settings};
 use pvect_core::{Error, Result};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::app::App;
 use crate::commands::interrupt;
@@ -72,7 +73,20 @@ impl Stage {
             run: Box::default(),
             source: Some(source),
         };
-        let output = command.output().await.map_err(spawn)?;
+        let child = command.stdout(Stdio::piped()).spawn().map_err(spawn)?;
+        let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        let mut ended = std::pin::pin!(child.wait_with_output());
+        let mut told = false;
+        let output = loop {
+            tokio::select! {
+                output = &mut ended => break output.map_err(spawn)?,
+                () = tokio::time::sleep(Duration::from_millis(100)) => {}
+            }
+            if !told && self.client.cancel_handle().is_cancelled() {
+                // A signal that did not come from the terminal came to this process only.
+                told = pid.is_some_and(|pid| kill_process(pid, Signal::TERM).is_ok());
+            }
+        };
         self.check()?;
         if !output.status.success() {
             return Err(failed("the template could not be built"));
