@@ -43,6 +43,7 @@ impl Tool {
     /// Has the program ended (SIGTERM) when one of the watched signals comes.
     #[must_use]
     pub fn until(mut self, interrupt: &Interrupt) -> Self {
+        std::os::unix::process::CommandExt::process_group(&mut self.command, 0);
         self.stop = Some(interrupt.flag());
         self
     }
@@ -182,7 +183,9 @@ impl Watcher {
         let thread = std::thread::spawn(move || {
             while !ended.load(Ordering::Relaxed) {
                 if stop.load(Ordering::Relaxed) {
-                    let _ = pid.map(|pid| rustix::process::kill_process(pid, rustix::process::Signal::TERM));
+                    // The whole group: mmdebstrap notes a signal and waits for what it started.
+                    let _ = pid
+                        .map(|pid| rustix::process::kill_process_group(pid, rustix::process::Signal::TERM));
                     return;
                 }
                 std::thread::sleep(Duration::from_millis(20));
