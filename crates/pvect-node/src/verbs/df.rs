@@ -1,6 +1,8 @@
 //! `pct df`: shows how full a container's file systems are.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 use pvect_core::{Call, ContainerConfig, Lock, Vmid};
 use rustix::fs::OFlags;
@@ -10,6 +12,9 @@ use crate::rooted::Rooted;
 use crate::storage::usage::{Usage, table};
 use crate::storage::{self, PrivateMounts};
 use crate::{Failure, Node, NodeResult, Output, hostmount, locked, store};
+
+/// How long a file system may take to say how full it is. Source: pve-container, `pct df`.
+const ANSWER: Duration = Duration::from_secs(3);
 
 /// Shows how full a container's file systems are. A stopped container is mounted meanwhile, in a mount namespace of
 /// this command, and locked as `mounted`. Returns the exit status.
@@ -60,12 +65,29 @@ fn mounted(node: &Node, vmid: Vmid, config: &ContainerConfig, output: &mut Outpu
 /// Measures what is mounted below `root`; a path in the container cannot lead out of it.
 fn measured(config: &ContainerConfig, root: &Path, output: &mut Output<'_>) -> NodeResult<String> {
     let inside = Rooted::open(root, (0, 0)).map_err(|error| Failure::io("can't open", root, &error))?;
+    let inside = Arc::new(inside);
     let mut rows = Vec::new();
     for (key, mount) in config.volumes() {
-        match inside.open_at(&mount.path, OFlags::PATH).and_then(Usage::of) {
+        match usage(&inside, &mount.path) {
             Ok(usage) => rows.push((key, mount.fs.source.to_string(), usage, mount.path)),
             Err(error) => output.warn(Failure::io("can't measure", Path::new(&mount.path), &error).text),
         }
     }
     Ok(table(&rows))
+}
+
+/// Measures one file system. In a running container anything may be mounted there, such as a FUSE that never answers:
+/// it is asked in a thread, which then ends with the command.
+fn usage(inside: &Arc<Rooted>, path: &str) -> std::io::Result<Usage> {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let (inside, path) = (Arc::clone(inside), path.to_owned());
+    let thread = std::thread::spawn(move || {
+        let _ = sender.send(inside.open_at(path, OFlags::PATH).and_then(Usage::of));
+    });
+    let answer = receiver.recv_timeout(ANSWER);
+    if answer.is_ok() {
+        // Nothing may hold the mounts any more.
+        let _ = thread.join();
+    }
+    answer.unwrap_or_else(|_| Err(std::io::Error::other("got timeout")))
 }
