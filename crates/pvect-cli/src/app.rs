@@ -34,12 +34,13 @@ pub fn main() -> u8 {
     let env: BTreeMap<String, String> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
-    // Before anything else: these run often, and inside containers.
-    if Path::new(&name).file_name().is_some_and(|name| name == "pct") {
-        return commands::node::link(&env, &words);
-    }
+    // Before anything else: these run often, and inside containers. Helpers first: they are run by this program's
+    // file, which may itself be named pct.
     if words.first().is_some_and(|word| word == "__node") {
         return commands::node::internal(&words[1..]);
+    }
+    if Path::new(&name).file_name().is_some_and(|name| name == "pct") {
+        return commands::node::link(&env, &words);
     }
     let no_color = env.get("NO_COLOR").is_some_and(|value| !value.is_empty());
     let mut globals = Globals::default();

@@ -24,6 +24,10 @@ fn lxc(node: &Node, name: &str, vmid: Vmid) -> Command {
     command.arg("-P").arg(node.layout.lxc()).args(["-n", &vmid.to_string()]).env("PATH", PATH);
     // These name files of the host.
     command.env_remove("SSL_CERT_FILE").env_remove("SSL_CERT_DIR");
+    // These choose the node; the real pct has no such thing to hand on.
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"PVECT_")) {
+        command.env_remove(name);
+    }
     command
 }
 
