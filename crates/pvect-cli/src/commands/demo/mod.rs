@@ -28,7 +28,15 @@ pub async fn run(app: &App, words: &[String]) -> Result<u8> {
     let outcome = Steps::new(app, &stage, fast).run(keep).await;
     if keep && outcome.is_ok() {
         let root = stage.root().display();
-        app.ui.print(format!("\nThe containers are left: pvect --root {root} list\n"))?;
+        let mut text =
+            format!("\nAll is left. To look around:\n    pvect --root {root} list\nTo remove it:\n");
+        for vmid in steps::VMIDS {
+            text += &format!("    pvect --root {root} destroy {vmid} --force\n");
+        }
+        if let Some(bridge) = stage.bridge() {
+            text += &format!("    ip link delete {bridge}\n");
+        }
+        app.ui.print(text + &format!("    rm -r {root}\n"))?;
         return Ok(0);
     }
     // Whatever happened, and whoever pressed Ctrl-C: nothing stays.

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use pvect::client::Builder;
+use pvect::client::{Builder, host_name};
 use pvect::{Client, Settings};
-use pvect_core::{Error, Result};
+use pvect_core::{Error, NodeName, Result};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::app::App;
@@ -67,7 +67,7 @@ impl Stage {
     pub async fn build(&self, what: &str) -> Result<String> {
         let mut command = tokio::process::Command::new(&self.program);
         command.args(["--root", &self.root.to_string_lossy(), "template", "build", what, "--quiet"]);
-        command.env("PVECT_NODE", "demo").stdin(Stdio::null()).stderr(Stdio::inherit());
+        command.env("PVECT_NODE", node()?.as_str()).stdin(Stdio::null()).stderr(Stdio::inherit());
         let spawn = |source: std::io::Error| Error::Spawn {
             what: "the build of the template did not start".to_owned(),
             run: Box::default(),
@@ -142,11 +142,16 @@ pub fn failed(text: impl Into<String>) -> Error {
     }
 }
 
+fn node() -> Result<NodeName> {
+    let wrong = |error| Error::Settings { what: format!("the demo's node: {error}") };
+    host_name().or_else(|_| "demo".parse().map_err(wrong))
+}
+
 fn builder(root: &Path, program: &Path) -> Result<Builder> {
     let mut settings = Settings::default();
     settings.proxmox.root = Some(root.to_owned());
-    settings.proxmox.node =
-        Some("demo".parse().map_err(|error| Error::Settings { what: format!("the demo's node: {error}") })?);
+    // The host's name, as everywhere, so that what --keep leaves is found again.
+    settings.proxmox.node = Some(node()?);
     Ok(Client::builder(settings).standalone_program(program))
 }
 

@@ -18,6 +18,8 @@ use crate::render;
 
 /// The containers.
 const NAMES: [&str; 3] = ["web", "db", "cache"];
+/// Their numbers.
+pub const VMIDS: [u32; 3] = [101, 102, 103];
 /// How much is copied into a container and back.
 const SIZE: u32 = 16 << 20;
 
@@ -155,10 +157,8 @@ fn running(list: &[pvect_core::Listing]) -> usize {
 }
 
 fn number(index: usize) -> Result<Vmid> {
-    u32::try_from(index)
-        .ok()
-        .and_then(|index| Vmid::try_from(101 + index).ok())
-        .ok_or_else(|| failed("the demo has too many containers"))
+    let vmid = VMIDS.get(index).and_then(|id| Vmid::try_from(*id).ok());
+    vmid.ok_or_else(|| failed("the demo has too many containers"))
 }
 
 /// Waits for all, and returns the first failure.
