@@ -59,8 +59,13 @@ fn options_that_break_the_schema() {
     refuses(&node, &["set", "101", "--memory", "-5"], 2, "error: --memory: -5 is too small: at least 16");
     refuses(&node, &["set", "101", "--memory", "8"], 2, "error: --memory: 8 is too small: at least 16");
     refuses(&node, &["set", "101", "--memory", "abc"], 2, "error: --memory: 'abc' is not a whole number");
-    refuses(&node, &["set", "101", "--memroy", "512"], 2, "error: --memroy: pvect set has no such option; did you mean --memory?");
-    let name = "letters, digits and inner hyphens in labels joined with dots";
+    refuses(
+        &node,
+        &["set", "101", "--memroy", "512"],
+        2,
+        "error: --memroy: pvect set has no such option; did you mean --memory?",
+    );
+    let name = "a DNS name: labels of letters, digits and inner hyphens, joined with '.'";
     refuses(
         &node,
         &["set", "101", "--hostname", "bad_name"],
@@ -96,7 +101,12 @@ fn a_rootfs_larger_than_the_disk() {
     let node = node_or_skip!();
     let template = node.busybox();
     let stderr = node.pvect(&["create", "101", &template, "--rootfs", "local:900000"]).fails(1);
-    assert!(first_line(&stderr).contains("900000 GiB"), "{stderr}");
+    let directory = node.root().join("vz/images/101");
+    let expected = format!(
+        "error: unable to create CT 101 - a volume of 900000G is larger than the file system of '{}' (",
+        directory.display()
+    );
+    assert!(first_line(&stderr).starts_with(&expected), "{stderr}");
     assert_eq!(configs(&node), []);
     assert!(!node.root().join("vz/images/101").exists());
 }
@@ -150,8 +160,8 @@ fn a_virtual_machine() {
 #[test]
 fn a_disk_that_fills_up_during_create() {
     let node = node_or_skip!();
-    let template = node.busybox();
-    // A file system of 24 MiB of its own as the storage: the template does not fit.
+    node.pct(&["list"]).ok();
+    // A small file system of its own as the storage: the template does not fit.
     let image = node.root().join("small.img");
     let small = node.root().join("small");
     fs::create_dir_all(&small).expect("it can be made");
@@ -177,6 +187,5 @@ fn a_disk_that_fills_up_during_create() {
     assert_eq!(configs(&node), []);
     assert!(!small.join("images/101").exists());
     run("umount", &[&small.to_string_lossy()]);
-    drop(template);
     assert_eq!(node.leftovers(), Vec::<String>::new());
 }
