@@ -1,6 +1,6 @@
 //! `pvect exec`, `enter`, `console`: on the caller's own terminal, the command's status handed through.
 
-use pvect::Client;
+use pvect::{Client, Place};
 use pvect_core::error::{Exit, Run};
 use pvect_core::schema::{Reason, Violation};
 use pvect_core::{Call, Error, ErrorKind, Result, RunState, Verb};
@@ -18,7 +18,9 @@ pub async fn run(app: &App, line: &PctLine) -> Result<u8> {
     let keeps = line.options.iter().any(|(name, value)| name == "keep-env" && is_yes(value));
     let (client, call) = operate::begin_with(app, line, |builder| {
         if keeps {
-            app.env.iter().fold(builder, |builder, (name, value)| builder.env(name, value))
+            // Ours would lead the standalone node astray.
+            let theirs = app.env.iter().filter(|(name, _)| !name.starts_with("PVECT_"));
+            theirs.fold(builder, |builder, (name, value)| builder.env(name, value))
         } else {
             builder
         }
@@ -27,9 +29,14 @@ pub async fn run(app: &App, line: &PctLine) -> Result<u8> {
     if app.ui.globals.dry_run {
         return operate::dry_run(app, &client, &call);
     }
+    // Asking the standalone node costs next to nothing, and its answer is better than an error seen twice.
+    let standalone = matches!(client.place(), Place::Standalone { .. });
+    if standalone {
+        explain(&client, &call, None).await?;
+    }
     let status = client.interactive(&call).await?;
-    if matches!(status, 2 | 25 | 255) {
-        explain(&client, &call, status).await?;
+    if !standalone && matches!(status, 2 | 25 | 255) {
+        explain(&client, &call, Some(Exit::Status(status))).await?;
     }
     Ok(u8::try_from(status).unwrap_or(125))
 }
@@ -38,9 +45,9 @@ fn is_yes(value: &Given) -> bool {
     matches!(value, Given::Text(text) if ["1", "yes", "on", "true"].contains(&text.to_ascii_lowercase().as_str()))
 }
 
-/// pct's own failures have statuses that commands have too: 255, or the errno that was left over (2, 25). A container that is not there or does not run tells them
-/// apart.
-async fn explain(client: &Client, call: &Call, status: i32) -> Result<()> {
+/// pct's own failures have statuses that commands have too: 255, or the errno that was left over (2, 25). A container
+/// that is not there or does not run tells them apart.
+async fn explain(client: &Client, call: &Call, exit: Option<Exit>) -> Result<()> {
     let Some(vmid) = call.vmid() else { return Ok(()) };
     match client.status(vmid).await {
         // pct's own words are on the terminal already.
@@ -51,11 +58,7 @@ async fn explain(client: &Client, call: &Call, status: i32) -> Result<()> {
             kind: ErrorKind::NotRunning,
             message: format!("CT {vmid} not running"),
             vmid: Some(vmid),
-            run: Box::new(Run {
-                argv: client.command_line(call),
-                exit: Some(Exit::Status(status)),
-                ..Run::default()
-            }),
+            run: Box::new(Run { argv: client.command_line(call), exit, ..Run::default() }),
         }),
         _ => Ok(()),
     }

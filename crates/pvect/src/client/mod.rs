@@ -180,7 +180,8 @@ impl Client {
         }
     }
 
-    /// Puts pct's words for a missing container, which name a file, into everybody's.
+    /// Puts pct's words for a missing container, which name a file, into everybody's, and knows what the standalone
+    /// node cannot do.
     fn plainly<T>(done: Result<T>) -> Result<T> {
         done.map_err(|error| match error {
             Error::Failed { kind: ErrorKind::NotFound, message, vmid: Some(vmid), run }
@@ -188,6 +189,9 @@ impl Client {
             {
                 let message = format!("there is no container {vmid}");
                 Error::Failed { kind: ErrorKind::NotFound, message, vmid: Some(vmid), run }
+            }
+            Error::Failed { message, vmid, .. } if message.starts_with("the standalone node cannot do ") => {
+                Error::Unsupported { what: message, vmid }
             }
             other => other,
         })
