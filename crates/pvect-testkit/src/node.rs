@@ -197,5 +197,10 @@ impl Drop for TestNode {
         for bridge in self.bridges.borrow().iter() {
             let _ = Command::new("ip").args(["link", "del", bridge]).status();
         }
+        // The volumes of templates are immutable; else the root could not be removed.
+        let images = self.root().join("vz/images");
+        if images.is_dir() {
+            let _ = Command::new("chattr").args(["-R", "-f", "-i"]).arg(images).stderr(Stdio::null()).status();
+        }
     }
 }
