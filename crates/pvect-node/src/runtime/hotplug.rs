@@ -22,7 +22,7 @@ pub(super) fn hotplug(
     key: &str,
     value: Option<&str>,
 ) -> NodeResult<bool> {
-    let limits = Limits::of(Cgroups::new("/sys/fs/cgroup"), names(node), vmid);
+    let limits = Limits::of(Cgroups::new("/sys/fs/cgroup"), &names(node), vmid);
     match key {
         "memory" | "swap" | "cpulimit" | "cpuunits" | "cores" => limits.change(key, value),
         _ if IMMEDIATE.contains(&key) => Ok(true),
@@ -45,7 +45,7 @@ struct Limits {
 }
 
 impl Limits {
-    fn of(cgroups: Cgroups, names: Names, vmid: Vmid) -> Self {
+    fn of(cgroups: Cgroups, names: &Names, vmid: Vmid) -> Self {
         Self { cgroups, cgroup: names.cgroup(vmid), seed: vmid.get() }
     }
 
@@ -236,7 +236,8 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, text).unwrap();
         }
-        let limits = Limits::of(Cgroups::new(dir.path()), Names::new("/var/lib/lxc"), "101".parse().unwrap());
+        let limits =
+            Limits::of(Cgroups::new(dir.path()), &Names::new("/var/lib/lxc"), "101".parse().unwrap());
         (dir, limits)
     }
 

@@ -27,8 +27,8 @@ pub(super) struct Setting {
 }
 
 impl Setting {
-    fn new(version: Version, file: &'static str, value: impl ToString) -> Self {
-        Self { version, file, value: value.to_string() }
+    fn new(version: Version, file: &'static str, value: impl std::fmt::Display) -> Self {
+        Self { version, file, value: format!("{value}") }
     }
 
     /// The line of an LXC configuration.
