@@ -24,6 +24,8 @@ pub(super) struct Host {
     pub(super) net: PathBuf,
     /// Whether AppArmor is in force.
     pub(super) apparmor: bool,
+    /// Whether LXCFS runs.
+    pub(super) lxcfs: bool,
 }
 
 impl Host {
@@ -36,6 +38,7 @@ impl Host {
             share: "/usr/share/lxc/config".into(),
             net: "/sys/class/net".into(),
             apparmor: enabled.is_ok_and(|text| text.trim() == "Y"),
+            lxcfs: Path::new("/var/lib/lxcfs/proc").is_dir(),
         }
     }
 
@@ -98,6 +101,10 @@ pub(super) fn text(
         lines.put("lxc.arch", arch)?;
     }
     put_includes(&mut lines, host, section.ostype(), user_namespace)?;
+    if !host.lxcfs {
+        // LXCFS's hook sleeps for half a second at each stop. An empty value clears the list.
+        lines.put("lxc.hook.post-stop", "")?;
+    }
     if seccomp::is_generated(config) {
         lines.put("lxc.seccomp.profile", utf8(&directory.join(seccomp::FILE))?)?;
     }

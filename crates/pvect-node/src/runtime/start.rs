@@ -52,7 +52,7 @@ pub(super) fn start(
     });
     if done.is_err() {
         // Whatever runs by now was not to be.
-        let _ = stop::end(node, vmid, StopMode::Kill, output, None);
+        let _ = stop::end(node, vmid, &config, StopMode::Kill, output, None);
         return done;
     }
     hookscript::run_or_warn(node, vmid, &config, "post-start", output);

@@ -1,9 +1,10 @@
 //! Ends a container.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use pvect_core::property::MountSource;
 use pvect_core::{ContainerConfig, Vmid};
 use pvect_native::{Cgroups, CommandSocket, Names};
 
@@ -11,7 +12,7 @@ use super::start::{cannot_run, wait};
 use super::{PATH, StopMode, cgroups, hookscript, names, reader};
 use crate::interrupt::Interrupt;
 use crate::tool::Tool;
-use crate::{Failure, Node, NodeResult, Output};
+use crate::{Failure, Node, NodeResult, Output, storage};
 
 /// How long killed processes may take to be gone, and what belongs to them.
 const GONE_TIME: Duration = Duration::from_secs(30);
@@ -31,13 +32,14 @@ pub(super) fn stop(
         return Ok(());
     }
     hookscript::run_or_warn(node, vmid, config, "pre-stop", output);
-    end(node, vmid, mode, output, Some(&interrupt))
+    end(node, vmid, config, mode, output, Some(&interrupt))
 }
 
 /// Ends what runs of a container and waits until it is gone; without an interrupt, signals change nothing.
 pub(super) fn end(
     node: &Node,
     vmid: Vmid,
+    config: &ContainerConfig,
     mode: StopMode,
     output: &mut Output<'_>,
     interrupt: Option<&Interrupt>,
@@ -58,7 +60,7 @@ pub(super) fn end(
     }
     let deadline = Instant::now() + GONE_TIME;
     if let Some(monitor) = monitor {
-        wait_until(deadline, || !Path::new("/proc").join(monitor.to_string()).exists());
+        wait_until(deadline, || has_ended(monitor));
     }
     // When a monitor was killed, its container may have survived it.
     cgroups::kill(&cgroup_root, &names, vmid);
@@ -67,6 +69,11 @@ pub(super) fn end(
         !cgroups::exist(&cgroup_root, &names, vmid)
     });
     remove_devices(&names, vmid, deadline);
+    // The kernel unmounts some time after the last process of a mount namespace; nobody must use an image before.
+    let images = images(node, config);
+    if !wait_until(deadline, || !images.iter().any(|image| is_attached(image))) {
+        return Err(Failure::new("the container's images are still in use"));
+    }
     match cgroups::exist(&cgroup_root, &names, vmid) {
         true => Err(Failure::new("container did not stop")),
         false => Ok(()),
@@ -81,6 +88,35 @@ fn wait_until(deadline: Instant, mut done: impl FnMut() -> bool) -> bool {
         std::thread::sleep(STEP);
     }
     true
+}
+
+/// Whether a process has ended, waited for by its parent or not: where init of the host is slow, ours stays a zombie
+/// for a while. Source: proc_pid_stat(5).
+fn has_ended(pid: u32) -> bool {
+    let Ok(stat) = std::fs::read(format!("/proc/{pid}/stat")) else { return true };
+    let state = stat.iter().rposition(|byte| *byte == b')').and_then(|end| stat.get(end + 2));
+    matches!(state, Some(b'Z' | b'X') | None)
+}
+
+/// The image files of a configuration.
+fn images(node: &Node, config: &ContainerConfig) -> Vec<PathBuf> {
+    let volumes = config.volumes();
+    let ids = volumes.iter().filter_map(|(_, point)| match &point.fs.source {
+        MountSource::Volume(text) => text.parse().ok(),
+        _ => None,
+    });
+    let paths = ids.filter_map(|id| storage::volume_path(node, &id).ok());
+    paths.filter(|path| path.is_file()).map(|path| path.canonicalize().unwrap_or(path)).collect()
+}
+
+/// Whether a loop device has a file.
+fn is_attached(file: &Path) -> bool {
+    let devices = std::fs::read_dir("/sys/block").into_iter().flatten().flatten();
+    let mut backing = devices.filter_map(|device| {
+        let text = std::fs::read_to_string(device.path().join("loop/backing_file")).ok()?;
+        Some(PathBuf::from(text.trim_end_matches('\n')))
+    });
+    backing.any(|path| path == file)
 }
 
 /// The parent of a process: of init, the LXC monitor. Source: proc_pid_status(5).
@@ -160,4 +196,25 @@ fn devices(names: &Names, vmid: Vmid) -> Vec<String> {
     let entries = std::fs::read_dir("/sys/class/net").into_iter().flatten().flatten();
     let all = entries.filter_map(|entry| entry.file_name().into_string().ok());
     all.filter(|device| names.is_device(vmid, device)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_zombie_has_ended() {
+        let mut child = Command::new("true").spawn().unwrap();
+        let ended = Instant::now() + Duration::from_secs(30);
+        assert!(wait_until(ended, || has_ended(child.id())));
+        child.wait().unwrap();
+        assert!(has_ended(child.id()) && !has_ended(std::process::id()));
+    }
+
+    #[test]
+    fn a_parent_is_found() {
+        let ours = Some(std::os::unix::process::parent_id()).filter(|pid| *pid > 1);
+        assert_eq!(parent(std::process::id()), ours);
+        assert_eq!(parent(0), None);
+    }
 }

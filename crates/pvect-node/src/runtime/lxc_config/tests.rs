@@ -28,6 +28,7 @@ fn host(apparmor: bool) -> (tempfile::TempDir, Host) {
         share: root.join("share"),
         net: root.join("net"),
         apparmor,
+        lxcfs: apparmor,
     };
     (dir, host)
 }
@@ -90,7 +91,7 @@ fn a_privileged_container_without_apparmor() {
     )
     .unwrap();
     for line in [
-        "lxc.include = /usr/share/lxc/config/common.conf\n",
+        "lxc.include = /usr/share/lxc/config/common.conf\nlxc.hook.post-stop = \n",
         "lxc.mount.entry = /dev/fuse dev/fuse none bind,create=file 0 0\n",
         "lxc.mount.entry = proc dev/.lxc/proc proc create=dir,optional 0 0\n",
         "lxc.mount.entry = shm dev/shm tmpfs rw,nosuid,nodev,create=dir 0 0\n",
