@@ -457,4 +457,16 @@ mod tests {
         let error = scan(&words("qm list")).unwrap_err();
         assert_eq!(error.kind().exit_status(), 9);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_words_are_read_or_refused(
+            verb in "(set|exec|create|template|help|)",
+            words in proptest::collection::vec("(-{0,2}[a-z0-9=]{0,6}|\\PC{0,4}|--|--net0|-o|-v|-q)", 0..6),
+        ) {
+            let mut all = vec![verb];
+            all.extend(words);
+            let _ = scan(&all);
+        }
+    }
 }
