@@ -177,7 +177,9 @@ fn readable(log: &Path, vmid: Vmid) -> Vec<String> {
         let rest = line.strip_prefix(&prefix).and_then(|rest| rest.split_once(' '));
         rest.map_or(line, |(_, text)| text.trim()).to_owned()
     };
-    text.lines().map(line).filter(|line| !line.is_empty()).collect()
+    // lxc-start's own last words say only that there is a log.
+    let is_reason = |line: &String| !line.is_empty() && !line.contains("tools/lxc_start.c:");
+    text.lines().map(line).filter(is_reason).collect()
 }
 
 #[cfg(test)]
@@ -190,7 +192,8 @@ mod tests {
         let log = dir.path().join("log");
         std::fs::write(
             &log,
-            "lxc-start 301 20261123033942.866 ERROR    conf - ../src/lxc/conf.c:lxc_map_ids:3708 - no\n\n  odd line\n",
+            "lxc-start 301 20261123033942.866 ERROR    conf - ../src/lxc/conf.c:lxc_map_ids:3708 - no\n\n  odd line\n\
+             lxc-start 301 20261123033942.867 ERROR    lxc_start - ../src/lxc/tools/lxc_start.c:main:306 - x\n",
         )
         .unwrap();
         assert_eq!(
