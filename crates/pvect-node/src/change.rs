@@ -74,7 +74,7 @@ impl<'a> Changes<'a> {
     }
 
     /// Applies those that a running container can take; the others stay pending.
-    pub fn hotplug(mut self, output: &mut Output<'_>) -> Changed {
+    pub fn hotplug(mut self) -> Changed {
         for (key, value) in self.values() {
             if IMMEDIATE.contains(&key.as_str()) {
                 self.changed(&key, value);
@@ -97,7 +97,7 @@ impl<'a> Changes<'a> {
             }
         }
         for (key, value) in self.values() {
-            match self.plug(&key, &value, output) {
+            match self.plug(&key, &value) {
                 Ok(Some(value)) => self.changed(&key, value),
                 Ok(None) => {}
                 Err(failure) => self.failed("hotplug", &key, ":", &failure, None),
@@ -107,21 +107,16 @@ impl<'a> Changes<'a> {
     }
 
     /// Brings one value into a running container; `None` when it has to wait for the next start.
-    fn plug(&mut self, key: &str, value: &str, output: &mut Output<'_>) -> NodeResult<Option<String>> {
-        let is_new = self.config.main.get(key).is_none();
-        let value = if is_family(key, "mp") && is_new {
-            self.mount_point(key, value, output)?
-        } else if LIMITS.contains(&key) || is_family(key, "net") || (is_family(key, "dev") && is_new) {
-            value.to_owned()
-        } else {
+    ///
+    /// A mount point always waits, unlike with the real pct. Its volume is made at that start: one that was made
+    /// now would be nobody's once the waiting change is taken back.
+    fn plug(&mut self, key: &str, value: &str) -> NodeResult<Option<String>> {
+        let is_new_device = is_family(key, "dev") && self.config.main.get(key).is_none();
+        if !LIMITS.contains(&key) && !is_family(key, "net") && !is_new_device {
             return Ok(None);
-        };
-        let plugged = runtime::hotplug(self.node, self.vmid, self.config, key, Some(&value))?;
-        if !plugged && let Some(pending) = &mut self.config.pending {
-            // A volume that was made is named in what waits.
-            pending.set(key, value.as_str());
         }
-        Ok(plugged.then_some(value))
+        let plugged = runtime::hotplug(self.node, self.vmid, self.config, key, Some(value))?;
+        Ok(plugged.then(|| value.to_owned()))
     }
 
     fn is_wanted(&self, key: &str) -> bool {
