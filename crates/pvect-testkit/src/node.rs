@@ -200,7 +200,8 @@ impl Drop for TestNode {
         // The volumes of templates are immutable; else the root could not be removed.
         let images = self.root().join("vz/images");
         if images.is_dir() {
-            let _ = Command::new("chattr").args(["-R", "-f", "-i"]).arg(images).stderr(Stdio::null()).status();
+            let _ =
+                Command::new("chattr").args(["-R", "-f", "-i"]).arg(images).stderr(Stdio::null()).status();
         }
     }
 }

@@ -43,8 +43,7 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
     let modified = note(node, vmid, call, &mut config, output)?;
     config.cleanup_pending();
     let changes = Changes::new(node, vmid, &mut config, Some(&modified));
-    let changed =
-        if runtime::is_running(node, vmid) { changes.hotplug() } else { changes.apply(output) };
+    let changed = if runtime::is_running(node, vmid) { changes.hotplug() } else { changes.apply(output) };
     let saved = if changed.errors.is_empty() {
         store::save(node, vmid, &config)
     } else {
