@@ -14,7 +14,7 @@ const IMMEDIATE: &[&str] =
     &["description", "hookscript", "hostname", "lock", "onboot", "protection", "startup", "tags"];
 const MIB: u64 = 1 << 20;
 
-/// See [`super::hotplug`].
+/// See [`super::hotplug()`].
 pub(super) fn hotplug(
     node: &Node,
     vmid: Vmid,

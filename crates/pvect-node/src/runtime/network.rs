@@ -56,10 +56,15 @@ fn limit_rate(device: &str, net: &NetInterface) -> NodeResult<()> {
     let bytes = rate * MEGABYTE;
     let (rate, burst) = (format!("{bytes:.0}bps"), format!("{:.0}b", bytes.max(BURST_MIN)));
     let tc = |words: &[&str]| Tool::new("tc", "iproute2").args(words).run();
-    tc(&["qdisc", "add", "dev", device, "handle", "ffff:", "ingress"])?;
+    // To the container and from it; one direction is limited even where the kernel cannot limit the other.
+    let to = tc(&[
+        "qdisc", "add", "dev", device, "root", "tbf", "rate", &rate, "latency", "100ms", "burst", &burst,
+    ]);
     let filter = ["filter", "add", "dev", device, "parent", "ffff:", "prio", "50", "basic"];
-    tc(&[&filter[..], &["police", "rate", &rate, "burst", &burst, "mtu", "64kb", "drop"]].concat())?;
-    tc(&["qdisc", "add", "dev", device, "root", "tbf", "rate", &rate, "latency", "100ms", "burst", &burst])
+    let from = tc(&["qdisc", "add", "dev", device, "handle", "ffff:", "ingress"]).and_then(|()| {
+        tc(&[&filter[..], &["police", "rate", &rate, "burst", &burst, "mtu", "64kb", "drop"]].concat())
+    });
+    to.and(from)
 }
 
 /// Adds, changes or removes an interface of a running container. Returns `false` when that needs a restart.

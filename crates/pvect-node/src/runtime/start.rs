@@ -21,7 +21,7 @@ use crate::{Failure, Node, NodeResult, Output, guest, store};
 const FIRST_STEP: Duration = Duration::from_millis(1);
 const LONGEST_STEP: Duration = Duration::from_millis(20);
 
-/// See [`super::start`].
+/// See [`super::start()`].
 pub(super) fn start(
     node: &Node,
     vmid: Vmid,

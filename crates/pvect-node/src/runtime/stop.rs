@@ -19,7 +19,7 @@ const GONE_TIME: Duration = Duration::from_secs(30);
 /// How often it is looked.
 const STEP: Duration = Duration::from_millis(3);
 
-/// See [`super::stop`].
+/// See [`super::stop()`].
 pub(super) fn stop(
     node: &Node,
     vmid: Vmid,
