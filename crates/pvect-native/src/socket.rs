@@ -102,7 +102,7 @@ impl CommandSocket {
     ///
     /// # Errors
     /// `TimedOut` when it does not within the time; `None` waits as long as it takes.
-    pub fn wait_closed(mut self, time: Option<Duration>) -> io::Result<()> {
+    pub fn wait_closed(&mut self, time: Option<Duration>) -> io::Result<()> {
         self.stream.set_read_timeout(time.map(|time| time.max(Duration::from_millis(1))))?;
         let mut byte = [0];
         loop {

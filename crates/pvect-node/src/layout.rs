@@ -4,6 +4,21 @@ use std::path::{Path, PathBuf};
 
 use pvect_core::{NodeName, Vmid};
 
+/// Returns the one spelling of a root: symlinks resolved, as far as the path exists.
+///
+/// LXC finds a running container by the path as it was spelled at its start; by another spelling of the same root
+/// it would seem stopped, and could be started twice.
+pub fn real_root(root: &Path) -> PathBuf {
+    let mut missing = Vec::new();
+    for existing in root.ancestors() {
+        if let Ok(real) = existing.canonicalize() {
+            return missing.iter().rev().fold(real, |path, name| path.join(name));
+        }
+        missing.extend(existing.file_name());
+    }
+    root.to_owned()
+}
+
 /// The paths of one standalone node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
@@ -73,5 +88,28 @@ impl Layout {
     /// `log/tasks`: task logs and their index.
     pub fn tasks(&self) -> PathBuf {
         self.root.join("log/tasks")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_root_has_one_spelling() {
+        let dir = tempfile::tempdir().unwrap();
+        let real = dir.path().canonicalize().unwrap();
+        std::fs::create_dir(real.join("root")).unwrap();
+        std::os::unix::fs::symlink(real.join("root"), real.join("link")).unwrap();
+        for (path, expected) in [
+            ("root", "root"),
+            ("link", "root"),
+            ("./root/", "root"),
+            ("root/../link", "root"),
+            ("link/new/below", "root/new/below"),
+            ("new", "new"),
+        ] {
+            assert_eq!(real_root(&real.join(path)), real.join(expected), "{path}");
+        }
     }
 }

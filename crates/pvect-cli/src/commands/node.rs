@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use pvect::client::{DEFAULT_ROOT, host_name};
 use pvect::settings::{self, Sources};
 use pvect_core::{Error, Result};
+use pvect_node::layout::real_root;
 use pvect_node::{Layout, Node, Output};
 
 use crate::args::Globals;
@@ -64,7 +65,7 @@ pub fn node(ui: &Ui, env: &BTreeMap<String, String>) -> Result<Node> {
     let name = name.map_or_else(host_name, Ok)?;
     let helper = std::env::current_exe()
         .map_err(|source| Error::Io { what: "cannot find this program's file".to_owned(), source })?;
-    Ok(Node { layout: Layout::new(root, name.clone()), name, helper })
+    Ok(Node { layout: Layout::new(real_root(&root), name.clone()), name, helper })
 }
 
 fn wrong(error: &pvect_core::id::InvalidId) -> Error {

@@ -16,7 +16,9 @@ use crate::{Failure, Node, NodeResult, Output, storage};
 
 /// How long killed processes may take to be gone, and what belongs to them.
 const GONE_TIME: Duration = Duration::from_secs(30);
-/// How often it is looked.
+/// How often signals are looked for while the monitor ends.
+const LOOK: Duration = Duration::from_millis(100);
+/// How often it is looked for what the monitor leaves.
 const STEP: Duration = Duration::from_millis(3);
 
 /// See [`super::stop()`].
@@ -49,14 +51,20 @@ pub(super) fn end(
     let init = reader(node).init_pid(vmid);
     let monitor = init.and_then(parent);
     // Kept open: its end is the monitor's.
-    if let Ok(socket) = CommandSocket::connect(&lxc_path, vmid) {
+    if let Ok(mut socket) = CommandSocket::connect(&lxc_path, vmid) {
         match mode {
             StopMode::Kill => kill(&lxc_path, vmid, interrupt)?,
             StopMode::Shutdown { timeout, then_kill } => {
                 shut_down(&lxc_path, vmid, timeout, then_kill, output, interrupt)?;
             }
         }
-        socket.wait_closed(Some(GONE_TIME)).map_err(|_| Failure::new("container did not stop"))?;
+        let deadline = Instant::now() + GONE_TIME;
+        while socket.wait_closed(Some(LOOK)).is_err() {
+            interrupt.map_or(Ok(()), Interrupt::check)?;
+            if Instant::now() >= deadline {
+                return Err(Failure::new("container did not stop"));
+            }
+        }
     }
     let deadline = Instant::now() + GONE_TIME;
     if let Some(monitor) = monitor {
