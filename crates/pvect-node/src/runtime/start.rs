@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pvect_core::{ContainerConfig, Vmid};
 use pvect_native::Cgroups;
@@ -20,6 +20,9 @@ use crate::{Failure, Node, NodeResult, Output, guest, store};
 /// The steps at which a child process is looked at: short at first, since a container starts in some 40 ms.
 const FIRST_STEP: Duration = Duration::from_millis(1);
 const LONGEST_STEP: Duration = Duration::from_millis(20);
+
+/// How long lxc-start may go on after a signal. Killed halfway, it would leave a monitor that goes on without it.
+const START_GRACE: Duration = Duration::from_secs(5);
 
 /// See [`super::start()`].
 pub(super) fn start(
@@ -116,7 +119,7 @@ fn launch(
         .stderr(Stdio::null())
         .spawn()
         .map_err(|error| cannot_run("lxc-start", &error))?;
-    Ok(wait(child, Some(interrupt))?.success())
+    Ok(wait(child, Some(interrupt), START_GRACE)?.success())
 }
 
 /// The failure of a program of LXC that cannot be run.
@@ -127,22 +130,31 @@ pub(super) fn cannot_run(name: &str, error: &std::io::Error) -> Failure {
     }
 }
 
-/// Waits for a child; once a signal has come, the child is killed.
+/// Waits for a child; once a signal has come, it is killed if it does not end by itself within `grace`.
 ///
 /// # Errors
 /// `interrupted by signal`.
-pub(super) fn wait(mut child: Child, interrupt: Option<&Interrupt>) -> NodeResult<ExitStatus> {
+pub(super) fn wait(
+    mut child: Child,
+    interrupt: Option<&Interrupt>,
+    grace: Duration,
+) -> NodeResult<ExitStatus> {
     let failed =
         |error: std::io::Error| Failure::new(format!("can't wait for a process - {}", os_text(&error)));
-    let mut step = FIRST_STEP;
+    let (mut step, mut told) = (FIRST_STEP, None);
     loop {
         if let Some(status) = child.try_wait().map_err(failed)? {
-            return Ok(status);
+            // A signal that comes as late as this changes nothing any more.
+            return match told {
+                Some(_) => Err(Failure::new("interrupted by signal")),
+                None => Ok(status),
+            };
         }
-        if let Some(Err(failure)) = interrupt.map(Interrupt::check) {
-            let _ = child.kill();
-            let _ = child.wait();
-            return Err(failure);
+        if interrupt.is_some_and(Interrupt::came) {
+            let since = *told.get_or_insert_with(Instant::now);
+            if since.elapsed() >= grace {
+                let _ = child.kill();
+            }
         }
         std::thread::sleep(step);
         step = (step * 2).min(LONGEST_STEP);

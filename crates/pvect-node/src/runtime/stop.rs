@@ -155,7 +155,7 @@ fn lxc_stop(
         .stderr(Stdio::null())
         .spawn()
         .map_err(|error| cannot_run("lxc-stop", &error))?;
-    Ok(wait(child, interrupt)?.success())
+    Ok(wait(child, interrupt, Duration::ZERO)?.success())
 }
 
 fn kill(lxc_path: &Path, vmid: Vmid, interrupt: Option<&Interrupt>) -> NodeResult<()> {
