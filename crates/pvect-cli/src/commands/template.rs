@@ -17,7 +17,7 @@ use crate::render;
 /// A template, as it is listed.
 #[derive(Debug, Serialize)]
 struct Listed {
-    volume: String,
+    volid: String,
     size: u64,
 }
 
@@ -94,7 +94,7 @@ async fn list(app: &App, node: Option<&Node>, storage: &str) -> Result<u8> {
             parse(&output)
         }
     };
-    app.ui.print(render::records(&app.ui.globals, form, &["volume", "size"], &list)?)?;
+    app.ui.print(render::records(&app.ui.globals, form, &["volid", "size"], &list)?)?;
     Ok(0)
 }
 
@@ -121,7 +121,7 @@ async fn remove(app: &App, client: &Client, node: Option<&Node>, volume: &str) -
 }
 
 fn listed(template: &Template) -> Listed {
-    Listed { volume: template.volume.to_string(), size: template.size }
+    Listed { volid: template.volume.to_string(), size: template.size }
 }
 
 fn failed(failure: &Failure) -> Error {
@@ -175,7 +175,7 @@ fn parse(output: &str) -> Vec<Listed> {
         let size: f64 = size.strip_suffix("MB")?.parse().ok().filter(|size| (0.0..1e12).contains(size))?;
         // pveam rounds to hundredths of a MiB, so this is near the true size.
         let bytes = (size * 1024.0 * 1024.0).round();
-        Some(Listed { volume: volume.trim().to_owned(), size: format!("{bytes:.0}").parse().ok()? })
+        Some(Listed { volid: volume.trim().to_owned(), size: format!("{bytes:.0}").parse().ok()? })
     })
     .collect()
 }
@@ -188,7 +188,7 @@ mod tests {
     fn the_table_of_pveam_is_read() {
         let output = "NAME                                      SIZE  \n\
                       local:vztmpl/debian-12_amd64.tar.zst      1.50MB\n";
-        let list: Vec<_> = parse(output).into_iter().map(|one| (one.volume, one.size)).collect();
+        let list: Vec<_> = parse(output).into_iter().map(|one| (one.volid, one.size)).collect();
         assert_eq!(list, [("local:vztmpl/debian-12_amd64.tar.zst".to_owned(), 1_572_864)]);
         assert!(parse("").is_empty());
     }
