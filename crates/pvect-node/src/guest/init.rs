@@ -115,8 +115,25 @@ pub fn forget_identity(guest: &Guest<'_>) -> NodeResult<()> {
     guest.remove("/etc/machine-id")
 }
 
-/// Services of a template that a container needs.
+/// Units that no preset can disable and that fail in an unprivileged container: their file systems are the host's.
+const STATIC_UNITS: [&str; 2] = ["sys-kernel-config.mount", "sys-kernel-debug.mount"];
+
+fn mask_static_units(guest: &Guest<'_>) -> NodeResult<()> {
+    for unit in STATIC_UNITS {
+        let path = format!("/etc/systemd/system/{unit}");
+        let taken = guest.files.lstat(&path).is_ok_and(|found| found.is_some());
+        if !taken {
+            guest.symlink("/dev/null", &path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Services of a template that a container needs, and those that it cannot have.
 pub fn after_unpacking(guest: &Guest<'_>) -> NodeResult<()> {
+    if has_systemd(guest) {
+        mask_static_units(guest)?;
+    }
     match guest.system.ostype.as_str() {
         "alpine" if guest.files.is_dir("/etc/runlevels") => {
             for (service, level) in [
