@@ -16,6 +16,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum ErrorKind {
     /// No pct at `pct_path`, or the node cannot be reached.
     PctNotAvailable,
+    /// The connection to the node was lost; the error says whether the command may have run.
+    ConnectionLost,
     /// pct could not be run to its end, or failed for a reason that no other kind names.
     PctCommandFailed,
     /// The task ended in an error.
@@ -56,8 +58,9 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Every kind, in the order of the documentation.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::PctNotAvailable,
+        Self::ConnectionLost,
         Self::PctCommandFailed,
         Self::PctOperationFailed,
         Self::PctInvalidOutput,
@@ -82,6 +85,7 @@ impl ErrorKind {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::PctNotAvailable => "pct_not_available",
+            Self::ConnectionLost => "connection_lost",
             Self::PctCommandFailed => "pct_command_failed",
             Self::PctOperationFailed => "pct_operation_failed",
             Self::PctInvalidOutput => "pct_invalid_output",
@@ -117,7 +121,7 @@ impl ErrorKind {
             | Self::Conflict => 4,
             Self::PctPermissionDenied => 5,
             Self::PctTimeout => 6,
-            Self::PctNotAvailable | Self::NoQuorum => 7,
+            Self::PctNotAvailable | Self::ConnectionLost | Self::NoQuorum => 7,
             Self::PctInvalidOutput => 8,
             Self::Unsupported => 9,
             Self::Partial => 10,
@@ -128,6 +132,9 @@ impl ErrorKind {
     pub const fn meaning(self) -> &'static str {
         match self {
             Self::PctNotAvailable => "no pct at pct_path, or the node cannot be reached",
+            Self::ConnectionLost => {
+                "the connection to the node was lost; the error says whether the command may have run"
+            }
             Self::PctCommandFailed => {
                 "pct could not be run to its end (signal, spawn error), or failed for a reason not listed here"
             }
@@ -230,6 +237,20 @@ pub enum Error {
         /// What is wrong with it.
         reason: Unavailable,
     },
+    /// The connection to the node was lost.
+    #[error("the connection to '{node}' was lost: {what}; {}", fate(*may_have_run))]
+    ConnectionLost {
+        /// The node, as ssh was given it.
+        node: String,
+        /// `false`: the command was certainly not started. `true`: it may have run, wholly or in part, and may still.
+        may_have_run: bool,
+        /// What ssh said.
+        what: String,
+        /// The container, where the call names one.
+        vmid: Option<Vmid>,
+        /// The run so far.
+        run: Box<Run>,
+    },
     /// pct could not be started or did not come to its end.
     #[error("pct could not be run to its end: {what}")]
     Spawn {
@@ -261,7 +282,7 @@ pub enum Error {
         run: Box<Run>,
     },
     /// The time-out passed, or the user interrupted.
-    #[error("{}", timed_out(*after, *interrupted, left))]
+    #[error("{}", timed_out(*after, *interrupted, run.exit.is_some() || after.is_zero(), left))]
     Timeout {
         /// How long pct ran.
         after: Duration,
@@ -328,6 +349,7 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::NotAvailable { .. } => ErrorKind::PctNotAvailable,
+            Self::ConnectionLost { .. } => ErrorKind::ConnectionLost,
             Self::Spawn { .. } => ErrorKind::PctCommandFailed,
             Self::Failed { kind, .. } => *kind,
             Self::InvalidOutput { .. } => ErrorKind::PctInvalidOutput,
@@ -346,6 +368,7 @@ impl Error {
     pub fn run(&self) -> Option<&Run> {
         match self {
             Self::Spawn { run, .. }
+            | Self::ConnectionLost { run, .. }
             | Self::Failed { run, .. }
             | Self::InvalidOutput { run, .. }
             | Self::Timeout { run, .. } => Some(run),
@@ -357,6 +380,7 @@ impl Error {
     pub fn vmid(&self) -> Option<Vmid> {
         match self {
             Self::Failed { vmid, .. }
+            | Self::ConnectionLost { vmid, .. }
             | Self::Timeout { vmid, .. }
             | Self::NotFound { vmid, .. }
             | Self::Unsupported { vmid, .. } => *vmid,
@@ -380,13 +404,18 @@ fn unavailable(path: &std::path::Path, reason: &Unavailable) -> String {
     }
 }
 
-fn timed_out(after: Duration, interrupted: bool, left: &LeftBehind) -> String {
+fn fate(may_have_run: bool) -> &'static str {
+    if may_have_run { "the command may have run" } else { "the command was never sent" }
+}
+
+fn timed_out(after: Duration, interrupted: bool, ended: bool, left: &LeftBehind) -> String {
     let seconds = after.as_secs_f64();
     let mut text = if interrupted {
-        format!("interrupted after {seconds:.1} s; pct was stopped")
+        format!("interrupted after {seconds:.1} s")
     } else {
-        format!("no end after {seconds:.1} s; pct was stopped")
+        format!("no end after {seconds:.1} s")
     };
+    text += if ended { "; pct was stopped" } else { "; that pct ended was not seen" };
     if let Some(status) = &left.status {
         text += &format!("; the container is {status}");
     }
@@ -415,7 +444,7 @@ mod tests {
     fn a_timeout_says_what_was_left() {
         let left =
             LeftBehind { status: Some(crate::RunState::Stopped), lock: Some(Lock::Create), mend: None };
-        let text = timed_out(Duration::from_millis(1500), false, &left);
+        let text = timed_out(Duration::from_millis(1500), false, true, &left);
         assert_eq!(
             text,
             "no end after 1.5 s; pct was stopped; the container is stopped; its lock 'create' is still set"

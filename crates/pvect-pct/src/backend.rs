@@ -17,14 +17,17 @@ use tracing::Instrument;
 
 use crate::classify::{Verdict, judge};
 use crate::config::{PctConfig, Transport};
+use crate::copy::Copies;
 use crate::parse::{self, Clock, ParseError};
 use crate::runner::{End, Finished, Request, Runner};
-use crate::{CancelHandle, interactive, program};
+use crate::{CancelHandle, copy, interactive, program};
 
 /// The option that pct asks for on its own when it has no value.
 const PASSWORD: &str = "password";
 /// How long a look at what was left behind may take.
 const LOOK_LIMIT: Duration = Duration::from_secs(5);
+/// How long a file may travel when nothing else is set.
+const COPY_LIMIT: Duration = Duration::from_secs(30 * 60);
 /// The grace of a look that hangs too.
 const LOOK_GRACE: Duration = Duration::from_secs(1);
 
@@ -64,16 +67,22 @@ impl PctBackend {
 
     /// Returns the command line of a call, program first, secrets masked: what `--dry-run` shows.
     pub fn command_line(&self, call: &Call) -> Vec<String> {
-        self.pct_config().command_line(call.masked_argv())
+        let far = self.pct_config().transport.ssh().is_some();
+        let words = if far { copy::shown(call).masked_argv() } else { call.masked_argv() };
+        self.pct_config().command_line(words)
     }
 
-    /// Checks that pct can be run: the file, and root or sudo.
+    /// Checks that pct can be run: the file, and root or sudo. On another node it is run, to list containers.
     ///
     /// # Errors
     /// `NotAvailable` for a missing or not executable program and for a sudo that refuses, `PermissionDenied` without
     /// root.
     pub async fn probe(&self) -> Result<()> {
         program::check(self.pct_config())?;
+        if self.pct_config().transport.ssh().is_some() {
+            // Only running it tells.
+            return self.list().await.map(drop);
+        }
         let Transport::Sudo { program: sudo } = &self.pct_config().transport else { return Ok(()) };
         let mut command = tokio::process::Command::new(sudo);
         command.args(["-n", "-l", "--"]).arg(&self.pct_config().program).env_clear().kill_on_drop(true);
@@ -188,6 +197,7 @@ impl PctBackend {
                 what: format!("it wrote more than {} bytes and was stopped", self.pct_config().output_limit),
                 run: Box::new(finished.to_run()),
             }),
+            End::Lost { sent } => Err(self.lost(sent, call, &finished)),
             End::TimedOut | End::Cancelled => Err(Error::Timeout {
                 after: finished.duration,
                 interrupted: finished.end == End::Cancelled,
@@ -195,6 +205,37 @@ impl PctBackend {
                 left: Box::new(self.look(call).await),
                 run: Box::new(finished.to_run()),
             }),
+        }
+    }
+
+    async fn done(&self, call: &Call, events: &mut dyn Events) -> Result<Outcome> {
+        let finished = self.run(call, call.argv(), None, events).await?;
+        let (warnings, status) = self.verdict(call, &finished)?;
+        Ok(Outcome { stdout: finished.stdout, warnings, status })
+    }
+
+    /// Does what goes on while pct does not run, unless the caller cancels.
+    async fn unless_cancelled<T>(&self, call: &Call, work: impl Future<Output = Result<T>>) -> Result<T> {
+        tokio::select! {
+            done = work => done,
+            () = self.runner.cancelled() => Err(Error::Timeout {
+                after: Duration::ZERO,
+                interrupted: true,
+                vmid: call.vmid(),
+                left: Box::default(),
+                run: Box::new(Run { argv: self.command_line(call), ..Run::default() }),
+            }),
+        }
+    }
+
+    fn lost(&self, may_have_run: bool, call: &Call, finished: &Finished) -> Error {
+        let ssh = self.pct_config().transport.ssh();
+        Error::ConnectionLost {
+            node: ssh.map(|connection| connection.target().destination()).unwrap_or_default(),
+            may_have_run,
+            what: finished.words.clone(),
+            vmid: call.vmid(),
+            run: Box::new(finished.to_run()),
         }
     }
 
@@ -255,10 +296,18 @@ impl PctBackend {
     }
 
     fn sudo_refused(&self, status: i32, run: &Run) -> Option<Error> {
-        let through_sudo = matches!(self.pct_config().transport, Transport::Sudo { .. });
+        let config = self.pct_config();
+        let through_sudo = match &config.transport {
+            Transport::Local => false,
+            Transport::Sudo { .. } => true,
+            Transport::Ssh(connection) => connection.target().sudo,
+        };
         let text = run.stderr.lines().find_map(|line| line.strip_prefix("sudo: "))?;
         (through_sudo && status == 1).then(|| Error::NotAvailable {
-            path: self.pct_config().program.clone(),
+            path: match config.transport.ssh() {
+                Some(connection) => connection.place(&config.program),
+                None => config.program.clone(),
+            },
             reason: Unavailable::Sudo(text.to_owned()),
         })
     }
@@ -343,8 +392,9 @@ impl Inspect for PctBackend {
     /// The time of a snapshot is left out through sudo, which may drop the time zone that was asked for.
     async fn snapshots(&self, vmid: Vmid) -> Result<Vec<SnapshotEntry>> {
         let clock = match self.pct_config().transport {
-            Transport::Local => Clock::Utc,
-            _ => Clock::Unknown,
+            // Through ssh the zone is set after sudo.
+            Transport::Local | Transport::Ssh(_) => Clock::Utc,
+            Transport::Sudo { .. } => Clock::Unknown,
         };
         self.read(&Call::on(Verb::Listsnapshot, vmid), |output| parse::snapshots(output, clock)).await
     }
@@ -354,8 +404,17 @@ impl Inspect for PctBackend {
 impl Operate for PctBackend {
     async fn operate(&self, call: &Call, events: &mut dyn Events) -> Result<Outcome> {
         let call = self.checked(call)?;
-        let finished = self.run(&call, call.argv(), None, events).await?;
-        let (warnings, status) = self.verdict(&call, &finished)?;
-        Ok(Outcome { stdout: finished.stdout, warnings, status })
+        let far = self.pct_config().transport.ssh().filter(|_| copy::are_needed(&call));
+        let Some(connection) = far else { return self.done(&call, events).await };
+        let limit = self.pct_config().limit(&call).unwrap_or(COPY_LIMIT);
+        let (copies, new) = self.unless_cancelled(&call, Copies::send(connection, &call, limit)).await?;
+        let done = async {
+            let outcome = self.done(&new, events).await?;
+            self.unless_cancelled(&call, copies.fetch()).await?;
+            Ok(outcome)
+        };
+        let done = done.await;
+        copies.remove().await;
+        done
     }
 }

@@ -6,15 +6,14 @@ use std::time::Duration;
 use pvect_core::Call;
 use pvect_core::schema::TimeClass;
 
+use crate::ssh::{Connection, quote};
+
 /// How long a stopped pct has to end by itself before it is killed.
 pub const DEFAULT_GRACE: Duration = Duration::from_secs(10);
 /// How much of each of stdout and stderr is kept.
 pub const DEFAULT_OUTPUT_LIMIT: usize = 16 << 20;
 
 /// How a pct process is started.
-///
-/// This is the seam for `ssh root@node`: a variant that quotes each word for the remote shell and adds the
-/// words of ssh in front, as [`Transport::Sudo`] adds those of sudo. It is not there yet.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Transport {
@@ -26,12 +25,22 @@ pub enum Transport {
         /// The path of sudo.
         program: PathBuf,
     },
+    /// On another node, through ssh.
+    Ssh(Connection),
 }
 
 impl Transport {
     /// Returns the transport through `/usr/bin/sudo`.
     pub fn sudo() -> Self {
         Self::Sudo { program: "/usr/bin/sudo".into() }
+    }
+
+    /// Returns the connection to another node, if that is where pct runs.
+    pub fn ssh(&self) -> Option<&Connection> {
+        match self {
+            Self::Ssh(connection) => Some(connection),
+            _ => None,
+        }
     }
 }
 
@@ -100,8 +109,17 @@ impl PctConfig {
     /// Returns the whole command line for the words of a call, program first.
     ///
     /// sudo resets the environment, so variables that were given explicitly go through `env`; without any, sudo
-    /// starts pct itself and a rule that allows only pct is enough.
+    /// starts pct itself and a rule that allows only pct is enough. For ssh it is what a person would type: what pvect
+    /// really runs has its marks and the clean environment around it.
     pub(crate) fn command_line(&self, words: Vec<String>) -> Vec<String> {
+        if let Transport::Ssh(connection) = &self.transport {
+            let mut line = connection.target().shown();
+            let sudo = if connection.target().sudo { &["sudo", "-n", "--"][..] } else { &[] };
+            let far: Vec<String> =
+                sudo.iter().map(|word| (*word).to_owned()).chain(self.words(words)).collect();
+            line.push(quote::line(&far));
+            return line;
+        }
         let mut line = Vec::new();
         if let Transport::Sudo { program } = &self.transport {
             line.extend([program.display().to_string(), "-n".into(), "--".into()]);
@@ -110,7 +128,13 @@ impl PctConfig {
                 line.extend(self.env.iter().map(|(name, value)| format!("{name}={value}")));
             }
         }
-        line.push(self.program.display().to_string());
+        line.extend(self.words(words));
+        line
+    }
+
+    /// Returns the program, its first arguments and the words of a call.
+    pub(crate) fn words(&self, words: Vec<String>) -> Vec<String> {
+        let mut line = vec![self.program.display().to_string()];
         line.extend(self.prefix_args.iter().cloned());
         line.extend(words);
         line
@@ -144,6 +168,22 @@ mod tests {
         config.timeout = Some(Duration::from_secs(5));
         assert_eq!(config.limit(&patient), Some(Duration::from_secs(5)));
         assert_eq!(config.limit(&on(Verb::Exec)), Some(Duration::from_secs(5)));
+    }
+
+    #[test]
+    fn ssh_goes_in_front_and_what_runs_there_is_one_word() {
+        let mut target = crate::SshTarget::new("pve2");
+        target.port = Some(2222);
+        let mut config =
+            PctConfig { transport: Transport::Ssh(Connection::new(target.clone())), ..PctConfig::new("pct") };
+        let words = || ["exec", "101", "--", "echo", "it's"].map(str::to_owned).to_vec();
+        assert_eq!(
+            config.command_line(words()),
+            ["/usr/bin/ssh", "-p", "2222", "--", "root@pve2", r"pct exec 101 -- echo 'it'\''s'"]
+        );
+        target.sudo = true;
+        config.transport = Transport::Ssh(Connection::new(target));
+        assert_eq!(config.command_line(vec!["list".into()])[5], "sudo -n -- pct list");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! - [`PctConfig`], [`Transport`]: which command, how it is reached, how long it may take
 //! - [`Runner`]: one process from start to end: clean environment, bounded output, time-out, cancellation
+//! - [`Connection`], [`SshTarget`]: pct on another node, over one ssh connection that is kept
 //! - [`parse`]: what pct prints, as typed values; pure functions
 //! - [`classify`]: what pct's error texts mean; pure functions
 //! - [`PctBackend`]: all of it behind the traits of pvect-core
@@ -13,12 +14,15 @@ mod backend;
 mod cancel;
 pub mod classify;
 mod config;
+mod copy;
 mod interactive;
 pub mod parse;
 mod program;
 mod runner;
+mod ssh;
 
 pub use backend::{Captured, PctBackend};
 pub use cancel::CancelHandle;
 pub use config::{DEFAULT_GRACE, DEFAULT_OUTPUT_LIMIT, PctConfig, Transport};
 pub use runner::{End, Finished, Request, Runner};
+pub use ssh::{Connection, DEFAULT_PATIENCE, SshTarget};

@@ -12,7 +12,12 @@ use crate::config::{PctConfig, Transport};
 /// Checks that the program is an executable file and that the caller may run it.
 ///
 /// A program that only root can see is not missing for sudo, so a directory that may not be read is no error there.
+///
+/// What is on another node cannot be looked at from here; the run itself tells.
 pub(crate) fn check(config: &PctConfig) -> Result<()> {
+    if matches!(config.transport, Transport::Ssh(_)) {
+        return Ok(());
+    }
     executable(&config.program, matches!(config.transport, Transport::Sudo { .. }))?;
     match &config.transport {
         Transport::Local if config.require_root && !rustix::process::geteuid().is_root() => {

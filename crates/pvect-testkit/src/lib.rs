@@ -4,10 +4,12 @@
 mod fake_pct;
 mod node;
 mod outcome;
+mod sshd;
 
 pub use fake_pct::FakePct;
 pub use node::{TestNode, missing_requirement};
 pub use outcome::Finished;
+pub use sshd::TestSshd;
 
 /// Ends a test early when this machine cannot run it, and says so; a skipped test is never silent.
 ///

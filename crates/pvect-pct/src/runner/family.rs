@@ -11,8 +11,12 @@ pub(super) struct Member {
     start: u64,
 }
 
+/// Every process by its number.
+pub(super) type Table = HashMap<i32, Stat>;
+
+/// What is known of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stat {
+pub(super) struct Stat {
     pid: i32,
     zombie: bool,
     parent: i32,
@@ -26,7 +30,24 @@ struct Stat {
 /// What a descendant has detached from all of these (a daemon) is not among them. Blocks for the time of one walk
 /// through /proc, some milliseconds.
 pub(super) fn members(proc_root: &Path, leader: i32) -> Vec<Member> {
-    let all: HashMap<i32, Stat> = fs::read_dir(proc_root)
+    members_of(&table(proc_root), leader)
+}
+
+/// As [`members`], from a table.
+pub(super) fn members_of(all: &Table, leader: i32) -> Vec<Member> {
+    let belongs =
+        |stat: &&Stat| stat.group == leader || stat.session == leader || descends(all, stat, leader);
+    let living = all.values().filter(|stat| !stat.zombie).filter(belongs);
+    living.map(|stat| Member { pid: stat.pid, start: stat.start }).collect()
+}
+
+/// Returns whether the table has the process, living and the same.
+pub(super) fn lives_in(all: &Table, member: Member) -> bool {
+    all.get(&member.pid).is_some_and(|stat| stat.start == member.start && !stat.zombie)
+}
+
+fn table(proc_root: &Path) -> Table {
+    fs::read_dir(proc_root)
         .into_iter()
         .flatten()
         .filter_map(|entry| {
@@ -36,11 +57,20 @@ pub(super) fn members(proc_root: &Path, leader: i32) -> Vec<Member> {
             let stat = parse(&text)?;
             Some((stat.pid, stat))
         })
-        .collect();
-    let belongs =
-        |stat: &&Stat| stat.group == leader || stat.session == leader || descends(&all, stat, leader);
-    let living = all.values().filter(|stat| !stat.zombie).filter(belongs);
-    living.map(|stat| Member { pid: stat.pid, start: stat.start }).collect()
+        .collect()
+}
+
+/// Reads records `PID/stat:TEXT`, each ended by NUL. A text whose number is not that of its path is no record.
+pub(super) fn read_table(records: &[u8]) -> Table {
+    records
+        .split(|byte| *byte == 0)
+        .filter_map(|record| {
+            let record = String::from_utf8_lossy(record);
+            let (pid, text) = record.trim_start().split_once("/stat:")?;
+            let stat = parse(text).filter(|stat| pid.parse() == Ok(stat.pid))?;
+            Some((stat.pid, stat))
+        })
+        .collect()
 }
 
 /// Returns whether the process is still there and the same.
@@ -49,7 +79,7 @@ pub(super) fn lives(proc_root: &Path, member: Member) -> bool {
     text.ok().and_then(|text| parse(&text)).is_some_and(|stat| stat.start == member.start && !stat.zombie)
 }
 
-fn descends(all: &HashMap<i32, Stat>, stat: &Stat, leader: i32) -> bool {
+fn descends(all: &Table, stat: &Stat, leader: i32) -> bool {
     let mut at = *stat;
     // The walk is not one moment, so a chain could loop; no real one is longer than there are processes.
     for _ in 0..=all.len() {
@@ -113,6 +143,28 @@ mod tests {
         assert!(!lives(root, Member { pid: 52, start: 521 }));
         assert!(!lives(root, Member { pid: 54, start: 540 }));
         assert!(!lives(root, Member { pid: 99, start: 990 }));
+    }
+
+    #[test]
+    fn a_table_is_read_and_names_cannot_add_to_it() {
+        let stat = |pid: i32, name: &str, parent: i32| {
+            format!("{pid}/stat:{pid} ({name}) S {parent} 7 7 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 {pid}0 0\n\0")
+        };
+        // A container chooses such a name, to have another process killed.
+        let text = [
+            stat(7, "pct", 1),
+            stat(8, "x\n1/stat:1 (", 7),
+            stat(9, "y) S 1 1 1", 8),
+            "5/stat:6 (a) S".into(),
+        ]
+        .concat();
+        let table = read_table(text.as_bytes());
+        let mut pids: Vec<i32> = members_of(&table, 7).iter().map(|member| member.pid).collect();
+        pids.sort_unstable();
+        assert_eq!(pids, [7, 8, 9]);
+        assert!(lives_in(&table, Member { pid: 8, start: 80 }));
+        assert!(!lives_in(&table, Member { pid: 8, start: 81 }));
+        assert!(!lives_in(&table, Member { pid: 1, start: 10 }));
     }
 
     #[test]

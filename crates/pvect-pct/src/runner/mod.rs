@@ -1,10 +1,12 @@
 //! One pct process from its start to its end.
 
 mod family;
+mod far;
 mod output;
 mod stop;
 mod terminal;
 
+use std::borrow::Cow;
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::pin::Pin;
@@ -18,9 +20,11 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin};
 
 use crate::config::PctConfig;
+use crate::ssh::{Frame, GO};
 use crate::{CancelHandle, program};
+use far::{Session, Start};
 use output::Capture;
-use stop::{Guard, Stopper};
+use stop::{Far, Guard, Stopper};
 use terminal::Terminal;
 
 /// How long output may go on after pct has ended, when a process that it left behind holds the pipe.
@@ -62,6 +66,11 @@ pub enum End {
     Cancelled,
     /// pct wrote more than is kept and was stopped.
     Flooded,
+    /// The connection to the node was lost.
+    Lost {
+        /// Whether the command may have run; otherwise it certainly has not.
+        sent: bool,
+    },
 }
 
 /// A run that is over. Nothing of the process is left, its descendants included, unless it ended by itself.
@@ -77,6 +86,8 @@ pub struct Finished {
     pub stderr: Vec<u8>,
     /// Whether output was thrown away.
     pub cut: bool,
+    /// What there is to say about a connection that was lost.
+    pub words: String,
     /// How long it took.
     pub duration: Duration,
     /// The command line, program first, secrets masked.
@@ -85,8 +96,16 @@ pub struct Finished {
 
 impl Finished {
     fn not_started(argv: Vec<String>) -> Self {
-        let (stdout, stderr) = (Vec::new(), Vec::new());
-        Self { end: End::Cancelled, exit: None, stdout, stderr, cut: false, duration: Duration::ZERO, argv }
+        Self {
+            end: End::Cancelled,
+            exit: None,
+            stdout: Vec::new(),
+            stderr: Vec::new(),
+            cut: false,
+            words: String::new(),
+            duration: Duration::ZERO,
+            argv,
+        }
     }
 
     /// Returns the record of this run for an error.
@@ -129,6 +148,11 @@ impl Runner {
         &self.config
     }
 
+    /// Waits until the caller cancels.
+    pub(crate) async fn cancelled(&self) {
+        self.cancel.reached(1).await;
+    }
+
     /// Makes the command with its environment; streams are the caller's to set.
     pub(crate) fn command(&self, words: Vec<String>, env: &[(String, String)]) -> std::process::Command {
         let line = self.config.command_line(words);
@@ -151,6 +175,9 @@ impl Runner {
     /// When there is no pct, or it could not be started. Everything after the start is in [`Finished`].
     pub async fn run(&self, request: &Request, events: &mut dyn Events) -> Result<Finished> {
         program::check(&self.config)?;
+        if let Some(connection) = self.config.transport.ssh() {
+            return self.run_far(connection, request, events).await;
+        }
         let argv = self.config.command_line(request.shown.clone());
         let failed = |source: io::Error| {
             let run = Run { argv: argv.clone(), ..Run::default() };
@@ -198,6 +225,7 @@ struct Watch<'a> {
     stdout: Capture,
     stderr: Capture,
     stopper: Stopper,
+    far: Option<Session>,
     end: End,
     exit: Option<Exit>,
     gave_up: bool,
@@ -211,6 +239,7 @@ enum Step {
     Input(io::Result<usize>),
     Terminal(io::Result<()>),
     Clock,
+    Silence,
     Cancelled,
 }
 
@@ -231,6 +260,7 @@ impl<'a> Watch<'a> {
             stderr: Capture::new(config.output_limit, request.password.as_ref()),
             stopper: Stopper::new(pid, config.transport.clone(), config.grace),
             guard: Guard::new(pid),
+            far: None,
             end: End::Exited,
             exit: None,
             gave_up: false,
@@ -248,27 +278,31 @@ impl<'a> Watch<'a> {
         let mut drain_end = None;
         while !self.gave_up && (self.exit.is_none() || stdout.is_some() || stderr.is_some()) {
             let cancels = if self.end == End::Cancelled { 2 } else { 1 };
+            let (may_feed, silent_at) = (self.may_feed(), self.silent_at());
             let step = tokio::select! {
                 count = read(&mut stdout, &mut buffers.0), if stdout.is_some() => Step::Stdout(count),
                 count = read(&mut stderr, &mut buffers.1), if stderr.is_some() => Step::Stderr(count),
                 status = self.child.wait(), if self.exit.is_none() => Step::Ended(status),
-                count = feed(&mut self.stdin, &self.input), if self.stdin.is_some() => Step::Input(count),
+                count = feed(&mut self.stdin, &self.input), if self.stdin.is_some() && may_feed => Step::Input(count),
                 done = serve(&mut self.terminal, &self.request.password), if self.terminal.is_some() => Step::Terminal(done),
                 () = sleep_until(alarm), if alarm.is_some() => Step::Clock,
+                () = sleep_until(silent_at), if silent_at.is_some() => Step::Silence,
                 () = self.cancel.reached(cancels), if self.may_cancel() => Step::Cancelled,
             };
             match step {
                 Step::Stdout(count) => {
                     let data = &buffers.0[..count.unwrap_or(0)];
-                    self.stdout.push(data, &mut |line| events.log(line));
-                    if data.is_empty() {
+                    let body = bare(self.far.as_mut().map(|far| &mut far.out), data);
+                    self.stdout.push(&body, &mut |line| events.log(line));
+                    if data.is_empty() || self.far.as_ref().is_some_and(|far| far.out.closed().is_some()) {
                         stdout = None;
                     }
                 }
                 Step::Stderr(count) => {
                     let data = &buffers.1[..count.unwrap_or(0)];
-                    self.stderr.push(data, &mut |line| events.warning(line));
-                    if data.is_empty() {
+                    let body = bare(self.far.as_mut().map(|far| &mut far.err), data);
+                    self.stderr.push(&body, &mut |line| events.warning(line));
+                    if data.is_empty() || self.far.as_ref().is_some_and(|far| far.err.closed().is_some()) {
                         stderr = None;
                     }
                 }
@@ -285,6 +319,10 @@ impl<'a> Watch<'a> {
                     // Done, or nobody reads any more: the process sees the end of the file.
                     _ => self.stdin = None,
                 },
+                Step::Silence => {
+                    self.far.iter_mut().for_each(Session::give_up);
+                    self.stopper.kill().await;
+                }
                 Step::Terminal(Ok(())) => {}
                 Step::Terminal(Err(_)) => self.terminal = None,
                 Step::Clock if self.exit.is_some() => break,
@@ -292,6 +330,7 @@ impl<'a> Watch<'a> {
                 Step::Clock | Step::Cancelled if self.end != End::Exited => alarm = self.escalate().await,
                 Step::Clock | Step::Cancelled => alarm = self.stop(End::Cancelled).await,
             }
+            self.follow_far().await;
             let flooded = self.stdout.cut() || self.stderr.cut();
             if flooded && self.request.stop_on_flood && self.end == End::Exited && self.exit.is_none() {
                 alarm = self.stop(End::Flooded).await;
@@ -303,6 +342,47 @@ impl<'a> Watch<'a> {
         }
     }
 
+    /// Starts pct at the other end when it is ready there, and sees it end.
+    async fn follow_far(&mut self) {
+        let Some(far) = &mut self.far else { return };
+        match far.start() {
+            Some(Start::Ready(pid, session)) => {
+                let connection = far.connection.clone();
+                self.guard.runs_far(connection.clone(), pid);
+                self.stopper.runs_far(Far { connection, pid, session });
+                self.input.splice(0..0, GO.iter().copied());
+            }
+            Some(Start::Missing) => self.stdin = None,
+            None => {}
+        }
+        if let Some(status) = far.status().filter(|_| far.is_over() && self.exit.is_none()) {
+            self.exit = Some(Exit::Status(status));
+            self.stopper.leader_ended().await;
+            self.guard.far_ended();
+        }
+    }
+
+    /// At the end of a run at the other end: what ssh returned is of no interest, only what the marks say.
+    fn settle(&mut self) {
+        let Some(far) = &mut self.far else { return };
+        self.exit = far.status().map(Exit::Status);
+        if self.end == End::TimedOut && !far.sent {
+            far.give_up();
+            self.end = End::Lost { sent: false };
+        } else if self.end == End::Exited && self.exit.is_none() {
+            self.end = End::Lost { sent: far.sent };
+        }
+    }
+
+    /// Input waits until the other end is ready for it.
+    fn may_feed(&self) -> bool {
+        self.far.as_ref().is_none_or(|far| far.sent)
+    }
+
+    fn silent_at(&self) -> Option<Instant> {
+        self.far.as_ref().filter(|_| self.exit.is_none()).and_then(|far| far.silent_at)
+    }
+
     fn may_cancel(&self) -> bool {
         self.exit.is_none() && !self.stopper.killed()
     }
@@ -310,7 +390,12 @@ impl<'a> Watch<'a> {
     /// Asks the process to end and returns when the grace is over.
     async fn stop(&mut self, end: End) -> Option<Instant> {
         self.end = end;
-        self.stopper.terminate().await;
+        if self.may_feed() {
+            self.stopper.terminate().await;
+        } else {
+            // Nothing runs at the other end yet, and nothing will without its line.
+            self.stopper.kill().await;
+        }
         let grace =
             if end == End::Flooded { self.stopper.grace.min(FLOOD_GRACE) } else { self.stopper.grace };
         Instant::now().checked_add(grace)
@@ -326,11 +411,13 @@ impl<'a> Watch<'a> {
         Instant::now().checked_add(REAP_LIMIT)
     }
 
-    fn finish(self, argv: Vec<String>, duration: Duration, events: &mut dyn Events) -> Finished {
+    fn finish(mut self, argv: Vec<String>, duration: Duration, events: &mut dyn Events) -> Finished {
+        self.settle();
+        let words = self.far.as_ref().map(Session::words).unwrap_or_default();
         let cut = self.stdout.cut() || self.stderr.cut();
         let stdout = self.stdout.finish(&mut |line| events.log(line));
         let stderr = self.stderr.finish(&mut |line| events.warning(line));
-        Finished { end: self.end, exit: self.exit, stdout, stderr, cut, duration, argv }
+        Finished { end: self.end, exit: self.exit, stdout, stderr, cut, words, duration, argv }
     }
 }
 
@@ -342,6 +429,15 @@ pub(crate) fn exit_of(status: std::process::ExitStatus) -> Exit {
         (None, Some(signal)) => Exit::Signal(signal),
         // waitpid(2) reports one of the two for a process that ended.
         (None, None) => Exit::Status(255),
+    }
+}
+
+/// Leaves out what is not the command's own: marks and noise around it. An empty piece is the end of the stream.
+fn bare<'a>(frame: Option<&mut Frame>, data: &'a [u8]) -> Cow<'a, [u8]> {
+    match frame {
+        Some(frame) if data.is_empty() => frame.finish().into(),
+        Some(frame) => frame.push(data).into(),
+        None => data.into(),
     }
 }
 

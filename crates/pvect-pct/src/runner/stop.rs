@@ -8,6 +8,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::family::{self, Member};
 use crate::config::Transport;
+use crate::ssh::Connection;
 
 const PROC: &str = "/proc";
 /// How long sudo may take to send a signal.
@@ -16,6 +17,8 @@ const SUDO_LIMIT: Duration = Duration::from_secs(5);
 /// Ends one process: SIGTERM to it, later SIGKILL to its whole family.
 pub(super) struct Stopper {
     pid: Option<Pid>,
+    /// The process at the other end of ssh; then `pid` is of no interest.
+    far: Option<Far>,
     transport: Transport,
     pub(super) grace: Duration,
     /// Who belonged to it when SIGTERM was sent: once the process is gone, its children have another parent.
@@ -26,7 +29,20 @@ pub(super) struct Stopper {
 
 impl Stopper {
     pub(super) fn new(pid: Option<u32>, transport: Transport, grace: Duration) -> Self {
-        Self { pid: raw(pid), transport, grace, family: Vec::new(), stopping: false, killed: false }
+        Self {
+            pid: raw(pid),
+            far: None,
+            transport,
+            grace,
+            family: Vec::new(),
+            stopping: false,
+            killed: false,
+        }
+    }
+
+    /// To be called when it is known what runs at the other end.
+    pub(super) fn runs_far(&mut self, far: Far) {
+        self.far = Some(far);
     }
 
     pub(super) fn killed(&self) -> bool {
@@ -35,23 +51,38 @@ impl Stopper {
 
     /// Sends SIGTERM to the process alone: the real pct passes it on to its worker, sudo to its command.
     pub(super) async fn terminate(&mut self) {
-        let Some(pid) = self.pid else { return };
         self.stopping = true;
+        if let Some(far) = &self.far {
+            far.members(&mut self.family).await;
+            far.connection.signal("TERM", &[far.pid]).await;
+            return;
+        }
+        let Some(pid) = self.pid else { return };
         self.remember(pid);
         self.send(&[pid], Signal::TERM).await;
     }
 
     /// Sends SIGKILL to the process, its group and its descendants.
     pub(super) async fn kill(&mut self) {
-        let Some(pid) = self.pid else { return };
         self.stopping = true;
         self.killed = true;
+        if let Some(far) = &self.far {
+            far.kill(&mut self.family).await;
+            return;
+        }
+        let Some(pid) = self.pid else { return };
         self.remember(pid);
         self.kill_family().await;
     }
 
     /// To be called when the process was reaped: kills what a stopped one left behind.
     pub(super) async fn leader_ended(&mut self) {
+        if let Some(far) = self.far.take() {
+            if self.stopping {
+                far.kill(&mut self.family).await;
+            }
+            return;
+        }
         let Some(pid) = self.pid.take() else { return };
         if self.stopping {
             // The number may be another process's by now, but a group of it can only be ours.
@@ -97,23 +128,70 @@ impl Stopper {
     }
 }
 
+/// A process at the other end of ssh.
+#[derive(Debug)]
+pub(super) struct Far {
+    pub(super) connection: Connection,
+    /// pct itself, or sudo.
+    pub(super) pid: i32,
+    /// The script around it, which leads the session and tells its status.
+    pub(super) session: i32,
+}
+
+impl Far {
+    /// Adds to `family` who belongs to the session, apart from its leader; drops who is gone.
+    async fn members(&self, family: &mut Vec<Member>) {
+        let Some(records) = self.connection.process_table().await else { return };
+        let table = family::read_table(&records);
+        family.retain(|member| family::lives_in(&table, *member));
+        for member in family::members_of(&table, self.session) {
+            if member.pid != self.session && !family.contains(&member) {
+                family.push(member);
+            }
+        }
+    }
+
+    async fn kill(&self, family: &mut Vec<Member>) {
+        self.members(family).await;
+        let pids: Vec<i32> = family.iter().map(|member| member.pid).collect();
+        if !pids.is_empty() {
+            self.connection.signal("KILL", &pids).await;
+        }
+    }
+}
+
 /// Kills a process with its family when it is dropped, unless it was disarmed.
 pub(super) struct Guard {
     pid: Option<Pid>,
+    far: Option<(Connection, i32)>,
 }
 
 impl Guard {
     pub(super) fn new(pid: Option<u32>) -> Self {
-        Self { pid: raw(pid) }
+        Self { pid: raw(pid), far: None }
+    }
+
+    /// Adds the process at the other end of ssh. It is only asked to end: nobody waits to see it end.
+    pub(super) fn runs_far(&mut self, connection: Connection, pid: i32) {
+        self.far = Some((connection, pid));
+    }
+
+    /// To be called when that process has ended.
+    pub(super) fn far_ended(&mut self) {
+        self.far = None;
     }
 
     pub(super) fn disarm(&mut self) {
         self.pid = None;
+        self.far = None;
     }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
+        if let Some((connection, pid)) = self.far.take() {
+            connection.signal_blindly("TERM", pid);
+        }
         let Some(pid) = self.pid else { return };
         for pid in living(&family::members(Path::new(PROC), pid.as_raw_nonzero().get())) {
             // It may have ended by itself meanwhile, and there is nobody left to tell.

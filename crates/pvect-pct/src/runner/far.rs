@@ -1,0 +1,184 @@
+//! A run at the other end of ssh.
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use pvect_core::error::Unavailable;
+use pvect_core::{Error, Events, Result};
+
+use super::{End, Finished, Request, Runner, Watch};
+use crate::ssh::{Connection, Frame, Log, Opened, nonce};
+
+/// How long a session is tried again that the other side had no room for.
+const REFUSED_LIMIT: Duration = Duration::from_secs(20);
+const REFUSED_PAUSE: Duration = Duration::from_millis(250);
+
+/// What is known of the other end while a command runs there.
+pub(super) struct Session {
+    pub(super) connection: Connection,
+    pub(super) out: Frame,
+    pub(super) err: Frame,
+    pub(super) log: Log,
+    /// Whether the line that starts pct was written.
+    pub(super) sent: bool,
+    /// Why there is nothing to start.
+    pub(super) missing: Option<Unavailable>,
+    /// The other side has until then to show its first mark.
+    pub(super) silent_at: Option<Instant>,
+    started: Instant,
+    /// How long it was waited for in vain.
+    silent: Option<Duration>,
+}
+
+/// What the first mark says.
+pub(super) enum Start {
+    /// pct waits for its line: its process and that of the script around it.
+    Ready(i32, i32),
+    /// There is none.
+    Missing,
+}
+
+impl Session {
+    fn new(connection: Connection, nonce: &str, log: Log) -> Self {
+        let started = Instant::now();
+        let silent_at = started.checked_add(connection.target().patience);
+        let (out, err) = (Frame::new(nonce), Frame::new(nonce));
+        Self { connection, out, err, log, sent: false, missing: None, silent_at, started, silent: None }
+    }
+
+    /// Returns what the first mark says, when it has come just now.
+    pub(super) fn start(&mut self) -> Option<Start> {
+        let fields = self.out.opened().filter(|_| !self.sent && self.missing.is_none())?;
+        self.silent_at = None;
+        let number = |index: usize| fields.get(index).and_then(|field| field.parse().ok());
+        match (number(0), number(1), fields.get(2).map(String::as_str)) {
+            (Some(pid), Some(session), Some("ok")) if pid > 1 && session > 1 => {
+                self.sent = true;
+                return Some(Start::Ready(pid, session));
+            }
+            (_, _, Some("noexec")) => self.missing = Some(Unavailable::NotExecutable),
+            _ => self.missing = Some(Unavailable::Missing),
+        }
+        Some(Start::Missing)
+    }
+
+    /// Notes that the first mark did not come in time.
+    pub(super) fn give_up(&mut self) {
+        self.silent_at = None;
+        self.silent = Some(self.started.elapsed());
+    }
+
+    /// Returns the status that the last mark tells.
+    pub(super) fn status(&self) -> Option<i32> {
+        let fields = self.out.closed().or_else(|| self.err.closed())?;
+        fields.first()?.parse().ok()
+    }
+
+    /// Whether everything that the command wrote has come.
+    pub(super) fn is_over(&self) -> bool {
+        self.out.closed().is_some() && self.err.closed().is_some()
+    }
+
+    /// What is to be said of a connection that was lost.
+    pub(super) fn words(&self) -> String {
+        let noise = self.err.before();
+        if let Some(waited) = self.silent {
+            return format!("no answer within {:.1} s", waited.as_secs_f64());
+        }
+        match self.log.text() {
+            text if !text.is_empty() => text,
+            _ if !self.sent && !noise.is_empty() => noise,
+            _ => "it was closed".to_owned(),
+        }
+    }
+}
+
+impl Runner {
+    /// Runs one pct at the other end. What has certainly not run there is tried again on a new connection.
+    pub(super) async fn run_far(
+        &self,
+        connection: &Connection,
+        request: &Request,
+        events: &mut dyn Events,
+    ) -> Result<Finished> {
+        let argv = self.config.command_line(request.shown.clone());
+        let started = Instant::now();
+        let mut renewed = false;
+        loop {
+            if self.cancel.is_cancelled() {
+                return Ok(Finished::not_started(argv));
+            }
+            let left = request.limit.map(|limit| limit.saturating_sub(started.elapsed()));
+            let opened = tokio::select! {
+                opened = within(left, connection.open()) => opened,
+                () = self.cancel.reached(1) => return Ok(Finished::not_started(argv)),
+            };
+            let limit = request.limit.unwrap_or_default();
+            let opened = opened.unwrap_or_else(|| {
+                Err(connection.unreachable(format!("no answer within {} s", limit.as_secs_f64())))
+            })?;
+            let _room = connection.session().await;
+            let left = request.limit.map(|limit| limit.saturating_sub(started.elapsed()));
+            let (finished, missing) = self.once(connection, request, left, argv.clone(), events).await?;
+            if let Some(reason) = missing {
+                return Err(Error::NotAvailable { path: connection.place(&self.config.program), reason });
+            }
+            let finished = Finished { duration: started.elapsed(), ..finished };
+            if finished.end != (End::Lost { sent: false }) {
+                return Ok(finished);
+            }
+            let refused = finished.words.contains("refused by peer");
+            if refused && started.elapsed() < REFUSED_LIMIT {
+                tracing::debug!("no room for a session; trying again");
+                tokio::time::sleep(REFUSED_PAUSE).await;
+            } else if opened == Opened::Before && !renewed {
+                tracing::info!(why = finished.words, "the kept connection is dead; connecting again");
+                renewed = true;
+                connection.retire().await?;
+            } else {
+                return Ok(finished);
+            }
+        }
+    }
+
+    async fn once(
+        &self,
+        connection: &Connection,
+        request: &Request,
+        limit: Option<Duration>,
+        argv: Vec<String>,
+        events: &mut dyn Events,
+    ) -> Result<(Finished, Option<Unavailable>)> {
+        let failed = |source: std::io::Error| Error::Spawn {
+            what: format!("it did not start: {source}"),
+            run: Box::new(pvect_core::error::Run { argv: argv.clone(), ..Default::default() }),
+            source: Some(source),
+        };
+        let (number, log) = (nonce().map_err(failed)?, Log::new()?);
+        let env: Vec<(String, String)> = self.config.env.iter().chain(&request.env).cloned().collect();
+        let words = self.config.words(request.words.clone());
+        let mut command = connection.marked(&log, &number, &env, &words);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        let mut command = tokio::process::Command::from(command);
+        let child = command.kill_on_drop(true).spawn().map_err(failed)?;
+        let request = &Request { limit, ..request.clone() };
+        let mut watch = Watch::new(self, request, child, None);
+        watch.far = Some(Session::new(connection.clone(), &number, log));
+        let started = Instant::now();
+        watch.follow(events).await;
+        let missing = watch.far.as_mut().and_then(|far| far.missing.take());
+        if watch.end == End::Cancelled && !watch.may_feed() {
+            return Ok((Finished::not_started(argv), missing));
+        }
+        Ok((watch.finish(argv.clone(), started.elapsed(), events), missing))
+    }
+}
+
+/// Waits for as long as there is time; `None` when it has passed.
+async fn within<T>(left: Option<Duration>, work: impl Future<Output = T>) -> Option<T> {
+    match left {
+        Some(left) => tokio::time::timeout(left, work).await.ok(),
+        None => Some(work.await),
+    }
+}

@@ -1,0 +1,433 @@
+//! The connection that is kept open, and sessions on it.
+
+use std::fs::{self, DirBuilder, File};
+use std::hash::{Hash, Hasher};
+use std::io::{self, Read, Seek};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use pvect_core::error::Unavailable;
+use pvect_core::{Error, Result};
+use rustix::fs::{FlockOperation, MemfdFlags, flock, memfd_create};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::{Frame, SshTarget, nonce, script};
+
+/// The longest directory for sockets: a socket's path has 108 bytes at most (unix(7)), of which ssh needs 17 for a
+/// temporary name and we 20 for ours.
+pub(super) const DIR_LIMIT: usize = 70;
+/// Sessions at a time: sshd allows 10 on one connection (`MaxSessions`), and stopping pct needs one more.
+const SESSIONS: usize = 8;
+/// How long the process that keeps the connection may take to answer; it is on this side.
+const CONTROL_LIMIT: Duration = Duration::from_secs(2);
+/// How long a helper may take: reading the process table, sending signals.
+const HELPER_LIMIT: Duration = Duration::from_secs(10);
+/// How long a person has to answer what ssh asks.
+const ASKING_LIMIT: Duration = Duration::from_secs(300);
+
+/// A way to another node. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Connection {
+    target: Arc<SshTarget>,
+    sessions: Arc<Semaphore>,
+}
+
+impl PartialEq for Connection {
+    fn eq(&self, other: &Self) -> bool {
+        self.target == other.target
+    }
+}
+
+impl Eq for Connection {}
+
+/// Whether the connection was there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Opened {
+    /// It was, and may be dead without knowing it.
+    Before,
+    /// It was made just now.
+    Now,
+}
+
+/// What a helper at the other end gave.
+pub(super) struct Helped {
+    /// Its status; 255 may be ssh's.
+    pub(super) status: Option<i32>,
+    /// What it wrote to stdout.
+    pub(super) stdout: Vec<u8>,
+    /// What it wrote to stderr, and ssh's own words.
+    pub(super) stderr: String,
+}
+
+impl Connection {
+    /// Makes a connection to be; nothing is started.
+    pub fn new(target: SshTarget) -> Self {
+        Self { target: Arc::new(target), sessions: Arc::new(Semaphore::new(SESSIONS)) }
+    }
+
+    /// Returns where it leads.
+    pub fn target(&self) -> &SshTarget {
+        &self.target
+    }
+
+    /// Returns the path of the socket of the kept connection.
+    pub fn socket(&self) -> PathBuf {
+        let mut hash = Fnv(0xcbf2_9ce4_8422_2325);
+        // These do not change where it leads; everything else might.
+        let rest = SshTarget {
+            ask: false,
+            sudo: false,
+            patience: Duration::ZERO,
+            env: Vec::new(),
+            ..(*self.target).clone()
+        };
+        rest.hash(&mut hash);
+        self.target.control_dir.join(format!("{:016x}", hash.finish()))
+    }
+
+    /// Ends the kept connection; sessions on it are cut off. That there is none is no error.
+    ///
+    /// # Errors
+    /// When ssh cannot be run.
+    pub async fn close(&self) -> Result<()> {
+        self.control("exit").await
+    }
+
+    /// Takes no new sessions on the kept connection, so that the next one is made anew; sessions on it go on.
+    pub(crate) async fn retire(&self) -> Result<()> {
+        self.control("stop").await
+    }
+
+    async fn control(&self, what: &str) -> Result<()> {
+        if !self.lives() {
+            return Ok(());
+        }
+        let mut command = self.client(&Log::new()?);
+        command.args(["-O", what, "--"]).arg(&self.target.host);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut command = tokio::process::Command::from(command);
+        let done = tokio::time::timeout(CONTROL_LIMIT, command.kill_on_drop(true).status()).await;
+        if !matches!(done, Ok(Ok(status)) if status.success()) {
+            // A process that does not answer any more is left to its own end, but nobody will meet it there.
+            let _ = fs::remove_file(self.socket());
+        }
+        Ok(())
+    }
+
+    /// Waits until a session is free.
+    pub(crate) async fn session(&self) -> Option<OwnedSemaphorePermit> {
+        // The semaphore is never closed.
+        self.sessions.clone().acquire_owned().await.ok()
+    }
+
+    /// Whether something listens at the socket.
+    pub(crate) fn lives(&self) -> bool {
+        UnixStream::connect(self.socket()).is_ok()
+    }
+
+    /// Makes sure that there is a connection.
+    ///
+    /// # Errors
+    /// `NotAvailable` with ssh's own words: nothing was sent then.
+    pub(crate) async fn open(&self) -> Result<Opened> {
+        self.target.check().map_err(|what| Error::Settings { what: format!("proxmox.ssh: {what}") })?;
+        if !self.target.program.is_file() {
+            return Err(self.unreachable(format!("there is no '{}'", self.target.program.display())));
+        }
+        let dir = &self.target.control_dir;
+        private_dir(dir)?;
+        if self.lives() {
+            return Ok(Opened::Before);
+        }
+        let limit = if self.target.ask { ASKING_LIMIT } else { self.target.patience };
+        let end = Instant::now() + limit;
+        // One at a time: ssh that finds the name taken would stay behind as a connection that nobody can use.
+        let _lock = self.lock(end).await?;
+        if self.lives() {
+            return Ok(Opened::Before);
+        }
+        let log = Log::new()?;
+        let mut command = tokio::process::Command::from(self.master(&log));
+        let status = command.kill_on_drop(true).status();
+        match tokio::time::timeout_at(end.into(), status).await {
+            Err(_) => Err(self.unreachable(format!("no answer within {} s", limit.as_secs_f64()))),
+            Ok(Err(error)) => Err(self.unreachable(error.to_string())),
+            Ok(Ok(status)) if status.success() => Ok(Opened::Now),
+            Ok(Ok(_)) => Err(self.unreachable(log.text())),
+        }
+    }
+
+    async fn lock(&self, end: Instant) -> Result<File> {
+        let path = self.socket().with_extension("lock");
+        let failed =
+            |source: io::Error| Error::Io { what: format!("cannot lock '{}'", path.display()), source };
+        let file = File::options().create(true).append(true).mode(0o600).open(&path).map_err(failed)?;
+        loop {
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(file),
+                Err(rustix::io::Errno::WOULDBLOCK) if Instant::now() < end => {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                Err(rustix::io::Errno::WOULDBLOCK) => {
+                    return Err(self.unreachable("another process has been connecting all the time".into()));
+                }
+                Err(errno) => return Err(failed(errno.into())),
+            }
+        }
+    }
+
+    /// Returns the name that a program of the other side has on this one: `user@host:program`.
+    pub(crate) fn place(&self, program: &Path) -> PathBuf {
+        format!("{}:{}", self.target.destination(), program.display()).into()
+    }
+
+    /// The error for a node that cannot be reached.
+    pub(crate) fn unreachable(&self, text: String) -> Error {
+        let text = if text.is_empty() { "ssh said nothing".to_owned() } else { text };
+        Error::NotAvailable {
+            path: format!("{}:pct", self.target.destination()).into(),
+            reason: Unavailable::Unreachable(text),
+        }
+    }
+
+    fn base(&self, log: &Log) -> Command {
+        let mut command = Command::new(&self.target.program);
+        command
+            .env_clear()
+            .env("LC_ALL", "C.UTF-8")
+            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+            .envs(self.target.env.iter().map(|(name, value)| (name, value)))
+            .arg("-E")
+            .arg(log.path())
+            .arg("-S")
+            // ssh expands what follows a percent sign.
+            .arg(self.socket().display().to_string().replace('%', "%%"));
+        command
+    }
+
+    /// The command that connects and goes to the background. For ssh the first value of an option counts.
+    fn master(&self, log: &Log) -> Command {
+        let target = &self.target;
+        let mut command = self.base(log);
+        command.args(["-M", "-f", "-N", "-T"]);
+        let mut fixed = vec!["ClearAllForwardings=yes", "PermitLocalCommand=no", "RemoteCommand=none"];
+        if !target.ask {
+            fixed.push("BatchMode=yes");
+        }
+        let connect = format!("ConnectTimeout={}", target.patience.as_secs().max(1));
+        let defaults =
+            [connect.as_str(), "ControlPersist=60", "ServerAliveInterval=15", "ServerAliveCountMax=3"];
+        command.args(fixed.iter().flat_map(|option| ["-o", option]));
+        command.args(target.own_options());
+        command.args(defaults.iter().flat_map(|option| ["-o", option]));
+        command.args(["-l", &target.user, "--", &target.host]);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    }
+
+    /// The command for a session: it can do nothing but use the socket, so it reads no configuration, and where the
+    /// socket leads nowhere it does not connect by itself.
+    fn client(&self, log: &Log) -> Command {
+        let mut command = self.base(log);
+        let options = ["ControlMaster=no", "ProxyCommand=/bin/false", "BatchMode=yes", "LogLevel=ERROR"];
+        command.args(["-F", "/dev/null"]);
+        command.args(options.iter().flat_map(|option| ["-o", option]));
+        command
+    }
+
+    fn on_session(&self, log: &Log, terminal: bool, line: String) -> Command {
+        let mut command = self.client(log);
+        command.arg(if terminal { "-tt" } else { "-T" }).arg("--").arg(&self.target.host).arg(line);
+        command
+    }
+
+    /// The command that runs words at the other end between marks.
+    pub(crate) fn marked(
+        &self,
+        log: &Log,
+        nonce: &str,
+        env: &[(String, String)],
+        words: &[String],
+    ) -> Command {
+        self.on_session(log, false, script::marked(&self.target, nonce, env, words))
+    }
+
+    /// The command that runs words at the other end on the caller's own streams.
+    pub(crate) fn plain(
+        &self,
+        log: &Log,
+        nonce: &str,
+        terminal: bool,
+        env: &[(String, String)],
+        words: &[String],
+    ) -> Command {
+        self.on_session(log, terminal, script::plain(&self.target, nonce, env, words))
+    }
+
+    /// The command for a helper whose streams are the caller's to set.
+    pub(super) fn helper(&self, log: &Log, nonce: &str, text: &str, args: &[String]) -> Command {
+        self.on_session(log, false, script::helper(&self.target, nonce, text, args))
+    }
+
+    /// Runs a constant script at the other end and reads what it writes between its marks. `None` when it did not come to its end in time.
+    pub(super) async fn help(&self, text: &str, args: &[String], stdin: Stdio) -> Option<Helped> {
+        self.help_within(HELPER_LIMIT, text, args, stdin).await
+    }
+
+    /// As [`Connection::help`], with a time of its own.
+    pub(super) async fn help_within(
+        &self,
+        limit: Duration,
+        text: &str,
+        args: &[String],
+        stdin: Stdio,
+    ) -> Option<Helped> {
+        let (log, nonce) = (Log::new().ok()?, nonce().ok()?);
+        let mut command = self.helper(&log, &nonce, text, args);
+        command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut command = tokio::process::Command::from(command);
+        let output = tokio::time::timeout(limit, command.kill_on_drop(true).output()).await.ok()?.ok()?;
+        let mut frame = Frame::new(&nonce);
+        let mut stdout = frame.push(&output.stdout);
+        stdout.extend(frame.finish());
+        let words = [log.text(), String::from_utf8_lossy(&output.stderr).trim().to_owned()];
+        let stderr = words.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("; ");
+        Some(Helped { status: output.status.code(), stdout, stderr })
+    }
+}
+
+/// Makes the directory and checks that nobody else can reach what is in it.
+fn private_dir(dir: &Path) -> Result<()> {
+    let failed = |source: io::Error| Error::Io { what: format!("cannot make '{}'", dir.display()), source };
+    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
+    let data = fs::symlink_metadata(dir).map_err(failed)?;
+    if data.is_dir() && data.uid() == rustix::process::geteuid().as_raw() && data.mode() & 0o077 == 0 {
+        return Ok(());
+    }
+    Err(Error::PermissionDenied {
+        what: format!("'{}' must be a directory of this user alone (mode 0700)", dir.display()),
+    })
+}
+
+/// ssh's own words, apart from those of the command: a file in memory that `-E` names.
+#[derive(Debug)]
+pub(crate) struct Log {
+    file: File,
+}
+
+impl Log {
+    /// Makes an empty one.
+    ///
+    /// # Errors
+    /// When the system gives no memory file.
+    pub(crate) fn new() -> Result<Self> {
+        use std::os::fd::OwnedFd;
+        let failed = |errno: rustix::io::Errno| Error::Io {
+            what: "cannot make a file in memory".to_owned(),
+            source: errno.into(),
+        };
+        let file: OwnedFd = memfd_create("pvect-ssh", MemfdFlags::CLOEXEC).map_err(failed)?;
+        Ok(Self { file: file.into() })
+    }
+
+    fn path(&self) -> String {
+        use std::os::fd::AsRawFd;
+        format!("/proc/{}/fd/{}", std::process::id(), self.file.as_raw_fd())
+    }
+
+    /// Returns what ssh wrote, on one line.
+    pub(crate) fn text(&self) -> String {
+        let mut bytes = Vec::new();
+        let mut file = &self.file;
+        let read = file.rewind().and_then(|()| file.take(64 << 10).read_to_end(&mut bytes));
+        match read {
+            Ok(_) => plain_words(&String::from_utf8_lossy(&bytes)),
+            Err(error) => error.to_string(),
+        }
+    }
+}
+
+/// Puts ssh's messages on one line; of the long warning about a changed key, what it says.
+fn plain_words(text: &str) -> String {
+    let mut lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    if text.contains("REMOTE HOST IDENTIFICATION HAS CHANGED") {
+        lines.retain(|line| line.starts_with("Host key") || line.starts_with("Offending"));
+        lines.insert(0, "the host's key is not the one that is known");
+    }
+    let mut text = lines.join("; ");
+    if let Some((at, _)) = text.char_indices().nth(600) {
+        text.truncate(at);
+        text.push_str(" ...");
+    }
+    text
+}
+
+/// FNV-1a: the name of a socket must be the same in every process.
+struct Fnv(u64);
+
+impl Hasher for Fnv {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn the_socket_is_named_by_where_it_leads() {
+        let socket = |change: fn(&mut SshTarget)| {
+            let mut target = SshTarget::new("pve2");
+            change(&mut target);
+            Connection::new(target).socket()
+        };
+        let same = socket(|_| {});
+        assert_eq!(socket(|t| t.ask = true), same);
+        assert_ne!(socket(|t| t.host = "pve3".into()), same);
+        assert_ne!(socket(|t| t.user = "admin".into()), same);
+        assert_ne!(socket(|t| t.port = Some(22)), same);
+        assert_ne!(socket(|t| t.options = vec!["HostKeyAlias=x".into()]), same);
+        assert_eq!(same.file_name().unwrap().len(), 16);
+    }
+
+    #[test]
+    fn a_directory_of_others_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a/b");
+        private_dir(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o750)).unwrap();
+        assert_eq!(
+            private_dir(&path).unwrap_err().to_string(),
+            format!("'{}' must be a directory of this user alone (mode 0700)", path.display())
+        );
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        assert!(private_dir(&link).is_err());
+    }
+
+    #[test]
+    fn the_words_of_ssh_are_one_line() {
+        let changed = "@@@@\n@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\n@@@\nIT IS POSSIBLE\n\
+            Offending ED25519 key in /x:1\r\nHost key for [h]:1 has changed\nHost key verification failed.\r\n";
+        assert_eq!(
+            plain_words(changed),
+            "the host's key is not the one that is known; Offending ED25519 key in /x:1; \
+             Host key for [h]:1 has changed; Host key verification failed."
+        );
+        assert_eq!(plain_words("a\r\n\nb\n"), "a; b");
+    }
+}

@@ -1,0 +1,243 @@
+//! Helpers at the other end: its process table, signals, files on their way.
+
+use std::fs::File;
+use std::io::{self, Read, Seek};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::connection::Helped;
+use super::{Connection, Frame, Log, nonce};
+
+// What the scripts write stands between marks; see `Frame`.
+
+/// Every process with its stat file. The name in a stat file may hold anything but NUL, so NUL ends a record; and the
+/// number is taken from the path, because a container chooses its processes' names.
+const TABLE: &str = r#"cd /proc && exec grep -Hz '' [0-9]*/stat 2>/dev/null"#;
+/// Sends a signal; processes that are gone are no failure.
+const SIGNAL: &str = r#"kill -s "$@" 2>/dev/null; exit 0"#;
+/// Ends what the script with this number runs, when its own mark could not be seen. The number comes in two words, so
+/// that this script is not found itself.
+const END: &str = r#"session=$(printf '%s%s\n' "$1" "$2" | grep -lzxF -f - /proc/[0-9]*/cmdline 2>/dev/null | head -n 1)
+session=${session#/proc/}; session=${session%/cmdline}
+[ -n "$session" ] || exit 0
+for child in $(cat "/proc/$session/task/$session/children"); do kill -s TERM "$child"; done
+exit 0"#;
+/// Makes a directory of its own with a file that has what stdin gives; names the directory and tells the file's hash.
+const RECEIVE: &str = r#"umask 077
+dir=$(mktemp -d /tmp/pvect.XXXXXXXXXX) || exit 1
+if cat >"$dir/file" && chmod "$1" "$dir/file" && hash=$(sha256sum <"$dir/file"); then printf '%s %s' "$dir" "${hash%% *}"
+else rm -rf "$dir"; exit 1; fi"#;
+/// Makes a directory of its own and names it.
+const DIRECTORY: &str = r#"umask 077
+mktemp -d /tmp/pvect.XXXXXXXXXX | tr -d '\n'"#;
+/// Tells hash and mode of the file in the directory.
+const MEASURE: &str = r#"hash=$(sha256sum <"$1/file") || exit 1
+printf '%s %s' "${hash%% *}" "$(stat -c %a "$1/file")""#;
+/// Sends the file.
+const SEND: &str = r#"exec cat "$1/file""#;
+/// Removes such directories, and nothing that is not one.
+const REMOVE: &str =
+    r#"for dir in "$@"; do case $dir in /tmp/pvect.??????????) rm -rf -- "$dir" ;; esac; done"#;
+
+/// Why a file is not where it should be.
+#[derive(Debug)]
+pub(crate) enum Trouble {
+    /// The connection failed.
+    Lost(String),
+    /// The other side, or this one, could not do it.
+    Failed(String),
+}
+
+/// What can be sent is a regular file of this side.
+pub(crate) struct Parcel {
+    file: File,
+    mode: u32,
+    hash: String,
+}
+
+impl Parcel {
+    /// Opens the file and computes its hash; blocks for as long as that takes.
+    ///
+    /// # Errors
+    /// When it cannot be read or is no regular file.
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        let mut file = File::open(path)?;
+        let data = file.metadata()?;
+        if !data.is_file() {
+            return Err(io::Error::other("it is not a regular file"));
+        }
+        let hash = sha256(&mut file)?;
+        file.rewind()?;
+        Ok(Self { file, mode: data.mode() & 0o7777, hash })
+    }
+}
+
+/// Returns the SHA-256 of what is left to read, in lower-case hex.
+pub(crate) fn sha256(from: &mut impl Read) -> io::Result<String> {
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        match from.read(&mut buffer)? {
+            0 => return Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()),
+            count => hash.update(&buffer[..count]),
+        }
+    }
+}
+
+impl Connection {
+    /// Reads the other side's process table: records `PID/stat:TEXT`, each ended by NUL.
+    pub(crate) async fn process_table(&self) -> Option<Vec<u8>> {
+        let helped = self.help(TABLE, &[], Stdio::null()).await?;
+        (!helped.stdout.is_empty()).then_some(helped.stdout)
+    }
+
+    /// Sends a signal to processes of the other side. Returns whether it could be sent.
+    pub(crate) async fn signal(&self, name: &str, pids: &[i32]) -> bool {
+        let words: Vec<String> =
+            std::iter::once(name.to_owned()).chain(pids.iter().map(ToString::to_string)).collect();
+        self.help(SIGNAL, &words, Stdio::null()).await.is_some_and(|helped| helped.status == Some(0))
+    }
+
+    /// Asks pct to end, without waiting for it; for a caller that goes away.
+    pub(crate) fn signal_blindly(&self, name: &str, pid: i32) {
+        self.blindly(SIGNAL, &[name.to_owned(), pid.to_string()]);
+    }
+
+    fn blindly(&self, script: &str, args: &[String]) {
+        let Ok(log) = Log::new() else { return };
+        let mut command = self.helper(&log, "-", script, args);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        if let Ok(mut child) = command.spawn() {
+            // It ends by itself; the thread only takes its status. The log is named by our file until then.
+            std::thread::spawn(move || child.wait().map(|_| drop(log)));
+        }
+    }
+
+    /// Asks what runs under this number to end.
+    pub(crate) async fn end_by_number(&self, nonce: &str) {
+        // Best effort: the caller is being ended itself.
+        let (front, back) = nonce.split_at(nonce.len() / 2);
+        let _ = self.help(END, &[front.to_owned(), back.to_owned()], Stdio::null()).await;
+    }
+
+    /// Copies a file into a directory of its own at the other side and returns the directory. Its file is called
+    /// `file`; the other side's hash of it was compared.
+    pub(crate) async fn send(&self, parcel: Parcel, limit: Duration) -> Result<String, Trouble> {
+        let words = [format!("{:o}", parcel.mode)];
+        let helped = self.help_within(limit, RECEIVE, &words, parcel.file.into()).await;
+        let text = told(helped)?;
+        match text.split_once(' ') {
+            Some((directory, hash)) if hash == parcel.hash => Ok(directory.to_owned()),
+            Some((directory, _)) => {
+                self.remove(&[directory.to_owned()]).await;
+                Err(Trouble::Failed("what arrived is not the same: was the file changed meanwhile?".into()))
+            }
+            None => Err(Trouble::Failed("it did not arrive whole".into())),
+        }
+    }
+
+    /// Makes an empty directory at the other side.
+    pub(crate) async fn directory_there(&self) -> Result<String, Trouble> {
+        told(self.help(DIRECTORY, &[], Stdio::null()).await)
+    }
+
+    /// Copies the file of such a directory into `to`, which is on this side; returns its mode and its hash there.
+    pub(crate) async fn fetch(
+        &self,
+        directory: &str,
+        to: File,
+        limit: Duration,
+    ) -> Result<(u32, String), Trouble> {
+        let words = [directory.to_owned()];
+        let measured = told(self.help_within(limit, MEASURE, &words, Stdio::null()).await)?;
+        let fields = measured.split_once(' ').map(|(hash, mode)| (hash, u32::from_str_radix(mode, 8)));
+        let Some((hash, Ok(mode))) = fields else {
+            return Err(Trouble::Failed(format!("'{measured}' is no hash and mode")));
+        };
+        let failed = |error: io::Error| Trouble::Failed(error.to_string());
+        let log = Log::new().map_err(|error| Trouble::Failed(error.to_string()))?;
+        let number = nonce().map_err(failed)?;
+        let mut command = self.helper(&log, &number, SEND, &words);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = tokio::process::Command::from(command).kill_on_drop(true).spawn().map_err(failed)?;
+        let mut stream = child.stdout.take();
+        let work = async {
+            let mut frame = Frame::new(&number);
+            let mut to = tokio::fs::File::from_std(to);
+            let mut buffer = vec![0; 256 << 10];
+            while let Some(stream) = &mut stream {
+                match stream.read(&mut buffer).await? {
+                    0 => break,
+                    count => to.write_all(&frame.push(&buffer[..count])).await?,
+                }
+            }
+            to.write_all(&frame.finish()).await?;
+            to.flush().await?;
+            child.wait().await
+        };
+        match tokio::time::timeout(limit, work).await {
+            Err(_) => Err(Trouble::Failed(format!("no end after {} s", limit.as_secs()))),
+            Ok(Err(error)) => Err(failed(error)),
+            Ok(Ok(status)) if status.success() => Ok((mode, hash.to_owned())),
+            Ok(Ok(_)) => Err(Trouble::Lost(log.text())),
+        }
+    }
+
+    /// Removes directories that [`Connection::send`] or [`Connection::directory_there`] made.
+    pub(crate) async fn remove(&self, directories: &[String]) {
+        if self.help(REMOVE, directories, Stdio::null()).await.is_none() {
+            tracing::warn!(?directories, "temporary directories were left at the other side");
+        }
+    }
+
+    /// The same without waiting for it; for a caller that goes away.
+    pub(crate) fn remove_blindly(&self, directories: &[String]) {
+        self.blindly(REMOVE, directories);
+    }
+}
+
+/// What a helper said, or why it did not.
+fn told(helped: Option<Helped>) -> Result<String, Trouble> {
+    match helped {
+        None => Err(Trouble::Lost("no answer".into())),
+        Some(Helped { status: Some(0), stdout, .. }) if !stdout.is_empty() => {
+            Ok(String::from_utf8_lossy(&stdout).into_owned())
+        }
+        Some(Helped { status: Some(255) | None, stderr, .. }) => Err(Trouble::Lost(stderr)),
+        Some(Helped { stderr, .. }) => Err(Trouble::Failed(stderr)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_regular_files_can_be_sent() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        std::fs::write(&path, "abc").unwrap();
+        let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(Parcel::open(&path).unwrap().hash, abc);
+        let error = |path: &Path| Parcel::open(path).err().unwrap().to_string();
+        assert_eq!(error(dir.path()), "it is not a regular file");
+        assert_eq!(error(&dir.path().join("none")), "No such file or directory (os error 2)");
+    }
+
+    #[test]
+    fn what_a_helper_did_not_do_is_told_from_a_lost_connection() {
+        let helped = |status, stdout: &str| {
+            told(Some(Helped { status, stdout: stdout.into(), stderr: "text".to_owned() }))
+        };
+        assert_eq!(helped(Some(0), "/tmp/x").unwrap(), "/tmp/x");
+        assert!(matches!(helped(Some(0), ""), Err(Trouble::Failed(text)) if text == "text"));
+        assert!(matches!(helped(Some(1), "x"), Err(Trouble::Failed(_))));
+        assert!(matches!(helped(Some(255), "x"), Err(Trouble::Lost(_))));
+        assert!(matches!(told(None), Err(Trouble::Lost(text)) if text == "no answer"));
+    }
+}
