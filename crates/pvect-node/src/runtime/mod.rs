@@ -11,6 +11,7 @@ mod hotplug;
 mod limits;
 mod lxc_config;
 mod network;
+mod reachable;
 mod seccomp;
 mod shell_words;
 mod start;

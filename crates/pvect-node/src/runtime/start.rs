@@ -10,9 +10,12 @@ use pvect_core::{ContainerConfig, Vmid};
 use pvect_native::Cgroups;
 
 use super::lxc_config::is_user_namespace;
-use super::{PATH, StopMode, cgroups, devices, hookscript, names, network, stop, write_lxc_config};
+use super::{
+    PATH, StopMode, cgroups, devices, hookscript, names, network, reachable, stop, write_lxc_config,
+};
 use crate::change::Changes;
 use crate::error::os_text;
+use crate::idmap::IdMap;
 use crate::interrupt::Interrupt;
 use crate::storage::{self, PrivateMounts};
 use crate::{Failure, Node, NodeResult, Output, guest, store};
@@ -93,6 +96,7 @@ fn launch(
     interrupt: &Interrupt,
 ) -> NodeResult<bool> {
     let root = node.layout.rootfs(vmid);
+    reachable::check(&root, &IdMap::of(config))?;
     // The monitor inherits this namespace; we leave it at the end of this function.
     let _mounts = PrivateMounts::enter()?;
     if is_user_namespace(config) {
