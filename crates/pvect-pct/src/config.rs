@@ -109,8 +109,8 @@ impl PctConfig {
     /// Returns the whole command line for the words of a call, program first.
     ///
     /// sudo resets the environment, so variables that were given explicitly go through `env`; without any, sudo
-    /// starts pct itself and a rule that allows only pct is enough. For ssh it is what a person would type: what pvect
-    /// really runs has its marks and the clean environment around it.
+    /// starts pct itself and a rule that allows only pct is enough; TERM it keeps by itself. For ssh it is what a person
+    /// would type: what pvect really runs has its marks and the clean environment around it.
     pub(crate) fn command_line(&self, words: Vec<String>) -> Vec<String> {
         if let Transport::Ssh(connection) = &self.transport {
             let mut line = connection.target().shown();
@@ -123,9 +123,10 @@ impl PctConfig {
         let mut line = Vec::new();
         if let Transport::Sudo { program } = &self.transport {
             line.extend([program.display().to_string(), "-n".into(), "--".into()]);
-            if !self.env.is_empty() {
+            let mut given = self.env.iter().filter(|(name, _)| name != "TERM").peekable();
+            if given.peek().is_some() {
                 line.push("/usr/bin/env".into());
-                line.extend(self.env.iter().map(|(name, value)| format!("{name}={value}")));
+                line.extend(given.map(|(name, value)| format!("{name}={value}")));
             }
         }
         line.extend(self.words(words));
@@ -193,6 +194,8 @@ mod tests {
             config.command_line(vec!["list".into()]),
             ["/usr/bin/sudo", "-n", "--", "/usr/bin/pct", "list"]
         );
+        config.env = vec![("TERM".into(), "xterm".into())];
+        assert_eq!(config.command_line(vec!["list".into()])[2..], ["--", "/usr/bin/pct", "list"]);
         config.env = vec![("PVECT_ROOT".into(), "/srv/a b".into())];
         config.prefix_args = vec!["pct".into()];
         assert_eq!(

@@ -82,7 +82,7 @@ impl Default for Host {
 /// Runs every check. `client` is how connecting ended: that it failed is the first finding. `loaded` are the settings
 /// in force.
 pub async fn run(client: &Result<Client>, loaded: &Loaded, host: &Host) -> Vec<Check> {
-    let mut checks = vec![programs::pct(client).await, root(), settings(loaded)];
+    let mut checks = vec![programs::pct(client).await, root(loaded), settings(loaded)];
     if let Ok(client) = client {
         if let Some(version) = pct_version(client).await {
             checks.push(Check::ok("version", version));
@@ -112,10 +112,14 @@ fn settings(loaded: &Loaded) -> Check {
     }
 }
 
-fn root() -> Check {
+fn root(loaded: &Loaded) -> Check {
+    const NAME: &str = "root";
     if rustix::process::geteuid().is_root() {
-        Check::ok("root", "this is root")
+        Check::ok(NAME, "this is root")
+    } else if loaded.settings.proxmox.sudo {
+        // That sudo allows it is the first check's finding.
+        Check::ok(NAME, "this is not root; pct runs through sudo")
     } else {
-        Check::fail("root", "this is not root", "run pvect as root, or with --sudo")
+        Check::fail(NAME, "this is not root", "run pvect as root, or with --sudo")
     }
 }
