@@ -3,7 +3,7 @@
 use std::io::ErrorKind as IoKind;
 
 use pvect_core::call::shell_quoted;
-use pvect_core::error::{Exit, Unavailable};
+use pvect_core::error::{Exit, Refusal, Unavailable};
 use pvect_core::{Error, ErrorKind};
 use serde::Serialize;
 
@@ -88,6 +88,7 @@ pub fn hints(error: &Error) -> Vec<String> {
             let look = vmid.map(|vmid| format!("`pvect status {vmid} --verbose` shows its state now"));
             mend.or(look).into_iter().collect()
         }
+        (_, Error::Refused { refusal, .. }) => refused(refusal, &about),
         (_, Error::NotAvailable { reason: Unavailable::Missing, .. }) => vec![
             "--standalone runs containers without Proxmox VE; `pvect doctor` says what is missing".to_owned(),
         ],
@@ -113,6 +114,23 @@ pub fn hints(error: &Error) -> Vec<String> {
             argv.map(|argv| format!("`{argv}` shows what it prints")).into_iter().collect()
         }
         (ErrorKind::NoQuorum, _) => vec!["`pvecm status` shows the state of the cluster".to_owned()],
+        _ => Vec::new(),
+    }
+}
+
+/// How to do it all the same.
+fn refused(refusal: &Refusal, about: &dyn Fn(&str) -> Vec<String>) -> Vec<String> {
+    match refusal {
+        Refusal::RebootLocked { .. } => about(
+            "`pvect unlock {}` removes a lock that nothing holds any more; --force reboots all the same",
+        ),
+        Refusal::RollbackRunning => about("`pvect shutdown {}` ends it cleanly; --force kills it"),
+        Refusal::DfStopped => about("`pvect df {} --mount` does it; `pvect start {}` starts the container"),
+        Refusal::TokenInArgv => vec![
+            "--token-file FILE or --token-stdin keeps it out of pvect's own argv and the shell's history; \
+             --allow-token-in-argv hands it to pct all the same"
+                .to_owned(),
+        ],
         _ => Vec::new(),
     }
 }

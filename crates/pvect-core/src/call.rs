@@ -56,6 +56,23 @@ impl Call {
         self
     }
 
+    /// Adds or replaces the positional argument of this place; those before it that are not given stay empty.
+    #[must_use]
+    pub fn arg_at(mut self, index: usize, text: impl Into<String>) -> Self {
+        if self.args.len() <= index {
+            self.args.resize(index + 1, String::new());
+        }
+        self.args[index] = text.into();
+        self
+    }
+
+    /// Takes an option out of the call.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
+        self.options.retain(|(known, _)| known != name);
+        self
+    }
+
     /// Sets an option by its full name (`memory`, `net0`); a later value replaces an earlier one.
     #[must_use]
     pub fn option(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
@@ -168,6 +185,7 @@ impl Call {
         let call = self.verified()?;
         let mut violations = rules::before_load(&call);
         violations.extend(rules::after_load(&call));
+        violations.extend(rules::foreseen(&call));
         if violations.is_empty() { Ok(call) } else { Err(violations) }
     }
 
@@ -196,7 +214,9 @@ impl Call {
             let reason = Reason::TooManyArguments { text };
             violations.push(Violation::positional("arguments", reason));
         }
-        for (arg, text) in spec.args.iter().zip(self.args.iter_mut()) {
+        // An optional one that is empty was left out, for the sake of a later one.
+        let given = spec.args.iter().zip(self.args.iter_mut());
+        for (arg, text) in given.filter(|(arg, text)| !(arg.optional && text.is_empty() && !arg.rest)) {
             match check::argument(arg, text) {
                 Ok(canonical) => *text = canonical,
                 Err(found) => violations.extend(found),
@@ -231,6 +251,7 @@ impl Call {
 
     /// Returns the words after `pct`: verb, arguments, options, `--` and the command.
     ///
+    /// An optional argument that is empty was left out; those after it go by their names (`--target-vmid 102`).
     /// Secret options are left out (pct asks for them on its terminal, see [`Call::get_secret`]); the secret
     /// positional of remote-migrate has no other way and is in it. Every option has an explicit value, so no
     /// optional value of pct's parser can eat the next word.
@@ -246,8 +267,17 @@ impl Call {
     fn words(&self, masked: bool) -> Vec<String> {
         let spec = self.verb.spec();
         let mut words = vec![spec.name.to_owned()];
+        let mut skipped = false;
         for (index, arg) in self.args.iter().enumerate() {
-            let secret = spec.args.get(index).is_some_and(|spec| spec.secret);
+            let known = spec.args.get(index);
+            if known.is_some_and(|spec| spec.optional && !spec.rest) && arg.is_empty() {
+                skipped = true;
+                continue;
+            }
+            if let Some(known) = known.filter(|_| skipped) {
+                words.push(format!("--{}", known.name));
+            }
+            let secret = known.is_some_and(|spec| spec.secret);
             words.push(if masked && secret { MASK.to_owned() } else { arg.clone() });
         }
         for (name, value) in &self.options {

@@ -222,6 +222,41 @@ pub struct LeftBehind {
     pub mend: Option<String>,
 }
 
+/// What pct would do without asking, and pvect does not.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// reboot stops the container, and the lock then keeps it from starting again.
+    #[error("the container is locked ({lock}): a reboot would stop it and could not start it again")]
+    RebootLocked {
+        /// The lock.
+        lock: Lock,
+    },
+    /// rollback kills a running container first.
+    #[error("the container is running: a rollback would kill all its processes")]
+    RollbackRunning,
+    /// df mounts a stopped container to measure it.
+    #[error("the container does not run: df would mount its volumes on the host and lock it meanwhile")]
+    DfStopped,
+    /// The process list shows a token that is in argv.
+    #[error(
+        "pct takes the token of remote-migrate only in its argv, where every user of the node can read it"
+    )]
+    TokenInArgv,
+}
+
+impl Refusal {
+    /// Returns the kind of error that it is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::RebootLocked { .. } => ErrorKind::Locked,
+            Self::RollbackRunning => ErrorKind::AlreadyRunning,
+            Self::DfStopped => ErrorKind::NotRunning,
+            Self::TokenInArgv => ErrorKind::InvalidArgument,
+        }
+    }
+}
+
 /// Any failure of pvect.
 ///
 /// `Display` is one line that says what happened; the run of pct behind it is in [`Error::run`], the kind for
@@ -312,6 +347,14 @@ pub enum Error {
     /// Values that break the schema; pct was not started.
     #[error("{}", violations(.0))]
     InvalidArgument(Vec<Violation>),
+    /// Something that pct would do, and that pvect does only when it is asked for explicitly; pct was not started.
+    #[error("{refusal}")]
+    Refused {
+        /// What, and why.
+        refusal: Refusal,
+        /// The container.
+        vmid: Option<Vmid>,
+    },
     /// Something that pvect, or this backend, does not do.
     #[error("{what}")]
     Unsupported {
@@ -357,6 +400,7 @@ impl Error {
             Self::PermissionDenied { .. } => ErrorKind::PctPermissionDenied,
             Self::NotFound { .. } => ErrorKind::NotFound,
             Self::InvalidArgument(_) => ErrorKind::InvalidArgument,
+            Self::Refused { refusal, .. } => refusal.kind(),
             Self::Unsupported { .. } => ErrorKind::Unsupported,
             Self::Partial { .. } => ErrorKind::Partial,
             Self::Settings { .. } => ErrorKind::InvalidSettings,
@@ -383,6 +427,7 @@ impl Error {
             | Self::ConnectionLost { vmid, .. }
             | Self::Timeout { vmid, .. }
             | Self::NotFound { vmid, .. }
+            | Self::Refused { vmid, .. }
             | Self::Unsupported { vmid, .. } => *vmid,
             _ => None,
         }

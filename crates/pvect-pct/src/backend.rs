@@ -19,7 +19,7 @@ use crate::classify::{Verdict, judge};
 use crate::config::{PctConfig, Transport};
 use crate::copy::Copies;
 use crate::parse::{self, Clock, ParseError};
-use crate::runner::{End, Finished, Request, Runner};
+use crate::runner::{End, Finished, Request, Runner, Streams};
 use crate::{CancelHandle, copy, interactive, program};
 
 /// The option that pct asks for on its own when it has no value.
@@ -132,6 +132,18 @@ impl PctBackend {
         Ok(Captured { status, stdout: finished.stdout, stderr: finished.stderr })
     }
 
+    /// Runs `exec` between streams of the caller's own, of any length. [`Captured::stdout`] is empty when stdout goes
+    /// to one of them.
+    ///
+    /// # Errors
+    /// As [`PctBackend::exec_captured`].
+    pub async fn exec_piped(&self, call: &Call, streams: Streams) -> Result<Captured> {
+        let call = self.checked(call)?;
+        let finished = self.run_on(&call, call.argv(), None, streams, &mut ()).await?;
+        let status = self.verdict(&call, &finished)?.1;
+        Ok(Captured { status, stdout: finished.stdout, stderr: finished.stderr })
+    }
+
     /// Checks a call and moves open text of a secret option out of argv's reach.
     fn checked(&self, call: &Call) -> Result<Call> {
         let mut call = call.clone();
@@ -171,6 +183,17 @@ impl PctBackend {
         stdin: Option<Vec<u8>>,
         events: &mut dyn Events,
     ) -> Result<Finished> {
+        self.run_on(call, words, stdin, Streams::default(), events).await
+    }
+
+    async fn run_on(
+        &self,
+        call: &Call,
+        words: Vec<String>,
+        stdin: Option<Vec<u8>>,
+        streams: Streams,
+        events: &mut dyn Events,
+    ) -> Result<Finished> {
         let spec = call.verb().spec();
         let in_utc = call.verb() == Verb::Listsnapshot;
         let request = Request {
@@ -185,7 +208,7 @@ impl PctBackend {
         };
         let span = span(call);
         let finished = async {
-            let finished = self.runner.run(&request, events).await?;
+            let finished = self.runner.run_on(&request, streams, events).await?;
             record(&tracing::Span::current(), finished.duration, finished.exit);
             Ok::<_, Error>(finished)
         }

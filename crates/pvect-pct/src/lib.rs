@@ -24,5 +24,5 @@ mod ssh;
 pub use backend::{Captured, PctBackend};
 pub use cancel::CancelHandle;
 pub use config::{DEFAULT_GRACE, DEFAULT_OUTPUT_LIMIT, PctConfig, Transport};
-pub use runner::{End, Finished, Request, Runner};
+pub use runner::{End, Finished, Request, Runner, Streams};
 pub use ssh::{Connection, DEFAULT_PATIENCE, SshTarget};

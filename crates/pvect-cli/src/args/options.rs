@@ -1,6 +1,6 @@
 //! Which option a word is.
 
-use pvect_core::schema::{OptionSpec, Reason, VerbSpec, Violation};
+use pvect_core::schema::{ArgSpec, OptionSpec, Reason, VerbSpec, Violation};
 use pvect_core::{Error, Verb};
 
 use super::globals::{GLOBALS, GlobalSpec};
@@ -11,11 +11,76 @@ pub const PASSWORD_OPTIONS: &[(&str, Option<&str>, &str)] = &[
     ("password-stdin", None, "Read root's password from the first line of stdin."),
 ];
 
+/// An option that pvect adds to verbs of pct. It never goes to pct.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExtraSpec {
+    /// The name after `--`.
+    pub name: &'static str,
+    /// The letter after `-`.
+    pub short: Option<char>,
+    /// The verbs that have it.
+    pub verbs: &'static [Verb],
+    /// What its value is called in help; `None` for switches.
+    pub value: Option<&'static str>,
+    /// One sentence for help.
+    pub text: &'static str,
+}
+
+const fn extra(name: &'static str, verbs: &'static [Verb], text: &'static str) -> ExtraSpec {
+    ExtraSpec { name, short: None, verbs, value: None, text }
+}
+
+/// Verbs whose effect is looked at.
+const VERIFIED: &[Verb] = &[Verb::Push, Verb::Pull, Verb::Resize, Verb::Template];
+
+/// Every option that pvect adds.
+pub const EXTRAS: &[ExtraSpec] = &[
+    extra(
+        "allow-token-in-argv",
+        &[Verb::RemoteMigrate],
+        "Hand the token to pct although every user of the node can read it in the process list.",
+    ),
+    extra("bytes", &[Verb::Resize], "A plain number means bytes, as pct takes it."),
+    extra("force", &[Verb::Reboot], "Reboot although the lock will keep the container from starting again."),
+    extra("force", &[Verb::Rollback], "Kill a running container and roll it back."),
+    extra("if-changed", &[Verb::Set], "Change only what differs; do nothing when nothing does."),
+    extra("mount", &[Verb::Df], "Mount the volumes of a stopped container to measure them."),
+    extra("no-verify", VERIFIED, "Believe pct's exit status; do not look whether it was done."),
+    extra(
+        "no-wait",
+        &[Verb::Start, Verb::Stop, Verb::Shutdown, Verb::Migrate],
+        "Return when the HA manager has taken the request, not when it is met.",
+    ),
+    ExtraSpec {
+        short: Some('r'),
+        ..extra(
+            "recursive",
+            &[Verb::Push, Verb::Pull],
+            "Copy the contents of a directory into a directory, owners and modes kept.",
+        )
+    },
+    ExtraSpec {
+        value: Some("FILE"),
+        ..extra("token-file", &[Verb::RemoteMigrate], "Read the API token from the first line of a file.")
+    },
+    extra("token-stdin", &[Verb::RemoteMigrate], "Read the API token from the first line of stdin."),
+    extra("verify", VERIFIED, "Look whether it was done (the default)."),
+];
+
+/// Returns the options that pvect adds to a verb.
+pub fn extras(verb: Verb) -> impl Iterator<Item = &'static ExtraSpec> {
+    EXTRAS.iter().filter(move |spec| spec.verbs.contains(&verb))
+}
+
 /// An option that was found.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Found {
     /// An option of the verb, by its full name.
     Verb(&'static OptionSpec, String),
+    /// An argument of the verb, given by its name: its place.
+    Argument(&'static str, usize),
+    /// An option that pvect adds to the verb.
+    Extra(&'static ExtraSpec),
     /// An option of pvect.
     Global(&'static GlobalSpec),
     /// `--password-file` or `--password-stdin`: its name, and whether it has a value.
@@ -31,8 +96,14 @@ pub fn find(verb: Option<&'static VerbSpec>, name: &str) -> Result<Found, Error>
     let lower = name.to_lowercase();
     let begins = |known: &str| known.to_lowercase().starts_with(&lower);
     let of_verb: Vec<Found> = verb.map(|spec| candidates(spec, &begins)).unwrap_or_default();
+    let of_extras: Vec<Found> = verb
+        .into_iter()
+        .flat_map(|spec| extras(spec.verb))
+        .filter(|spec| begins(spec.name))
+        .map(Found::Extra)
+        .collect();
     let of_pvect: Vec<Found> = GLOBALS.iter().filter(|spec| begins(spec.name)).map(Found::Global).collect();
-    for mut found in [of_verb, of_pvect] {
+    for mut found in [of_verb, of_extras, of_pvect] {
         match found.len() {
             0 => {}
             1 => return Ok(found.remove(0)),
@@ -51,6 +122,11 @@ pub fn by_letter(letter: char) -> Option<&'static GlobalSpec> {
     GLOBALS.iter().find(|spec| spec.short == Some(letter))
 }
 
+/// An optional argument may be given by its name, which is how pct takes one behind another that is left out.
+fn by_name(arg: &ArgSpec, name: &str) -> bool {
+    arg.optional && !arg.rest && arg.name == name
+}
+
 fn takes_password(spec: &VerbSpec) -> bool {
     spec.options.iter().any(|option| option.name == "password")
 }
@@ -60,9 +136,15 @@ fn exact(verb: Option<&'static VerbSpec>, name: &str) -> Option<Found> {
         if let Some((option, _)) = spec.option(name) {
             return Some(Found::Verb(option, name.to_owned()));
         }
-        let extra = PASSWORD_OPTIONS.iter().find(|(known, ..)| takes_password(spec) && *known == name);
-        if let Some((known, value, _)) = extra {
+        let password = PASSWORD_OPTIONS.iter().find(|(known, ..)| takes_password(spec) && *known == name);
+        if let Some((known, value, _)) = password {
             return Some(Found::Password(known, value.is_some()));
+        }
+        if let Some(found) = extras(spec.verb).find(|extra| extra.name == name) {
+            return Some(Found::Extra(found));
+        }
+        if let Some((index, arg)) = spec.args.iter().enumerate().find(|(_, arg)| by_name(arg, name)) {
+            return Some(Found::Argument(arg.name, index));
         }
         let lower = name.to_lowercase();
         for option in spec.all_options() {
@@ -92,8 +174,9 @@ fn candidates(spec: &'static VerbSpec, begins: &dyn Fn(&str) -> bool) -> Vec<Fou
 fn name_of(found: &Found) -> &str {
     match found {
         Found::Verb(_, name) => name,
+        Found::Extra(spec) => spec.name,
         Found::Global(spec) => spec.name,
-        Found::Password(name, _) => name,
+        Found::Argument(name, _) | Found::Password(name, _) => name,
     }
 }
 
@@ -107,6 +190,7 @@ fn unknown(verb: Option<&'static VerbSpec>, name: &str) -> Error {
     let of = verb.map_or_else(|| "pvect".to_owned(), |spec| format!("pvect {}", shown(spec.verb)));
     let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
     let mut known: Vec<String> = GLOBALS.iter().map(|spec| spec.name.to_owned()).collect();
+    known.extend(verb.into_iter().flat_map(|spec| extras(spec.verb)).map(|spec| spec.name.to_owned()));
     for option in verb.map(VerbSpec::all_options).unwrap_or_default() {
         if let (Some(max), true) = (option.max_index, option.name.eq_ignore_ascii_case(stem)) {
             return other(name, format!("{of} has --{0}0 to --{0}{max}", option.name));

@@ -6,7 +6,7 @@ use pvect_core::schema::{Kind, Reason, VERBS, Violation};
 use pvect_core::{Error, Result, Verb};
 
 use super::globals::Globals;
-use super::options::{Found, by_letter, find};
+use super::options::{ExtraSpec, Found, by_letter, extras, find};
 
 /// Commands of pvect itself, with one sentence each.
 pub const OWN: &[(&str, &str)] = &[
@@ -43,6 +43,30 @@ pub struct PctLine {
     pub options: Vec<(String, Given)>,
     /// The words after `--`, or the command of `exec`.
     pub rest: Vec<String>,
+    /// Options that pvect adds to the verb, with their values.
+    pub extras: Vec<(&'static str, Option<String>)>,
+}
+
+impl PctLine {
+    /// Returns whether an option that pvect adds was given.
+    pub fn has_extra(&self, name: &str) -> bool {
+        self.extras.iter().any(|(known, _)| *known == name)
+    }
+
+    /// Returns the value of an option that pvect adds.
+    pub fn extra(&self, name: &str) -> Option<&str> {
+        self.extras.iter().rev().find(|(known, _)| *known == name)?.1.as_deref()
+    }
+
+    /// Adds an option. Variables of the environment add up; of everything else the last one counts.
+    fn push(&mut self, name: String, value: String) {
+        let known =
+            self.options.iter_mut().find(|(known, given)| *known == name && matches!(given, Given::Text(_)));
+        match known {
+            Some((_, Given::Text(text))) if name == "env" => *text += &format!("\0{value}"),
+            _ => self.options.push((name, Given::Text(value))),
+        }
+    }
 }
 
 /// What was typed.
@@ -183,7 +207,7 @@ fn global(globals: &mut Globals, option: &Dashed, words: &mut VecDeque<String>) 
             globals.take(spec, value)
         }
         // Only a verb has others.
-        Found::Verb(..) | Found::Password(..) => Ok(()),
+        Found::Verb(..) | Found::Password(..) | Found::Extra(_) | Found::Argument(..) => Ok(()),
     }
 }
 
@@ -239,7 +263,9 @@ fn own(name: &'static str, globals: &mut Globals, mut words: VecDeque<String>) -
 /// Reads the words of a verb of pct.
 fn pct(verb: Verb, globals: &mut Globals, mut words: VecDeque<String>) -> Result<PctLine> {
     let spec = verb.spec();
-    let mut line = PctLine { verb, args: Vec::new(), options: Vec::new(), rest: Vec::new() };
+    let mut line =
+        PctLine { verb, args: Vec::new(), options: Vec::new(), rest: Vec::new(), extras: Vec::new() };
+    let mut named = Vec::new();
     while let Some(word) = words.pop_front() {
         if word == "--" {
             line.rest.extend(words);
@@ -257,6 +283,10 @@ fn pct(verb: Verb, globals: &mut Globals, mut words: VecDeque<String>) -> Result
             }
             continue;
         };
+        if let Some(extra) = extra_letter(verb, &option) {
+            line.extras.push((extra.name, None));
+            continue;
+        }
         let verbose = option.name == "v" && spec.option("verbose").is_some();
         if let Some(letter) = option.letters().filter(|_| !verbose) {
             letters(globals, letter, &option, &mut words)?;
@@ -264,6 +294,14 @@ fn pct(verb: Verb, globals: &mut Globals, mut words: VecDeque<String>) -> Result
         }
         match find(Some(spec), &option.name)? {
             Found::Global(_) => global(globals, &option, &mut words)?,
+            Found::Extra(extra) => {
+                let value = match extra.value {
+                    Some(_) => Some(value_of(extra.name, &option, &mut words)?),
+                    None => None,
+                };
+                line.extras.push((extra.name, value));
+            }
+            Found::Argument(name, index) => named.push((index, value_of(name, &option, &mut words)?)),
             Found::Password("password-stdin", _) => line.options.push(("password".into(), Given::Stdin)),
             Found::Password(name, _) => {
                 let file = value_of(name, &option, &mut words)?;
@@ -278,11 +316,30 @@ fn pct(verb: Verb, globals: &mut Globals, mut words: VecDeque<String>) -> Result
                     Kind::Boolean => boolean(&option, &mut words),
                     _ => value_of(&name, &option, &mut words)?,
                 };
-                line.options.push((name, Given::Text(value)));
+                line.push(name, value);
             }
         }
     }
+    // One that stands in its place wins, as in pct.
+    for (index, value) in named {
+        while line.args.len() < index {
+            line.args.push(String::new());
+        }
+        if line.args.len() == index {
+            line.args.push(value);
+        } else if line.args[index].is_empty() {
+            line.args[index] = value;
+        }
+    }
     Ok(line)
+}
+
+/// The option of a letter that pvect adds to a verb.
+fn extra_letter(verb: Verb, option: &Dashed) -> Option<&'static ExtraSpec> {
+    let mut letters = option.name.chars();
+    let letter =
+        letters.next().filter(|_| option.single && letters.next().is_none() && option.value.is_none())?;
+    extras(verb).find(|spec| spec.short == Some(letter))
 }
 
 /// A password typed into the command line is in the process list and in the shell's history already.

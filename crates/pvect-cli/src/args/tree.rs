@@ -7,7 +7,7 @@ use pvect_core::Verb;
 use pvect_core::schema::{ArgSpec, Kind, OptionSpec, VERBS, VerbSpec};
 
 use super::globals::{GLOBALS, GlobalSpec};
-use super::options::PASSWORD_OPTIONS;
+use super::options::{self, PASSWORD_OPTIONS};
 use super::scan::OWN;
 
 /// How families of options are named.
@@ -73,6 +73,18 @@ pub fn verb(spec: &'static VerbSpec, families: Families) -> Command {
         options.sort_by(|a, b| a.get_long().cmp(&b.get_long()));
     }
     command = command.args(options);
+    command = command.args(options::extras(spec.verb).map(|spec| {
+        let arg = Arg::new(format!("extra-{}", spec.name)).long(spec.name).help(spec.text);
+        let arg = arg.help_heading("Options that pvect adds");
+        let arg = match spec.short {
+            Some(letter) => arg.short(letter),
+            None => arg,
+        };
+        match spec.value {
+            Some(value) => arg.value_name(value).value_hint(clap::ValueHint::FilePath),
+            None => arg.action(ArgAction::SetTrue),
+        }
+    }));
     if spec.verb == Verb::Template {
         command = command
             .args_conflicts_with_subcommands(true)
@@ -162,7 +174,7 @@ fn positional(spec: &ArgSpec, optional: bool) -> Arg {
     if spec.rest { arg.num_args(0..) } else { arg }
 }
 
-fn option(spec: &OptionSpec, families: Families) -> Arg {
+fn option(spec: &'static OptionSpec, families: Families) -> Arg {
     let long = match (spec.max_index, families) {
         (Some(_), Families::First) => format!("{}0", spec.name),
         _ => spec.display_name(),

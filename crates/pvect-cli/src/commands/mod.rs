@@ -1,5 +1,6 @@
 //! The commands: one file each.
 
+pub mod careful;
 pub mod completion;
 pub mod create;
 pub mod demo;

@@ -1,7 +1,7 @@
 //! Verbs of pct that change something, and those whose output is passed on as it is.
 
+use pvect::Client;
 use pvect::client::Builder;
-use pvect::{Client, Operate};
 use pvect_core::call::{MASK, shell_quoted};
 use pvect_core::{Call, Error, Outcome, Result, Verb, Vmid};
 use secrecy::SecretString;
@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::app::App;
 use crate::args::{Form, Given, PctLine};
+use crate::commands::careful;
 use crate::progress::{LogTo, Progress};
 use crate::{passwords, render};
 
@@ -29,12 +30,15 @@ pub struct Done<'a> {
 
 /// Runs the verb.
 pub async fn run(app: &App, line: &PctLine) -> Result<u8> {
-    let (client, call) = begin(app, line).await?;
+    let (line, manner) = careful::prepare(app, line)?;
+    let (client, call) = begin(app, &line).await?;
     if app.ui.globals.dry_run {
         return dry_run(app, &client, &call);
     }
     let form = app.form(Form::Table);
-    let outcome = client.operate(&call, &mut Progress::new(&app.ui, &call, log_to(app, &call))).await?;
+    let mut progress = Progress::new(&app.ui, &call, log_to(app, &call));
+    let outcome = client.carry_out(&call, &manner, &mut progress).await?;
+    drop(progress);
     finish(app, &call, &outcome)?;
     if matches!(form, Form::Json | Form::Yaml | Form::Csv) {
         let done = Done {
@@ -72,6 +76,12 @@ pub fn finish(app: &App, call: &Call, outcome: &Outcome) -> Result<()> {
 /// Prints the command that would run.
 pub fn dry_run(app: &App, client: &Client, call: &Call) -> Result<u8> {
     app.ui.print(shell_quoted(&client.command_line(call)) + "\n")?;
+    let further = call.get("env").into_iter().flat_map(|text| text.split('\0').skip(1));
+    for entry in further {
+        app.ui.print(format!(
+            "# then written into the configuration file: lxc.environment.runtime: {entry}\n"
+        ))?;
+    }
     Ok(0)
 }
 

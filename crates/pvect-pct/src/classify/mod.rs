@@ -39,6 +39,9 @@ pub fn judge(verb: Verb, status: i32, stdout: &str, stderr: &str) -> Verdict {
     match spec.exit {
         ExitRule::Replaced => replaced(status, stderr),
         ExitRule::TaskUnchecked if status == 0 => unchecked(verb, stdout, stderr),
+        _ if status == 0 && spec.task.is_some() => {
+            Verdict::Success { warnings: [warnings_of_log(stdout), clean(stderr)].concat() }
+        }
         _ if status == 0 => Verdict::Success { warnings: clean(stderr) },
         _ => failure(spec, stderr, &Exit::Status(status).to_string()),
     }
@@ -65,8 +68,15 @@ fn unchecked(verb: Verb, stdout: &str, stderr: &str) -> Verdict {
         Some(line) if verb == Verb::Resize => {
             Verdict::Failure { kind: ErrorKind::PctOperationFailed, message: line.trim_end().to_owned() }
         }
-        _ => Verdict::Success { warnings },
+        _ => Verdict::Success { warnings: [warnings_of_log(stdout), warnings].concat() },
     }
+}
+
+/// A task's warnings are lines of its log, and the log comes on stdout.
+///
+/// Source: `log_warn` of pve-common, which writes `WARN: TEXT` to the worker's stderr, which is pct's stdout.
+fn warnings_of_log(stdout: &str) -> Vec<String> {
+    stdout.lines().filter_map(|line| line.trim_end().strip_prefix("WARN: ")).map(str::to_owned).collect()
 }
 
 fn replaced(status: i32, stderr: &str) -> Verdict {
@@ -149,6 +159,17 @@ mod tests {
         let stdout = "Image resized.\nFailed to update the container's filesystem: command 'resize2fs /dev/loop0' failed: exit code 1\n";
         assert!(matches!(judge(Verb::Resize, 0, stdout, ""), Verdict::Failure { .. }));
         assert!(matches!(judge(Verb::Clone, 0, stdout, ""), Verdict::Success { .. }));
+    }
+
+    /// Trap merged-streams.
+    #[test]
+    fn warnings_in_a_tasks_log_are_warnings() {
+        let stdout = "starting\nWARN: old systemd\nextracting archive\n";
+        let noise = "Task finished with 1 warning(s)!\n";
+        let warnings = vec!["old systemd".to_owned(), noise.trim_end().to_owned()];
+        assert_eq!(judge(Verb::Create, 0, stdout, noise), Verdict::Success { warnings });
+        let warnings = Vec::new();
+        assert_eq!(judge(Verb::Df, 0, "WARN: x\n", ""), Verdict::Success { warnings });
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod terminal;
 
 use std::borrow::Cow;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::pin::Pin;
 use std::process::Stdio;
@@ -53,6 +54,15 @@ pub struct Request {
     pub limit: Option<Duration>,
     /// Whether more output than is kept ends the run. Otherwise the rest is read and thrown away.
     pub stop_on_flood: bool,
+}
+
+/// Streams of the caller's own, in the place of those of [`Request`]. The process gets them as they are.
+#[derive(Debug, Default)]
+pub struct Streams {
+    /// What the process reads from stdin.
+    pub stdin: Option<OwnedFd>,
+    /// Where its stdout goes; nothing of it is kept then.
+    pub stdout: Option<OwnedFd>,
 }
 
 /// Why a run was over.
@@ -174,6 +184,19 @@ impl Runner {
     /// # Errors
     /// When there is no pct, or it could not be started. Everything after the start is in [`Finished`].
     pub async fn run(&self, request: &Request, events: &mut dyn Events) -> Result<Finished> {
+        self.run_on(request, Streams::default(), events).await
+    }
+
+    /// As [`Runner::run`], with streams of the caller's own. This process holds none of them when it has started.
+    ///
+    /// # Errors
+    /// As [`Runner::run`].
+    pub async fn run_on(
+        &self,
+        request: &Request,
+        streams: Streams,
+        events: &mut dyn Events,
+    ) -> Result<Finished> {
         program::check(&self.config)?;
         if let Some(connection) = self.config.transport.ssh() {
             return self.run_far(connection, request, events).await;
@@ -194,8 +217,12 @@ impl Runner {
         let mut command = self.command(request.words.clone(), &request.env);
         let piped = request.stdin.is_some() || request.password.is_some();
         command
-            .stdin(if piped { Stdio::piped() } else { Stdio::null() })
-            .stdout(Stdio::piped())
+            .stdin(match streams.stdin {
+                Some(stream) => stream.into(),
+                None if piped => Stdio::piped(),
+                None => Stdio::null(),
+            })
+            .stdout(streams.stdout.map_or_else(Stdio::piped, Stdio::from))
             .stderr(Stdio::piped());
         let (child, terminal) = if request.password.is_some() {
             let (child, terminal) = Terminal::spawn(command).map_err(failed)?;

@@ -22,6 +22,7 @@ pub struct Builder {
     standalone_program: Option<PathBuf>,
     candidates: Vec<PathBuf>,
     pve: Option<PathBuf>,
+    locks: PathBuf,
     timeout: Option<Duration>,
     env: Vec<(String, String)>,
     check: bool,
@@ -36,6 +37,7 @@ impl Builder {
             standalone_program: None,
             candidates: DEFAULT_PROGRAMS.iter().map(PathBuf::from).collect(),
             pve: None,
+            locks: PathBuf::from("/run/lock/lxc"),
             timeout: None,
             env: Vec::new(),
             check: true,
@@ -61,6 +63,13 @@ impl Builder {
     #[must_use]
     pub fn pve(mut self, path: impl Into<PathBuf>) -> Self {
         self.pve = Some(path.into());
+        self
+    }
+
+    /// Sets where pct's lock files of configurations are, in the place of `/run/lock/lxc`.
+    #[must_use]
+    pub fn locks(mut self, path: impl Into<PathBuf>) -> Self {
+        self.locks = path.into();
         self
     }
 
@@ -123,6 +132,7 @@ impl Builder {
             config,
             place,
             pve: self.pve.unwrap_or(pve),
+            locks: self.locks,
             cancel: self.cancel,
         })
     }

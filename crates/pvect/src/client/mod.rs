@@ -1,5 +1,6 @@
 //! The client: one node's containers, through whichever pct there is.
 
+mod care;
 mod connect;
 mod create;
 mod verbs;
@@ -15,8 +16,9 @@ use pvect_core::{
     Call, ContainerConfig, Error, ErrorKind, Events, Inspect, Listing, NodeName, Operate, Outcome, Result,
     Status, Verb, Vmid,
 };
-use pvect_pct::{CancelHandle, Captured, PctBackend, PctConfig};
+use pvect_pct::{CancelHandle, Captured, PctBackend, PctConfig, Streams};
 
+pub use care::{Manner, bytes_in_doubt};
 pub use connect::{Builder, DEFAULT_PROGRAMS, DEFAULT_ROOT, host_name};
 pub use create::Create;
 
@@ -46,6 +48,7 @@ pub struct Client {
     config: PctConfig,
     place: Place,
     pve: PathBuf,
+    locks: PathBuf,
     cancel: CancelHandle,
 }
 
@@ -83,9 +86,10 @@ impl Client {
         self.cancel.clone()
     }
 
-    /// Returns the command line of a call, program first, secrets masked.
+    /// Returns the command line of a call, program first, secrets masked. Of several environment variables it shows
+    /// the first, which is what pct gets.
     pub fn command_line(&self, call: &Call) -> Vec<String> {
-        self.backend(call.verb()).command_line(call)
+        self.backend(call.verb()).command_line(&care::as_run(call))
     }
 
     /// Checks that pct can be run at all.
@@ -147,6 +151,25 @@ impl Client {
         let call = Call::on(Verb::Exec, vmid).flag("keep-env", false).command(command);
         self.refuse_machines(&call)?;
         self.backend(Verb::Exec).exec_captured(&call, stdin).await
+    }
+
+    /// Runs a command in a container between streams of the caller's own, of any length.
+    ///
+    /// # Errors
+    /// When the container does not run or the time-out passes.
+    pub async fn exec_piped<I, S>(&self, vmid: Vmid, command: I, streams: Streams) -> Result<Captured>
+    where
+        I: IntoIterator<Item = S>,
+        S: Into<String>,
+    {
+        let call = Call::on(Verb::Exec, vmid).flag("keep-env", false).command(command);
+        self.refuse_machines(&call)?;
+        self.backend(Verb::Exec).exec_piped(&call, streams).await
+    }
+
+    /// Carries out a call as pct does, traps included.
+    async fn plain(&self, call: &Call, events: &mut dyn Events) -> Result<Outcome> {
+        Self::plainly(self.backend(call.verb()).operate(call, events).await)
     }
 
     /// The backend for a verb: with the time limit that the settings give its class.
@@ -231,7 +254,6 @@ impl Inspect for Client {
 #[async_trait]
 impl Operate for Client {
     async fn operate(&self, call: &Call, events: &mut dyn Events) -> Result<Outcome> {
-        self.refuse_machines(call)?;
-        Self::plainly(self.backend(call.verb()).operate(call, events).await)
+        self.carry_out(call, &Manner::default(), events).await
     }
 }

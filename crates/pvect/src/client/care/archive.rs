@@ -1,0 +1,320 @@
+//! Directories as tar streams, written and read on this machine. It blocks: run it beside other work.
+
+use std::collections::HashMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Component, Path, PathBuf};
+
+use tar::{Archive, Builder, EntryType, Header, HeaderMode};
+
+use super::verify::{Fingerprint, Hashing, of_file};
+
+/// Set-user-ID and set-group-ID.
+const SETID: u32 = 0o6000;
+
+/// What a copied directory held.
+#[derive(Debug, Default)]
+pub(super) struct Copied {
+    /// Regular files: the path below the directory, and the content.
+    pub files: Vec<(PathBuf, Fingerprint)>,
+    /// What was left out or changed on the way.
+    pub warnings: Vec<String>,
+}
+
+/// One thing below a directory.
+#[derive(Debug)]
+pub(super) struct Item {
+    /// The path below the directory; empty for the directory itself.
+    pub path: PathBuf,
+    /// What it is.
+    pub meta: fs::Metadata,
+}
+
+/// Lists a directory, parents first, links not followed, sorted by name.
+pub(super) fn walk(root: &Path) -> io::Result<Vec<Item>> {
+    let mut items = vec![Item { path: PathBuf::new(), meta: fs::metadata(root)? }];
+    let mut next = 0;
+    while next < items.len() {
+        if items[next].meta.is_dir() {
+            let path = items[next].path.clone();
+            let mut names: Vec<_> = fs::read_dir(root.join(&path))?
+                .map(|entry| Ok(entry?.file_name()))
+                .collect::<io::Result<_>>()?;
+            names.sort();
+            for name in names {
+                let path = path.join(name);
+                let meta = fs::symlink_metadata(root.join(&path)).map_err(|error| about(&path, &error))?;
+                items.push(Item { path, meta });
+            }
+        }
+        next += 1;
+    }
+    Ok(items)
+}
+
+/// Writes a directory as a tar stream: owners as numbers, modes, times, links. Sockets are left out.
+///
+/// `itself` tells whether the directory's own owner and mode are written too.
+pub(super) fn write(root: &Path, itself: bool, to: impl Write) -> io::Result<Copied> {
+    let mut builder = Builder::new(BufWriter::with_capacity(1 << 18, to));
+    let mut copied = Copied::default();
+    let mut linked: HashMap<(u64, u64), (PathBuf, Fingerprint)> = HashMap::new();
+    for Item { path, meta } in walk(root)? {
+        if path.as_os_str().is_empty() && !itself {
+            continue;
+        }
+        let name = Path::new(".").join(&path);
+        let mut header = Header::new_gnu();
+        header.set_metadata_in_mode(&meta, HeaderMode::Complete);
+        let kind = meta.file_type();
+        let many = kind.is_file() && meta.nlink() > 1;
+        let known = many.then(|| linked.get(&(meta.dev(), meta.ino()))).flatten();
+        if let Some((first, content)) = known {
+            header.set_entry_type(EntryType::Link);
+            header.set_size(0);
+            builder.append_link(&mut header, &name, first)?;
+            copied.files.push((path, content.clone()));
+        } else if kind.is_symlink() {
+            let target = fs::read_link(root.join(&path))?;
+            builder.append_link(&mut header, &name, target)?;
+        } else if kind.is_file() {
+            let content = file(&mut builder, &mut header, &root.join(&path), &name, meta.len())?;
+            if many {
+                linked.insert((meta.dev(), meta.ino()), (name, content.clone()));
+            }
+            copied.files.push((path, content));
+        } else if kind.is_socket() {
+            copied.warnings.push(format!("'{}' is a socket and was left out", path.display()));
+        } else {
+            header.set_size(0);
+            builder.append_data(&mut header, &name, io::empty())?;
+        }
+    }
+    builder.into_inner()?.into_inner().map_err(io::IntoInnerError::into_error)?.flush()?;
+    Ok(copied)
+}
+
+fn file<W: Write>(
+    builder: &mut Builder<W>,
+    header: &mut Header,
+    path: &Path,
+    name: &Path,
+    size: u64,
+) -> io::Result<Fingerprint> {
+    let nofollow = rustix::fs::OFlags::NOFOLLOW.bits();
+    let opened = OpenOptions::new()
+        .read(true)
+        .custom_flags(nofollow.cast_signed())
+        .open(path)
+        .map_err(|error| about(path, &error))?;
+    let mut reader = Hashing::new(opened.take(size));
+    builder.append_data(header, name, &mut reader)?;
+    let content = reader.finish();
+    if content.size != Some(size) {
+        return Err(about(path, &io::Error::other("it became shorter while it was read")));
+    }
+    Ok(content)
+}
+
+/// Unpacks a tar stream that a container made into a directory, and never beyond it.
+///
+/// Set-user-ID bits are taken off and device nodes left out: what is harmless in a container is not on its host.
+/// `owners` tells whether owners are kept, which takes root.
+pub(super) fn unpack(from: impl Read, root: &Path, itself: bool, owners: bool) -> io::Result<Copied> {
+    let mut archive = Archive::new(BufReader::with_capacity(1 << 18, from));
+    archive.set_preserve_permissions(true);
+    archive.set_preserve_ownerships(owners);
+    archive.set_preserve_mtime(true);
+    archive.set_unpack_xattrs(false);
+    archive.set_mask(SETID);
+    let mut copied = Copied::default();
+    let mut files = Vec::new();
+    let mut modes = Vec::new();
+    for entry in archive.entries()? {
+        let mut entry = entry?;
+        let path = below(&entry.path()?)?;
+        let kind = entry.header().entry_type();
+        let mode = entry.header().mode()?;
+        if path.as_os_str().is_empty() {
+            if itself {
+                modes.push((root.to_owned(), mode));
+            }
+            continue;
+        }
+        match kind {
+            EntryType::Block | EntryType::Char | EntryType::Fifo => {
+                copied.warnings.push(format!("'{}' is a device or pipe and was left out", path.display()));
+                continue;
+            }
+            EntryType::Directory => modes.push((root.join(&path), mode)),
+            EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse | EntryType::Link => {
+                files.push(path.clone());
+            }
+            _ => {}
+        }
+        if mode & SETID != 0 && kind != EntryType::Directory {
+            copied.warnings.push(format!("'{}' lost its set-user-ID or set-group-ID bit", path.display()));
+        }
+        if !entry.unpack_in(root)? {
+            return Err(outside(&path));
+        }
+    }
+    // Directories last: one that may not be written would refuse what comes into it.
+    for (path, mode) in modes.into_iter().rev() {
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode & 0o1777))?;
+    }
+    for path in files {
+        let content = of_file(&root.join(&path)).map_err(|error| about(&path, &error))?;
+        copied.files.push((path, content));
+    }
+    Ok(copied)
+}
+
+/// Returns the path without `./`.
+fn below(path: &Path) -> io::Result<PathBuf> {
+    let mut clean = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::CurDir => {}
+            Component::Normal(name) => clean.push(name),
+            Component::ParentDir | Component::RootDir | Component::Prefix(_) => return Err(outside(path)),
+        }
+    }
+    Ok(clean)
+}
+
+fn outside(path: &Path) -> io::Error {
+    io::Error::other(format!("'{}' leads out of the directory; nothing more was unpacked", path.display()))
+}
+
+fn about(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("'{}': {error}", path.display()))
+}
+
+/// Writes the list that `sha256sum -c` reads, for paths below a directory of the container. Returns it with the
+/// paths that such a list cannot hold.
+pub(super) fn checklist(copied: &Copied, guest: &Path) -> io::Result<(File, Vec<usize>)> {
+    let mut file = tempfile::tempfile()?;
+    let mut odd = Vec::new();
+    {
+        let mut list = BufWriter::new(&mut file);
+        for (index, (path, content)) in copied.files.iter().enumerate() {
+            let path = guest.join(path);
+            let name = path.as_os_str().as_bytes();
+            if name.contains(&b'\n') || name.contains(&b'\\') {
+                odd.push(index);
+                continue;
+            }
+            list.write_all(content.sha256.as_bytes())?;
+            list.write_all(b"  ")?;
+            list.write_all(name)?;
+            list.write_all(b"\n")?;
+        }
+        list.flush()?;
+    }
+    io::Seek::rewind(&mut file)?;
+    Ok((file, odd))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree(root: &Path) {
+        fs::create_dir_all(root.join("sub/empty")).unwrap();
+        fs::write(root.join("a"), "one").unwrap();
+        fs::write(root.join("sub/b"), "two").unwrap();
+        fs::hard_link(root.join("a"), root.join("same")).unwrap();
+        std::os::unix::fs::symlink("../a", root.join("sub/link")).unwrap();
+        fs::set_permissions(root.join("sub/b"), fs::Permissions::from_mode(0o640)).unwrap();
+        fs::set_permissions(root.join("sub/empty"), fs::Permissions::from_mode(0o500)).unwrap();
+    }
+
+    #[test]
+    fn a_tree_survives_the_way_there_and_back() {
+        let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        tree(from.path());
+        let mut stream = Vec::new();
+        let written = write(from.path(), true, &mut stream).unwrap();
+        let read = unpack(stream.as_slice(), to.path(), true, false).unwrap();
+        let names = |copied: &Copied| {
+            let mut names: Vec<_> = copied.files.iter().map(|(path, _)| path.clone()).collect();
+            names.sort();
+            names
+        };
+        assert_eq!(names(&written), ["a", "same", "sub/b"].map(PathBuf::from));
+        assert_eq!(names(&read), names(&written));
+        let mode =
+            |path: &str| fs::symlink_metadata(to.path().join(path)).unwrap().permissions().mode() & 0o7777;
+        assert_eq!((mode("sub/b"), mode("sub/empty")), (0o640, 0o500));
+        assert_eq!(fs::read_link(to.path().join("sub/link")).unwrap(), Path::new("../a"));
+        assert_eq!(fs::metadata(to.path().join("a")).unwrap().nlink(), 2);
+        let (_, odd) = checklist(&read, Path::new("/x")).unwrap();
+        assert_eq!(odd, Vec::<usize>::new());
+    }
+
+    fn entry(name: &str, kind: EntryType, mode: u32, link: Option<&str>) -> Vec<u8> {
+        let mut builder = Builder::new(Vec::new());
+        let mut header = Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_mode(mode);
+        header.set_size(0);
+        // The builder itself would refuse some of these.
+        header.as_mut_bytes()[..name.len()].copy_from_slice(name.as_bytes());
+        if let Some(link) = link {
+            header.as_mut_bytes()[157..157 + link.len()].copy_from_slice(link.as_bytes());
+        }
+        header.set_cksum();
+        builder.append(&header, io::empty()).unwrap();
+        let mut bytes = builder.into_inner().unwrap();
+        bytes.truncate(512);
+        bytes
+    }
+
+    #[test]
+    fn a_hostile_stream_stays_in_its_directory() {
+        let outer = tempfile::tempdir().unwrap();
+        let root = outer.path().join("root");
+        fs::create_dir(&root).unwrap();
+        fs::write(outer.path().join("secret"), "kept").unwrap();
+        for (name, stream) in [
+            ("parent", entry("../x", EntryType::Regular, 0o644, None)),
+            ("absolute", entry("/tmp/pvect-x", EntryType::Regular, 0o644, None)),
+            (
+                "through a link",
+                [
+                    entry("out", EntryType::Symlink, 0o777, Some("..")),
+                    entry("out/secret", EntryType::Regular, 0o644, None),
+                ]
+                .concat(),
+            ),
+            ("hard link", entry("copy", EntryType::Link, 0o644, Some("../secret"))),
+        ] {
+            assert!(unpack(stream.as_slice(), &root, false, false).is_err(), "{name}");
+            assert_eq!(fs::read_to_string(outer.path().join("secret")).unwrap(), "kept", "{name}");
+            assert!(!outer.path().join("x").exists(), "{name}");
+        }
+        let stream =
+            [entry("su", EntryType::Regular, 0o4755, None), entry("disk", EntryType::Block, 0o600, None)]
+                .concat();
+        let copied = unpack(stream.as_slice(), &root, false, false).unwrap();
+        assert_eq!(fs::metadata(root.join("su")).unwrap().permissions().mode() & 0o7777, 0o755);
+        assert!(!root.join("disk").exists());
+        assert_eq!(copied.warnings.len(), 2);
+    }
+
+    #[test]
+    fn names_that_a_list_cannot_hold_are_told() {
+        let content = Fingerprint { size: Some(0), sha256: "0".repeat(64) };
+        let names = ["plain", "new\nline", "back\\slash", "bl ank"];
+        let files = names.iter().map(|name| (PathBuf::from(name), content.clone())).collect();
+        let (mut file, odd) = checklist(&Copied { files, warnings: Vec::new() }, Path::new("/d")).unwrap();
+        assert_eq!(odd, [1, 2]);
+        let mut text = String::new();
+        file.read_to_string(&mut text).unwrap();
+        let zeros = "0".repeat(64);
+        assert_eq!(text, format!("{zeros}  /d/plain\n{zeros}  /d/bl ank\n"));
+    }
+}

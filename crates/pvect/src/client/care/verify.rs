@@ -1,0 +1,139 @@
+//! Whether a copy is whole: size and SHA-256 of both sides.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use pvect_core::{Call, Error, Result, Verb, Vmid};
+use sha2::{Digest, Sha256};
+
+use crate::Client;
+
+/// What two equal files have in common.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Fingerprint {
+    /// The size in bytes; unknown where only a hash was computed.
+    pub size: Option<u64>,
+    /// SHA-256, lower-case hex.
+    pub sha256: String,
+}
+
+impl Fingerprint {
+    /// Whether both can be those of one content.
+    pub(super) fn fits(&self, other: &Self) -> bool {
+        let sizes = self.size.zip(other.size);
+        self.sha256 == other.sha256 && sizes.is_none_or(|(one, two)| one == two)
+    }
+}
+
+/// Shows size and hash.
+impl std::fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(size) = self.size {
+            write!(f, "{size} bytes, ")?;
+        }
+        write!(f, "sha256 {}", self.sha256)
+    }
+}
+
+/// Hashes what goes through.
+pub(super) struct Hashing<R> {
+    inner: R,
+    hash: Sha256,
+    size: u64,
+}
+
+impl<R> Hashing<R> {
+    pub(super) fn new(inner: R) -> Self {
+        Self { inner, hash: Sha256::new(), size: 0 }
+    }
+
+    pub(super) fn finish(self) -> Fingerprint {
+        let sha256 = self.hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        Fingerprint { size: Some(self.size), sha256 }
+    }
+}
+
+impl<R: Read> Read for Hashing<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.hash.update(&buffer[..count]);
+        self.size += count as u64;
+        Ok(count)
+    }
+}
+
+/// Reads a file of this machine. It blocks.
+pub(super) fn of_file(path: &Path) -> io::Result<Fingerprint> {
+    let mut reader = Hashing::new(File::open(path)?);
+    let mut buffer = vec![0; 1 << 20];
+    while reader.read(&mut buffer)? > 0 {}
+    Ok(reader.finish())
+}
+
+/// Reads a file of this machine beside other work.
+pub(super) async fn of_local(path: &Path) -> Result<Fingerprint> {
+    let owned = path.to_owned();
+    let read = tokio::task::spawn_blocking(move || of_file(&owned)).await;
+    read.map_err(io::Error::other).flatten().map_err(|source| Error::Io {
+        what: format!("cannot read '{}' to verify the copy", path.display()),
+        source,
+    })
+}
+
+/// Reads a file of a container: by its own sha256sum, or by pulling it where there is none.
+pub(super) async fn of_guest(client: &Client, vmid: Vmid, path: &str) -> Result<Fingerprint> {
+    if path.starts_with('/') {
+        let ran = client.exec(vmid, ["sha256sum", path], None).await?;
+        if let Some(sha256) = (ran.status == 0).then(|| hash_of(&ran.stdout)).flatten() {
+            return Ok(Fingerprint { size: None, sha256 });
+        }
+    }
+    let dir = tempfile::tempdir().map_err(|source| Error::Io {
+        what: "cannot make a directory to verify the copy".to_owned(),
+        source,
+    })?;
+    let back: PathBuf = dir.path().join("copy");
+    let call = Call::on(Verb::Pull, vmid).arg(path).arg(back.to_string_lossy());
+    client.plain(&call, &mut ()).await?;
+    of_local(&back).await
+}
+
+/// The hash in what sha256sum printed; a backslash before it says that the name is quoted.
+fn hash_of(stdout: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(stdout);
+    let word = text.trim_start_matches('\\').split([' ', '\t', '\n']).next()?;
+    let whole = word.len() == 64 && word.bytes().all(|b| b.is_ascii_hexdigit());
+    whole.then(|| word.to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hashes_are_found_in_every_form() {
+        let hash = "a".repeat(64);
+        for text in
+            [format!("{hash}  /x\n"), format!("\\{hash}  /x\\n\n"), format!("{hash} */x\n"), hash.clone()]
+        {
+            assert_eq!(hash_of(text.as_bytes()).as_deref(), Some(hash.as_str()), "{text}");
+        }
+        for text in ["", "abc  /x", "sha256sum: /x: No such file"] {
+            assert_eq!(hash_of(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn fingerprints_differ_in_size_or_hash() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        std::fs::write(&path, "abc").unwrap();
+        let found = of_file(&path).unwrap();
+        let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(found, Fingerprint { size: Some(3), sha256: abc.to_owned() });
+        assert!(found.fits(&Fingerprint { size: None, sha256: abc.to_owned() }));
+        assert!(!found.fits(&Fingerprint { size: Some(4), sha256: abc.to_owned() }));
+        assert!(!found.fits(&Fingerprint { size: None, sha256: "0".repeat(64) }));
+    }
+}
