@@ -113,8 +113,25 @@ pub fn hints(error: &Error) -> Vec<String> {
             let argv = error.run().map(|run| shell_quoted(&run.argv));
             argv.map(|argv| format!("`{argv}` shows what it prints")).into_iter().collect()
         }
+        (ErrorKind::NotFound, _) => missing(error),
         (ErrorKind::NoQuorum, _) => vec!["`pvecm status` shows the state of the cluster".to_owned()],
         _ => Vec::new(),
+    }
+}
+
+/// What shows the things of the kind that was not found.
+fn missing(error: &Error) -> Vec<String> {
+    let message = error.to_string();
+    let shows = |command: &str, what: &str| vec![format!("`{command}` shows {what}")];
+    if message.contains("snapshot '") {
+        let vmid = error.vmid().map(|vmid| vmid.to_string()).unwrap_or_else(|| "VMID".to_owned());
+        shows(&format!("pvect listsnapshot {vmid}"), "the snapshots")
+    } else if message.contains("vztmpl/") || message.contains("template") {
+        shows("pvect template list", "the templates")
+    } else if message.starts_with("there is no container ") && !message.contains("There are: ") {
+        shows("pvect list", "the containers")
+    } else {
+        Vec::new()
     }
 }
 

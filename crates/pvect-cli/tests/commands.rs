@@ -166,6 +166,7 @@ fn one_container() {
     [3]
     !error: there is no container 999
     !  pct: Configuration file 'nodes/vm/lxc/999.conf' does not exist
+    !hint: `pvect list` shows the containers
     ");
 }
 
@@ -200,11 +201,11 @@ fn dry_run_shows_and_runs_nothing() {
         ["--dry-run", "create", "104", "local:vztmpl/x.tar", "--description", "it's", "--password-stdin"];
     insta::assert_snapshot!(pvect.run(&words), @r#"
     [0]
-    PCT create 104 local:vztmpl/x.tar --description 'it'\''s' --password
+    PCT create 104 local:vztmpl/x.tar --description 'it'\''s' --password --unprivileged 1
     "#);
     insta::assert_snapshot!(pvect.run(&["exec", "101", "--dry-run", "--", "sh", "-c", "echo $HOME"]), @r"
     [0]
-    PCT exec 101 -- sh -c 'echo $HOME'
+    PCT exec 101 --keep-env 0 -- sh -c 'echo $HOME'
     ");
     insta::assert_snapshot!(pvect.run(&["set", "101", "-mem", "512", "--onboot", "--dry-run"]), @r"
     [0]
@@ -231,8 +232,8 @@ fn create_takes_the_next_number_and_hides_the_password() {
     ");
     insta::assert_snapshot!(pvect.asked(), @r"
     list
-    create 100 local:vztmpl/x.tar --password
-    create 104 local:vztmpl/x.tar --password
+    create 100 local:vztmpl/x.tar --password --unprivileged 1
+    create 104 local:vztmpl/x.tar --password --unprivileged 1
     ");
     let stdin = std::fs::read_to_string(pvect.pct.dir().join("stdin")).unwrap();
     assert_eq!(stdin, "hunter22\nhunter22\n");
@@ -283,11 +284,12 @@ fn exec_hands_the_status_through() {
     }
     let pvect = Pvect::new();
     assert_eq!(pvect.run(&["exec", "101", "--", "sh", "-c", "exit 7"]), "[7]\n");
-    assert_eq!(pvect.asked(), "exec 101 -- sh -c exit 7\n");
+    assert_eq!(pvect.asked(), "exec 101 --keep-env 0 -- sh -c exit 7\n");
     insta::assert_snapshot!(pvect.run(&["exec", "999", "--", "true"]), @r"
     [125]
     !Configuration file 'nodes/vm/lxc/999.conf' does not exist
     !error: there is no container 999
+    !hint: `pvect list` shows the containers
     ");
 }
 
