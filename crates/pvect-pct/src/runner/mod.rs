@@ -199,6 +199,11 @@ impl Runner {
     ) -> Result<Finished> {
         program::check(&self.config)?;
         if let Some(connection) = self.config.transport.ssh() {
+            if streams.stdin.is_some() || streams.stdout.is_some() {
+                let what = "streams of any length cannot be handed to another node yet (push and pull of whole \
+                            directories need them)";
+                return Err(Error::Unsupported { what: what.to_owned(), vmid: None });
+            }
             return self.run_far(connection, request, events).await;
         }
         let argv = self.config.command_line(request.shown.clone());
