@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use pvect::client::Builder;
-use pvect::settings::{self, Loaded, Sources};
+use pvect::settings::{self, Loaded, Origin, Sources};
 use pvect::{Client, Place};
 use pvect_core::schema::{Reason, Violation};
 use pvect_core::{Error, Result, Verb};
@@ -13,6 +14,19 @@ use pvect_core::{Error, Result, Verb};
 use crate::args::{self, Form, Globals, Line};
 use crate::ui::Ui;
 use crate::{commands, errors, logging};
+
+/// What ssh itself needs to find agents, askers and its configuration's own programs.
+const SSH_ENVIRONMENT: [&str; 9] = [
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SSH_AUTH_SOCK",
+    "SSH_ASKPASS",
+    "SSH_ASKPASS_REQUIRE",
+    "DISPLAY",
+    "WAYLAND_DISPLAY",
+    "KRB5CCNAME",
+];
 
 /// What every command has at hand.
 pub struct App {
@@ -152,6 +166,14 @@ impl App {
             .standalone_program(&self.program)
             .timeout(self.ui.globals.timeout.map(settings::Seconds::duration))
             .check(!self.ui.globals.no_check);
+        let asked =
+            matches!(self.loaded.origins.get("proxmox.node"), Some(Origin::Option(_) | Origin::Env(_)));
+        let terminal = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+        let known = SSH_ENVIRONMENT.iter().filter_map(|name| Some((*name, self.env.get(*name)?)));
+        let builder = known
+            .fold(builder, |builder, (name, value)| builder.ssh_env(name, value))
+            .node_asked(asked)
+            .ssh_asks(terminal);
         match self.env.get("TERM") {
             Some(term) => builder.env("TERM", term),
             None => builder,

@@ -89,6 +89,14 @@ pub fn hints(error: &Error) -> Vec<String> {
             mend.or(look).into_iter().collect()
         }
         (_, Error::Refused { refusal, .. }) => refused(refusal, &about),
+        (_, Error::ConnectionLost { may_have_run: true, vmid, .. }) => match vmid {
+            Some(vmid) => vec![format!("look first, then try again: `pvect status {vmid} --verbose`")],
+            None => vec!["look at what was done before you try again".to_owned()],
+        },
+        (_, Error::ConnectionLost { .. }) => vec!["nothing was done; it can be tried again".to_owned()],
+        (_, Error::NotAvailable { reason: Unavailable::Missing, path }) if path.is_relative() => {
+            vec!["set ssh.pct_path to where pct is on that node".to_owned()]
+        }
         (_, Error::NotAvailable { reason: Unavailable::Missing, .. }) => vec![
             "--standalone runs containers without Proxmox VE; `pvect doctor` says what is missing".to_owned(),
         ],

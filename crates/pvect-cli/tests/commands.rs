@@ -348,6 +348,19 @@ fn the_settings() {
     proxmox.sudo,false,default
     proxmox.standalone,false,default
     proxmox.root,/r,--root
+    proxmox.transport,auto,default
+    proxmox.ssh.host,,default
+    proxmox.ssh.user,,default
+    proxmox.ssh.port,,default
+    proxmox.ssh.identity_file,,default
+    proxmox.ssh.options,[],default
+    proxmox.ssh.sudo,,default
+    proxmox.ssh.pct_path,,default
+    proxmox.ssh.root,,default
+    proxmox.ssh.connect_timeout,,default
+    proxmox.ssh.control_dir,,default
+    proxmox.ssh.program,,default
+    proxmox.nodes,,default
     proxmox.legacy_api.hosts,"[""pve1""]",DIR/config.json
     proxmox.legacy_api.port,,default
     proxmox.legacy_api.token,********,DIR/config.json
@@ -374,6 +387,7 @@ fn help_and_what_is_made_of_it() {
     [0]
     KIND                   EXIT  WHEN
     pct_not_available      7     no pct at pct_path, or the node cannot be reached
+    connection_lost        7     the connection to the node was lost; the error says whether the command may have run
     pct_command_failed     1     pct could not be run to its end (signal, spawn error), or failed for a reason not listed here
     pct_operation_failed   1     the task ended in an error; its text and log are in the error
     pct_invalid_output     8     what pct printed could not be understood; the raw text is kept

@@ -251,6 +251,37 @@ impl PctBackend {
         }
     }
 
+    /// Runs another program of the node than pct, by the same way and with the time limit of a read.
+    ///
+    /// # Errors
+    /// When it is not there or cannot be run to its end. A status other than 0 is none.
+    pub async fn run_other(&self, program: &str, words: &[&str]) -> Result<Captured> {
+        let config = self.pct_config();
+        let config = PctConfig { program: program.into(), prefix_args: Vec::new(), ..config.clone() };
+        let other = Self { runner: Runner::new(config, self.runner.cancel().clone()) };
+        let call = Call::new(Verb::List);
+        let words = words.iter().map(|word| (*word).to_owned()).collect();
+        let finished = other.run(&call, words, None, &mut ()).await?;
+        match finished.exit {
+            Some(Exit::Status(status)) => {
+                Ok(Captured { status, stdout: finished.stdout, stderr: finished.stderr })
+            }
+            _ => other.verdict(&call, &finished).map(|_| Captured::default()),
+        }
+    }
+
+    /// Reads what a cluster's files at the other end of ssh say about ids: `nodes/NODE/lxc/VMID.conf` and the like, and
+    /// the line `next-id` of datacenter.cfg, one a line. `pve` is `/etc/pve` there. Without ssh it is empty.
+    ///
+    /// # Errors
+    /// When the other end cannot be reached.
+    pub async fn cluster_files(&self, pve: &str) -> Result<String> {
+        match self.pct_config().transport.ssh() {
+            Some(connection) => connection.cluster_files(pve).await,
+            None => Ok(String::new()),
+        }
+    }
+
     fn lost(&self, may_have_run: bool, call: &Call, finished: &Finished) -> Error {
         let ssh = self.pct_config().transport.ssh();
         Error::ConnectionLost {

@@ -90,7 +90,10 @@ pub fn taken(pve: &Path) -> BTreeSet<Vmid> {
 ///
 /// The defaults are 100 and 1000000. Source: `next-id` of pve-cluster's datacenter.cfg.
 pub fn id_range(pve: &Path) -> (u32, u32) {
-    let text = fs::read_to_string(pve.join("datacenter.cfg")).unwrap_or_default();
+    range_in(&fs::read_to_string(pve.join("datacenter.cfg")).unwrap_or_default())
+}
+
+fn range_in(text: &str) -> (u32, u32) {
     let value = text.lines().find_map(|line| line.strip_prefix("next-id:")).unwrap_or_default();
     let bound = |key: &str| {
         value
@@ -99,6 +102,35 @@ pub fn id_range(pve: &Path) -> (u32, u32) {
     };
     let lower = bound("lower").unwrap_or(100).max(100);
     (lower, bound("upper").unwrap_or(1_000_000).max(lower))
+}
+
+/// What a cluster's files say about ids.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ids {
+    /// Every id that is taken.
+    pub taken: BTreeSet<Vmid>,
+    /// Those of virtual machines.
+    pub machines: BTreeSet<Vmid>,
+    /// The bounds for new ones, as of [`id_range`].
+    pub range: (u32, u32),
+}
+
+impl Ids {
+    /// Reads the names of files, `nodes/NODE/lxc/VMID.conf` and `nodes/NODE/qemu-server/VMID.conf`, and the line
+    /// `next-id` of datacenter.cfg, one a line.
+    pub fn parse(text: &str) -> Self {
+        let mut ids = Self { taken: BTreeSet::new(), machines: BTreeSet::new(), range: range_in(text) };
+        for line in text.lines() {
+            let fields: Vec<&str> = line.split('/').collect();
+            let ["nodes", _, kind, file] = fields.as_slice() else { continue };
+            let Some(vmid) = file.strip_suffix(".conf").and_then(|id| id.parse().ok()) else { continue };
+            ids.taken.insert(vmid);
+            if *kind == "qemu-server" {
+                ids.machines.insert(vmid);
+            }
+        }
+        ids
+    }
 }
 
 /// Returns the lowest id of the range that is not taken.
@@ -146,6 +178,17 @@ mod tests {
         );
         let none = resolve("web", &[]).unwrap_err();
         assert_eq!(none.to_string(), "there is no container named 'web'");
+    }
+
+    #[test]
+    fn a_list_of_files_says_which_ids_are_taken() {
+        let text = "nodes/a/lxc/100.conf\nnodes/a/qemu-server/101.conf\nnodes/b/lxc/*.conf\nx\n\
+                    next-id: lower=300,upper=400\n";
+        let ids = Ids::parse(text);
+        let numbers = |set: &BTreeSet<Vmid>| set.iter().map(|vmid| vmid.get()).collect::<Vec<_>>();
+        assert_eq!((numbers(&ids.taken), numbers(&ids.machines)), (vec![100, 101], vec![101]));
+        assert_eq!(ids.range, (300, 400));
+        assert_eq!(Ids::parse("").range, (100, 1_000_000));
     }
 
     #[test]

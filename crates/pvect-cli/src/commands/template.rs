@@ -32,9 +32,15 @@ pub async fn run(app: &App, words: &[String]) -> Result<u8> {
             name: node.clone(),
             helper: app.program.clone(),
         }),
-        Place::Proxmox => None,
+        Place::Far { root: Some(_), destination, .. } => {
+            let what = format!("the templates of a standalone node are managed on itself, at {destination}");
+            return Err(Error::Unsupported { what, vmid: None });
+        }
+        Place::Proxmox | Place::Far { .. } => None,
     };
-    client.probe().await?;
+    if !matches!(client.place(), Place::Far { .. }) {
+        client.probe().await?;
+    }
     let text =
         |matches: &clap::ArgMatches, name: &str| matches.get_one::<String>(name).cloned().unwrap_or_default();
     match (matches.subcommand(), node) {
@@ -42,7 +48,7 @@ pub async fn run(app: &App, words: &[String]) -> Result<u8> {
         (Some(("remove", matches)), node) => {
             remove(app, &client, node.as_ref(), &text(matches, "volume")).await
         }
-        (Some((_, matches)), node) => list(app, node.as_ref(), &text(matches, "storage")).await,
+        (Some((_, matches)), node) => list(app, &client, node.as_ref(), &text(matches, "storage")).await,
         (None, _) => Ok(0),
     }
 }
@@ -78,7 +84,7 @@ fn build(app: &App, node: Option<&Node>, what: &str) -> Result<u8> {
     Ok(0)
 }
 
-async fn list(app: &App, node: Option<&Node>, storage: &str) -> Result<u8> {
+async fn list(app: &App, client: &Client, node: Option<&Node>, storage: &str) -> Result<u8> {
     let form = app.form(Form::Table);
     let list = match node {
         Some(node) => {
@@ -86,7 +92,7 @@ async fn list(app: &App, node: Option<&Node>, storage: &str) -> Result<u8> {
             all.iter().filter(|one| one.volume.storage() == storage).map(listed).collect()
         }
         None => {
-            let output = pveam(app, &["list", storage]).await?;
+            let output = pveam(app, client, &["list", storage]).await?;
             if form == Form::Plain {
                 app.ui.print(output)?;
                 return Ok(0);
@@ -115,7 +121,7 @@ async fn remove(app: &App, client: &Client, node: Option<&Node>, volume: &str) -
     }
     match node {
         Some(node) => storage::remove_template(node, &id).map_err(|failure| failed(&failure))?,
-        None => drop(pveam(app, &["remove", volume]).await?),
+        None => drop(pveam(app, client, &["remove", volume]).await?),
     }
     Ok(0)
 }
@@ -137,7 +143,19 @@ fn failed(failure: &Failure) -> Error {
 }
 
 /// Runs pveam(1) and returns what it printed.
-async fn pveam(app: &App, words: &[&str]) -> Result<String> {
+async fn pveam(app: &App, client: &Client, words: &[&str]) -> Result<String> {
+    if matches!(client.place(), Place::Far { .. }) {
+        let told = client.run_other("pveam", words).await?;
+        let argv = std::iter::once("pveam").chain(words.iter().copied()).map(str::to_owned).collect();
+        let run = Run {
+            argv,
+            exit: Some(Exit::Status(told.status)),
+            stderr: String::from_utf8_lossy(&told.stderr).into_owned(),
+            ..Run::default()
+        };
+        let text = String::from_utf8_lossy(&told.stdout).into_owned();
+        return if told.status == 0 { Ok(text) } else { Err(refused(run)) };
+    }
     let mut argv = vec!["pveam".to_owned()];
     if app.loaded.settings.proxmox.sudo {
         argv.splice(0..0, ["sudo", "-n", "--"].map(str::to_owned));
@@ -162,10 +180,14 @@ async fn pveam(app: &App, words: &[&str]) -> Result<String> {
     }
     run.stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     run.exit = output.status.code().map(Exit::Status);
+    Err(refused(run))
+}
+
+fn refused(run: Run) -> Error {
     let message = run.stderr.lines().next().unwrap_or("pveam failed").to_owned();
     let missing = message.contains("does not exist") || message.contains("no such");
     let kind = if missing { ErrorKind::NotFound } else { ErrorKind::PctOperationFailed };
-    Err(Error::Failed { kind, message, vmid: None, run: Box::new(run) })
+    Error::Failed { kind, message, vmid: None, run: Box::new(run) }
 }
 
 /// Reads the table of `pveam list`: a header, then volume ids with sizes such as `120.65MB`.

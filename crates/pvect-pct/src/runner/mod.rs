@@ -158,6 +158,11 @@ impl Runner {
         &self.config
     }
 
+    /// Returns the handle that stops its runs.
+    pub(crate) fn cancel(&self) -> &CancelHandle {
+        &self.cancel
+    }
+
     /// Waits until the caller cancels.
     pub(crate) async fn cancelled(&self) {
         self.cancel.reached(1).await;

@@ -44,6 +44,13 @@ const SEND: &str = r#"exec cat "$1/file""#;
 const REMOVE: &str =
     r#"for dir in "$@"; do case $dir in /tmp/pvect.??????????) rm -rf -- "$dir" ;; esac; done"#;
 
+/// Names the files of containers and virtual machines, and the bounds for new ids. A pattern that fits nothing stays as
+/// it is, and is no number.
+const CLUSTER: &str = r#"cd "$1" 2>/dev/null || exit 0
+printf '%s\n' nodes/*/lxc/*.conf nodes/*/qemu-server/*.conf
+grep -h '^next-id:' datacenter.cfg 2>/dev/null
+exit 0"#;
+
 /// Why a file is not where it should be.
 #[derive(Debug)]
 pub(crate) enum Trouble {
@@ -185,6 +192,20 @@ impl Connection {
             Ok(Err(error)) => Err(failed(error)),
             Ok(Ok(status)) if status.success() => Ok((mode, hash.to_owned())),
             Ok(Ok(_)) => Err(Trouble::Lost(log.text())),
+        }
+    }
+
+    /// Lists the files of a cluster that is at the other side.
+    ///
+    /// # Errors
+    /// When there is no connection.
+    pub(crate) async fn cluster_files(&self, pve: &str) -> pvect_core::Result<String> {
+        self.open().await?;
+        let helped = self.help(CLUSTER, &[pve.to_owned()], Stdio::null()).await;
+        match helped {
+            Some(Helped { status: Some(0), stdout, .. }) => Ok(String::from_utf8_lossy(&stdout).into_owned()),
+            Some(Helped { stderr, .. }) => Err(self.unreachable(stderr)),
+            None => Err(self.unreachable("no answer".to_owned())),
         }
     }
 

@@ -7,7 +7,7 @@ use pvect_core::error::Unavailable;
 use pvect_core::{Error, NodeName, Result};
 use pvect_pct::{CancelHandle, PctConfig, Transport};
 
-use super::{Client, Place};
+use super::{Client, Place, far};
 use crate::Settings;
 
 /// Where pct is looked for when no path is set.
@@ -27,6 +27,9 @@ pub struct Builder {
     env: Vec<(String, String)>,
     check: bool,
     cancel: CancelHandle,
+    node_asked: bool,
+    ssh_asks: bool,
+    ssh_env: Vec<(String, String)>,
 }
 
 impl Builder {
@@ -42,6 +45,9 @@ impl Builder {
             env: Vec::new(),
             check: true,
             cancel: CancelHandle::new(),
+            node_asked: false,
+            ssh_asks: false,
+            ssh_env: Vec::new(),
         }
     }
 
@@ -80,7 +86,30 @@ impl Builder {
         self
     }
 
-    /// Adds a variable to pct's environment, which is clean otherwise.
+    /// Sets whether the node was named for this one command, by an option or a variable, and not in the settings file:
+    /// another name than this host's then leads there through ssh.
+    #[must_use]
+    pub fn node_asked(mut self, on: bool) -> Self {
+        self.node_asked = on;
+        self
+    }
+
+    /// Sets whether ssh may ask on the terminal for a passphrase, a password or an unknown host key.
+    #[must_use]
+    pub fn ssh_asks(mut self, on: bool) -> Self {
+        self.ssh_asks = on;
+        self
+    }
+
+    /// Adds a variable to ssh's own environment, such as `SSH_AUTH_SOCK`; it is clean otherwise.
+    #[must_use]
+    pub fn ssh_env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.ssh_env.push((name.into(), value.into()));
+        self
+    }
+
+    /// Adds a variable to pct's environment, which is clean otherwise. To another node only `TERM` goes along: the rest
+    /// would stand in argv, where every user can read it.
     #[must_use]
     pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.env.push((name.into(), value.into()));
@@ -101,13 +130,16 @@ impl Builder {
         self
     }
 
-    /// Chooses the node: the standalone one when the settings ask for it; else the pct that they name; else an
+    /// Chooses the node: another one through ssh when the settings ask for it; else the standalone one when the settings ask for it; else the pct that they name; else an
     /// installed one; else the standalone one. A `pct` that is a link to pvect itself is the standalone node's.
     ///
     /// # Errors
     /// `PctNotAvailable` when the named pct is missing, or nothing is there to run.
     pub fn connect(self) -> Result<Client> {
         let proxmox = &self.settings.proxmox;
+        if far::is_asked_for(proxmox, self.node_asked, host_name().ok().as_ref())? {
+            return Ok(self.connect_far());
+        }
         let real = if self.settings.wants_standalone() {
             None
         } else if let Some(path) = &proxmox.pct_path {
@@ -135,6 +167,15 @@ impl Builder {
             locks: self.locks,
             cancel: self.cancel,
         })
+    }
+
+    fn connect_far(self) -> Client {
+        let (mut config, place, pve) =
+            far::reach(&self.settings.proxmox, self.node_asked, self.ssh_asks, self.ssh_env);
+        config.timeout = self.timeout;
+        config.check = self.check;
+        config.env.extend(self.env.into_iter().filter(|(name, _)| name == "TERM"));
+        Client { settings: self.settings, config, place, pve, locks: self.locks, cancel: self.cancel }
     }
 
     fn is_ours(&self, path: &Path) -> bool {

@@ -5,7 +5,7 @@ use pvect_core::{Call, Error, ErrorKind, Events, Operate, Outcome, Result, Verb,
 use secrecy::SecretString;
 
 use super::Client;
-use crate::names;
+use crate::names::{self, Ids};
 
 /// How often another number is tried when somebody else took it meanwhile.
 const TRIES: usize = 64;
@@ -93,9 +93,9 @@ impl Client {
     /// # Errors
     /// When the containers cannot be listed or every number is taken.
     pub async fn next_free_vmid(&self) -> Result<Vmid> {
-        let mut taken = names::taken(&self.pve);
-        taken.extend(self.list().await?.iter().map(|entry| entry.vmid));
-        next(&taken, names::id_range(&self.pve))
+        let mut ids = self.ids().await?;
+        ids.taken.extend(self.list().await?.iter().map(|entry| entry.vmid));
+        next(&ids.taken, ids.range)
     }
 
     /// Makes the container and returns its number.
@@ -108,8 +108,7 @@ impl Client {
         if let Some(vmid) = create.vmid {
             return Ok((vmid, self.operate(&create.call(vmid), events).await?));
         }
-        let range = names::id_range(&self.pve);
-        let mut taken = names::taken(&self.pve);
+        let Ids { mut taken, range, .. } = self.ids().await?;
         taken.extend(self.list().await?.iter().map(|entry| entry.vmid));
         let mut tries = 0;
         loop {
@@ -119,7 +118,7 @@ impl Client {
                 Err(error) if error.kind() == ErrorKind::AlreadyExists && tries < TRIES => {
                     tracing::info!(%vmid, "the number was taken meanwhile");
                     taken.insert(vmid);
-                    taken.extend(names::taken(&self.pve));
+                    taken.extend(self.ids().await?.taken);
                 }
                 other => return other.map(|outcome| (vmid, outcome)),
             }

@@ -3,6 +3,7 @@
 mod care;
 mod connect;
 mod create;
+mod far;
 mod verbs;
 
 use std::path::{Path, PathBuf};
@@ -35,6 +36,15 @@ pub enum Place {
         root: PathBuf,
         /// The node's name.
         node: NodeName,
+    },
+    /// Another node, through ssh.
+    Far {
+        /// Its name, where the settings or an option say it.
+        node: Option<NodeName>,
+        /// Where ssh leads: `user@host`.
+        destination: String,
+        /// The root, when it is a standalone node.
+        root: Option<PathBuf>,
     },
 }
 
@@ -76,7 +86,8 @@ impl Client {
         &self.config.program
     }
 
-    /// Returns where the cluster's files are: `/etc/pve` on a node.
+    /// Returns where the cluster's files are: `/etc/pve` on a node. Those of another node are not here: a path that
+    /// does not exist.
     pub fn pve(&self) -> &Path {
         &self.pve
     }
@@ -114,7 +125,8 @@ impl Client {
     /// `NotFound`; `Unsupported` for a virtual machine's id.
     pub async fn status(&self, vmid: Vmid) -> Result<Status> {
         self.refuse_machine(vmid)?;
-        Self::plainly(self.backend(Verb::Status).status(vmid).await)
+        let done = Self::plainly(self.backend(Verb::Status).status(vmid).await);
+        self.or_machine(Some(vmid), done).await
     }
 
     /// Finds the container that a word names: its number or its host name.
@@ -169,7 +181,8 @@ impl Client {
 
     /// Carries out a call as pct does, traps included.
     async fn plain(&self, call: &Call, events: &mut dyn Events) -> Result<Outcome> {
-        Self::plainly(self.backend(call.verb()).operate(call, events).await)
+        let done = Self::plainly(self.backend(call.verb()).operate(call, events).await);
+        self.or_machine(call.vmid(), done).await
     }
 
     /// The backend for a verb: with the time limit that the settings give its class.
@@ -237,17 +250,20 @@ impl Inspect for Client {
 
     async fn config(&self, vmid: Vmid, view: &ConfigView) -> Result<ContainerConfig> {
         self.refuse_machine(vmid)?;
-        Self::plainly(Inspect::config(&self.backend(Verb::Config), vmid, view).await)
+        let done = Self::plainly(Inspect::config(&self.backend(Verb::Config), vmid, view).await);
+        self.or_machine(Some(vmid), done).await
     }
 
     async fn pending(&self, vmid: Vmid) -> Result<Vec<PendingItem>> {
         self.refuse_machine(vmid)?;
-        Self::plainly(self.backend(Verb::Pending).pending(vmid).await)
+        let done = Self::plainly(self.backend(Verb::Pending).pending(vmid).await);
+        self.or_machine(Some(vmid), done).await
     }
 
     async fn snapshots(&self, vmid: Vmid) -> Result<Vec<SnapshotEntry>> {
         self.refuse_machine(vmid)?;
-        Self::plainly(self.backend(Verb::Listsnapshot).snapshots(vmid).await)
+        let done = Self::plainly(self.backend(Verb::Listsnapshot).snapshots(vmid).await);
+        self.or_machine(Some(vmid), done).await
     }
 }
 

@@ -15,7 +15,7 @@ pub(super) fn node(client: &Client) -> Check {
     const NAME: &str = "node";
     match client.place() {
         Place::Standalone { node, .. } => Check::ok(NAME, node.to_string()),
-        Place::Proxmox => match host_name() {
+        Place::Proxmox | Place::Far { .. } => match host_name() {
             Err(error) => Check::fail(NAME, error.to_string(), "hostnamectl set-hostname NAME"),
             Ok(name) if client.pve().join("nodes").join(name.as_str()).is_dir() => {
                 Check::ok(NAME, name.to_string())
@@ -52,7 +52,7 @@ pub(super) fn storages(client: &Client) -> Check {
     if list.is_empty() {
         return match client.place() {
             Place::Standalone { .. } => Check::ok(NAME, "local (dir), made at the first use"),
-            Place::Proxmox => {
+            Place::Proxmox | Place::Far { .. } => {
                 Check::fail(NAME, "storage.cfg names none", "pvesm add dir local --path /var/lib/vz")
             }
         };
@@ -88,7 +88,7 @@ pub(super) fn templates(client: &Client) -> Check {
         (0, Place::Standalone { .. }) => {
             Check::warn(NAME, "there are none", "pvect template build busybox, or debian")
         }
-        (0, Place::Proxmox) => Check::warn(
+        (0, Place::Proxmox | Place::Far { .. }) => Check::warn(
             NAME,
             "there are none in the storages that are directories",
             "pveam update; pveam available; pveam download STORAGE TEMPLATE",
@@ -148,15 +148,19 @@ pub(super) fn bridges(client: &Client, host: &Host) -> Check {
 }
 
 pub(super) fn locks(client: &Client) -> Check {
-    const NAME: &str = "locks";
-    let locked: Vec<(Vmid, String)> = configs(client.pve())
+    let list: Vec<(Vmid, String)> = configs(client.pve())
         .into_iter()
         .filter_map(|(vmid, config)| config.lock().map(|lock| (vmid, lock.to_string())))
         .collect();
-    let Some((first, _)) = locked.first() else { return Check::ok(NAME, "no container is locked") };
+    locked("locks", &list)
+}
+
+/// The finding about containers that are locked.
+pub(super) fn locked(name: &'static str, locked: &[(Vmid, String)]) -> Check {
+    let Some((first, _)) = locked.first() else { return Check::ok(name, "no container is locked") };
     let list: Vec<String> = locked.iter().map(|(vmid, lock)| format!("{vmid} ({lock})")).collect();
     let mend = format!("if nothing works on it any more: pvect unlock {first}");
-    Check::warn(NAME, format!("locked: {}", list.join(", ")), mend)
+    Check::warn(name, format!("locked: {}", list.join(", ")), mend)
 }
 
 #[cfg(test)]

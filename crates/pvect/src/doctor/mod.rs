@@ -1,6 +1,7 @@
 //! Checks that everything is there that running containers needs, each with what would mend it.
 
 mod cluster;
+mod far;
 mod kernel;
 mod programs;
 
@@ -79,9 +80,21 @@ impl Default for Host {
     }
 }
 
-/// Runs every check. `client` is how connecting ended: that it failed is the first finding. `loaded` are the settings
-/// in force.
+/// Runs every check; of another node, what can be seen from here. `client` is how connecting ended: that it failed is
+/// the first finding. `loaded` are the settings in force.
 pub async fn run(client: &Result<Client>, loaded: &Loaded, host: &Host) -> Vec<Check> {
+    if let Some((client, Place::Far { node, destination, root })) =
+        client.as_ref().ok().map(|client| (client, client.place()))
+    {
+        let mut checks = vec![settings(loaded)];
+        checks.extend(far::all(client, node.as_ref(), destination).await);
+        let of_proxmox =
+            root.is_none() && checks.iter().all(|check| check.name != "ssh" || check.verdict == Verdict::Ok);
+        if let Some(version) = pct_version(client).await.filter(|_| of_proxmox) {
+            checks.push(Check::ok("version", version));
+        }
+        return checks;
+    }
     let mut checks = vec![programs::pct(client).await, root(loaded), settings(loaded)];
     if let Ok(client) = client {
         if let Some(version) = pct_version(client).await {

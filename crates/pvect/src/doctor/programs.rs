@@ -26,6 +26,7 @@ fn describe(client: &Client) -> String {
         Place::Standalone { root, .. } => {
             format!("{program} pct, the standalone node below {}", root.display())
         }
+        Place::Far { destination, .. } => format!("{program} at {destination}"),
     }
 }
 
@@ -34,16 +35,27 @@ fn describe(client: &Client) -> String {
 pub async fn pct_version(client: &Client) -> Option<String> {
     match client.place() {
         Place::Standalone { .. } => Some(format!("pvect {}", env!("CARGO_PKG_VERSION"))),
-        Place::Proxmox => {
+        Place::Far { root: Some(_), .. } => None,
+        place => {
+            let far = matches!(place, Place::Far { .. });
+            let ask = async |program: &str, words: &[&str]| {
+                if far { far_output(client, program, words).await } else { output(program, words).await }
+            };
             let container =
-                output("dpkg-query", &["-W", "-f", "pve-container ${Version}", "pve-container"]).await;
-            let manager = output("pveversion", &[]).await;
+                ask("dpkg-query", &["-W", "-f", "pve-container ${Version}", "pve-container"]).await;
+            let manager = ask("pveversion", &[]).await;
             match (manager, container) {
                 (Some(manager), Some(container)) => Some(format!("{manager}, {container}")),
                 (manager, container) => manager.or(container),
             }
         }
     }
+}
+
+/// The same at the other end of ssh.
+async fn far_output(client: &Client, program: &str, words: &[&str]) -> Option<String> {
+    let told = client.run_other(program, words).await.ok().filter(|told| told.status == 0)?;
+    Some(String::from_utf8_lossy(&told.stdout).lines().next()?.trim().to_owned())
 }
 
 /// Runs a program that answers at once, and returns its first line.

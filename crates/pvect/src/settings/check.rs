@@ -69,39 +69,17 @@ pub fn check(file: &Path, value: &Value) -> Vec<Problem> {
         return found;
     };
     let schema = schema();
+    let mut errors = Vec::new();
     for (section, content) in top {
-        let known = keys(&schema, &[section]);
-        if !keys(&schema, &[]).contains(section) {
-            let (what, mend) = unknown(section, &keys(&schema, &[]));
-            problem(Severity::Error, section, what, mend);
-            continue;
-        }
-        let Some(content) = content.as_object() else {
-            problem(Severity::Error, section, "must be an object".into(), None);
-            continue;
-        };
-        for (name, value) in content {
-            let path = format!("{section}.{name}");
-            if section == "proxmox" && FLAT_KEYS.contains(&name.as_str()) {
-                let mend = "`pvect settings migrate` moves it to proxmox.legacy_api";
-                problem(Severity::Error, &path, "this is the old form".into(), Some(mend.into()));
-            } else if !known.contains(name) {
-                let (what, mend) = unknown(name, &known);
-                problem(Severity::Error, &path, what, mend);
-            } else if let Some(nested) = value.as_object() {
-                let known = keys(&schema, &[section, name]);
-                for (key, value) in nested {
-                    let path = format!("{path}.{key}");
-                    if !known.contains(key) {
-                        let (what, mend) = unknown(key, &known);
-                        problem(Severity::Error, &path, what, mend);
-                    } else if let Err(what) = leaf(section, name, &json!({ key: value })) {
-                        problem(Severity::Error, &path, what, None);
-                    }
-                }
-            } else if let Err(what) = leaf(section, name, value) {
-                problem(Severity::Error, &path, what, None);
-            }
+        errors.extend(check_section(&schema, section, content));
+    }
+    let readable = errors.is_empty();
+    for (key, what, mend) in errors {
+        problem(Severity::Error, &key, what, mend);
+    }
+    if let Some(settings) = Some(value).filter(|_| readable) {
+        for (key, what) in unreachable(settings) {
+            problem(Severity::Error, &key, what, None);
         }
     }
     if has_secret(top) && readable_by_others(file) {
@@ -110,6 +88,87 @@ pub fn check(file: &Path, value: &Value) -> Vec<Problem> {
         problem(Severity::Warning, "proxmox.legacy_api.token", what, Some(mend));
     }
     found
+}
+
+/// A key path, what is wrong, what mends it.
+type Wrong = (String, String, Option<String>);
+
+fn check_section(schema: &Value, section: &str, content: &Value) -> Vec<Wrong> {
+    let mut found = Vec::new();
+    if !keys(schema, &[]).iter().any(|known| known == section) {
+        let (what, mend) = unknown(section, &keys(schema, &[]));
+        return vec![(section.to_owned(), what, mend)];
+    }
+    let known = keys(schema, &[section]);
+    let Some(content) = content.as_object() else {
+        return vec![(section.to_owned(), "must be an object".into(), None)];
+    };
+    for (name, value) in content {
+        let path = format!("{section}.{name}");
+        if section == "proxmox" && FLAT_KEYS.contains(&name.as_str()) {
+            let mend = "`pvect settings migrate` moves it to proxmox.legacy_api";
+            found.push((path, "this is the old form".into(), Some(mend.into())));
+        } else if !known.contains(name) {
+            let (what, mend) = unknown(name, &known);
+            found.push((path, what, mend));
+        } else if let (Some(nodes), "proxmox", "nodes") = (value.as_object(), section, name.as_str()) {
+            let known = properties(schema, &schema["$defs"]["Node"]);
+            for (node, value) in nodes {
+                let leaf_of = |value: Value| leaf(section, name, &json!({ node: value }));
+                let path = format!("{path}.{node}");
+                match (leaf_of(json!({})), value.as_object()) {
+                    (Err(what), _) => found.push((path, what, None)),
+                    (_, None) => found.push((path, "must be an object".into(), None)),
+                    (_, Some(nested)) => found.extend(check_nested(&path, &known, nested, &leaf_of)),
+                }
+            }
+        } else if let Some(nested) = value.as_object() {
+            let known = keys(schema, &[section, name]);
+            found.extend(check_nested(&path, &known, nested, &|value| leaf(section, name, &value)));
+        } else if let Err(what) = leaf(section, name, value) {
+            found.push((path, what, None));
+        }
+    }
+    found
+}
+
+/// Checks the keys of an object inside a section; `leaf` takes an object with one of them.
+fn check_nested(
+    path: &str,
+    known: &[String],
+    nested: &Map<String, Value>,
+    leaf: &dyn Fn(Value) -> Result<(), String>,
+) -> Vec<Wrong> {
+    let mut found = Vec::new();
+    for (key, value) in nested {
+        let path = format!("{path}.{key}");
+        if !known.contains(key) {
+            let (what, mend) = unknown(key, known);
+            found.push((path, what, mend));
+        } else if let Err(what) = leaf(json!({ key: value })) {
+            found.push((path, what, None));
+        }
+    }
+    found
+}
+
+/// What ssh could not be given: the key path of the object, and what is wrong in it.
+fn unreachable(value: &Value) -> Vec<(String, String)> {
+    let Ok(settings) = serde_json::from_value::<Settings>(value.clone()) else { return Vec::new() };
+    let proxmox = &settings.proxmox;
+    let check = |name: Option<&pvect_core::NodeName>, key: String| {
+        let mut node = proxmox.node_through_ssh(name, true);
+        node.host.get_or_insert_with(|| "node".to_owned());
+        proxmox.ssh_target(&node).check().err().map(|what| (key, what))
+    };
+    // Of an object in `nodes`, what it takes from `ssh` is checked already.
+    match check(None, "proxmox.ssh".to_owned()) {
+        Some(wrong) => vec![wrong],
+        None => {
+            let names = proxmox.nodes.keys();
+            names.filter_map(|name| check(Some(name), format!("proxmox.nodes.{name}"))).collect()
+        }
+    }
 }
 
 fn unknown(name: &str, known: &[String]) -> (String, Option<String>) {
@@ -140,7 +199,7 @@ fn plain_words(text: &str) -> String {
         "f64" => "a number",
         "u16" => "a whole number from 0 to 65535",
         "u64" => "a whole number",
-        "path string" => "a text",
+        "a string" | "path string" => "a text",
         other => other,
     };
     format!("{front}, expected {expected}").replace('`', "'")
@@ -152,6 +211,10 @@ pub(super) fn keys(schema: &Value, path: &[&str]) -> Vec<String> {
     for step in path {
         at = follow(schema, &at["properties"][step]);
     }
+    properties(schema, at)
+}
+
+fn properties(schema: &Value, at: &Value) -> Vec<String> {
     let at = follow(schema, at);
     at["properties"].as_object().map(|object| object.keys().cloned().collect()).unwrap_or_default()
 }
@@ -223,6 +286,36 @@ mod tests {
             "runtime": { "log_level": "info", "log_path": "/var/log/pvect/pvect.log" },
         });
         assert_eq!(texts(&value), Vec::<String>::new());
+    }
+
+    #[test]
+    fn nodes_are_checked_key_by_key() {
+        let value = json!({
+            "proxmox": {
+                "transport": "telnet",
+                "ssh": { "port": "22", "optins": [] },
+                "nodes": { "-x": {}, "pve2": 5, "pve3": { "hst": "h", "user": 1 } },
+            },
+        });
+        insta::assert_snapshot!(texts(&value).join("\n"), @r#"
+        /none/c.json: proxmox.transport: unknown variant 'telnet', expected one of 'auto', 'local', 'ssh'
+        /none/c.json: proxmox.ssh.port: invalid type: string "22", expected a whole number from 0 to 65535
+        /none/c.json: proxmox.ssh.optins: there is no key 'optins'; did you mean 'options'?
+        /none/c.json: proxmox.nodes.-x: '-x' is not a valid node name: letters, digits and inner hyphens
+        /none/c.json: proxmox.nodes.pve2: must be an object
+        /none/c.json: proxmox.nodes.pve3.hst: there is no key 'hst'; did you mean 'host'?
+        /none/c.json: proxmox.nodes.pve3.user: invalid type: integer '1', expected a text
+        "#);
+        let value = json!({
+            "proxmox": {
+                "ssh": { "user": "admin", "connect_timeout": 5 },
+                "nodes": { "pve2": { "host": "-oProxyCommand=x" }, "pve3": { "options": ["ControlPath=/x"] } },
+            },
+        });
+        insta::assert_snapshot!(texts(&value).join("\n"), @r"
+        /none/c.json: proxmox.nodes.pve2: host: '-oProxyCommand=x' is no name or address of a host
+        /none/c.json: proxmox.nodes.pve3: options: ControlPath is set by pvect itself
+        ");
     }
 
     #[test]

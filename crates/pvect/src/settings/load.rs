@@ -17,6 +17,7 @@ pub const ENVIRONMENT: &[(&str, &str)] = &[
     ("PVECT_SUDO", "proxmox.sudo"),
     ("PVECT_STANDALONE", "proxmox.standalone"),
     ("PVECT_ROOT", "proxmox.root"),
+    ("PVECT_TRANSPORT", "proxmox.transport"),
     ("PVECT_LOG_LEVEL", "runtime.log_level"),
     ("PVECT_LOG_PATH", "runtime.log_path"),
     ("PVECT_LOG_FORMAT", "runtime.log_format"),

@@ -5,6 +5,7 @@
 mod check;
 mod load;
 mod migrate;
+mod nodes;
 mod show;
 
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ use serde::Deserialize;
 pub use check::{Problem, Severity, check};
 pub use load::{ENVIRONMENT, Loaded, Origin, Sources, find, load, read};
 pub use migrate::{Change, Migration, migrate, migrate_file};
+pub use nodes::{Node, Nodes, Ssh, Transport};
 pub use show::{Entry, entries};
 
 /// All settings. Every key is optional; unknown keys are errors.
@@ -50,6 +52,13 @@ pub struct Proxmox {
     pub standalone: bool,
     /// The root of the standalone node (implies `standalone`); /var/lib/pvect when unset.
     pub root: Option<PathBuf>,
+    /// How the node is reached: here, or through ssh.
+    pub transport: Transport,
+    /// How nodes are reached through ssh.
+    pub ssh: Ssh,
+    /// How single nodes are reached through ssh, by name.
+    #[schemars(with = "std::collections::BTreeMap<String, Node>")]
+    pub nodes: Nodes,
     /// How the HTTPS API was reached before; kept for tools that still use it.
     pub legacy_api: Option<LegacyApi>,
 }

@@ -44,6 +44,18 @@ fn values(settings: &Settings) -> Vec<(String, serde_json::Value)> {
         ("proxmox.sudo", proxmox.sudo.into()),
         ("proxmox.standalone", proxmox.standalone.into()),
         ("proxmox.root", path(&proxmox.root)),
+        ("proxmox.transport", proxmox.transport.as_str().into()),
+        ("proxmox.ssh.host", proxmox.ssh.host.clone().into()),
+        ("proxmox.ssh.user", proxmox.ssh.user.clone().into()),
+        ("proxmox.ssh.port", proxmox.ssh.port.into()),
+        ("proxmox.ssh.identity_file", path(&proxmox.ssh.identity_file)),
+        ("proxmox.ssh.options", proxmox.ssh.options.clone().into()),
+        ("proxmox.ssh.sudo", proxmox.ssh.sudo.into()),
+        ("proxmox.ssh.pct_path", path(&proxmox.ssh.pct_path)),
+        ("proxmox.ssh.root", path(&proxmox.ssh.root)),
+        ("proxmox.ssh.connect_timeout", seconds(proxmox.ssh.connect_timeout)),
+        ("proxmox.ssh.control_dir", path(&proxmox.ssh.control_dir)),
+        ("proxmox.ssh.program", path(&proxmox.ssh.program)),
     ];
     if let Some(api) = &proxmox.legacy_api {
         list.extend([
@@ -68,7 +80,38 @@ fn values(settings: &Settings) -> Vec<(String, serde_json::Value)> {
         ("runtime.log_format", format.into()),
         ("runtime.journald", runtime.journald.into()),
     ]);
-    list.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+    let mut list: Vec<(String, serde_json::Value)> =
+        list.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+    let after = list.iter().rposition(|(key, _)| key.starts_with("proxmox.ssh."));
+    let before = after.map_or(list.len(), |last| last + 1);
+    list.splice(before..before, nodes(&proxmox.nodes));
+    list
+}
+
+/// What is set for each node; without any, one line that says so.
+fn nodes(nodes: &super::Nodes) -> Vec<(String, serde_json::Value)> {
+    if nodes.is_empty() {
+        return vec![("proxmox.nodes".to_owned(), serde_json::Value::Null)];
+    }
+    let path = |path: &Option<std::path::PathBuf>| text(path.as_deref().map(Path::to_string_lossy));
+    let one = |(name, node): (&pvect_core::NodeName, &super::Node)| {
+        let options = if node.options.is_empty() { None } else { Some(node.options.clone()) };
+        [
+            ("host", node.host.clone().into()),
+            ("user", node.user.clone().into()),
+            ("port", node.port.into()),
+            ("identity_file", path(&node.identity_file)),
+            ("options", options.into()),
+            ("sudo", node.sudo.into()),
+            ("pct_path", path(&node.pct_path)),
+            ("root", path(&node.root)),
+        ]
+        .into_iter()
+        .filter(|(_, value)| !value.is_null())
+        .map(|(key, value)| (format!("proxmox.nodes.{name}.{key}"), value))
+        .collect::<Vec<_>>()
+    };
+    nodes.iter().flat_map(one).collect()
 }
 
 fn text<T: ToString>(value: Option<T>) -> serde_json::Value {
@@ -105,5 +148,25 @@ mod tests {
         keys.sort();
         names.sort();
         assert_eq!(names, keys);
+    }
+
+    #[test]
+    fn what_is_set_for_a_node_is_shown() {
+        let mut loaded = Loaded::default();
+        let text = r#"{"nodes": {"pve2": {"host": "h", "options": ["A=b"]}, "pve3": {"sudo": false}}}"#;
+        loaded.settings.proxmox = serde_json::from_str(text).unwrap();
+        let shown: Vec<String> = entries(&loaded)
+            .into_iter()
+            .filter(|entry| entry.key.starts_with("proxmox.nodes"))
+            .map(|entry| format!("{}={}", entry.key, entry.value))
+            .collect();
+        assert_eq!(
+            shown,
+            [
+                r#"proxmox.nodes.pve2.host="h""#,
+                r#"proxmox.nodes.pve2.options=["A=b"]"#,
+                "proxmox.nodes.pve3.sudo=false"
+            ]
+        );
     }
 }

@@ -63,7 +63,8 @@ impl Several {
             Place::Standalone { root, node } => {
                 (client.pve.join("nodes").join(node.as_str()).join("lxc"), root.join("run/lock/lxc"))
             }
-            Place::Proxmox => (client.pve.join("lxc"), client.locks.clone()),
+            // Of another node nothing is in reach, which the transport has told already.
+            Place::Proxmox | Place::Far { .. } => (client.pve.join("lxc"), client.locks.clone()),
         };
         Ok(Some(Self {
             entries: text.split('\0').map(str::to_owned).collect(),
