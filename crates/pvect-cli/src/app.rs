@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use pvect::client::Builder;
 use pvect::settings::{self, Loaded, Origin, Sources};
-use pvect::{Client, Place};
+use pvect::{Client, Place, names};
 use pvect_core::schema::{Reason, Violation};
 use pvect_core::{Error, Result, Verb};
 
@@ -90,16 +90,17 @@ fn start(ui: &Ui, env: BTreeMap<String, String>, line: Line) -> u8 {
         return commands::node::pct(ui, &env, words);
     }
     let interactive = matches!(&line, Line::Pct(line) if is_interactive(line.verb));
+    let mut near = Vec::new();
     let outcome = App::load(ui.clone(), env, &line).and_then(|app| {
         logging::start(&app.ui, &app.loaded);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|source| Error::Io { what: "cannot start".to_owned(), source })?;
-        runtime.block_on(commands::run(&app, line))
+        runtime.block_on(commands::run(&app, line)).inspect_err(|error| near = app.near(error))
     });
     let failed = outcome.is_err();
-    let status = finish(ui, outcome);
+    let status = outcome.unwrap_or_else(|error| errors::show_with(ui, &error, near));
     // The status of exec is that of the command; 125 is how docker and podman tell their own failures apart.
     if failed && interactive { 125 } else { status }
 }
@@ -178,6 +179,25 @@ impl App {
             Some(term) => builder.env("TERM", term),
             None => builder,
         }
+    }
+
+    /// What may have been meant by the number of a container that is not there.
+    fn near(&self, error: &Error) -> Vec<String> {
+        let Some(vmid) = error.vmid().filter(|_| error.to_string().starts_with("there is no container "))
+        else {
+            return Vec::new();
+        };
+        let near = self.builder().connect().map(|client| names::near(client.pve(), vmid)).unwrap_or_default();
+        let mut hints = Vec::new();
+        if let Some(node) = near.elsewhere {
+            hints.push(format!("{vmid} is on node {node}: add --node {node}"));
+        }
+        if !near.like.is_empty() {
+            let like: Vec<String> =
+                near.like.iter().map(|(id, name)| format!("{id} {name}").trim_end().to_owned()).collect();
+            hints.push(format!("there are: {}", like.join(", ")));
+        }
+        hints
     }
 
     /// The form of results.

@@ -23,20 +23,26 @@ struct Object<'a> {
 
 /// Writes the error to stderr and returns the exit status. A closed stdout is no error worth a word.
 pub fn show(ui: &Ui, error: &Error) -> u8 {
+    show_with(ui, error, Vec::new())
+}
+
+/// As [`show`], with further hints.
+pub fn show_with(ui: &Ui, error: &Error, further: Vec<String>) -> u8 {
     if matches!(error, Error::Io { source, .. } if source.kind() == IoKind::BrokenPipe) {
         return 0;
     }
+    let mut hints = hints(error);
+    hints.extend(further);
     if ui.json_errors() {
-        json(ui, error);
+        json(ui, error, &hints);
     } else {
-        human(ui, error);
+        human(ui, error, &hints);
     }
     error.kind().exit_status()
 }
 
-fn json(ui: &Ui, error: &Error) {
+fn json(ui: &Ui, error: &Error, hints: &[String]) {
     let run = error.run();
-    let hints = hints(error);
     let object = Object {
         kind: error.kind().as_str(),
         message: error.to_string(),
@@ -52,7 +58,7 @@ fn json(ui: &Ui, error: &Error) {
     ui.note(&serde_json::to_string(&object).unwrap_or_else(|error| format!("{{\"message\":\"{error}\"}}")));
 }
 
-fn human(ui: &Ui, error: &Error) {
+fn human(ui: &Ui, error: &Error, hints: &[String]) {
     match error {
         Error::InvalidArgument(list) => {
             list.iter().for_each(|one| ui.labelled(Label::Error, &one.to_string()));
@@ -74,7 +80,7 @@ fn human(ui: &Ui, error: &Error) {
             news.iter().take(40).for_each(|line| ui.note(&format!("  pct: {line}")));
         }
     }
-    hints(error).iter().for_each(|hint| ui.labelled(Label::Hint, hint));
+    hints.iter().for_each(|hint| ui.labelled(Label::Hint, hint));
 }
 
 /// What would mend it, by kind.

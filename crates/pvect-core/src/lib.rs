@@ -7,7 +7,7 @@
 //! - [`schema`]: pct's verbs and options, the one table that client, help and standalone node share
 //! - [`property`]: the property strings (`net0`, `rootfs`, `features`, ...)
 //! - [`config`]: a container's configuration file, parsed and printed
-//! - [`status`], [`lock`], [`tags`], [`size`], [`upid`]: smaller words
+//! - [`status`], [`usage`], [`lock`], [`tags`], [`size`], [`upid`]: smaller words
 //! - [`normal`]: whether two values of an option mean the same
 //! - [`call`]: one request to pct, checked against the schema
 //! - [`backend`]: the two traits that every backend implements
@@ -26,6 +26,7 @@ pub mod size;
 pub mod status;
 pub mod tags;
 pub mod upid;
+pub mod usage;
 
 pub use backend::{Events, Inspect, Operate, Outcome};
 pub use call::Call;

@@ -8,7 +8,7 @@ pub mod doctor;
 pub mod names;
 pub mod settings;
 
-pub use client::{Client, Create, Manner, Place};
+pub use client::{Client, Create, GuestCommand, Manner, Place, RemoteEndpoint, options};
 pub use pvect_core::{Error, ErrorKind, Inspect, Operate, Result};
 pub use pvect_pct::CancelHandle;
 pub use settings::Settings;

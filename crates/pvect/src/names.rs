@@ -71,6 +71,42 @@ pub fn virtual_machine(vmid: Vmid) -> Error {
     Error::Unsupported { what, vmid: Some(vmid) }
 }
 
+/// What a container that is not there may have been meant to be: read from the files below `pve`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Near {
+    /// The node that the container is on, when it is another one.
+    pub elsewhere: Option<String>,
+    /// Containers whose numbers are most like it, with their host names.
+    pub like: Vec<(Vmid, String)>,
+}
+
+/// Looks for a container of another node and for numbers that differ in one digit, or in two swapped ones.
+pub fn near(pve: &Path, vmid: Vmid) -> Near {
+    const SHOWN: usize = 3;
+    let mut found = Near::default();
+    for node in fs::read_dir(pve.join("nodes")).into_iter().flatten().flatten() {
+        for entry in fs::read_dir(node.path().join("lxc")).into_iter().flatten().flatten() {
+            let id =
+                entry.file_name().to_str().and_then(|name| name.strip_suffix(".conf")?.parse::<Vmid>().ok());
+            match id {
+                Some(id) if id == vmid => {
+                    found.elsewhere = Some(node.file_name().to_string_lossy().into_owned());
+                }
+                Some(id) if strsim::osa_distance(&id.to_string(), &vmid.to_string()) == 1 => {
+                    let text = fs::read_to_string(entry.path()).unwrap_or_default();
+                    let main = text.lines().take_while(|line| !line.starts_with('['));
+                    let name = main.filter_map(|line| line.strip_prefix("hostname: ")).last();
+                    found.like.push((id, name.unwrap_or_default().trim().to_owned()));
+                }
+                _ => {}
+            }
+        }
+    }
+    found.like.sort();
+    found.like.truncate(SHOWN);
+    found
+}
+
 /// Returns every id that the cluster's files below `pve` show as taken, by containers and virtual machines.
 pub fn taken(pve: &Path) -> BTreeSet<Vmid> {
     let mut found = BTreeSet::new();
@@ -189,6 +225,28 @@ mod tests {
         assert_eq!((numbers(&ids.taken), numbers(&ids.machines)), (vec![100, 101], vec![101]));
         assert_eq!(ids.range, (300, 400));
         assert_eq!(Ids::parse("").range, (100, 1_000_000));
+    }
+
+    #[test]
+    fn numbers_like_it_are_found() {
+        let dir = tempfile::tempdir().unwrap();
+        for (path, text) in [
+            ("a/lxc/101.conf", "#hostname: x\nhostname: web1\n\n[s]\nhostname: old\n"),
+            ("a/lxc/110.conf", "memory: 16\n"),
+            ("a/lxc/200.conf", "hostname: far\n"),
+            ("b/lxc/105.conf", "hostname: db\n"),
+        ] {
+            let path = dir.path().join("nodes").join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        let id = |text: &str| text.parse().unwrap();
+        let like = vec![(id("101"), "web1".to_owned()), (id("105"), "db".to_owned())];
+        assert_eq!(near(dir.path(), id("107")), Near { elsewhere: None, like });
+        let found = near(dir.path(), id("105"));
+        assert_eq!(found.elsewhere.as_deref(), Some("b"));
+        assert_eq!(near(dir.path(), id("777")), Near::default());
+        assert_eq!(near(Path::new("/none"), id("101")), Near::default());
     }
 
     #[test]

@@ -48,7 +48,7 @@ pub const EXTRAS: &[ExtraSpec] = &[
     extra("no-verify", VERIFIED, "Believe pct's exit status; do not look whether it was done."),
     extra(
         "no-wait",
-        &[Verb::Start, Verb::Stop, Verb::Shutdown, Verb::Migrate],
+        &[Verb::Create, Verb::Restore, Verb::Start, Verb::Stop, Verb::Shutdown, Verb::Migrate],
         "Return when the HA manager has taken the request, not when it is met.",
     ),
     ExtraSpec {

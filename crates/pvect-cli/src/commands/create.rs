@@ -1,13 +1,13 @@
 //! `pvect create [VMID] TEMPLATE`, `pvect restore [VMID] BACKUP`.
 
-use pvect::{Client, Create};
+use pvect::{Client, Create, Manner};
 use pvect_core::call::Value;
 use pvect_core::{Call, Result, Verb, Vmid};
 use serde::Serialize;
 
 use crate::app::App;
 use crate::args::{Form, PctLine};
-use crate::commands::operate;
+use crate::commands::{careful, operate};
 use crate::progress::Progress;
 use crate::render;
 
@@ -23,18 +23,18 @@ pub async fn run(app: &App, line: &PctLine) -> Result<u8> {
         [only] => !operate::is_name(only),
         _ => true,
     };
-    let mut line = line.clone();
+    let (mut line, manner) = careful::prepare(app, line)?;
     if !numbered {
         // Checked with some number; the true one comes later.
         line.args.insert(0, Vmid::MIN.to_string());
     }
     let (client, call) = operate::begin(app, &line).await?;
-    make(app, &client, line.verb, &call, numbered).await
+    make(app, &client, &call, &manner, numbered).await
 }
 
-async fn make(app: &App, client: &Client, verb: Verb, call: &Call, numbered: bool) -> Result<u8> {
+async fn make(app: &App, client: &Client, call: &Call, manner: &Manner, numbered: bool) -> Result<u8> {
     let mut create = Create::new(call.args().get(1).cloned().unwrap_or_default());
-    if verb == Verb::Restore {
+    if call.verb() == Verb::Restore {
         create = create.restore();
     }
     for (name, value) in call.options() {
@@ -55,7 +55,7 @@ async fn make(app: &App, client: &Client, verb: Verb, call: &Call, numbered: boo
         return operate::dry_run(app, client, &create.call(vmid));
     }
     let mut progress = Progress::new(&app.ui, call, operate::log_to(app, call));
-    let (vmid, outcome) = client.create(&create, &mut progress).await?;
+    let (vmid, outcome) = client.create_in(&create, manner, &mut progress).await?;
     drop(progress);
     operate::finish(app, call, &outcome)?;
     match app.form(Form::Table) {

@@ -15,6 +15,7 @@ pub mod node;
 pub mod operate;
 pub mod settings;
 pub mod template;
+pub mod usage;
 pub mod version;
 
 use clap::ArgMatches;
@@ -34,6 +35,7 @@ pub async fn run(app: &App, line: Line) -> Result<u8> {
             Verb::Config => inspect::config(app, &line).await,
             Verb::Pending => inspect::pending(app, &line).await,
             Verb::Listsnapshot => inspect::snapshots(app, &line).await,
+            Verb::Df | Verb::Cpusets => usage::run(app, &line).await,
             Verb::Create | Verb::Restore => create::run(app, &line).await,
             Verb::Exec | Verb::Enter | Verb::Console => interactive::run(app, &line).await,
             _ => operate::run(app, &line).await,

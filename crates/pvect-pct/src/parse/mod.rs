@@ -4,11 +4,13 @@ mod list;
 mod pending;
 mod snapshots;
 mod status;
+mod usage;
 
 pub use list::{list, list_json};
 pub use pending::pending;
 pub use snapshots::{Clock, snapshots};
 pub use status::{state, status};
+pub use usage::{cpusets, df, mounted};
 
 use pvect_core::ContainerConfig;
 use pvect_core::config::ConfigError;

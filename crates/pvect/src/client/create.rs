@@ -1,10 +1,11 @@
 //! Making a container, with the next free number when none is asked for.
 
 use pvect_core::call::Value;
-use pvect_core::{Call, Error, ErrorKind, Events, Operate, Outcome, Result, Verb, Vmid};
+use pvect_core::{Call, Error, ErrorKind, Events, Outcome, Result, Verb, Vmid};
 use secrecy::SecretString;
 
-use super::Client;
+use super::options::{ContainerOptions, CreateOptions};
+use super::{Client, Manner};
 use crate::names::{self, Ids};
 
 /// How often another number is tried when somebody else took it meanwhile.
@@ -59,6 +60,22 @@ impl Create {
         self
     }
 
+    /// Sets options of the container.
+    #[must_use]
+    pub fn container(self, options: &ContainerOptions) -> Self {
+        self.take(&options.add_to(Call::new(Verb::Create)))
+    }
+
+    /// Sets options of the verb itself.
+    #[must_use]
+    pub fn with(self, options: &CreateOptions) -> Self {
+        self.take(&options.add_to(Call::new(Verb::Create)))
+    }
+
+    fn take(self, call: &Call) -> Self {
+        call.options().iter().fold(self, |create, (name, value)| create.value(name.clone(), value.clone()))
+    }
+
     /// Sets root's password; it is in no argv.
     #[must_use]
     pub fn password(self, password: SecretString) -> Self {
@@ -103,10 +120,23 @@ impl Client {
     /// Without a number of its own it gets the lowest free one, or the next when somebody took that meanwhile.
     ///
     /// # Errors
-    /// As [`Operate::operate`]; a number that was asked for and is taken is `AlreadyExists`.
+    /// As [`Client::carry_out`]; a number that was asked for and is taken is `AlreadyExists`.
     pub async fn create(&self, create: &Create, events: &mut dyn Events) -> Result<(Vmid, Outcome)> {
+        self.create_in(create, &Manner::default(), events).await
+    }
+
+    /// As [`Client::create`], in a manner.
+    ///
+    /// # Errors
+    /// As [`Client::create`].
+    pub async fn create_in(
+        &self,
+        create: &Create,
+        manner: &Manner,
+        events: &mut dyn Events,
+    ) -> Result<(Vmid, Outcome)> {
         if let Some(vmid) = create.vmid {
-            return Ok((vmid, self.operate(&create.call(vmid), events).await?));
+            return Ok((vmid, self.carry_out(&create.call(vmid), manner, events).await?));
         }
         let Ids { mut taken, range, .. } = self.ids().await?;
         taken.extend(self.list().await?.iter().map(|entry| entry.vmid));
@@ -114,7 +144,7 @@ impl Client {
         loop {
             let vmid = next(&taken, range)?;
             tries += 1;
-            match self.operate(&create.call(vmid), events).await {
+            match self.carry_out(&create.call(vmid), manner, events).await {
                 Err(error) if error.kind() == ErrorKind::AlreadyExists && tries < TRIES => {
                     tracing::info!(%vmid, "the number was taken meanwhile");
                     taken.insert(vmid);

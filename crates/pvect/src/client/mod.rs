@@ -4,6 +4,7 @@ mod care;
 mod connect;
 mod create;
 mod far;
+pub mod options;
 mod verbs;
 
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ use pvect_pct::{CancelHandle, Captured, PctBackend, PctConfig, Streams};
 pub use care::{Manner, bytes_in_doubt};
 pub use connect::{Builder, DEFAULT_PROGRAMS, DEFAULT_ROOT, host_name};
 pub use create::Create;
+pub use verbs::{GuestCommand, RemoteEndpoint};
 
 use crate::{Settings, names};
 

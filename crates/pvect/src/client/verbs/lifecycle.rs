@@ -1,0 +1,146 @@
+//! Starting, stopping, removing, copying and moving containers.
+
+use pvect_core::{Call, NodeName, Operate, Outcome, Result, Verb, Vmid};
+
+use super::node::RemoteEndpoint;
+use crate::Client;
+use crate::client::Manner;
+use crate::client::options::{
+    CloneOptions, DestroyOptions, MigrateOptions, RebootOptions, RemoteMigrateOptions, ShutdownOptions,
+    StartOptions, StopOptions,
+};
+
+impl Client {
+    /// Starts a container and waits until it runs, also where the HA manager starts it.
+    ///
+    /// # Errors
+    /// `AlreadyRunning`, `Locked`, or whatever stopped it from starting.
+    pub async fn start(&self, vmid: Vmid) -> Result<Outcome> {
+        self.start_with(vmid, &StartOptions::default()).await
+    }
+
+    /// As [`Client::start`], with options.
+    ///
+    /// # Errors
+    /// As [`Client::start`].
+    pub async fn start_with(&self, vmid: Vmid, options: &StartOptions) -> Result<Outcome> {
+        self.operate(&options.add_to(Call::on(Verb::Start, vmid)), &mut ()).await
+    }
+
+    /// Kills all processes of a container.
+    ///
+    /// # Errors
+    /// `NotRunning`, `Locked`.
+    pub async fn stop(&self, vmid: Vmid) -> Result<Outcome> {
+        self.stop_with(vmid, &StopOptions::default()).await
+    }
+
+    /// As [`Client::stop`], with options.
+    ///
+    /// # Errors
+    /// As [`Client::stop`].
+    pub async fn stop_with(&self, vmid: Vmid, options: &StopOptions) -> Result<Outcome> {
+        self.operate(&options.add_to(Call::on(Verb::Stop, vmid)), &mut ()).await
+    }
+
+    /// Asks a container to shut down and waits; `force` kills it when the time has passed.
+    ///
+    /// # Errors
+    /// `NotRunning`, `Locked`, or `PctOperationFailed` when it still runs after the time.
+    pub async fn shutdown(&self, vmid: Vmid, seconds: Option<u32>, force: bool) -> Result<Outcome> {
+        let options = ShutdownOptions { timeout: seconds, force_stop: force.then_some(true) };
+        self.operate(&options.add_to(Call::on(Verb::Shutdown, vmid)), &mut ()).await
+    }
+
+    /// Shuts a container down and starts it again, with its pending changes.
+    ///
+    /// # Errors
+    /// `NotRunning`; `Locked` where the lock would keep it from starting again ([`Manner::force`] does it then).
+    pub async fn reboot(&self, vmid: Vmid) -> Result<Outcome> {
+        self.reboot_with(vmid, &RebootOptions::default()).await
+    }
+
+    /// As [`Client::reboot`], with options.
+    ///
+    /// # Errors
+    /// As [`Client::reboot`].
+    pub async fn reboot_with(&self, vmid: Vmid, options: &RebootOptions) -> Result<Outcome> {
+        self.operate(&options.add_to(Call::on(Verb::Reboot, vmid)), &mut ()).await
+    }
+
+    /// Writes a container's memory to disk and stops it (experimental in pct).
+    ///
+    /// # Errors
+    /// `NotRunning`, `Locked`, or what CRIU says.
+    pub async fn suspend(&self, vmid: Vmid) -> Result<Outcome> {
+        self.operate(&Call::on(Verb::Suspend, vmid), &mut ()).await
+    }
+
+    /// Wakes a suspended container.
+    ///
+    /// # Errors
+    /// `Locked`, or what CRIU says.
+    pub async fn resume(&self, vmid: Vmid) -> Result<Outcome> {
+        self.operate(&Call::on(Verb::Resume, vmid), &mut ()).await
+    }
+
+    /// Removes a container and its volumes; `force` stops it first.
+    ///
+    /// # Errors
+    /// `AlreadyRunning` without `force`, `Protected`, `Locked`.
+    pub async fn destroy(&self, vmid: Vmid, force: bool) -> Result<Outcome> {
+        self.destroy_with(vmid, &DestroyOptions { force: force.then_some(true), ..Default::default() }).await
+    }
+
+    /// As [`Client::destroy`], with all options.
+    ///
+    /// # Errors
+    /// As [`Client::destroy`].
+    pub async fn destroy_with(&self, vmid: Vmid, options: &DestroyOptions) -> Result<Outcome> {
+        self.operate(&options.add_to(Call::on(Verb::Destroy, vmid)), &mut ()).await
+    }
+
+    /// Makes a copy of a container under another number.
+    ///
+    /// # Errors
+    /// `AlreadyExists`, `AlreadyRunning` for a full copy without a snapshot, `Unsupported` where the storage cannot.
+    pub async fn clone_container(&self, vmid: Vmid, new: Vmid, options: &CloneOptions) -> Result<Outcome> {
+        self.operate(&options.add_to(Call::on(Verb::Clone, vmid).arg(new.to_string())), &mut ()).await
+    }
+
+    /// Turns a stopped container into a template.
+    ///
+    /// # Errors
+    /// `PctOperationFailed` when it is none afterwards, although pct exits with 0 then.
+    pub async fn template(&self, vmid: Vmid) -> Result<Outcome> {
+        self.operate(&Call::on(Verb::Template, vmid), &mut ()).await
+    }
+
+    /// Moves a container to another node of the cluster.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown node, or what stopped the move.
+    pub async fn migrate(&self, vmid: Vmid, to: &NodeName, options: &MigrateOptions) -> Result<Outcome> {
+        self.operate(&options.add_to(Call::on(Verb::Migrate, vmid).arg(to.to_string())), &mut ()).await
+    }
+
+    /// Moves a container to another cluster (experimental in pct).
+    ///
+    /// pct takes the token in its argv only, where every user of the node can read it: by calling this you say that
+    /// this is all right.
+    ///
+    /// # Errors
+    /// `InvalidArgument` without target storage or bridge, or what stopped the move.
+    pub async fn remote_migrate(
+        &self,
+        vmid: Vmid,
+        target: Option<Vmid>,
+        endpoint: &RemoteEndpoint,
+        options: &RemoteMigrateOptions,
+    ) -> Result<Outcome> {
+        let target = target.map(|vmid| vmid.to_string()).unwrap_or_default();
+        let call = Call::on(Verb::RemoteMigrate, vmid).arg(target).arg(endpoint.to_secret_text());
+        let manner = Manner { token_in_argv: true, ..Manner::default() };
+        self.carry_out(&options.add_to(call), &manner, &mut ()).await
+    }
+}
