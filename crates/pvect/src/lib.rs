@@ -7,6 +7,7 @@ pub mod client;
 pub mod doctor;
 pub mod names;
 pub mod settings;
+pub mod traps;
 
 pub use client::{Client, Create, GuestCommand, Manner, Place, RemoteEndpoint, options};
 pub use pvect_core::{Error, ErrorKind, Inspect, Operate, Result};

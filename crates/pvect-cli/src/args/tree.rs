@@ -140,8 +140,11 @@ fn template_commands() -> [Command; 3] {
 }
 
 fn help_command() -> Command {
-    bare("help", "Explain a command; 'errors' lists the kinds of errors.")
-        .arg(Arg::new("command").num_args(0..).help("The command."))
+    bare(
+        "help",
+        "Explain a command; 'errors' lists the kinds of errors, 'traps' what pvect does better than pct.",
+    )
+    .arg(Arg::new("command").num_args(0..).help("The command."))
 }
 
 fn bare(name: &'static str, text: &'static str) -> Command {

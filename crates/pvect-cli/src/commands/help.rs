@@ -1,6 +1,7 @@
-//! `pvect help`, `pvect VERB --help`, `pvect help errors`.
+//! `pvect help`, `pvect VERB --help`, `pvect help errors`, `pvect help traps`.
 
 use clap::Command;
+use pvect::traps::TRAPS;
 use pvect_core::schema::VERBS;
 use pvect_core::{ErrorKind, Result, Verb};
 use serde::Serialize;
@@ -27,6 +28,7 @@ pub fn asked(ui: &Ui, line: &Line) -> Option<Result<u8>> {
     Some(match names.first().map(String::as_str) {
         None => of(ui, tree::root(Families::Bracketed)).map(|_| 0),
         Some("errors") => errors(ui),
+        Some("traps") => traps(ui),
         Some(first) => find(ui, first, names.get(1).map(String::as_str)),
     })
 }
@@ -45,7 +47,7 @@ fn find(ui: &Ui, name: &str, nested: Option<&str>) -> Result<u8> {
         None => tree::root(Families::Bracketed).find_subcommand(name).cloned(),
     };
     let Some(command) = command else {
-        let known = VERBS.iter().map(|spec| spec.name).chain(["errors", "settings", "doctor"]);
+        let known = VERBS.iter().map(|spec| spec.name).chain(["errors", "traps", "settings", "doctor"]);
         let near =
             pvect::nearest(name, known).map(|near| format!("; did you mean '{near}'?")).unwrap_or_default();
         let text = format!("there is no help for '{name}'{near}");
@@ -85,5 +87,20 @@ fn errors(ui: &Ui) -> Result<u8> {
         text += "\nexec, enter and console hand the command's own status through; pvect's own failure there is 125.\n";
     }
     ui.print(text)?;
+    Ok(0)
+}
+
+/// `pvect help traps`.
+fn traps(ui: &Ui) -> Result<u8> {
+    let form = ui.form(Form::Table);
+    if !matches!(form, Form::Table | Form::Plain) {
+        ui.print(render::records(&ui.globals, form, &["id", "pct", "pvect"], &TRAPS)?)?;
+        return Ok(0);
+    }
+    let text: Vec<String> = TRAPS
+        .iter()
+        .map(|trap| format!("{}\n  pct:   {}\n  pvect: {}\n", trap.id, trap.pct, trap.pvect))
+        .collect();
+    ui.print(text.join("\n"))?;
     Ok(0)
 }

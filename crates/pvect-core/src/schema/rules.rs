@@ -32,7 +32,10 @@ pub fn before_load(call: &Call) -> Vec<Violation> {
             both("snapshot", "current", "cannot use 'snapshot' parameter with 'current'")
         }
         Verb::MoveVolume => move_target(call),
-        Verb::Set if call.options().iter().all(|(name, _)| name == "digest") => {
+        Verb::Set
+            if call.passthrough_words().is_empty()
+                && call.options().iter().all(|(name, _)| name == "digest") =>
+        {
             let pct = "no options specified".to_owned();
             let text = "nothing to change: name at least one option".to_owned();
             vec![Violation::positional("options", Reason::Alone { pct, text })]

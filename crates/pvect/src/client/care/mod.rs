@@ -67,6 +67,10 @@ impl Client {
     /// As [`pvect_core::Operate::operate`]; [`Error::Refused`] for what has to be asked for explicitly, and
     /// `PctOperationFailed` when pct reports success and the effect is not there.
     pub async fn carry_out(&self, call: &Call, manner: &Manner, events: &mut dyn Events) -> Result<Outcome> {
+        if self.config.check {
+            // Before anything is looked at: a wrong value costs no start of pct.
+            call.clone().checked().map_err(Error::InvalidArgument)?;
+        }
         self.refuse_machines(call)?;
         match call.verb() {
             Verb::Resize => resize::run(self, call, manner, events).await,

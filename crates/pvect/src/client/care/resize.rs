@@ -19,8 +19,12 @@ pub(super) async fn run(
     events: &mut dyn Events,
 ) -> Result<Outcome> {
     let size = call.args().get(2).map(String::as_str).unwrap_or_default();
-    if let Some(gib) = bytes_in_doubt(size).filter(|_| !manner.bytes) {
-        let text = format!("'{size}' would be bytes: write {gib} for GiB, or add --bytes if bytes are meant");
+    if bytes_in_doubt(size).is_some() && !manner.bytes {
+        let number = size.trim_start_matches('+');
+        let text = format!(
+            "'{size}' would be bytes: write +{number}G to add GiB or {number}G for the whole size; add --bytes if bytes \
+             are meant"
+        );
         return Err(wrong_argument("size", text));
     }
     let disk = call.args().get(1).cloned().unwrap_or_default();

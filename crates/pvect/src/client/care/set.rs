@@ -19,7 +19,6 @@ pub(super) async fn run(
     let Some(vmid) = call.vmid() else { return client.plain(call, events).await };
     let call = if manner.if_changed { client.differing(call, vmid).await? } else { call.clone() };
     if manner.if_changed && call.options().iter().all(|(name, _)| name == "digest") {
-        events.log("nothing to change");
         return Ok(Outcome::default());
     }
     let several = Several::of(client, &call, vmid)?;

@@ -19,7 +19,7 @@ use crate::Client;
 /// What a shell says of a command that is not there; lxc-attach too.
 const NOT_FOUND: i32 = 127;
 
-/// Copies a directory. A push of a single file is a push as ever.
+/// Copies a directory. A single file is copied as ever.
 pub(super) async fn run(
     client: &Client,
     call: &Call,
@@ -40,6 +40,9 @@ pub(super) async fn run(
     if !guest.starts_with('/') {
         return Err(wrong_argument("arguments", format!("'{guest}': with --recursive it must begin with /")));
     }
+    if call.verb() == Verb::Pull && !is_directory(client, vmid, guest).await? {
+        return copy::run(client, call, manner, events).await;
+    }
     let copied = match call.verb() {
         Verb::Push => push(client, call, vmid, Path::new(from), to, manner).await?,
         _ => pull(client, call, vmid, from, Path::new(to)).await?,
@@ -49,6 +52,11 @@ pub(super) async fn run(
         verify(client, call, vmid, &copied, guest).await?;
     }
     Ok(outcome)
+}
+
+/// Only a certain no is one: what cannot be looked at is left to tar.
+async fn is_directory(client: &Client, vmid: Vmid, path: &str) -> Result<bool> {
+    Ok(client.exec(vmid, ["test", "-d", path], None).await?.status != 1)
 }
 
 async fn push(

@@ -81,13 +81,41 @@ pub(super) async fn of_local(path: &Path) -> Result<Fingerprint> {
     })
 }
 
+/// What is at a path of a container.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// A file with this content.
+    File(Fingerprint),
+    /// A directory.
+    Directory,
+    /// Nothing.
+    Nothing,
+    /// The container has no program to look with, or the program says something else.
+    Unknown,
+}
+
+/// Looks at a path of a container with its own sha256sum.
+pub(super) async fn look(client: &Client, vmid: Vmid, path: &str) -> Result<Found> {
+    // pct takes every path as one from the container's root.
+    let path = format!("/{}", path.trim_start_matches('/'));
+    let ran = client.exec(vmid, ["sha256sum", &path], None).await?;
+    if ran.status == 0 {
+        let found = hash_of(&ran.stdout).map(|sha256| Found::File(Fingerprint { size: None, sha256 }));
+        return Ok(found.unwrap_or(Found::Unknown));
+    }
+    let said = String::from_utf8_lossy(&ran.stderr);
+    Ok(match said.trim_end() {
+        _ if ran.status != 1 => Found::Unknown,
+        text if text.ends_with("Is a directory") => Found::Directory,
+        text if text.ends_with("No such file or directory") => Found::Nothing,
+        _ => Found::Unknown,
+    })
+}
+
 /// Reads a file of a container: by its own sha256sum, or by pulling it where there is none.
 pub(super) async fn of_guest(client: &Client, vmid: Vmid, path: &str) -> Result<Fingerprint> {
-    if path.starts_with('/') {
-        let ran = client.exec(vmid, ["sha256sum", path], None).await?;
-        if let Some(sha256) = (ran.status == 0).then(|| hash_of(&ran.stdout)).flatten() {
-            return Ok(Fingerprint { size: None, sha256 });
-        }
+    if let Found::File(content) = look(client, vmid, path).await? {
+        return Ok(content);
     }
     let dir = tempfile::tempdir().map_err(|source| Error::Io {
         what: "cannot make a directory to verify the copy".to_owned(),
