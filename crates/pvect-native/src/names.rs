@@ -88,6 +88,29 @@ impl Names {
         index.is_some_and(|index| !index.is_empty() && index.bytes().all(|byte| byte.is_ascii_digit()))
     }
 
+    /// Returns whose a cgroup is by the last part of its path (`101`, `1a2b3c4d-101`); `None` when it is no container's of
+    /// this directory.
+    pub fn owner_of_cgroup(&self, leaf: &str) -> Option<Vmid> {
+        let id = match self.hash {
+            None => leaf,
+            Some(hash) => leaf.strip_prefix(&format!("{hash:08x}-"))?,
+        };
+        let vmid = id.parse().ok()?;
+        (self.leaf(vmid) == leaf).then_some(vmid)
+    }
+
+    /// Returns whose a network device of the host is; `None` when it is no container's of this directory.
+    pub fn owner_of_device(&self, name: &str) -> Option<Vmid> {
+        let (stem, _) = name.rsplit_once('i')?;
+        let id = stem.rsplit_once('-').map_or_else(|| stem.strip_prefix("veth"), |(_, id)| Some(id));
+        let vmid = match (id, stem.rsplit_once('_')) {
+            (Some(id), _) => id.parse().ok()?,
+            (None, Some((_, id))) => u32::from_str_radix(id, 36).ok()?.to_string().parse().ok()?,
+            (None, None) => return None,
+        };
+        self.is_device(vmid, name).then_some(vmid)
+    }
+
     /// Returns the name of the container's LXC command socket, see [`socket_name`].
     pub fn socket(&self, vmid: Vmid) -> Vec<u8> {
         socket_name(&self.lxc_path, vmid)
@@ -130,6 +153,25 @@ mod tests {
         assert_ne!(one.device(vmid("101"), 0), two.device(vmid("101"), 0));
         assert!(one.cgroup(vmid("101")).ends_with("-101"), "{}", one.cgroup(vmid("101")));
         assert!(one.device(vmid("101"), 0).ends_with("-101i0"), "{}", one.device(vmid("101"), 0));
+    }
+
+    #[test]
+    fn owners_are_found_by_name() {
+        for path in ["/var/lib/lxc", "/tmp/a/lib/lxc"] {
+            let names = Names::new(path);
+            for id in ["100", "999999", "9999999", "999999999"] {
+                let device = names.device(vmid(id), 31);
+                assert_eq!(names.owner_of_device(&device), Some(vmid(id)), "{device}");
+                assert_eq!(names.owner_of_cgroup(&names.leaf(vmid(id))), Some(vmid(id)));
+            }
+            for other in ["eth0", "veth", "veth101i", "v-i", "vethi1", "v_i0", "veth0101i0", ""] {
+                assert_eq!(names.owner_of_device(other), None, "{other}");
+                assert_eq!(names.owner_of_cgroup(other), None, "{other}");
+            }
+        }
+        let other = Names::new("/tmp/b/lib/lxc");
+        assert_eq!(Names::new("/tmp/a/lib/lxc").owner_of_device(&other.device(vmid("101"), 0)), None);
+        assert_eq!(Names::new("/var/lib/lxc").owner_of_cgroup(&other.leaf(vmid("101"))), None);
     }
 
     #[test]

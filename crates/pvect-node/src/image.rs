@@ -64,11 +64,13 @@ fn gib(bytes: u64) -> f64 {
 /// new and sparse.
 fn format(path: &Path, (uid, gid): (u32, u32), log: &mut dyn FnMut(&str)) -> NodeResult<()> {
     let extended = format!("root_owner={uid}:{gid},nodiscard,lazy_itable_init=1,lazy_journal_init=1");
-    Tool::new("mkfs.ext4", "e2fsprogs").args(["-F", "-E", &extended]).arg(path).stream(&mut |line| {
-        if is_told(line) {
-            log(line);
-        }
-    })
+    Tool::new("mkfs.ext4", "e2fsprogs").args(["-F", "-E", &extended]).arg(path).keeping_locks().stream(
+        &mut |line| {
+            if is_told(line) {
+                log(line);
+            }
+        },
+    )
 }
 
 /// The lines of mke2fs that pct shows.

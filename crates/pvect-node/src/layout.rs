@@ -80,6 +80,12 @@ impl Layout {
         self.root.join("run/lock/lxc").join(format!("pve-config-{vmid}.lock"))
     }
 
+    /// `run/lock/lxc/pvect-operation-<vmid>.lock`: held by who set the lock value of a configuration and works on
+    /// without the lock file. (An extension: with the real one, only the task tells.)
+    pub fn operation_lock(&self, vmid: Vmid) -> PathBuf {
+        self.root.join("run/lock/lxc").join(format!("pvect-operation-{vmid}.lock"))
+    }
+
     /// `run/pve`: stderr and warnings of starts.
     pub fn run_dir(&self) -> PathBuf {
         self.root.join("run/pve")

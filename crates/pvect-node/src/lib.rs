@@ -5,8 +5,11 @@
 
 pub mod change;
 pub mod cli;
+mod creation;
 pub mod error;
 pub mod guest;
+pub mod health;
+mod held;
 pub mod hostmount;
 pub mod idmap;
 pub mod image;

@@ -2,10 +2,13 @@
 //! while one runs without the lock file.
 //!
 //! The caller holds the configuration's lock file ([`crate::store::lock`]).
+//!
+//! Who sets a value and then works without the lock file holds another file ([`crate::Layout::operation_lock`]) until
+//! the value is removed or the process ends: so the value of a killed process can be told from one in use.
 
 use pvect_core::{ContainerConfig, Lock, Vmid};
 
-use crate::{Failure, Node, NodeResult, Output, store};
+use crate::{Failure, Node, NodeResult, Output, held, store};
 
 /// Fails when a configuration has a lock value, whichever it is.
 ///
@@ -22,6 +25,13 @@ pub fn check(config: &ContainerConfig) -> NodeResult<()> {
 pub fn set(node: &Node, vmid: Vmid, lock: &Lock, output: &mut Output<'_>) -> NodeResult<ContainerConfig> {
     let mut config = store::load_telling(node, vmid, output)?.config;
     check(&config)?;
+    // `mounted` outlives the command.
+    if *lock != Lock::Mounted {
+        let path = node.layout.operation_lock(vmid);
+        // One that ends just now held it until a moment ago.
+        let file = store::lock_file(&path, 1, &mut |_| {})?;
+        held::begin_operation(&path, file);
+    }
     config.main.set("lock", lock.to_string());
     store::save(node, vmid, &config)?;
     Ok(config)
@@ -42,7 +52,9 @@ pub fn remove(node: &Node, vmid: Vmid, lock: &Lock, output: &mut Output<'_>) -> 
         Some(_) => {}
     }
     config.main.remove("lock");
-    store::save(node, vmid, &config)
+    store::save(node, vmid, &config)?;
+    held::end_operation(&node.layout.operation_lock(vmid));
+    Ok(())
 }
 
 #[cfg(test)]

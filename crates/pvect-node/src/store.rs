@@ -6,12 +6,12 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use pvect_core::Vmid;
 use pvect_core::config::{ContainerConfig, ParseMode};
+use pvect_core::{Lock, Vmid};
 use rustix::fs::{FlockOperation, flock};
 
 use crate::error::os_text;
-use crate::{Failure, Node, NodeResult, Output};
+use crate::{Failure, Node, NodeResult, Output, creation, held};
 
 /// How long most verbs wait for the lock file, seconds. Source: `lock_config` of pve-guest-common.
 pub const LOCK_SECONDS: u64 = 10;
@@ -36,7 +36,7 @@ pub struct Stored {
 /// It is not re-entrant: a second [`lock`] of the same container in one process waits for the first.
 #[derive(Debug)]
 pub struct ConfigLock {
-    _file: File,
+    _file: held::Held,
 }
 
 /// Makes the directories of the node's root and a storage.cfg with the storage `local`, where they are missing.
@@ -185,7 +185,11 @@ fn exists(kind: &str, vmid: Vmid, node: &str) -> Failure {
 pub fn save(node: &Node, vmid: Vmid, config: &ContainerConfig) -> NodeResult<()> {
     let path = node.layout.config(vmid);
     let text = text_of(config)?;
-    replace(&path, text.as_bytes(), CONFIG_MODE).map_err(|error| Failure::io("can't write", &path, &error))
+    replace(&path, text.as_bytes(), CONFIG_MODE).map_err(|error| Failure::io("can't write", &path, &error))?;
+    if config.lock() != Some(Lock::Create) {
+        creation::end(node, vmid);
+    }
+    Ok(())
 }
 
 fn text_of(config: &ContainerConfig) -> NodeResult<String> {
@@ -194,15 +198,24 @@ fn text_of(config: &ContainerConfig) -> NodeResult<String> {
 
 /// Makes a configuration that must not exist yet (`O_EXCL` through link(2)), so that two creates cannot both win.
 ///
+/// With `lock: create` it is noted that the container is being made, until [`save`] writes it without that lock: what
+/// a crash leaves of it can then be told apart and removed.
+///
 /// # Errors
 /// `CT <vmid> already exists on node '<node>'` (2) when it exists on any node of the cluster.
 pub fn create(node: &Node, vmid: Vmid, config: &ContainerConfig) -> NodeResult<()> {
     check_unused(node, vmid)?;
     let path = node.layout.config(vmid);
     let text = text_of(config)?;
-    write_new(&path, text.as_bytes()).map_err(|error| match error.kind() {
-        ErrorKind::AlreadyExists => exists("CT", vmid, node.name.as_str()),
-        _ => Failure::io("can't write", &path, &error),
+    if config.lock() == Some(Lock::Create) {
+        creation::begin(node, vmid)?;
+    }
+    write_new(&path, text.as_bytes()).map_err(|error| {
+        creation::end(node, vmid);
+        match error.kind() {
+            ErrorKind::AlreadyExists => exists("CT", vmid, node.name.as_str()),
+            _ => Failure::io("can't write", &path, &error),
+        }
     })
 }
 
@@ -213,10 +226,14 @@ pub fn create(node: &Node, vmid: Vmid, config: &ContainerConfig) -> NodeResult<(
 pub fn remove(node: &Node, vmid: Vmid) -> NodeResult<()> {
     let path = node.layout.config(vmid);
     match fs::remove_file(&path) {
-        Ok(()) => sync_parent(&path).map_err(|error| Failure::io("can't sync", &path, &error)),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(Failure::new(format!("failed to remove config file: {}", os_text(&error)))),
+        Ok(()) => sync_parent(&path).map_err(|error| Failure::io("can't sync", &path, &error))?,
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => {
+            return Err(Failure::new(format!("failed to remove config file: {}", os_text(&error))));
+        }
     }
+    creation::end(node, vmid);
+    Ok(())
 }
 
 /// Takes the lock file of a container; waits up to `seconds`, saying so on stderr as the real one does.
@@ -225,15 +242,15 @@ pub fn remove(node: &Node, vmid: Vmid) -> NodeResult<()> {
 /// `can't lock file '<path>' - got timeout`.
 pub fn lock(node: &Node, vmid: Vmid, seconds: u64, output: &mut Output<'_>) -> NodeResult<ConfigLock> {
     let path = node.layout.config_lock(vmid);
-    let _file = lock_file(&path, seconds, &mut |text| {
+    let file = lock_file(&path, seconds, &mut |text| {
         let _ = output.err.write_all(text.as_bytes());
     })?;
-    Ok(ConfigLock { _file })
+    Ok(ConfigLock { _file: held::Held::new(file) })
 }
 
 /// Opens and locks a file exclusively; `say` gets `trying to acquire lock...` and ` OK`, with line ends.
 ///
-/// The descriptor is closed in children, so none of them keeps the lock.
+/// The descriptor is closed in children, so none of them keeps the lock; but see [`crate::tool::Tool::keeping_locks`].
 ///
 /// # Errors
 /// `can't lock file '<path>' - <reason>`.

@@ -103,9 +103,34 @@ pub fn run<T>(
 
 /// Returns the tasks that are under way.
 pub(crate) fn active(node: &Node) -> Vec<Upid> {
+    active_at(node, Path::new("/proc"))
+}
+
+/// As [`active`]; `proc` is `/proc`.
+pub(crate) fn active_at(node: &Node, proc: &Path) -> Vec<Upid> {
+    listed(node).into_iter().filter(|upid| is_alive(proc, upid)).collect()
+}
+
+/// Returns the tasks in the list of active ones whose process is gone.
+pub(crate) fn stale_at(node: &Node, proc: &Path) -> Vec<Upid> {
+    listed(node).into_iter().filter(|upid| !is_alive(proc, upid)).collect()
+}
+
+/// Moves the tasks whose process is gone to the index, as each new task does.
+pub(crate) fn end_stale(node: &Node) -> NodeResult<()> {
+    change_lists(&node.layout.tasks(), move_dead)
+}
+
+fn listed(node: &Node) -> Vec<Upid> {
     let text = fs::read_to_string(node.layout.tasks().join("active")).unwrap_or_default();
-    let upids = text.lines().filter_map(|line| line.split(' ').next()?.parse().ok());
-    upids.filter(|upid| is_alive(Path::new("/proc"), upid)).collect()
+    text.lines().filter_map(|line| line.split(' ').next()?.parse().ok()).collect()
+}
+
+fn move_dead(active: &mut Vec<Upid>, ended: &mut Vec<(Upid, String)>) {
+    let (alive, dead): (Vec<_>, Vec<_>) =
+        std::mem::take(active).into_iter().partition(|upid| is_alive(Path::new("/proc"), upid));
+    *active = alive;
+    ended.extend(dead.into_iter().map(|upid| (upid, "unexpected status".to_owned())));
 }
 
 fn begin(node: &Node, worker: &str, id: &str) -> NodeResult<TaskLog> {
@@ -129,10 +154,7 @@ fn begin(node: &Node, worker: &str, id: &str) -> NodeResult<TaskLog> {
         .open(&path)
         .map_err(|error| Failure::io("can't create", &path, &error))?;
     change_lists(&tasks, |active, ended| {
-        let (alive, dead): (Vec<_>, Vec<_>) =
-            std::mem::take(active).into_iter().partition(|upid| is_alive(Path::new("/proc"), upid));
-        *active = alive;
-        ended.extend(dead.into_iter().map(|upid| (upid, "unexpected status".to_owned())));
+        move_dead(active, ended);
         active.push(upid.clone());
     })?;
     Ok(TaskLog { upid, warnings: 0, file })

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::error::os_text;
 use crate::interrupt::Interrupt;
-use crate::{Failure, NodeResult};
+use crate::{Failure, NodeResult, held};
 
 /// The most that is kept of a program's stderr, in bytes.
 const STDERR_LIMIT: u64 = 64 * 1024;
@@ -25,6 +25,7 @@ pub struct Tool {
     command: Command,
     stop: Option<Arc<AtomicBool>>,
     talks_on_stderr: bool,
+    keeps_locks: bool,
 }
 
 impl Tool {
@@ -37,7 +38,7 @@ impl Tool {
             .env("LC_ALL", "C.UTF-8")
             .current_dir("/")
             .stdin(Stdio::null());
-        Self { name: name.to_owned(), package, command, stop: None, talks_on_stderr: false }
+        Self { name: name.to_owned(), package, command, stop: None, talks_on_stderr: false, keeps_locks: false }
     }
 
     /// Has the program ended (SIGTERM) when one of the watched signals comes.
@@ -96,6 +97,14 @@ impl Tool {
         self
     }
 
+    /// Lets it inherit the lock files that we hold. For programs that write to a volume: when we are killed they go on,
+    /// and the container stays locked until they have ended. Not for daemons.
+    #[must_use]
+    pub fn keeping_locks(mut self) -> Self {
+        self.keeps_locks = true;
+        self
+    }
+
     /// Runs it to its end; each line of its stdout goes to `on_line` as it comes.
     ///
     /// # Errors
@@ -135,7 +144,9 @@ impl Tool {
     }
 
     fn spawn(&mut self) -> NodeResult<Child> {
-        self.command.spawn().map_err(|error| match error.kind() {
+        let command = &mut self.command;
+        let spawned = if self.keeps_locks { held::inherited(|| command.spawn()) } else { command.spawn() };
+        spawned.map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => {
                 Failure::new(format!("{} is not installed: apt-get install {}", self.name, self.package))
             }

@@ -64,6 +64,14 @@ pub fn start(
     start::start(node, vmid, config, debug, output)
 }
 
+/// Kills what runs in the control groups of a container whose monitor is gone, and removes them.
+///
+/// # Errors
+/// When they are still there after some seconds.
+pub(crate) fn end_cgroups(cgroups: &pvect_native::Cgroups, node: &Node, vmid: Vmid) -> NodeResult<()> {
+    stop::end_cgroups(cgroups, &names(node), vmid)
+}
+
 /// How a container is ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StopMode {

@@ -88,6 +88,16 @@ pub(super) fn end(
     }
 }
 
+/// Ends the control groups of a container whose monitor is gone.
+pub(super) fn end_cgroups(root: &Cgroups, names: &Names, vmid: Vmid) -> NodeResult<()> {
+    cgroups::kill(root, names, vmid);
+    let gone = wait_until(Instant::now() + GONE_TIME, || {
+        cgroups::remove(root, names, vmid);
+        !cgroups::exist(root, names, vmid)
+    });
+    if gone { Ok(()) } else { Err(Failure::new(format!("the control groups of CT {vmid} are still in use"))) }
+}
+
 fn wait_until(deadline: Instant, mut done: impl FnMut() -> bool) -> bool {
     while !done() {
         if Instant::now() >= deadline {

@@ -107,7 +107,7 @@ pub fn grow_mounted(image: &Path, place: &Path, log: &mut dyn FnMut(&str)) -> No
 }
 
 fn run(name: &str, words: &[&str], target: &Path, good: &[i32], log: &mut dyn FnMut(&str)) -> NodeResult<()> {
-    let code = Tool::new(name, "e2fsprogs").args(words).arg(target).apart().merge(log)?;
+    let code = Tool::new(name, "e2fsprogs").args(words).arg(target).apart().keeping_locks().merge(log)?;
     if good.contains(&code) {
         return Ok(());
     }

@@ -14,6 +14,7 @@ use pvect_core::size::DiskSize;
 use pvect_core::{Vmid, VolumeId};
 
 pub use cfg::{Storage, Storages};
+pub(crate) use mounts::mounted_below_in;
 pub use mounts::{MountFor, mount_all, mount_all_for, unmount_all};
 pub use namespace::PrivateMounts;
 

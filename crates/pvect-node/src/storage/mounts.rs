@@ -278,7 +278,14 @@ pub fn unmount_all(root: &Path) -> NodeResult<()> {
 /// # Errors
 /// When the table of mounts cannot be read.
 pub fn mounted_below(path: &Path) -> NodeResult<Vec<PathBuf>> {
-    let table = Path::new("/proc/thread-self/mountinfo");
+    mounted_below_in(Path::new("/proc/thread-self/mountinfo"), path)
+}
+
+/// As [`mounted_below`]; `table` is the file with the mounts.
+///
+/// # Errors
+/// As [`mounted_below`].
+pub fn mounted_below_in(table: &Path, path: &Path) -> NodeResult<Vec<PathBuf>> {
     let read = File::open(table).and_then(std::io::read_to_string);
     let text = read.map_err(|error| Failure::io("can't read", table, &error))?;
     // The table has real paths.

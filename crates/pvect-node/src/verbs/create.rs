@@ -15,7 +15,7 @@ use crate::interrupt::Interrupt;
 use crate::rooted::Rooted;
 use crate::storage::{self, MountFor, PrivateMounts};
 use crate::task::TaskLog;
-use crate::{Failure, Node, NodeResult, Output, guest, options, runtime, store, task, unpack};
+use crate::{Failure, Node, NodeResult, Output, creation, guest, options, runtime, store, task, unpack};
 
 /// How long create waits for the configuration's lock file, seconds. Source: pve-container, `lock_config`.
 const LOCK_WAIT: u64 = 5;
@@ -265,6 +265,8 @@ fn build(
         }
     }
     store::save(node, vmid, &config)?;
+    // Also when `--lock create` was asked for: it is whole now.
+    creation::end(node, vmid);
     Ok(config)
 }
 

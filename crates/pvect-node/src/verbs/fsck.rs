@@ -70,6 +70,7 @@ fn check(words: &[&str], path: &Path, output: &mut Output<'_>) -> NodeResult<()>
         .args(words)
         .arg(path)
         .apart()
+        .keeping_locks()
         .outcome(&mut |line| output.line(line))?;
     let _ = output.err.write_all(errors.as_bytes());
     if code == 0 {

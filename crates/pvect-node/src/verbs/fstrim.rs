@@ -86,6 +86,7 @@ fn trim(inside: &Rooted, root: &Path, path: &str, output: &mut Output<'_>) -> No
     let (_, errors) = Tool::new("fstrim", "util-linux")
         .arg("-v")
         .arg(&given)
+        .keeping_locks()
         .outcome(&mut |line| output.line(line.replacen(&given, &shown, 1)))?;
     let _ = output.err.write_all(errors.replace(&given, &shown).as_bytes());
     Ok(())

@@ -1,0 +1,97 @@
+//! What is left of one container.
+
+use pvect_core::{ContainerConfig, Lock, Vmid};
+
+use super::{Action, Finding, Host, Kind, host, volumes};
+use crate::{Node, NodeResult, creation, store};
+
+/// Returns the findings about one container. Nobody works on it.
+pub(super) fn inspect(node: &Node, host: &Host, vmid: Vmid) -> NodeResult<Vec<Finding>> {
+    let running = host.reader(node).is_running(vmid);
+    let path = node.layout.config(vmid);
+    let mut found = Vec::new();
+    if !running {
+        found.extend(host::cgroups(node, host, vmid));
+        found.extend(host::devices(node, host, vmid));
+    }
+    if std::fs::symlink_metadata(&path).is_err() {
+        if running {
+            let command = format!("lxc-stop -P {} -n {vmid} --kill", node.layout.lxc().display());
+            let what = format!("CT {vmid} runs and has no configuration");
+            found.push(Finding::new(Kind::Monitor, Some(vmid), path.display(), what).by_hand(command));
+            return Ok(found);
+        }
+        found.extend(host::mounts(node, host, vmid)?);
+        found.extend(host::loop_devices(node, host, vmid)?);
+        found.extend(volumes::ownerless(node, vmid)?);
+        found.extend(host::directory(node, vmid));
+        return Ok(found);
+    }
+    let config = match store::load(node, vmid) {
+        Ok(stored) => stored.config,
+        Err(failure) => {
+            let finding = Finding::new(Kind::BadConfig, Some(vmid), path.display(), failure.text);
+            found.push(finding.by_hand("mend the file by hand"));
+            return Ok(found);
+        }
+    };
+    match config.lock() {
+        Some(Lock::Create) if creation::volumes_before(node, vmid)?.is_some() => {
+            let what = format!("CT {vmid} was being made when that ended");
+            let finding = Finding::new(Kind::UnfinishedCreate, Some(vmid), path.display(), what);
+            found.push(finding.by("remove what was made of it", Action::UndoCreate));
+            return Ok(found);
+        }
+        Some(Lock::Destroyed) => {
+            let what = format!("CT {vmid} was being destroyed when that ended");
+            let finding = Finding::new(Kind::UnfinishedDestroy, Some(vmid), path.display(), what);
+            found.push(finding.by("destroy what is left of it", Action::Destroy));
+            return Ok(found);
+        }
+        _ => {}
+    }
+    found.extend(lock(node, host, vmid, &config)?);
+    if !running {
+        found.extend(host::loop_devices(node, host, vmid)?);
+    }
+    if config.lock() != Some(Lock::Mounted) {
+        found.extend(host::mounts(node, host, vmid)?);
+    }
+    if config.main.get("rootfs").is_none() {
+        let what = format!("CT {vmid} has no root file system");
+        let finding = Finding::new(Kind::BadConfig, Some(vmid), path.display(), what);
+        found.push(finding.by_hand(format!("pvect destroy {vmid}")));
+    }
+    // With another lock value the volumes are on their way.
+    if config.lock().is_none() {
+        found.extend(volumes::of(node, vmid, &config, running)?);
+    }
+    Ok(found)
+}
+
+/// The lock value, which nobody holds.
+fn lock(node: &Node, host: &Host, vmid: Vmid, config: &ContainerConfig) -> NodeResult<Option<Finding>> {
+    let Some(lock) = config.lock() else { return Ok(None) };
+    let finding = |why: &str| {
+        let what = format!("CT {vmid} is locked ({lock}){why}");
+        Finding::new(Kind::StaleLock, Some(vmid), node.layout.config(vmid).display(), what)
+    };
+    let by_hand = format!("pvect unlock {vmid}");
+    Ok(match &lock {
+        // As it should be after `pct mount`, until `pct unmount`.
+        Lock::Mounted if !host::mounted(node, host, vmid)?.is_empty() => None,
+        Lock::Mounted => Some(
+            finding(" and nothing is mounted").by("remove the lock value", Action::Unlock(lock.clone())),
+        ),
+        Lock::Fstrim | Lock::Disk | Lock::Backup => Some(
+            finding(" and nothing works on it").by("remove the lock value", Action::Unlock(lock.clone())),
+        ),
+        Lock::Create
+        | Lock::Destroyed
+        | Lock::Migrate
+        | Lock::Rollback
+        | Lock::Snapshot
+        | Lock::SnapshotDelete
+        | Lock::Other(_) => Some(finding(" and nothing works on it").by_hand(by_hand)),
+    })
+}

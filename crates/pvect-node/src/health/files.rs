@@ -1,0 +1,79 @@
+//! Files that a killed process left: temporary ones, and its entries in the list of tasks.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use super::{Action, Finding, Host, Kind, names};
+use crate::{Node, NodeResult, storage, task};
+
+/// Tasks in the list of active ones whose process is gone.
+pub(super) fn tasks(node: &Node, host: &Host) -> Vec<Finding> {
+    let path = node.layout.tasks().join("active");
+    let finding = |upid: pvect_core::upid::Upid| {
+        let what = format!("the process of task {upid} is gone");
+        let finding = Finding::new(Kind::StaleTask, upid.id.parse().ok(), path.display(), what);
+        finding.by("move it to the index", Action::EndTasks)
+    };
+    task::stale_at(node, &host.proc).into_iter().map(finding).collect()
+}
+
+/// Temporary files that no process has open.
+pub(super) fn temporary(node: &Node, host: &Host) -> NodeResult<Vec<Finding>> {
+    let layout = &node.layout;
+    let mut directories: Vec<(PathBuf, fn(&str) -> bool)> = vec![
+        (layout.configs(), is_ours),
+        (layout.root().join("etc/pve"), is_ours),
+        (layout.tasks(), is_ours),
+        (layout.run_dir(), is_ours),
+    ];
+    directories.extend(names(&layout.lxc()).into_iter().map(|name| {
+        let path = layout.lxc().join(name);
+        (path, (|name: &str| name.ends_with(".tmp")) as fn(&str) -> bool)
+    }));
+    for storage in storage::Storages::load(layout)?.0 {
+        let Ok(path) = storage.path() else { continue };
+        directories.push((path.join("template/cache"), is_ours));
+        directories.push((path.join("dump"), is_ours));
+    }
+    let mut candidates = BTreeSet::new();
+    for (directory, is_temporary) in directories {
+        let files = names(&directory).into_iter().filter(|name| is_temporary(name));
+        candidates.extend(files.map(|name| directory.join(name)).filter(|path| path.is_file()));
+    }
+    if candidates.is_empty() {
+        return Ok(Vec::new());
+    }
+    let open = open_files(&host.proc);
+    let stale = candidates.into_iter().filter(|path| {
+        let real = path.canonicalize().unwrap_or_else(|_| path.clone());
+        !open.contains(&real) && !is_being_built(&host.proc, path)
+    });
+    let finding = |path: PathBuf| {
+        let what = "a temporary file that nobody writes";
+        let finding = Finding::new(Kind::TemporaryFile, None, path.display(), what);
+        finding.by("remove it", Action::RemoveFile(path))
+    };
+    Ok(stale.map(finding).collect())
+}
+
+/// The names of [`crate::store`]'s and [`crate::template`]'s temporary files.
+fn is_ours(name: &str) -> bool {
+    name.starts_with(".tmp-") || name.starts_with(".building-")
+}
+
+/// Whether the process lives whose id is in the name of a template that is being built: its builder is another one.
+fn is_being_built(proc: &Path, path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let pid = name.strip_prefix(".building-").and_then(|rest| rest.split_once('-')).map(|(pid, _)| pid);
+    pid.is_some_and(|pid| pid.bytes().all(|byte| byte.is_ascii_digit()) && proc.join(pid).is_dir())
+}
+
+/// The files that any process has open.
+fn open_files(proc: &Path) -> BTreeSet<PathBuf> {
+    let processes = names(proc).into_iter().filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()));
+    let descriptors = processes.flat_map(|pid| {
+        let directory = proc.join(pid).join("fd");
+        names(&directory).into_iter().map(move |fd| directory.join(fd))
+    });
+    descriptors.filter_map(|path| std::fs::read_link(path).ok()).collect()
+}

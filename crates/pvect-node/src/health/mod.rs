@@ -1,0 +1,236 @@
+//! What a crash left on the node: found, named, mended.
+//!
+//! A killed command leaves no half-written file, but it may leave a lock value that nobody will remove, volumes that
+//! nothing names, mounts, cgroups, network devices. [`inspect`] names all of it, [`mend`] puts one thing right.
+//!
+//! What is under way is left alone: a container whose lock file somebody holds, or on which a task works whose
+//! process lives (same id, same start). A finding is mended only when it is found once more while the container's
+//! lock file is held by the one who mends, so that nothing can begin in between. What belongs to another container
+//! is never touched, and no volume is removed that was there before a create that was cut short.
+
+mod container;
+mod files;
+mod host;
+mod live;
+mod mend;
+mod volumes;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use pvect_core::{Lock, Vmid, VolumeId};
+use pvect_native::{Cgroups, NativeReader};
+use serde::Serialize;
+
+use crate::{Node, NodeResult, Output, storage, store};
+
+/// Where the host's own files are; parameters, so that tests need not read the host's.
+#[derive(Debug, Clone)]
+pub struct Host {
+    /// `/proc`.
+    pub proc: PathBuf,
+    /// `/sys`.
+    pub sys: PathBuf,
+}
+
+impl Default for Host {
+    fn default() -> Self {
+        Self { proc: "/proc".into(), sys: "/sys".into() }
+    }
+}
+
+impl Host {
+    fn cgroups(&self) -> Cgroups {
+        Cgroups::new(self.sys.join("fs/cgroup"))
+    }
+
+    fn reader(&self, node: &Node) -> NativeReader {
+        NativeReader::with_roots(
+            node.layout.lxc(),
+            node.layout.configs(),
+            &self.proc,
+            self.sys.join("fs/cgroup"),
+        )
+    }
+}
+
+/// What kind of thing was left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// Entries of tasks whose process is gone, in the list of active ones.
+    StaleTask,
+    /// A monitor that runs a container without configuration.
+    Monitor,
+    /// Control groups, perhaps with processes, of a container that does not run.
+    Cgroup,
+    /// A network device of a container that does not run.
+    Device,
+    /// Mounts of a container that is not locked as mounted.
+    Mount,
+    /// A loop device on an image that nobody uses.
+    LoopDevice,
+    /// A container whose making was cut short.
+    UnfinishedCreate,
+    /// A container whose removal was cut short.
+    UnfinishedDestroy,
+    /// A lock value that no process holds.
+    StaleLock,
+    /// A snapshot that was not finished, or not wholly removed.
+    UnfinishedSnapshot,
+    /// A configuration that cannot be read or has no root file system.
+    BadConfig,
+    /// A volume that an option names and that is not there.
+    MissingVolume,
+    /// A volume that no option of its container names.
+    UnusedVolume,
+    /// A volume of a container that is not there.
+    OwnerlessVolume,
+    /// A second name of a volume.
+    SecondName,
+    /// A resize that was cut short.
+    UnfinishedResize,
+    /// A directory of a container that is not there.
+    Directory,
+    /// A temporary file that nobody writes.
+    TemporaryFile,
+}
+
+/// One thing that was left, and what mends it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// Its kind.
+    pub kind: Kind,
+    /// The container that it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vmid: Option<Vmid>,
+    /// Where it is: a file, a device, a volume.
+    pub place: String,
+    /// What is wrong, a sentence.
+    pub what: String,
+    /// What [`mend()`] does, or the command for what it leaves to people.
+    pub mend: String,
+    /// Whether [`mend()`] mends it.
+    pub automatic: bool,
+    #[serde(skip)]
+    action: Action,
+}
+
+/// What mends a finding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Action {
+    /// People decide.
+    None,
+    EndTasks,
+    KillCgroups,
+    RemoveDevice(String),
+    Unmount,
+    Detach(PathBuf),
+    UndoCreate,
+    Destroy,
+    Unlock(Lock),
+    Rescan,
+    DropUnused(String),
+    Resize(String),
+    RemoveDirectory,
+    /// A file, or an empty directory.
+    RemoveFile(PathBuf),
+}
+
+impl Finding {
+    fn new(kind: Kind, vmid: Option<Vmid>, place: impl ToString, what: impl Into<String>) -> Self {
+        let (place, what) = (place.to_string(), what.into());
+        Self { kind, vmid, place, what, mend: String::new(), automatic: false, action: Action::None }
+    }
+
+    /// Leaves it to people: this is the command.
+    fn by_hand(self, command: impl Into<String>) -> Self {
+        Self { mend: command.into(), ..self }
+    }
+
+    fn by(self, mend: impl Into<String>, action: Action) -> Self {
+        Self { mend: mend.into(), automatic: true, action, ..self }
+    }
+}
+
+/// How a [`mend()`] ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mended {
+    /// It was put right.
+    Done,
+    /// It is not there any more.
+    Gone,
+    /// Somebody works on the container.
+    Busy,
+}
+
+/// Looks at the whole node and returns what a crash left, in the order in which it is best mended.
+///
+/// # Errors
+/// When the node's directories or `storage.cfg` cannot be read.
+pub fn inspect(node: &Node, host: &Host) -> NodeResult<Vec<Finding>> {
+    let mut found = files::tasks(node, host);
+    for vmid in everyone(node, host)? {
+        if !live::is_live(node, host, vmid, false) {
+            let of_one = container::inspect(node, host, vmid)?;
+            // Somebody may have begun meanwhile.
+            if !live::is_live(node, host, vmid, false) {
+                found.extend(of_one);
+            }
+        }
+    }
+    found.extend(files::temporary(node, host)?);
+    found.sort_by_key(|finding| finding.kind);
+    Ok(found)
+}
+
+/// Mends one finding, if it is still found. What is done is told on `output`.
+///
+/// # Errors
+/// What kept it from being mended; the finding is then still there.
+pub fn mend(node: &Node, host: &Host, finding: &Finding, output: &mut Output<'_>) -> NodeResult<Mended> {
+    mend::mend(node, host, finding, output)
+}
+
+/// All containers that anything on this machine is named after.
+fn everyone(node: &Node, host: &Host) -> NodeResult<BTreeSet<Vmid>> {
+    let mut found: BTreeSet<Vmid> = store::vmids(node)?.into_iter().collect();
+    let numbers = |path: &Path| names(path).into_iter().filter_map(|name| name.parse::<Vmid>().ok());
+    found.extend(numbers(&node.layout.lxc()));
+    for storage in storage::Storages::load(&node.layout)?.0 {
+        if let (true, Ok(path)) = (storage.holds("rootdir"), storage.path()) {
+            found.extend(numbers(&path.join("images")));
+        }
+    }
+    let reader = host.reader(node);
+    found.extend(reader.running());
+    for hierarchy in host.cgroups().hierarchies() {
+        for parent in ["lxc", "lxc.monitor"] {
+            let leaves = names(&hierarchy.join(parent));
+            found.extend(leaves.iter().filter_map(|leaf| reader.names().owner_of_cgroup(leaf)));
+        }
+    }
+    let devices = names(&host.sys.join("class/net"));
+    found.extend(devices.iter().filter_map(|device| reader.names().owner_of_device(device)));
+    Ok(found)
+}
+
+/// The names in a directory; none when it cannot be read.
+fn names(directory: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+}
+
+/// The volumes of a container on all storages, each with its path. A file that two storages have is listed once.
+fn volumes_of(node: &Node, vmid: Vmid) -> NodeResult<Vec<(VolumeId, PathBuf)>> {
+    let mut known = BTreeSet::new();
+    let mut found = Vec::new();
+    for volume in storage::volumes_of(node, vmid)? {
+        if let Ok(path) = storage::volume_path(node, &volume)
+            && known.insert(path.canonicalize().unwrap_or_else(|_| path.clone()))
+        {
+            found.push((volume, path));
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,153 @@
+//! Volumes: which are there, which are named, whether the two agree.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use pvect_core::property::MountSource;
+use pvect_core::{ContainerConfig, Vmid, VolumeId};
+
+use super::{Action, Finding, Kind};
+use crate::storage::{self, grow};
+use crate::{Node, NodeResult};
+
+/// Volumes of a container that has no configuration. They may be somebody's data: people decide.
+pub(super) fn ownerless(node: &Node, vmid: Vmid) -> NodeResult<Vec<Finding>> {
+    let finding = |(volume, path): (VolumeId, PathBuf)| {
+        let command = format!("if nobody needs it: rm -r {}", path.display());
+        let what = format!("there is no CT {vmid}");
+        Finding::new(Kind::OwnerlessVolume, Some(vmid), volume, what).by_hand(command)
+    };
+    Ok(super::volumes_of(node, vmid)?.into_iter().map(finding).collect())
+}
+
+/// Returns what is wrong with the volumes of a container.
+pub(super) fn of(
+    node: &Node,
+    vmid: Vmid,
+    config: &ContainerConfig,
+    running: bool,
+) -> NodeResult<Vec<Finding>> {
+    let named = named(config);
+    let mut found = missing(node, vmid, &named);
+    found.extend(not_named(node, vmid, &named)?);
+    found.extend(cut_short(node, vmid, config, running)?);
+    Ok(found)
+}
+
+/// The volumes that a configuration names anywhere, each with the first option that does; the main section first.
+fn named(config: &ContainerConfig) -> BTreeMap<VolumeId, (String, bool)> {
+    let mut found = BTreeMap::new();
+    let mut add = |text: &str, key: &str, main: bool| {
+        if let Ok(volume) = text.parse::<VolumeId>() {
+            found.entry(volume).or_insert_with(|| (key.to_owned(), main));
+        }
+    };
+    let sections = std::iter::once(&config.main).chain(&config.pending).chain(config.snapshots.values());
+    for (index, section) in sections.enumerate() {
+        for (key, mount) in section.volumes() {
+            if let MountSource::Volume(text) = mount.fs.source {
+                add(&text, &key, index == 0);
+            }
+        }
+        for (_, key, value) in section.family("unused") {
+            let first = value.split(',').next().unwrap_or_default();
+            add(first.trim_start_matches("volume="), key, index == 0);
+        }
+    }
+    found
+}
+
+/// Options that name a volume which is not there. The storage itself may be away: then nothing is said.
+fn missing(node: &Node, vmid: Vmid, named: &BTreeMap<VolumeId, (String, bool)>) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for (volume, (key, main)) in named {
+        let is_missing = storage::volume_path(node, volume)
+            .is_err_and(|failure| failure.text == format!("volume '{volume}' does not exist"));
+        if !main || !is_missing || !storage_is_there(node, volume) {
+            continue;
+        }
+        let what = format!("{key} of CT {vmid} names a volume that is not there");
+        let finding = Finding::new(Kind::MissingVolume, Some(vmid), volume, what);
+        found.push(if key.starts_with("unused") {
+            finding.by(format!("delete {key}"), Action::DropUnused(key.clone()))
+        } else {
+            finding.by_hand(format!("put it back, or: pvect set {vmid} --delete {key}"))
+        });
+    }
+    found
+}
+
+fn storage_is_there(node: &Node, volume: &VolumeId) -> bool {
+    let storages = storage::Storages::load(&node.layout);
+    let path = storages.ok().and_then(|all| all.find(volume.storage()).ok()?.path().ok().map(Path::to_owned));
+    path.is_some_and(|path| path.join("images").is_dir())
+}
+
+/// Volumes of the container that its configuration does not name.
+fn not_named(
+    node: &Node,
+    vmid: Vmid,
+    named: &BTreeMap<VolumeId, (String, bool)>,
+) -> NodeResult<Vec<Finding>> {
+    let paths: Vec<PathBuf> =
+        named.keys().filter_map(|volume| storage::volume_path(node, volume).ok()).collect();
+    let real = |path: &Path| path.canonicalize().ok();
+    let named: Vec<PathBuf> = paths.iter().filter_map(|path| real(path)).collect();
+    let inodes: Vec<(u64, u64)> = named.iter().filter_map(|path| inode(path)).collect();
+    let mut found = Vec::new();
+    for (volume, path) in super::volumes_of(node, vmid)? {
+        if real(&path).is_some_and(|path| named.contains(&path)) {
+            continue;
+        }
+        let is_second = path.is_file() && inode(&path).is_some_and(|inode| inodes.contains(&inode));
+        found.push(if is_second {
+            let what = format!("it is a second name of a volume of CT {vmid}: a change of its name was cut short");
+            let finding = Finding::new(Kind::SecondName, Some(vmid), &volume, what);
+            finding.by("remove the second name; the volume stays", Action::RemoveFile(path))
+        } else {
+            let what = format!("CT {vmid} has this volume and no option names it");
+            let finding = Finding::new(Kind::UnusedVolume, Some(vmid), &volume, what);
+            finding.by("list it as unused, as pct rescan does", Action::Rescan)
+        });
+    }
+    Ok(found)
+}
+
+fn inode(path: &Path) -> Option<(u64, u64)> {
+    std::fs::symlink_metadata(path).ok().map(|meta| (meta.dev(), meta.ino()))
+}
+
+/// Images that are larger than their file system: a resize was cut short.
+fn cut_short(
+    node: &Node,
+    vmid: Vmid,
+    config: &ContainerConfig,
+    running: bool,
+) -> NodeResult<Vec<Finding>> {
+    let mut found = Vec::new();
+    for (key, mount) in config.volumes() {
+        let MountSource::Volume(text) = &mount.fs.source else { continue };
+        let Ok(volume) = text.parse::<VolumeId>() else { continue };
+        let owner = volume.volume().split_once('/').and_then(|(owner, _)| owner.parse::<Vmid>().ok());
+        if owner != Some(vmid) || storage::volume_path(node, &volume).is_err() {
+            continue;
+        }
+        let size = grow::size(node, &volume)?.filter(|size| *size > 0);
+        let differs = match (size, mount.fs.size) {
+            (Some(size), Some(recorded)) => size != recorded.0,
+            _ => false,
+        };
+        // While it runs, what is on disk lags behind.
+        let has_room = !running && grow::has_room(node, &volume);
+        let finding = |what: String| Finding::new(Kind::UnfinishedResize, Some(vmid), &volume, what);
+        if has_room {
+            let what = format!("{key} of CT {vmid} is larger than its file system: a resize was cut short");
+            found.push(finding(what).by("enlarge the file system", Action::Resize(key)));
+        } else if differs {
+            let what = format!("{key} of CT {vmid} has another size than its configuration says");
+            found.push(finding(what).by("write the size, as pct rescan does", Action::Rescan));
+        }
+    }
+    Ok(found)
+}
