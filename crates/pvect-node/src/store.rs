@@ -185,7 +185,8 @@ fn exists(kind: &str, vmid: Vmid, node: &str) -> Failure {
 pub fn save(node: &Node, vmid: Vmid, config: &ContainerConfig) -> NodeResult<()> {
     let path = node.layout.config(vmid);
     let text = text_of(config)?;
-    replace(&path, text.as_bytes(), CONFIG_MODE).map_err(|error| Failure::io("can't write", &path, &error))?;
+    replace(&path, text.as_bytes(), CONFIG_MODE)
+        .map_err(|error| Failure::io("can't write", &path, &error))?;
     if config.lock() != Some(Lock::Create) {
         creation::end(node, vmid);
     }

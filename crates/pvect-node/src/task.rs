@@ -210,12 +210,15 @@ fn is_alive(proc: &Path, upid: &Upid) -> bool {
     process_start(proc, upid.pid) == Some(upid.pstart)
 }
 
-/// Returns when a process was started, clock ticks after boot: field 22 of proc_pid_stat(5).
+/// Returns when a process was started, clock ticks after boot: field 22 of proc_pid_stat(5). One that has ended and that
+/// nobody has waited for yet (a zombie) is none.
 fn process_start(proc: &Path, pid: u32) -> Option<u64> {
-    let stat = fs::read_to_string(proc.join(pid.to_string()).join("stat")).ok()?;
+    let stat = fs::read(proc.join(pid.to_string()).join("stat")).ok()?;
+    let stat = String::from_utf8_lossy(&stat);
     // The second field, the name in parentheses, may hold anything.
-    let rest = &stat[stat.rfind(')')? + 1..];
-    rest.split_ascii_whitespace().nth(19)?.parse().ok()
+    let mut rest = stat.get(stat.rfind(')')? + 1..)?.split_ascii_whitespace();
+    let state = rest.next()?;
+    if matches!(state, "Z" | "X") { None } else { rest.nth(18)?.parse().ok() }
 }
 
 #[cfg(test)]
@@ -314,6 +317,8 @@ mod tests {
         fs::write(dir.path().join("7/stat"), stat).unwrap();
         assert_eq!(process_start(dir.path(), 7), Some(424_242));
         assert_eq!(process_start(dir.path(), 8), None);
+        fs::write(dir.path().join("7/stat"), stat.replace(" S ", " Z ")).unwrap();
+        assert_eq!(process_start(dir.path(), 7), None);
         assert!(process_start(Path::new("/proc"), std::process::id()).is_some());
     }
 }

@@ -38,7 +38,14 @@ impl Tool {
             .env("LC_ALL", "C.UTF-8")
             .current_dir("/")
             .stdin(Stdio::null());
-        Self { name: name.to_owned(), package, command, stop: None, talks_on_stderr: false, keeps_locks: false }
+        Self {
+            name: name.to_owned(),
+            package,
+            command,
+            stop: None,
+            talks_on_stderr: false,
+            keeps_locks: false,
+        }
     }
 
     /// Has the program ended (SIGTERM) when one of the watched signals comes.

@@ -11,7 +11,7 @@ use super::options::{ExtraSpec, Found, by_letter, extras, find};
 /// Commands of pvect itself, with one sentence each.
 pub const OWN: &[(&str, &str)] = &[
     ("settings", "Show, check and migrate the settings."),
-    ("doctor", "Check that everything is there; say what would mend it."),
+    ("doctor", "Check that everything is there; name what killed commands left, and mend it."),
     ("completion", "Print the completions for a shell."),
     ("man", "Print the manual page, or write all of them."),
     ("version", "Print the versions of pvect and pct."),

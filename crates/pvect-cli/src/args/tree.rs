@@ -123,6 +123,9 @@ pub fn own(name: &'static str) -> Command {
         "demo" => command
             .arg(flag("fast", "Use a small busybox template in the place of Debian."))
             .arg(flag("keep", "Leave everything there at the end.")),
+        "doctor" => command
+            .arg(flag("fix", "Mend what killed commands left on the standalone node; asks first."))
+            .arg(flag("yes", "With --fix: do not ask. Needed where there is no terminal to ask on.")),
         "help" => help_command(),
         _ => command,
     }

@@ -1,19 +1,205 @@
 //! `pvect doctor`.
 
+use std::io::{BufRead, IsTerminal};
+
 use pvect::doctor::{self, Verdict};
-use pvect_core::Result;
+use pvect::{Client, Place};
+use pvect_core::schema::{Reason, Violation};
+use pvect_core::{Error, ErrorKind, Result};
+use pvect_node::health::{self, Finding, Host, Mended};
+use pvect_node::layout::real_root;
+use pvect_node::{Failure, Layout, Node, Output};
+use serde::Serialize;
 
 use crate::app::App;
 use crate::args::Form;
 use crate::render;
 
-/// Runs every check; the status is 1 when one failed.
+/// How often it is looked again for what a mend has brought to light.
+const ROUNDS: usize = 3;
+
+/// A line of the table: a check, or a finding.
+#[derive(Debug, Serialize)]
+struct Line {
+    verdict: Verdict,
+    name: String,
+    detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mend: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    finding: Option<Finding>,
+}
+
+/// A finding and what became of it.
+#[derive(Debug, Serialize)]
+struct Outcome {
+    outcome: &'static str,
+    #[serde(flatten)]
+    finding: Finding,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+/// Runs every check; the status is 1 when one failed. With `--fix` what a crash left is mended.
 pub async fn run(app: &App, words: &[String]) -> Result<u8> {
-    super::own_words("doctor", words)?;
-    let client = app.client();
+    let matches = super::own_words("doctor", words)?;
+    // Without a handler for signals: no pct is started that would have to be ended.
+    let client = app.builder().connect();
+    if matches.get_flag("fix") {
+        return fix(app, &client?, matches.get_flag("yes"));
+    }
+    if matches.get_flag("yes") {
+        return Err(wrong("yes", "it has a meaning only with --fix"));
+    }
     let checks = doctor::run(&client, &app.loaded, &doctor::Host::default()).await;
-    let form = app.form(Form::Table);
+    let mut lines: Vec<Line> = checks.into_iter().map(Line::from).collect();
+    if let Some(node) = client.as_ref().ok().and_then(|client| standalone(app, client)) {
+        lines.extend(leftovers(&node));
+    }
     let columns = ["verdict", "name", "detail", "mend"];
-    app.ui.print(render::records(&app.ui.globals, form, &columns, &checks)?)?;
-    Ok(u8::from(checks.iter().any(|check| check.verdict == Verdict::Fail)))
+    app.ui.print(render::records(&app.ui.globals, app.form(Form::Table), &columns, &lines)?)?;
+    Ok(u8::from(lines.iter().any(|line| line.verdict == Verdict::Fail)))
+}
+
+/// The node, when it is a standalone one on this machine.
+fn standalone(app: &App, client: &Client) -> Option<Node> {
+    match client.place() {
+        Place::Standalone { root, node } => Some(Node {
+            layout: Layout::new(real_root(root), node.clone()),
+            name: node.clone(),
+            helper: app.program.clone(),
+        }),
+        Place::Proxmox | Place::Far { .. } => None,
+    }
+}
+
+impl From<doctor::Check> for Line {
+    fn from(check: doctor::Check) -> Self {
+        let doctor::Check { verdict, name, detail, mend } = check;
+        Self { verdict, name: name.to_owned(), detail, mend, finding: None }
+    }
+}
+
+/// What a crash left, a line each.
+fn leftovers(node: &Node) -> Vec<Line> {
+    let line = |verdict, name: &str, detail: String, mend| Line {
+        verdict,
+        name: name.to_owned(),
+        detail,
+        mend,
+        finding: None,
+    };
+    match health::inspect(node, &Host::default()) {
+        Err(failure) => vec![line(Verdict::Fail, "leftovers", failure.text, None)],
+        Ok(findings) if findings.is_empty() => {
+            vec![line(Verdict::Ok, "leftovers", "killed commands left nothing".to_owned(), None)]
+        }
+        Ok(findings) => findings
+            .into_iter()
+            .map(|finding| {
+                let mend = if finding.automatic {
+                    format!("pvect doctor --fix (to {})", finding.mend)
+                } else {
+                    finding.mend.clone()
+                };
+                let detail = format!("{}: {}", finding.place, finding.what);
+                let name = word(&finding);
+                Line { finding: Some(finding), ..line(Verdict::Warn, &name, detail, Some(mend)) }
+            })
+            .collect(),
+    }
+}
+
+/// A finding's kind as one word, such as `stale-lock`.
+fn word(finding: &Finding) -> String {
+    match serde_json::to_value(finding.kind) {
+        Ok(serde_json::Value::String(word)) => word,
+        _ => String::new(),
+    }
+}
+
+/// Mends what a crash left and shows what became of it. The status is 1 when something could not be mended.
+fn fix(app: &App, client: &Client, yes: bool) -> Result<u8> {
+    let Some(node) = standalone(app, client) else {
+        let what = "only a standalone node on this machine is mended; on a node of Proxmox VE `pvect doctor` names \
+                    stale locks and the command that removes them";
+        return Err(Error::Unsupported { what: what.to_owned(), vmid: None });
+    };
+    let inspect = || health::inspect(&node, &Host::default()).map_err(|failure| failed(&failure));
+    let mut findings = inspect()?;
+    let automatic = findings.iter().filter(|finding| finding.automatic).count();
+    let mut outcomes: Vec<Outcome> = Vec::new();
+    if automatic > 0 && !app.ui.globals.dry_run && (yes || agreed(app, &findings, automatic)?) {
+        for _ in 0..ROUNDS {
+            let is_new = |finding: &&Finding| {
+                finding.automatic && !outcomes.iter().any(|known| known.finding == **finding)
+            };
+            let fresh: Vec<Finding> = findings.iter().filter(is_new).cloned().collect();
+            if fresh.is_empty() {
+                break;
+            }
+            outcomes.extend(fresh.into_iter().map(|finding| mend(&node, finding)));
+            findings = inspect()?;
+        }
+    }
+    for outcome in outcomes.iter_mut().filter(|one| one.outcome == "mended") {
+        if findings.contains(&outcome.finding) {
+            outcome.outcome = "failed";
+            outcome.reason = Some("it is still there".to_owned());
+        }
+    }
+    let is_untold = |finding: &Finding| !outcomes.iter().any(|known| known.finding == *finding);
+    let left: Vec<Finding> = findings.into_iter().filter(is_untold).collect();
+    outcomes.extend(left.into_iter().map(|finding| Outcome { outcome: "left", finding, reason: None }));
+    let columns = ["outcome", "kind", "place", "what", "mend", "reason"];
+    let form = app.form(Form::Table);
+    if outcomes.is_empty() && form == Form::Table {
+        app.ui.print("killed commands left nothing\n")?;
+    } else {
+        app.ui.print(render::records(&app.ui.globals, form, &columns, &outcomes)?)?;
+    }
+    Ok(u8::from(outcomes.iter().any(|one| matches!(one.outcome, "failed" | "busy"))))
+}
+
+fn mend(node: &Node, finding: Finding) -> Outcome {
+    // What the verbs of pct say has its place in the log of their tasks.
+    let (mut out, mut err) = (std::io::sink(), std::io::sink());
+    let mut output = Output { out: &mut out, err: &mut err };
+    let (outcome, reason) = match health::mend(node, &Host::default(), &finding, &mut output) {
+        Ok(Mended::Done) => ("mended", None),
+        Ok(Mended::Gone) => ("gone", None),
+        Ok(Mended::Busy) => ("busy", Some("another command works on the container".to_owned())),
+        Err(failure) => ("failed", Some(failure.text)),
+    };
+    Outcome { outcome, finding, reason }
+}
+
+/// Shows what is to be mended and asks.
+fn agreed(app: &App, findings: &[Finding], automatic: usize) -> Result<bool> {
+    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+        return Err(wrong("fix", "there is no terminal to ask on; add --yes"));
+    }
+    for finding in findings.iter().filter(|finding| finding.automatic) {
+        app.ui.note(&format!("{}: {}: {}", finding.place, finding.what, finding.mend));
+    }
+    app.ui.note(&format!("Mend {automatic} of {} findings? [y/N]", findings.len()));
+    let mut answer = String::new();
+    std::io::stdin()
+        .lock()
+        .read_line(&mut answer)
+        .map_err(|source| Error::Io { what: "cannot read the answer".to_owned(), source })?;
+    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+}
+
+fn wrong(option: &str, text: &str) -> Error {
+    Error::invalid(Violation::option(option, Reason::Other { pct: text.to_owned(), text: text.to_owned() }))
+}
+
+fn failed(failure: &Failure) -> Error {
+    Error::Failed {
+        kind: ErrorKind::PctOperationFailed,
+        message: failure.text.clone(),
+        vmid: None,
+        run: Box::default(),
+    }
 }

@@ -80,9 +80,9 @@ fn lock(node: &Node, host: &Host, vmid: Vmid, config: &ContainerConfig) -> NodeR
     Ok(match &lock {
         // As it should be after `pct mount`, until `pct unmount`.
         Lock::Mounted if !host::mounted(node, host, vmid)?.is_empty() => None,
-        Lock::Mounted => Some(
-            finding(" and nothing is mounted").by("remove the lock value", Action::Unlock(lock.clone())),
-        ),
+        Lock::Mounted => {
+            Some(finding(" and nothing is mounted").by("remove the lock value", Action::Unlock(lock.clone())))
+        }
         Lock::Fstrim | Lock::Disk | Lock::Backup => Some(
             finding(" and nothing works on it").by("remove the lock value", Action::Unlock(lock.clone())),
         ),

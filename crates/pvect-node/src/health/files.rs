@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use super::{Action, Finding, Host, Kind, names};
 use crate::{Node, NodeResult, storage, task};
 
+/// Whether a name is that of a temporary file.
+type IsTemporary = fn(&str) -> bool;
+
 /// Tasks in the list of active ones whose process is gone.
 pub(super) fn tasks(node: &Node, host: &Host) -> Vec<Finding> {
     let path = node.layout.tasks().join("active");
@@ -20,7 +23,7 @@ pub(super) fn tasks(node: &Node, host: &Host) -> Vec<Finding> {
 /// Temporary files that no process has open.
 pub(super) fn temporary(node: &Node, host: &Host) -> NodeResult<Vec<Finding>> {
     let layout = &node.layout;
-    let mut directories: Vec<(PathBuf, fn(&str) -> bool)> = vec![
+    let mut directories: Vec<(PathBuf, IsTemporary)> = vec![
         (layout.configs(), is_ours),
         (layout.root().join("etc/pve"), is_ours),
         (layout.tasks(), is_ours),
@@ -28,7 +31,7 @@ pub(super) fn temporary(node: &Node, host: &Host) -> NodeResult<Vec<Finding>> {
     ];
     directories.extend(names(&layout.lxc()).into_iter().map(|name| {
         let path = layout.lxc().join(name);
-        (path, (|name: &str| name.ends_with(".tmp")) as fn(&str) -> bool)
+        (path, (|name: &str| name.ends_with(".tmp")) as IsTemporary)
     }));
     for storage in storage::Storages::load(layout)?.0 {
         let Ok(path) = storage.path() else { continue };

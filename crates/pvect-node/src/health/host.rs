@@ -23,9 +23,11 @@ fn is_another_nodes(ours: &Names, vmid: Vmid) -> bool {
 pub(super) fn cgroups(node: &Node, host: &Host, vmid: Vmid) -> Option<Finding> {
     let ours = Names::new(node.layout.lxc());
     let groups = [ours.cgroup(vmid), ours.monitor_cgroup(vmid)];
-    let mut paths = host.cgroups().hierarchies().into_iter().flat_map(|hierarchy| {
-        groups.iter().map(move |group| hierarchy.join(group)).collect::<Vec<_>>()
-    });
+    let mut paths = host
+        .cgroups()
+        .hierarchies()
+        .into_iter()
+        .flat_map(|hierarchy| groups.iter().map(move |group| hierarchy.join(group)).collect::<Vec<_>>());
     let first = paths.find(|path| path.is_dir())?;
     if is_another_nodes(&ours, vmid) {
         return None;

@@ -138,8 +138,8 @@ enum Action {
 }
 
 impl Finding {
-    fn new(kind: Kind, vmid: Option<Vmid>, place: impl ToString, what: impl Into<String>) -> Self {
-        let (place, what) = (place.to_string(), what.into());
+    fn new(kind: Kind, vmid: Option<Vmid>, place: impl std::fmt::Display, what: impl Into<String>) -> Self {
+        let (place, what) = (format!("{place}"), what.into());
         Self { kind, vmid, place, what, mend: String::new(), automatic: false, action: Action::None }
     }
 

@@ -102,7 +102,8 @@ fn not_named(
         }
         let is_second = path.is_file() && inode(&path).is_some_and(|inode| inodes.contains(&inode));
         found.push(if is_second {
-            let what = format!("it is a second name of a volume of CT {vmid}: a change of its name was cut short");
+            let what =
+                format!("it is a second name of a volume of CT {vmid}: a change of its name was cut short");
             let finding = Finding::new(Kind::SecondName, Some(vmid), &volume, what);
             finding.by("remove the second name; the volume stays", Action::RemoveFile(path))
         } else {
@@ -119,12 +120,7 @@ fn inode(path: &Path) -> Option<(u64, u64)> {
 }
 
 /// Images that are larger than their file system: a resize was cut short.
-fn cut_short(
-    node: &Node,
-    vmid: Vmid,
-    config: &ContainerConfig,
-    running: bool,
-) -> NodeResult<Vec<Finding>> {
+fn cut_short(node: &Node, vmid: Vmid, config: &ContainerConfig, running: bool) -> NodeResult<Vec<Finding>> {
     let mut found = Vec::new();
     for (key, mount) in config.volumes() {
         let MountSource::Volume(text) = &mount.fs.source else { continue };

@@ -93,6 +93,8 @@ mod tests {
             proc: dir.path().join("proc"),
             sys: dir.path().join("sys"),
             dev: dir.path().join("dev"),
+            tasks: dir.path().join("tasks"),
+            locks: dir.path().join("locks"),
             programs: Vec::new(),
         };
         for path in ["proc/net", "proc/self/ns", "sys/fs/cgroup/cpu,cpuacct", "dev"] {

@@ -3,6 +3,7 @@
 mod cluster;
 mod far;
 mod kernel;
+mod locks;
 mod programs;
 
 use std::path::PathBuf;
@@ -64,6 +65,10 @@ pub struct Host {
     pub sys: PathBuf,
     /// `/dev`.
     pub dev: PathBuf,
+    /// `/var/log/pve/tasks`, the tasks of Proxmox VE.
+    pub tasks: PathBuf,
+    /// `/run/lock/lxc`, the lock files of Proxmox VE.
+    pub locks: PathBuf,
     /// Where programs are.
     pub programs: Vec<PathBuf>,
 }
@@ -75,6 +80,8 @@ impl Default for Host {
             proc: "/proc".into(),
             sys: "/sys".into(),
             dev: "/dev".into(),
+            tasks: "/var/log/pve/tasks".into(),
+            locks: "/run/lock/lxc".into(),
             programs: dirs.iter().map(PathBuf::from).collect(),
         }
     }
@@ -104,7 +111,10 @@ pub async fn run(client: &Result<Client>, loaded: &Loaded, host: &Host) -> Vec<C
         checks.push(cluster::storages(client));
         checks.push(cluster::templates(client));
         checks.push(cluster::bridges(client, host));
-        checks.push(cluster::locks(client));
+        // What a crash left on a standalone node, its locks too, is `pvect_node::health`'s to say.
+        if matches!(client.place(), Place::Proxmox) {
+            checks.push(locks::check(client, host));
+        }
         if matches!(client.place(), Place::Standalone { .. }) {
             checks.extend(programs::tools(host));
         }
