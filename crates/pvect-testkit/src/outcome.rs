@@ -16,6 +16,11 @@ pub struct Finished {
 }
 
 impl Finished {
+    /// Takes what a finished process gave.
+    pub fn of(command: &str, output: &Output) -> Self {
+        Self::new(command.to_owned(), output)
+    }
+
     pub(crate) fn new(command: String, output: &Output) -> Self {
         use std::os::unix::process::ExitStatusExt;
         let status = output.status.code().or_else(|| output.status.signal().map(|n| 128 + n)).unwrap_or(-1);
