@@ -30,7 +30,8 @@ bench: ## Measure; writes docs/performance.md's figures to target/bench
 	$(CARGO) build --release -p pvect-cli
 	scripts/bench $(ARGS)
 
-docs: ## Rust documentation, man pages and completions below target/
+docs: ## The book's generated pages; Rust documentation, man pages and completions below target/
+	PVECT_DOCS=write $(CARGO) test -q -p pvect-cli --test docs
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
 	$(CARGO) build --release -p pvect-cli
 	mkdir -p target/man target/completions

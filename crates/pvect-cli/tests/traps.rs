@@ -89,9 +89,9 @@ esac
 
 fn guest(test: &str) -> Option<Pvect> {
     let pvect = Pvect::new(test, GUEST)?;
-    fs::create_dir_all(pvect.file("guest/etc")).unwrap();
-    fs::write(pvect.file("here"), "content\n").unwrap();
-    fs::write(pvect.file("guest/there"), "other content\n").unwrap();
+    fs::create_dir_all(pvect.file("guest/etc")).expect("the directory can be made");
+    fs::write(pvect.file("here"), "content\n").expect("the file can be written");
+    fs::write(pvect.file("guest/there"), "other content\n").expect("the file can be written");
     Some(pvect)
 }
 

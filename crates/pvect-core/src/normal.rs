@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn absent_keys_mean_what_proxmox_takes_them_for() {
+    fn trap_swap_default_and_other_absent_keys() {
         let config = ContainerConfig::default();
         for (key, wanted, same) in [
             ("swap", "0", true),

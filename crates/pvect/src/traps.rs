@@ -112,7 +112,8 @@ pub static TRAPS: [Trap; 21] = [
     ),
     trap(
         "api-gap",
-        "exec, enter, push, pull, mount, unmount, fsck, fstrim, df, rescan, cpusets and unlock have no API.",
+        "exec, enter, console, push, pull, mount, unmount, fsck, fstrim, df, rescan, cpusets, unlock and raw lxc.* keys \
+         have no API.",
         "The table of verbs knows which have none (docs/verbs.md); they always go through pct.",
     ),
     trap(

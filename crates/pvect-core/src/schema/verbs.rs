@@ -87,4 +87,15 @@ mod tests {
         assert!(set.option("net01").is_none());
         assert!(set.option("mp255").is_some());
     }
+
+    /// These are the command line's alone; no API call does them.
+    #[test]
+    fn trap_api_gap() {
+        let without: Vec<&str> =
+            VERBS.iter().filter(|spec| spec.api.is_none()).map(|spec| spec.name).collect();
+        assert_eq!(
+            without.join(" "),
+            "console cpusets df enter exec fsck fstrim mount pull push rescan unlock unmount help"
+        );
+    }
 }

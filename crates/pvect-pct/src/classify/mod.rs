@@ -163,7 +163,7 @@ mod tests {
 
     /// Trap merged-streams.
     #[test]
-    fn warnings_in_a_tasks_log_are_warnings() {
+    fn trap_merged_streams_in_a_tasks_log() {
         let stdout = "starting\nWARN: old systemd\nextracting archive\n";
         let noise = "Task finished with 1 warning(s)!\n";
         let warnings = vec!["old systemd".to_owned(), noise.trim_end().to_owned()];
