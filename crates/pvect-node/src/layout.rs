@@ -91,6 +91,11 @@ impl Layout {
         self.root.join("run/pve")
     }
 
+    /// `etc/pve/firewall/<vmid>.fw`: the rules of a container's firewall. This node keeps them and does not apply them.
+    pub fn firewall(&self, vmid: Vmid) -> PathBuf {
+        self.root.join("etc/pve/firewall").join(format!("{vmid}.fw"))
+    }
+
     /// `log/tasks`: task logs and their index.
     pub fn tasks(&self) -> PathBuf {
         self.root.join("log/tasks")

@@ -240,6 +240,15 @@ impl Rooted {
         }
     }
 
+    /// Removes a directory if it is empty; a symlink of this name is left alone.
+    pub fn remove_empty_dir(&self, path: impl AsRef<Path>) {
+        let path = path.as_ref();
+        if let (Some(name), Ok(parent)) = (path.file_name(), self.dir(path.parent().unwrap_or(Path::new(""))))
+        {
+            let _ = rustix::fs::unlinkat(&parent, name, AtFlags::REMOVEDIR);
+        }
+    }
+
     /// Lists the names in a directory inside, sorted; none when it is missing.
     ///
     /// # Errors

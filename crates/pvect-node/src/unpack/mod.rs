@@ -152,6 +152,37 @@ pub fn extract(archive: &Path, root: &Path, options: &Options<'_>) -> Result<Sum
     Ok(Summary { bytes, time: started.elapsed(), failed })
 }
 
+/// Reads one regular member of an archive, by its path below the root; `None` when there is none.
+///
+/// # Errors
+/// When the archive cannot be read, or the member is larger than `limit` bytes.
+pub fn read_member(archive: &Path, name: &Path, limit: u64) -> Result<Option<Vec<u8>>, UnpackError> {
+    let file =
+        File::open(archive).map_err(|source| UnpackError::Read { path: archive.to_owned(), source })?;
+    let explain = |error| reader::explain(archive, error);
+    let mut tar = tar::Archive::new(reader::open(file).map_err(explain)?);
+    let mut members = 0_u64;
+    for entry in tar.entries().map_err(explain)? {
+        let mut entry = entry.map_err(explain)?;
+        members += 1;
+        if !entry.header().entry_type().is_file() || !writer::is_member(&entry.path_bytes(), name) {
+            continue;
+        }
+        if entry.size() > limit {
+            let what = format!("it has {} bytes, more than {limit}", entry.size());
+            return Err(UnpackError::Member { member: name.display().to_string(), what, full: false });
+        }
+        let mut bytes = Vec::new();
+        io::Read::read_to_end(&mut entry, &mut bytes).map_err(explain)?;
+        return Ok(Some(bytes));
+    }
+    if members == 0 {
+        let what = "it has no members".to_owned();
+        return Err(UnpackError::NotAnArchive { path: archive.to_owned(), what });
+    }
+    Ok(None)
+}
+
 /// Refuses an archive that is an OCI image: it has `oci-layout` and `index.json` at its top.
 ///
 /// # Errors

@@ -279,6 +279,11 @@ fn relative(name: &[u8]) -> Result<PathBuf, Problem> {
     Ok(path)
 }
 
+/// Whether a member's name leads to a path below the root.
+pub(super) fn is_member(name: &[u8], path: &Path) -> bool {
+    relative(name).is_ok_and(|found| found == path)
+}
+
 /// LXC makes /dev itself.
 fn is_device_file(path: &Path) -> bool {
     path.strip_prefix("dev").is_ok_and(|rest| !rest.as_os_str().is_empty())

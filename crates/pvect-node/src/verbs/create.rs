@@ -36,27 +36,27 @@ struct Plan {
 
 /// A parsed `rootfs` or `mp[n]`.
 #[derive(Clone)]
-enum Mount {
+pub(super) enum Mount {
     Root(RootFs),
     Point(MountPoint),
 }
 
 impl Mount {
-    fn source(&self) -> &MountSource {
+    pub(super) fn source(&self) -> &MountSource {
         match self {
             Self::Root(fs) => &fs.source,
             Self::Point(point) => &point.fs.source,
         }
     }
 
-    fn fs(&mut self) -> &mut RootFs {
+    pub(super) fn fs(&mut self) -> &mut RootFs {
         match self {
             Self::Root(fs) => fs,
             Self::Point(point) => &mut point.fs,
         }
     }
 
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         match self {
             Self::Root(fs) => fs.to_string(),
             Self::Point(point) => point.to_string(),
@@ -69,6 +69,9 @@ impl Mount {
 /// # Errors
 /// The text and status that pct ends with.
 pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> {
+    if super::is_on(call, "restore") {
+        return super::restore::run(node, call, output);
+    }
     let plan = Plan::of(node, call, output)?;
     let vmid = plan.vmid;
     let cannot = |failure: Failure| Failure::new(format!("unable to create CT {vmid} - {}", failure.text));
@@ -106,8 +109,8 @@ impl Plan {
             let text = format!("403 Permission check failed (pool '{pool}' does not exist)");
             return Err(Failure::with_exit(text, 2));
         }
-        if is_on("restore") {
-            return Err(Failure::new("the standalone node cannot restore backups yet"));
+        if template == "-" {
+            return Err(Failure::new("pipe can only be used with restore tasks"));
         }
         if let Ok(volume) = template.parse::<VolumeId>() {
             storage::Storages::load(&node.layout)?.find(volume.storage())?;
@@ -137,7 +140,7 @@ fn password(call: &Call) -> Option<SecretString> {
 }
 
 /// Options of create that are no options of a container.
-const OWN_OPTIONS: [&str; 12] = [
+pub(super) const OWN_OPTIONS: [&str; 12] = [
     "bwlimit",
     "force",
     "ha-managed",
@@ -187,11 +190,11 @@ fn split_options(
     Ok((config, volumes))
 }
 
-fn index(key: &str, family: &str) -> Option<u32> {
+pub(super) fn index(key: &str, family: &str) -> Option<u32> {
     key.strip_prefix(family)?.parse().ok()
 }
 
-fn parse_mount(key: &str, text: &str) -> NodeResult<(String, Mount)> {
+pub(super) fn parse_mount(key: &str, text: &str) -> NodeResult<(String, Mount)> {
     let bad = |_| Failure::new(format!("unable to parse {key} '{text}'"));
     let mount = if key == "rootfs" {
         Mount::Root(RootFs::parse(text).map_err(bad)?)
@@ -202,7 +205,7 @@ fn parse_mount(key: &str, text: &str) -> NodeResult<(String, Mount)> {
 }
 
 /// Checks what can be known of a volume's storage.
-fn check_source(node: &Node, source: &MountSource) -> NodeResult<()> {
+pub(super) fn check_source(node: &Node, source: &MountSource) -> NodeResult<()> {
     match source {
         MountSource::Allocate { storage, .. } => storage::check_rootdir(node, storage),
         MountSource::Volume(text) => storage::check_rootdir(node, volume_id(text)?.storage()),
@@ -210,12 +213,12 @@ fn check_source(node: &Node, source: &MountSource) -> NodeResult<()> {
     }
 }
 
-fn volume_id(text: &str) -> NodeResult<VolumeId> {
+pub(super) fn volume_id(text: &str) -> NodeResult<VolumeId> {
     text.parse().map_err(|_| Failure::new(format!("unable to parse volume ID '{text}'")))
 }
 
 /// Reads a file of public keys and checks each line.
-fn read_keys(path: &str) -> NodeResult<String> {
+pub(super) fn read_keys(path: &str) -> NodeResult<String> {
     let text = std::fs::read_to_string(path).map_err(|error| {
         Failure::with_exit(format!("can't open '{path}' - {}", crate::error::os_text(&error)), 2)
     })?;
@@ -245,7 +248,9 @@ fn build(
 ) -> NodeResult<ContainerConfig> {
     let vmid = plan.vmid;
     let mut config = plan.config.clone();
-    make_volumes(node, plan, &mut config, undo, interrupt, &mut |line| log.line(output, line))?;
+    make_volumes(node, vmid, &plan.volumes, &mut config, &mut undo.volumes, interrupt, &mut |line| {
+        log.line(output, line);
+    })?;
     // Until all is done, whoever looks sees what there is, and that it is not finished.
     let wanted_lock = config.main.options.get("lock").cloned();
     config.main.set("lock", "create");
@@ -270,29 +275,32 @@ fn build(
     Ok(config)
 }
 
-fn make_volumes(
+/// Makes the volumes that are asked for as new, and puts all of them into the configuration. What was made is in
+/// `made`, also when it fails.
+pub(super) fn make_volumes(
     node: &Node,
-    plan: &Plan,
+    vmid: Vmid,
+    volumes: &[(String, Mount)],
     config: &mut ContainerConfig,
-    undo: &mut Undo<'_>,
+    made: &mut Vec<VolumeId>,
     interrupt: &Interrupt,
     log: &mut dyn FnMut(&str),
 ) -> NodeResult<()> {
     // What must exist is looked for before anything is made.
-    for (_, mount) in &plan.volumes {
+    for (_, mount) in volumes {
         if let MountSource::Volume(text) = mount.source() {
             storage::volume_path(node, &volume_id(text)?)?;
         }
     }
     let unprivileged = config.is_set("unprivileged");
-    for (key, mount) in &plan.volumes {
+    for (key, mount) in volumes {
         interrupt.check()?;
         let mut mount = mount.clone();
         let fs = mount.fs();
         match fs.source.clone() {
             MountSource::Allocate { storage, size } => {
-                let volume = storage::allocate(node, &storage, plan.vmid, size, unprivileged, log)?;
-                undo.volumes.push(volume.clone());
+                let volume = storage::allocate(node, &storage, vmid, size, unprivileged, log)?;
+                made.push(volume.clone());
                 fs.source = MountSource::Volume(volume.to_string());
                 fs.size = Some(size);
             }
@@ -349,7 +357,7 @@ fn fill_mounted(
 }
 
 /// Finds the distribution and the architecture and puts them into the configuration.
-fn detect_guest(
+pub(super) fn detect_guest(
     root: &Path,
     config: &mut ContainerConfig,
     idmap: &IdMap,

@@ -100,7 +100,7 @@ fn remove(
 /// The volumes that a configuration names and that are the container's own, snapshots and pending values included.
 ///
 /// A volume of another container, that somebody made a mount point of, stays.
-fn volumes_of(config: &ContainerConfig, vmid: Vmid) -> BTreeSet<VolumeId> {
+pub(super) fn volumes_of(config: &ContainerConfig, vmid: Vmid) -> BTreeSet<VolumeId> {
     let sections = std::iter::once(&config.main).chain(&config.pending).chain(config.snapshots.values());
     sections.flat_map(section_volumes).filter(|volume| owner(volume) == Some(vmid)).collect()
 }

@@ -20,6 +20,7 @@ mod push;
 mod reboot;
 mod rescan;
 mod resize;
+mod restore;
 mod set;
 mod shutdown;
 mod start;
@@ -58,6 +59,7 @@ pub fn dispatch(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult
         Verb::Push => push::run(node, call, output),
         Verb::Reboot => reboot::run(node, call, output),
         Verb::Rescan => rescan::run(node, call, output),
+        Verb::Restore => restore::run(node, call, output),
         Verb::Resize => resize::run(node, call, output),
         Verb::Set => set::run(node, call, output),
         Verb::Shutdown => shutdown::run(node, call, output),

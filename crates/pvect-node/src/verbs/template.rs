@@ -61,7 +61,8 @@ fn volumes(
     config.volumes().into_iter().map(of).collect()
 }
 
-fn convert(
+/// Renames and protects the volumes and marks the configuration, which is saved at each step.
+pub(super) fn convert(
     node: &Node,
     vmid: Vmid,
     mut config: ContainerConfig,

@@ -1,0 +1,409 @@
+//! `pct restore` and `pct create --restore`: makes a container from a backup of vzdump.
+//!
+//! An existing container that is to be overwritten (`--force`) is kept until the new one is whole: the real pct
+//! removes it before it unpacks. Whatever fails or interrupts the work, what was made is removed again, and the old
+//! container is as it was.
+
+mod backup;
+
+use std::path::{Path, PathBuf};
+
+use pvect_core::call::Value;
+use pvect_core::property::MountSource;
+use pvect_core::{Call, ContainerConfig, Vmid, VolumeId};
+
+use self::backup::Backup;
+use super::create::{self, Mount, OWN_OPTIONS};
+use crate::idmap::IdMap;
+use crate::interrupt::Interrupt;
+use crate::rooted::Rooted;
+use crate::storage::dir::Volume;
+use crate::storage::{self, MountFor, PrivateMounts, Storages};
+use crate::task::TaskLog;
+use crate::{Failure, Node, NodeResult, Output, locked, options, runtime, store, task, unpack};
+
+/// How long restore waits for the configuration's lock file, seconds. Source: pve-guest-common,
+/// `create_and_lock_config`.
+const LOCK_WAIT: u64 = 5;
+
+/// What is to be made: everything that can be judged before the first change.
+struct Plan {
+    vmid: Vmid,
+    /// The backup as it was named.
+    archive: String,
+    /// Whether the container is there and may be overwritten.
+    overwrites: bool,
+    /// Options without volumes, in the form of the file.
+    given: ContainerConfig,
+    unprivileged: Option<bool>,
+    /// `rootfs`, `mp0`, ... as they were given; empty: as in the backup, on `storage`.
+    volumes: Vec<(String, Mount)>,
+    storage: String,
+    unique: bool,
+    start: bool,
+    ignore_unpack_errors: bool,
+}
+
+/// Makes a container from a backup. Returns the exit status.
+///
+/// # Errors
+/// The text and status that pct ends with.
+pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> {
+    let plan = Plan::of(node, call, output)?;
+    let vmid = plan.vmid;
+    let cannot = |failure: Failure| Failure::new(format!("unable to restore CT {vmid} - {}", failure.text));
+    let interrupt = Interrupt::watch();
+    let _lock = store::lock(node, vmid, LOCK_WAIT, output).map_err(cannot)?;
+    let old = reserve(node, &plan).map_err(cannot)?;
+    let mut undo = Undo { node, vmid, old, volumes: Vec::new(), armed: true };
+    task::run(node, "vzrestore", &vmid.to_string(), output, |log, output| {
+        match build(node, &plan, &mut undo, &interrupt, log, output) {
+            Ok(config) => {
+                undo.armed = false;
+                if let Some(old) = &undo.old {
+                    remove_old(node, vmid, old, &config, &mut |text| log.line(output, text));
+                }
+                drop(interrupt);
+                if plan.start { runtime::start(node, vmid, &config, false, output) } else { Ok(()) }
+            }
+            Err(failure) => {
+                undo.now(&mut |text| log.line(output, text));
+                Err(cannot(failure))
+            }
+        }
+    })?;
+    Ok(0)
+}
+
+impl Plan {
+    fn of(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<Self> {
+        let vmid = super::vmid(call)?;
+        let is_on = |name: &str| super::is_on(call, name);
+        let overwrites = is_on("force") && node.layout.config(vmid).exists();
+        if overwrites {
+            check_old(node, vmid)?;
+        } else {
+            store::check_unused(node, vmid)?;
+        }
+        if let Some(path) = call.get("ssh-public-keys") {
+            create::read_keys(path)?;
+        }
+        if let Some(pool) = call.get("pool") {
+            let text = format!("403 Permission check failed (pool '{pool}' does not exist)");
+            return Err(Failure::with_exit(text, 2));
+        }
+        let storage = call.get("storage").unwrap_or("local").to_owned();
+        let archive = call.args().get(1).cloned().unwrap_or_default();
+        let (given, volumes) = split_options(call, &storage, output)?;
+        if archive == "-" {
+            if volumes.is_empty() {
+                return Err(Failure::new("restore from pipe requires rootfs parameter"));
+            }
+        } else {
+            check_kind(node, &archive)?;
+        }
+        if volumes.is_empty() {
+            storage::check_rootdir(node, &storage)?;
+        }
+        for (_, mount) in &volumes {
+            create::check_source(node, mount.source())?;
+        }
+        Ok(Self {
+            vmid,
+            archive,
+            overwrites,
+            given,
+            unprivileged: call.get("unprivileged").and_then(pvect_core::property::boolean),
+            volumes,
+            storage,
+            unique: is_on("unique"),
+            start: is_on("start"),
+            ignore_unpack_errors: is_on("ignore-unpack-errors"),
+        })
+    }
+}
+
+/// Refuses to overwrite a container that runs or is protected. Returns its configuration.
+fn check_old(node: &Node, vmid: Vmid) -> NodeResult<ContainerConfig> {
+    if runtime::is_running(node, vmid) {
+        return Err(Failure::new("can't overwrite running container"));
+    }
+    let config = store::load(node, vmid)?.config;
+    if config.is_set("protection") {
+        return Err(Failure::new(format!("unable to restore CT {vmid} - protection mode enabled")));
+    }
+    Ok(config)
+}
+
+/// Splits the options into the configuration (in the form of the file) and the volumes, `rootfs` first.
+fn split_options(
+    call: &Call,
+    storage: &str,
+    output: &mut Output<'_>,
+) -> NodeResult<(ContainerConfig, Vec<(String, Mount)>)> {
+    let mut config = ContainerConfig::default();
+    let mut volumes = Vec::new();
+    for (key, value) in call.options() {
+        let Value::Text(value) = value else { continue };
+        if key == "rootfs" || create::index(key, "mp").is_some() {
+            let is_size =
+                value.bytes().all(|b| b.is_ascii_digit() || b == b'.') && value.parse::<f64>().is_ok();
+            let text = if is_size { format!("{storage}:{value}") } else { value.clone() };
+            volumes.push(create::parse_mount(key, &text)?);
+        } else if create::index(key, "unused").is_some() {
+            output.warn(format!("ignoring '{key}', cannot create/restore with unused volume"));
+        } else if !OWN_OPTIONS.contains(&key.as_str()) {
+            config.main.set(key, options::stored(key, value)?);
+        }
+    }
+    if !volumes.is_empty() && !volumes.iter().any(|(key, _)| key == "rootfs") {
+        return Err(Failure::new("mount points configured, but 'rootfs' not set - aborting"));
+    }
+    volumes.sort_by_key(|(key, _)| create::index(key, "mp").map_or(0, |number| number + 1));
+    Ok((config, volumes))
+}
+
+/// Refuses a volume id that is no backup's.
+fn check_kind(node: &Node, archive: &str) -> NodeResult<()> {
+    let Ok(volume) = archive.parse::<VolumeId>() else { return Ok(()) };
+    if archive.starts_with('/') {
+        return Ok(());
+    }
+    Storages::load(&node.layout)?.find(volume.storage())?;
+    match Volume::parse(volume.volume())? {
+        Volume::File { directory: "dump", .. } => Ok(()),
+        _ => Err(Failure::new(format!("unable to use volume {archive} - content type needs to be 'backup'"))),
+    }
+}
+
+/// The file of a backup that is named by volume id or by path.
+fn archive_path(node: &Node, archive: &str) -> NodeResult<PathBuf> {
+    match archive.parse::<VolumeId>() {
+        Ok(volume) if !archive.starts_with('/') => storage::volume_path(node, &volume),
+        _ => match Path::new(archive).canonicalize() {
+            Ok(path) if path.is_file() => Ok(path),
+            _ => Err(Failure::new(format!("can't find file '{archive}'"))),
+        },
+    }
+}
+
+/// Takes the number: a new configuration with the lock `create`, or that lock on the old one, which is returned as
+/// it was.
+fn reserve(node: &Node, plan: &Plan) -> NodeResult<Option<ContainerConfig>> {
+    if !plan.overwrites {
+        let mut reserved = ContainerConfig::default();
+        reserved.main.set("lock", "create");
+        store::create(node, plan.vmid, &reserved)?;
+        return Ok(None);
+    }
+    let old = check_old(node, plan.vmid)?;
+    locked::check(&old)?;
+    let mut reserved = old.clone();
+    reserved.main.set("lock", "create");
+    store::save(node, plan.vmid, &reserved)?;
+    Ok(Some(old))
+}
+
+/// Makes volumes and unpacks; returns the configuration as it was saved last.
+fn build(
+    node: &Node,
+    plan: &Plan,
+    undo: &mut Undo<'_>,
+    interrupt: &Interrupt,
+    log: &mut TaskLog,
+    output: &mut Output<'_>,
+) -> NodeResult<ContainerConfig> {
+    let (vmid, archive) = (plan.vmid, &plan.archive);
+    let path = (archive != "-").then(|| archive_path(node, archive));
+    let mut backup = None;
+    if path.is_some() {
+        log.line(output, &format!("recovering backed-up configuration from '{archive}'"));
+    }
+    let path = path.transpose()?;
+    if let Some(path) = &path {
+        backup = Some(Backup::read(path)?);
+    }
+    let mut config = plan.given.clone();
+    if let Some(backup) = &backup {
+        // Raw lines decide about the map of ids, with which is unpacked.
+        config.main.raw = backup.config.main.raw.clone();
+    }
+    let stored = backup.as_ref().is_some_and(|backup| backup.config.is_unprivileged());
+    if plan.unprivileged.unwrap_or(stored) {
+        config.main.set("unprivileged", "1");
+    }
+    let (volumes, delayed) = match &backup {
+        Some(backup) if plan.volumes.is_empty() => backup.volumes(&plan.storage, &mut |line| {
+            log.line(output, line);
+        })?,
+        _ => (plan.volumes.clone(), Vec::new()),
+    };
+    create::make_volumes(node, vmid, &volumes, &mut config, &mut undo.volumes, interrupt, &mut |line| {
+        log.line(output, line);
+    })?;
+    if !plan.overwrites {
+        let mut reserved = config.clone();
+        reserved.main.set("lock", "create");
+        store::save(node, vmid, &reserved)?;
+    }
+    let firewall = fill(node, plan, path.as_deref(), backup, &mut config, interrupt, &mut |line| {
+        log.line(output, line);
+    })?;
+    interrupt.check()?;
+    for (key, value) in [("hostname", format!("CT{vmid}")), ("memory", "512".into()), ("swap", "512".into())]
+    {
+        if !config.main.options.contains_key(key) {
+            config.main.set(key, value);
+        }
+    }
+    for (key, text) in delayed {
+        config.main.set(&key, text);
+    }
+    if let Some(text) = firewall {
+        backup::write_firewall(node, vmid, &text)?;
+    }
+    if config.main.remove("template") {
+        log.line(output, "Convert restored container to template...");
+        super::template::convert(node, vmid, config, log, output)?;
+        return Ok(store::load(node, vmid)?.config);
+    }
+    store::save(node, vmid, &config)?;
+    Ok(config)
+}
+
+/// Unpacks, merges the configurations and looks at the guest, in mounts that end with this function whatever
+/// happens. Returns the firewall's rules that were in the backup.
+fn fill(
+    node: &Node,
+    plan: &Plan,
+    path: Option<&Path>,
+    backup: Option<Backup>,
+    config: &mut ContainerConfig,
+    interrupt: &Interrupt,
+    log: &mut dyn FnMut(&str),
+) -> NodeResult<Option<Vec<u8>>> {
+    let root = node.layout.rootfs(plan.vmid);
+    let _mounts = PrivateMounts::enter()?;
+    storage::mount_all_for(node, plan.vmid, config, &root, MountFor::Setup)?;
+    let filled = fill_mounted(plan, path, backup, config, &root, interrupt, log);
+    let unmounted = storage::unmount_all(&root);
+    let firewall = filled?;
+    unmounted?;
+    Ok(firewall)
+}
+
+fn fill_mounted(
+    plan: &Plan,
+    path: Option<&Path>,
+    backup: Option<Backup>,
+    config: &mut ContainerConfig,
+    root: &Path,
+    interrupt: &Interrupt,
+    log: &mut dyn FnMut(&str),
+) -> NodeResult<Option<Vec<u8>>> {
+    let idmap = IdMap::of(config);
+    match path {
+        Some(path) => {
+            log(&format!("restoring '{}' now..", plan.archive));
+            log(&format!("extracting archive '{}'", path.display()));
+        }
+        None => log("extracting archive from STDIN"),
+    }
+    let options = unpack::Options {
+        idmap: &idmap,
+        ignore_errors: plan.ignore_unpack_errors,
+        interrupted: &|| interrupt.came(),
+    };
+    match unpack::extract(path.unwrap_or(Path::new("/dev/stdin")), root, &options) {
+        Ok(summary) => log(&summary.line()),
+        Err(unpack::UnpackError::Interrupted) => return Err(unpack::UnpackError::Interrupted.into()),
+        Err(error) if plan.ignore_unpack_errors => log(&error.to_string()),
+        Err(error) => return Err(error.into()),
+    }
+    log("merging backed-up and given configuration..");
+    let files = Rooted::open(root, idmap.root()).map_err(|error| Failure::io("can't open", root, &error))?;
+    let inside = backup::take_files(&files)?;
+    let found = backup.or(inside.config);
+    match &found {
+        Some(backup) => backup.merge_into(config, plan.unique)?,
+        None => {
+            let rule = "#".repeat(59);
+            for line in [&rule, "Backup archive does not contain any configuration", &rule] {
+                log(line);
+            }
+        }
+    }
+    create::detect_guest(root, config, &idmap, log)?;
+    if found.is_some_and(|backup| backup.config.is_set("template")) {
+        config.main.set("template", "1");
+    }
+    Ok(inside.firewall)
+}
+
+/// Removes what belonged to the overwritten container only. The new one is whole: what cannot be removed is told,
+/// and found again by `pct rescan`.
+fn remove_old(
+    node: &Node,
+    vmid: Vmid,
+    old: &ContainerConfig,
+    new: &ContainerConfig,
+    log: &mut dyn FnMut(&str),
+) {
+    let kept: Vec<String> = new
+        .volumes()
+        .into_iter()
+        .filter_map(|(_, mount)| match mount.fs.source {
+            MountSource::Volume(text) => Some(text),
+            _ => None,
+        })
+        .collect();
+    for volume in super::destroy::volumes_of(old, vmid) {
+        if kept.iter().any(|text| *text == volume.as_str()) {
+            continue;
+        }
+        if let Err(failure) = storage::free_telling(node, &volume, log) {
+            log(&failure.text);
+        }
+    }
+    // Made anew by the next start.
+    let _ = std::fs::remove_file(node.layout.container(vmid).join("config"));
+}
+
+/// Removes what a restore made, also when it panics.
+struct Undo<'a> {
+    node: &'a Node,
+    vmid: Vmid,
+    /// The configuration that was there before.
+    old: Option<ContainerConfig>,
+    volumes: Vec<VolumeId>,
+    armed: bool,
+}
+
+impl Undo<'_> {
+    fn now(&mut self, log: &mut dyn FnMut(&str)) {
+        if !std::mem::take(&mut self.armed) {
+            return;
+        }
+        for volume in self.volumes.drain(..).rev() {
+            if let Err(failure) = storage::free(self.node, &volume) {
+                log(&failure.text);
+            }
+        }
+        let _ = std::fs::remove_dir(self.node.layout.rootfs(self.vmid));
+        let _ = std::fs::remove_dir(self.node.layout.container(self.vmid));
+        let undone = match &self.old {
+            Some(old) => store::save(self.node, self.vmid, old),
+            None => store::remove(self.node, self.vmid),
+        };
+        if let Err(failure) = undone {
+            log(&failure.text);
+        }
+    }
+}
+
+impl Drop for Undo<'_> {
+    fn drop(&mut self) {
+        let vmid = self.vmid;
+        self.now(&mut |text| tracing::error!(%vmid, "undoing a restore: {text}"));
+    }
+}
