@@ -56,6 +56,9 @@ pub fn main() -> u8 {
     if Path::new(&name).file_name().is_some_and(|name| name == "pct") {
         return commands::node::link(&env, &words);
     }
+    if Path::new(&name).file_name().is_some_and(|name| name == "vzdump") {
+        return commands::node::vzdump_link(&env, &words);
+    }
     let no_color = env.get("NO_COLOR").is_some_and(|value| !value.is_empty());
     let mut globals = Globals::default();
     let line = match text(words) {

@@ -3,6 +3,7 @@
 //! It is reached as a process, `pvect pct VERB ...`, exactly as a real pct is. Its command line, texts, streams and
 //! exit statuses are those of the real one; extensions aside. All state is below one root ([`Layout`]).
 
+pub mod backup;
 pub mod change;
 pub mod cli;
 mod creation;

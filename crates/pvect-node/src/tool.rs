@@ -188,13 +188,14 @@ impl Tool {
 }
 
 /// Ends a child when a flag is set, as long as this lives.
-struct Watcher {
+pub(crate) struct Watcher {
     done: Arc<AtomicBool>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Watcher {
-    fn start(child: &Child, stop: Arc<AtomicBool>) -> Self {
+    /// Begins to look at the flag; the child is the leader of its process group.
+    pub(crate) fn start(child: &Child, stop: Arc<AtomicBool>) -> Self {
         let done = Arc::new(AtomicBool::new(false));
         let pid = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw);
         let ended = Arc::clone(&done);

@@ -30,6 +30,20 @@ pub fn link(env: &BTreeMap<String, String>, words: &[OsString]) -> u8 {
     pct(&Ui::new(Globals::default(), true), env, &words)
 }
 
+/// `pvect node vzdump ...`, and a link named `vzdump`.
+pub fn vzdump(ui: &Ui, env: &BTreeMap<String, String>, words: &[String]) -> u8 {
+    match node(ui, env) {
+        Ok(node) => with_output(|output| pvect_node::backup::run(&node, words, output)),
+        Err(error) => errors::show(ui, &error),
+    }
+}
+
+/// Called through a link named `vzdump`.
+pub fn vzdump_link(env: &BTreeMap<String, String>, words: &[OsString]) -> u8 {
+    let words: Vec<String> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    vzdump(&Ui::new(Globals::default(), true), env, &words)
+}
+
 /// `pvect __node ...`.
 pub fn internal(words: &[OsString]) -> u8 {
     let words: Vec<String> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
@@ -73,8 +87,12 @@ fn wrong(error: &pvect_core::id::InvalidId) -> Error {
 }
 
 fn run(node: &Node, words: &[String]) -> u8 {
+    with_output(|output| pvect_node::run(node, words, output))
+}
+
+fn with_output(work: impl FnOnce(&mut Output<'_>) -> u8) -> u8 {
     let (mut out, mut err) = (std::io::stdout().lock(), std::io::stderr().lock());
-    let status = pvect_node::run(node, words, &mut Output { out: &mut out, err: &mut err });
+    let status = work(&mut Output { out: &mut out, err: &mut err });
     // A closed pipe is no error of the command.
     let _ = out.flush();
     status

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 /// What follows an option.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Takes {
+pub(crate) enum Takes {
     /// A value, whatever it looks like. A later one replaces an earlier one.
     Value,
     /// A value unless the next word looks like an option; empty without one.
@@ -18,7 +18,7 @@ pub(super) enum Takes {
 
 /// The options of a command.
 #[derive(Debug, Default)]
-pub(super) struct Spec {
+pub(crate) struct Spec {
     /// Lower-case name, full name and what follows, sorted by the first.
     names: Vec<(String, String, Takes)>,
     /// Options that are found by their full name only and disturb no abbreviation.
@@ -27,7 +27,7 @@ pub(super) struct Spec {
 
 /// What was found.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Scanned {
+pub(crate) struct Scanned {
     /// Option name and values, in the order of the first appearance.
     pub options: Vec<(String, Vec<String>)>,
     /// The words that are no options.

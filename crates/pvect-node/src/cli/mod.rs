@@ -7,7 +7,7 @@
 //! - `password`: the prompt for a password
 
 mod describe;
-mod getopt;
+pub(crate) mod getopt;
 mod parse;
 mod password;
 pub(crate) mod report;

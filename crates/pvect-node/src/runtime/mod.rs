@@ -25,6 +25,7 @@ use pvect_native::{Names, NativeReader};
 
 pub use attach::{Environment, attach, console};
 pub(crate) use hookscript::run as run_hookscript;
+pub(crate) use start::hide_id_map_tools;
 
 use crate::{Failure, Node, NodeResult, Output};
 use lxc_config::Host;

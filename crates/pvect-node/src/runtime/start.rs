@@ -170,7 +170,7 @@ pub(super) fn wait(
 /// LXC uses them wherever they are installed, and they let root map only what `/etc/subuid` grants root, which on
 /// plain Debian is nothing. Without them LXC, being root, writes the maps itself.
 /// Source: `lxc_map_ids` of LXC 5.0.2 (conf.c).
-fn hide_id_map_tools() -> NodeResult<()> {
+pub(crate) fn hide_id_map_tools() -> NodeResult<()> {
     let candidates = PATH.split(':').flat_map(|directory| {
         ["newuidmap", "newgidmap"].map(|name| std::fs::canonicalize(PathBuf::from(directory).join(name)))
     });

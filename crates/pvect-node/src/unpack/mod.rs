@@ -10,6 +10,7 @@
 
 mod attributes;
 mod reader;
+mod sparse;
 mod writer;
 
 use std::fs::File;

@@ -13,6 +13,7 @@ use tar::EntryType;
 
 use super::UnpackError;
 use super::attributes::{Attribute, attribute};
+use super::sparse::{self, Sparse};
 use crate::error::os_text;
 use crate::idmap::IdMap;
 use crate::rooted::Rooted;
@@ -56,6 +57,16 @@ impl From<io::Error> for Problem {
     }
 }
 
+impl From<sparse::Problem> for Problem {
+    fn from(problem: sparse::Problem) -> Self {
+        match problem {
+            sparse::Problem::Io(error) => Self::Io(error),
+            sparse::Problem::Map(text) => Self::Text(text.to_owned()),
+            sparse::Problem::Interrupted => Self::Interrupted,
+        }
+    }
+}
+
 impl From<Errno> for Problem {
     fn from(error: Errno) -> Self {
         Self::Io(error.into())
@@ -83,7 +94,11 @@ impl<'a> Writer<'a> {
         entry: &mut tar::Entry<'_, R>,
         interrupted: &dyn Fn() -> bool,
     ) -> Result<(), Problem> {
-        let path = relative(&entry.path_bytes())?;
+        let sparse = Sparse::of(entry)?;
+        let path = match sparse.as_ref().and_then(|sparse| sparse.name.as_deref()) {
+            Some(name) => relative(name)?,
+            None => relative(&entry.path_bytes())?,
+        };
         let kind = entry.header().entry_type();
         if kind.is_pax_global_extensions() || is_device_file(&path) {
             return Ok(());
@@ -99,7 +114,7 @@ impl<'a> Writer<'a> {
         let parent = self.take_parent(path.parent().unwrap_or(Path::new("")))?;
         let made = match kind {
             EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
-                self.file(parent.1.as_fd(), &name, entry, &meta, interrupted)
+                self.file(parent.1.as_fd(), &name, entry, sparse, &meta, interrupted)
             }
             EntryType::Link => {
                 let target = entry.link_name_bytes().unwrap_or_default();
@@ -130,10 +145,6 @@ impl<'a> Writer<'a> {
             for record in records {
                 let record = record?;
                 let Ok(key) = record.key() else { continue };
-                if key.starts_with("GNU.sparse.") {
-                    let text = "it is stored with holes in the posix form, which is not supported (pack with --format=gnu)";
-                    return Err(Problem::Text(text.to_owned()));
-                }
                 attributes.extend(attribute(key, record.value_bytes(), self.map));
             }
         }
@@ -196,10 +207,11 @@ impl<'a> Writer<'a> {
         parent: BorrowedFd<'_>,
         name: &OsStr,
         entry: &mut tar::Entry<'_, R>,
+        sparse: Option<Sparse>,
         meta: &Meta,
         interrupted: &dyn Fn() -> bool,
     ) -> Result<(), Problem> {
-        let size = entry.size();
+        let size = sparse.as_ref().map_or(entry.size(), |sparse| sparse.size);
         if size > LARGEST_FILE {
             return Err(Problem::Text(format!("it has {size} bytes, more than 1 TiB")));
         }
@@ -209,7 +221,10 @@ impl<'a> Writer<'a> {
             other => other?,
         };
         let mut file = File::from(fd);
-        copy(entry, &mut file, &mut self.block, interrupted)?;
+        match sparse {
+            Some(sparse) => sparse.copy(entry, &file, &mut self.block, interrupted)?,
+            None => copy(entry, &mut file, &mut self.block, interrupted)?,
+        }
         finish(file.as_fd(), meta)?;
         rustix::fs::futimens(&file, &stamps(meta.mtime))?;
         Ok(())

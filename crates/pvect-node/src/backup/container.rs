@@ -1,0 +1,473 @@
+//! One container's backup.
+
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use pvect_core::property::{MountPoint, MountSource};
+use pvect_core::{ContainerConfig, Lock, Vmid};
+use rustix::fs::{CWD, Mode as FileMode, OFlags};
+
+use super::archive::{self, Contents};
+use super::job::Job;
+use super::journal::Journal;
+use super::options::{Mode, notes};
+use super::prune::{NOTES, PROTECTED, archives, base_name};
+use crate::idmap::IdMap;
+use crate::interrupt::Interrupt;
+use crate::rooted::Rooted;
+use crate::runtime::{self, StopMode};
+use crate::storage::{self, MountFor, PrivateMounts};
+use crate::tool::Tool;
+use crate::{Failure, Node, NodeResult, locked, store};
+
+/// Archives hold the container's secrets.
+const ARCHIVE_MODE: u32 = 0o640;
+/// Source: vzdump, `stdexcludes`.
+const STANDARD_EXCLUDES: [&str; 3] = ["/tmp/?*", "/var/tmp/?*", "/var/run/?*.pid"];
+
+/// A backup under way, and what has to be undone whatever happens.
+pub(super) struct Backup<'a> {
+    node: &'a Node,
+    job: &'a Job<'a>,
+    vmid: Vmid,
+    interrupt: &'a Interrupt,
+    base: String,
+    locked: bool,
+    frozen: bool,
+    restart: bool,
+    stopped: Option<Instant>,
+    temporary: Option<PathBuf>,
+}
+
+impl<'a> Backup<'a> {
+    pub(super) fn new(node: &'a Node, job: &'a Job<'a>, vmid: Vmid, interrupt: &'a Interrupt) -> Self {
+        let base = base_name(vmid, &jiff::Zoned::now().datetime());
+        let (locked, frozen, restart) = (false, false, false);
+        Self { node, job, vmid, interrupt, base, locked, frozen, restart, stopped: None, temporary: None }
+    }
+
+    /// Makes the backup. The container is as it was before, also when that fails.
+    pub(super) fn run(mut self, journal: &mut Journal<'_, '_>) -> NodeResult<()> {
+        let started = Instant::now();
+        let config = store::load(self.node, self.vmid).map(|stored| stored.config);
+        let config = config.map_err(|_| Failure::new(format!("unable to find VM '{}'", self.vmid)));
+        let kept = self.node.layout.root().join("log/vzdump").join(format!("lxc-{}.log", self.vmid));
+        journal.keep_in(new_log(&kept));
+        let done = config.and_then(|config| self.work(config, journal));
+        self.undo(journal);
+        let now = jiff::Zoned::now().strftime("%F %H:%M:%S").to_string();
+        let vmid = self.vmid;
+        match &done {
+            Ok(()) => {
+                journal.info(format!("Finished Backup of VM {vmid} ({})", clock(started.elapsed())));
+                journal.say(format!("Backup finished at {now}"));
+            }
+            Err(failure) => {
+                journal.error(format!("Backup of VM {vmid} failed - {}", failure.text));
+                journal.say(format!("Failed at {now}"));
+            }
+        }
+        journal.keep_in(None);
+        if let Ok(text) = std::fs::read(&kept) {
+            let _ = std::fs::write(self.job.directory.join(format!("{}.log", self.base)), text);
+        }
+        done
+    }
+
+    fn work(&mut self, config: ContainerConfig, journal: &mut Journal<'_, '_>) -> NodeResult<()> {
+        let (node, vmid, options) = (self.node, self.vmid, self.job.options);
+        journal.info(format!("Starting Backup of VM {vmid} (lxc)"));
+        journal.say(format!("Backup started at {}", jiff::Zoned::now().strftime("%F %H:%M:%S")));
+        let running = runtime::is_running(node, vmid);
+        journal.info(format!("status = {}", if running { "running" } else { "stopped" }));
+        let held = journal.capture(|output| {
+            let _held = store::lock(node, vmid, store::LOCK_SECONDS, output)?;
+            locked::set(node, vmid, &Lock::Backup, output)
+        });
+        held?;
+        self.locked = true;
+        self.interrupt.check()?;
+        let mut mode = if running { options.mode } else { Mode::Stop };
+        if mode == Mode::Snapshot {
+            included(&config, journal);
+            journal.info("mode failure - some volumes do not support snapshots");
+            journal.info("trying 'suspend' mode instead");
+            mode = Mode::Suspend;
+        }
+        journal.info(format!("backup mode: {}", mode.name()));
+        if options.bwlimit > 0 {
+            journal.info(format!("bandwidth limit: {} KiB/s", options.bwlimit));
+        }
+        journal.info(format!("ionice priority: {}", options.ionice));
+        let included = included(&config, journal);
+        if running {
+            self.halt(mode, &config, journal)?;
+        }
+        let target = self.write(&config, &included, mode, journal)?;
+        if mode == Mode::Suspend {
+            journal.info("resuming guest");
+            self.thaw()?;
+            self.tell_online(journal);
+        }
+        self.describe(&config, &target, journal)?;
+        self.prune(journal)
+    }
+
+    /// Stops or freezes a running container.
+    fn halt(
+        &mut self,
+        mode: Mode,
+        config: &ContainerConfig,
+        journal: &mut Journal<'_, '_>,
+    ) -> NodeResult<()> {
+        let (node, vmid) = (self.node, self.vmid);
+        self.stopped = Some(Instant::now());
+        if mode == Mode::Suspend {
+            journal.info("suspending guest");
+            self.frozen = true;
+            return Tool::new("lxc-freeze", "lxc")
+                .arg("-P")
+                .arg(node.layout.lxc())
+                .args(["-n", &vmid.to_string()])
+                .run();
+        }
+        journal.info("stopping virtual guest");
+        self.restart = true;
+        let timeout = Duration::from_secs(self.job.options.stopwait_minutes * 60);
+        journal.capture(|output| {
+            let _held = store::lock(node, vmid, store::LOCK_SECONDS, output)?;
+            runtime::stop(node, vmid, config, StopMode::Shutdown { timeout, then_kill: false }, output)
+        })
+    }
+
+    fn thaw(&mut self) -> NodeResult<()> {
+        let path = self.node.layout.lxc();
+        let thawed =
+            Tool::new("lxc-unfreeze", "lxc").arg("-P").arg(path).args(["-n", &self.vmid.to_string()]).run();
+        self.frozen = thawed.is_err();
+        thawed
+    }
+
+    fn tell_online(&mut self, journal: &mut Journal<'_, '_>) {
+        if let Some(stopped) = self.stopped.take() {
+            let seconds = match stopped.elapsed().as_secs() {
+                0 => "<1".to_owned(),
+                seconds => seconds.to_string(),
+            };
+            journal.info(format!("guest is online again after {seconds} seconds"));
+        }
+    }
+
+    /// Writes the archive under a temporary name and renames it.
+    fn write(
+        &mut self,
+        config: &ContainerConfig,
+        included: &[(String, MountPoint)],
+        mode: Mode,
+        journal: &mut Journal<'_, '_>,
+    ) -> NodeResult<PathBuf> {
+        let (node, options) = (self.node, self.job.options);
+        let directory = &self.job.directory;
+        let target = directory.join(format!("{}.tar{}", self.base, options.compress.extension()));
+        let temporary = directory.join(format!("{}.dat", self.base));
+        journal.info(format!("creating vzdump archive '{}'", target.display()));
+        let file = std::fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(ARCHIVE_MODE)
+            .open(&temporary)
+            .map_err(|error| Failure::io("can't create", &temporary, &error))?;
+        self.temporary = Some(temporary.clone());
+        let id_maps = config.id_maps().map_err(|error| Failure::new(error.to_string()))?;
+        let excludes = self.excludes();
+        let described = describe_in(directory, node, self.vmid, config)?;
+        let _mounts = PrivateMounts::enter()?;
+        if !id_maps.is_empty() {
+            runtime::hide_id_map_tools()?;
+        }
+        // Of a running container too: its own mounts (/proc, /sys) do not lie over what is read.
+        let root = mount(node, self.vmid, config, included, mode)?;
+        let opened = open(&root).and_then(|fd| Ok((sources(&root, included)?, fd)));
+        let written = opened.and_then(|(sources, fd)| {
+            let contents = Contents {
+                config: open(described.path())?,
+                root: fd,
+                sources,
+                excludes: &excludes,
+                id_maps: &id_maps,
+            };
+            archive::write(&contents, file, options.compress, options.bwlimit, self.interrupt, &mut |line| {
+                journal.info(line);
+            })
+        });
+        let unmounted = storage::unmount_all(&root);
+        written?;
+        unmounted?;
+        std::fs::rename(&temporary, &target)
+            .map_err(|error| Failure::io("can't rename", &temporary, &error))?;
+        self.temporary = None;
+        let size = std::fs::metadata(&target).map_or(0, |meta| meta.len());
+        journal.info(format!("archive file size: {}", size_text(size)));
+        Ok(target)
+    }
+
+    /// Patterns of what is left out.
+    fn excludes(&self) -> Vec<String> {
+        let mut excludes = self.job.options.excludes.clone();
+        if self.job.options.standard_excludes {
+            excludes.extend(STANDARD_EXCLUDES.map(str::to_owned));
+        }
+        excludes
+    }
+
+    /// Writes notes and the mark of protection.
+    fn describe(
+        &self,
+        config: &ContainerConfig,
+        target: &Path,
+        journal: &mut Journal<'_, '_>,
+    ) -> NodeResult<()> {
+        let beside = |end: &str| {
+            let mut path = target.as_os_str().to_owned();
+            path.push(end);
+            PathBuf::from(path)
+        };
+        if let Some(template) = self.job.options.notes_template.as_deref().filter(|text| !text.is_empty()) {
+            journal.info("adding notes to backup");
+            let text = notes(template, &config.name(self.vmid), self.node.name.as_str(), self.vmid);
+            if let Err(error) = store::replace(&beside(NOTES), text.as_bytes(), ARCHIVE_MODE) {
+                journal.warn(format!("unable to add notes - {error}"));
+            }
+        }
+        if self.job.options.protected {
+            journal.info("marking backup as protected");
+            let path = beside(PROTECTED);
+            store::replace(&path, b"", ARCHIVE_MODE)
+                .map_err(|error| Failure::new(format!("unable to set protected flag - {error}")))?;
+        }
+        Ok(())
+    }
+
+    fn prune(&self, journal: &mut Journal<'_, '_>) -> NodeResult<()> {
+        let Some(keep) = self.job.keep.as_ref().filter(|keep| self.job.options.remove && !keep.keeps_all())
+        else {
+            return Ok(());
+        };
+        journal.info(format!("prune older backups with retention: {}", keep.text()));
+        let mut own = archives(&self.job.directory)?;
+        own.retain(|archive| archive.vmid == self.vmid);
+        let superfluous = keep.superfluous(&own);
+        for archive in &superfluous {
+            journal.info(format!("delete old backup '{}'", archive.path.display()));
+            archive.remove()?;
+        }
+        let why = if superfluous.is_empty() { "" } else { " not covered by keep-retention policy" };
+        journal.info(format!("pruned {} backup(s){why}", superfluous.len()));
+        Ok(())
+    }
+
+    /// Takes the lock away, removes what is half done, and has the container run again.
+    fn undo(&mut self, journal: &mut Journal<'_, '_>) {
+        let (node, vmid) = (self.node, self.vmid);
+        if std::mem::take(&mut self.locked) {
+            let unlocked = journal.capture(|output| {
+                let _held = store::lock(node, vmid, store::LOCK_SECONDS, output)?;
+                locked::remove(node, vmid, &Lock::Backup, output)
+            });
+            if let Err(failure) = unlocked {
+                journal.warn(failure.text);
+            }
+        }
+        if let Some(path) = self.temporary.take() {
+            let _ = std::fs::remove_file(path);
+        }
+        let resumed = if self.frozen {
+            journal.info("resume vm");
+            self.thaw()
+        } else if std::mem::take(&mut self.restart) && !runtime::is_running(node, vmid) {
+            journal.info("restarting vm");
+            journal.capture(|output| {
+                let _held = store::lock(node, vmid, store::LOCK_SECONDS, output)?;
+                let config = store::load(node, vmid)?.config;
+                runtime::start(node, vmid, &config, false, output)
+            })
+        } else {
+            return;
+        };
+        match resumed {
+            Ok(()) => self.tell_online(journal),
+            Err(failure) => journal.warn(failure.text),
+        }
+    }
+}
+
+impl Drop for Backup<'_> {
+    /// For a panic only: [`Backup::run`] has undone everything.
+    fn drop(&mut self) {
+        let (mut out, mut err) = (std::io::sink(), std::io::sink());
+        let mut output = crate::Output { out: &mut out, err: &mut err };
+        if self.frozen {
+            let _ = self.thaw();
+        }
+        if self.locked
+            && let Ok(_held) = store::lock(self.node, self.vmid, store::LOCK_SECONDS, &mut output)
+        {
+            let _ = locked::remove(self.node, self.vmid, &Lock::Backup, &mut output);
+        }
+        if let Some(path) = self.temporary.take() {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+fn new_log(path: &Path) -> Option<File> {
+    std::fs::create_dir_all(path.parent()?).ok()?;
+    std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(ARCHIVE_MODE).open(path).ok()
+}
+
+/// The volumes that are part of a backup: the root, and mount points with `backup=1` that are volumes.
+fn included(config: &ContainerConfig, journal: &mut Journal<'_, '_>) -> Vec<(String, MountPoint)> {
+    if let Some(name) = config.main.options.get("hostname") {
+        journal.info(format!("CT Name: {name}"));
+    }
+    let mut included = Vec::new();
+    for (key, mount) in config.volumes() {
+        let (kind, is_volume) = match mount.fs.source {
+            MountSource::Volume(_) | MountSource::Allocate { .. } => ("volume", true),
+            MountSource::Device(_) => ("device", false),
+            MountSource::Bind(_) => ("bind", false),
+        };
+        let path = if key == "rootfs" { "/" } else { mount.path.as_str() };
+        if key == "rootfs" || is_volume && mount.backup {
+            journal.info(format!("including mount point {key} ('{path}') in backup"));
+            included.push((key, mount));
+        } else {
+            let reason = if is_volume { "disabled" } else { "not a volume" };
+            journal.info(format!("excluding {kind} mount point {key} ('{path}') from backup ({reason})"));
+        }
+    }
+    included
+}
+
+/// Mounts what is part of the backup, and nothing else, in this mount namespace.
+///
+/// An image that a running container has mounted is mounted a second time from the same loop device, which mount(8)
+/// finds: both are one file system to the kernel. It has to be asked for as it is, read-only or not.
+fn mount(
+    node: &Node,
+    vmid: Vmid,
+    config: &ContainerConfig,
+    included: &[(String, MountPoint)],
+    mode: Mode,
+) -> NodeResult<PathBuf> {
+    let mut config = config.clone();
+    for (key, _) in config.volumes() {
+        if !included.iter().any(|(known, _)| *known == key) {
+            config.main.remove(&key);
+        }
+    }
+    let mut purpose = if mode == Mode::Stop { MountFor::Setup } else { MountFor::Start };
+    if config.is_set("template") {
+        // Its images are protected against writing.
+        purpose = MountFor::Start;
+        for (key, mount) in included {
+            let mut mount = mount.clone();
+            mount.fs.read_only = true;
+            let text = if key == "rootfs" { mount.fs.to_string() } else { mount.to_string() };
+            config.main.set(key, text);
+        }
+    }
+    let root = node.layout.rootfs(vmid);
+    // `pct mount` may have mounted it.
+    storage::unmount_all(&root)?;
+    storage::mount_all_for(node, vmid, &config, &root, purpose)?;
+    Ok(root)
+}
+
+fn open(path: &Path) -> NodeResult<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::openat(CWD, path, flags, FileMode::empty())
+        .map_err(|errno| Failure::io("can't open", path, &errno.into()))
+}
+
+/// What tar is to walk: each file system once, since it does not cross from one to another.
+fn sources(root: &Path, included: &[(String, MountPoint)]) -> NodeResult<Vec<String>> {
+    let failed = |error: std::io::Error| Failure::io("can't look into", root, &error);
+    let files = Rooted::open(root, (0, 0)).map_err(failed)?;
+    let device = |path: &Path| files.lstat(path).map(|stat| stat.map(|stat| stat.st_dev));
+    let mut sources = vec![".".to_owned()];
+    for (_, mount) in included.iter().filter(|(key, _)| key != "rootfs") {
+        let path: PathBuf = Path::new(&mount.path).components().skip_while(|part| is_root(part)).collect();
+        let parent = path.parent().unwrap_or(Path::new(""));
+        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+        // A directory volume on the file system of the root is walked with it.
+        if device(&path).map_err(failed)? != device(parent).map_err(failed)? {
+            sources.push(format!("./{}", path.display()));
+        }
+    }
+    Ok(sources)
+}
+
+fn is_root(part: &std::path::Component<'_>) -> bool {
+    matches!(part, std::path::Component::RootDir | std::path::Component::CurDir)
+}
+
+/// Makes a directory with `etc/vzdump/pct.conf` and `pct.fw`, which the container's root may read, and nobody else.
+fn describe_in(
+    directory: &Path,
+    node: &Node,
+    vmid: Vmid,
+    config: &ContainerConfig,
+) -> NodeResult<tempfile::TempDir> {
+    let failed = |error: std::io::Error| Failure::io("can't write the configuration into", directory, &error);
+    let made = tempfile::Builder::new().prefix(".vzdump-").tempdir_in(directory).map_err(failed)?;
+    let mut config = config.clone();
+    config.snapshots.clear();
+    config.pending = None;
+    config.main.remove("lock");
+    config.main.remove("parent");
+    let text = config.to_text().map_err(|error| Failure::new(error.to_string()))?;
+    let rules = std::fs::read(node.layout.firewall(vmid)).unwrap_or_default();
+    let owner = IdMap::of(&config).root();
+    let files = Rooted::open(made.path(), owner).map_err(failed)?;
+    files.write("etc/vzdump/pct.conf", text.as_bytes(), 0o644).map_err(failed)?;
+    files.write("etc/vzdump/pct.fw", &rules, 0o644).map_err(failed)?;
+    std::os::unix::fs::chown(made.path(), Some(owner.0), Some(owner.1)).map_err(failed)?;
+    Ok(made)
+}
+
+/// `00:01:02`.
+fn clock(time: Duration) -> String {
+    let seconds = time.as_secs();
+    format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+}
+
+/// `12KB`, `3MB`, `1.50GB`: as vzdump rounds.
+fn size_text(bytes: u64) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "a size for people")]
+    let gib = bytes as f64 / f64::from(1 << 30);
+    match bytes {
+        0..0x10_0000 => format!("{}KB", bytes >> 10),
+        0x10_0000..0x4000_0000 => format!("{}MB", bytes >> 20),
+        _ if gib < 1024.0 => format!("{gib:.2}GB"),
+        _ => format!("{:.2}TB", gib / 1024.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_times_have_vzdumps_form() {
+        assert_eq!(clock(Duration::from_secs(3 * 3600 + 62)), "03:01:02");
+        for (bytes, text) in
+            [(1023, "0KB"), (5000, "4KB"), (3 << 20, "3MB"), (3 << 29, "1.50GB"), (1 << 41, "2.00TB")]
+        {
+            assert_eq!(size_text(bytes), text);
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! The lines of a backup: on stdout, in the task's log, and in the log beside the archive.
+
+use std::fs::File;
+use std::io::Write;
+
+use crate::Output;
+use crate::task::TaskLog;
+
+/// Where a line goes.
+pub(super) struct Journal<'a, 'b> {
+    log: &'a mut TaskLog,
+    output: &'a mut Output<'b>,
+    file: Option<File>,
+}
+
+impl<'a, 'b> Journal<'a, 'b> {
+    pub(super) fn new(log: &'a mut TaskLog, output: &'a mut Output<'b>) -> Self {
+        Self { log, output, file: None }
+    }
+
+    /// From now on lines go to this file too; `None` ends that.
+    pub(super) fn keep_in(&mut self, file: Option<File>) {
+        self.file = file;
+    }
+
+    /// `INFO: text`, for each line of it.
+    pub(super) fn info(&mut self, text: impl AsRef<str>) {
+        for line in text.as_ref().lines().filter(|line| !line.is_empty()) {
+            self.log.line(self.output, &format!("INFO: {line}"));
+            self.keep("INFO:", line);
+        }
+    }
+
+    /// `INFO: text`, not in the log beside the archive.
+    pub(super) fn say(&mut self, text: impl AsRef<str>) {
+        self.log.line(self.output, &format!("INFO: {}", text.as_ref()));
+    }
+
+    /// `ERROR: text`.
+    pub(super) fn error(&mut self, text: impl AsRef<str>) {
+        for line in text.as_ref().lines() {
+            self.log.line(self.output, &format!("ERROR: {line}"));
+            self.keep("ERROR:", line);
+        }
+    }
+
+    /// `WARN: text`; the task ends with warnings.
+    pub(super) fn warn(&mut self, text: impl AsRef<str>) {
+        for line in text.as_ref().lines() {
+            self.log.warn(self.output, line);
+            self.keep("WARN:", line);
+        }
+    }
+
+    /// What a start or stop prints becomes lines of ours.
+    pub(super) fn capture<T>(&mut self, work: impl FnOnce(&mut Output<'_>) -> T) -> T {
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let result = work(&mut Output { out: &mut out, err: &mut err });
+        for bytes in [out, err] {
+            self.info(String::from_utf8_lossy(&bytes));
+        }
+        result
+    }
+
+    fn keep(&mut self, level: &str, line: &str) {
+        if let Some(file) = &mut self.file {
+            let time = jiff::Zoned::now().strftime("%F %H:%M:%S");
+            // A log that cannot be written does not end a backup.
+            let _ = writeln!(file, "{time} {level} {line}");
+        }
+    }
+}
