@@ -3,9 +3,11 @@
 //! It composes what the crates below it do: which pct runs (the real one or the standalone node's), under which
 //! time limits, and how a container's name becomes its number. It never prints, and never reads the environment.
 
+pub mod bulk;
 pub mod client;
 pub mod doctor;
 pub mod names;
+pub mod select;
 pub mod settings;
 pub mod traps;
 
