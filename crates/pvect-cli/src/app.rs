@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use pvect::client::Builder;
 use pvect::settings::{self, Loaded, Origin, Sources};
-use pvect::{Client, Place, names};
+use pvect::{Client, Place, Settings, names};
 use pvect_core::schema::{Reason, Violation};
-use pvect_core::{Error, Result, Verb};
+use pvect_core::{Error, NodeName, Result, Verb};
 
 use crate::args::{self, Form, Globals, Line};
 use crate::ui::Ui;
@@ -164,9 +164,25 @@ impl App {
         Ok(client)
     }
 
+    /// Connects to a node by its name, in the place of the one that the settings choose.
+    ///
+    /// # Errors
+    /// When the node cannot be reached.
+    pub fn connect_to(&self, node: &NodeName) -> Result<Client> {
+        let mut settings = self.loaded.settings.clone();
+        settings.proxmox.node = Some(node.clone());
+        let client = self.builder_of(settings).node_asked(true).connect()?;
+        commands::interrupt::watch(&client);
+        Ok(client)
+    }
+
     /// Starts a client as settings and options say.
     pub fn builder(&self) -> Builder {
-        let builder = Client::builder(self.loaded.settings.clone())
+        self.builder_of(self.loaded.settings.clone())
+    }
+
+    fn builder_of(&self, settings: Settings) -> Builder {
+        let builder = Client::builder(settings)
             .standalone_program(&self.program)
             .timeout(self.ui.globals.timeout.map(settings::Seconds::duration))
             .check(!self.ui.globals.no_check);

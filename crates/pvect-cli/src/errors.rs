@@ -17,6 +17,7 @@ struct Object<'a> {
     vmid: Option<u32>,
     argv: Option<&'a [String]>,
     exit: Option<i32>,
+    stdout: Option<&'a str>,
     stderr: Option<&'a str>,
     hint: Option<String>,
 }
@@ -52,6 +53,7 @@ fn json(ui: &Ui, error: &Error, hints: &[String]) {
             Exit::Status(code) => code,
             Exit::Signal(number) => 128 + number,
         }),
+        stdout: run.map(|run| run.stdout.as_str()),
         stderr: run.map(|run| run.stderr.as_str()),
         hint: (!hints.is_empty()).then(|| hints.join("\n")),
     };
@@ -72,15 +74,27 @@ fn human(ui: &Ui, error: &Error, hints: &[String]) {
         ui.note(&format!("  because: {}", text.split(" (os error").next().unwrap_or(&text)));
         source = cause.source();
     }
-    if let Some(run) = error.run() {
-        let message = error.to_string();
-        // What the message says already is not said again.
-        let news: Vec<&str> = run.stderr.lines().filter(|line| !line.trim().is_empty()).collect();
-        if news.iter().any(|line| !message.contains(line.trim())) {
-            news.iter().take(40).for_each(|line| ui.note(&format!("  pct: {line}")));
-        }
-    }
+    detail(ui, error, "pct", ui.globals.quiet);
     hints.iter().for_each(|hint| ui.labelled(Label::Hint, hint));
+}
+
+/// Shows what pct wrote besides the message, `whose` before each line; the task's log too when it was not shown as
+/// it came.
+pub fn detail(ui: &Ui, error: &Error, whose: &str, with_log: bool) {
+    const SHOWN: usize = 40;
+    let Some(run) = error.run() else { return };
+    let message = error.to_string();
+    // What the message says already is not said again.
+    let news = |text: &str| -> Vec<String> {
+        let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+        let new = lines.iter().any(|line| !message.contains(line.trim()));
+        if new { lines.iter().map(|line| format!("  {whose}: {line}")).collect() } else { Vec::new() }
+    };
+    if with_log {
+        let log = news(&run.stdout);
+        log[log.len().saturating_sub(SHOWN)..].iter().for_each(|line| ui.note(line));
+    }
+    news(&run.stderr).iter().take(SHOWN).for_each(|line| ui.note(line));
 }
 
 /// What would mend it, by kind.

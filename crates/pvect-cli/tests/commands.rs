@@ -261,15 +261,15 @@ fn errors_for_people_and_programs() {
     ");
     insta::assert_snapshot!(pvect.run(&["start", "102", "-o", "json"]), @r#"
     [4]
-    !{"kind":"locked","message":"CT is locked (backup)","vmid":102,"argv":["PCT","start","102"],"exit":255,"stderr":"CT is locked (backup)\n","hint":"if nothing works on the container any more, `pvect unlock 102` removes the lock"}
+    !{"kind":"locked","message":"CT is locked (backup)","vmid":102,"argv":["PCT","start","102"],"exit":255,"stdout":"","stderr":"CT is locked (backup)\n","hint":"if nothing works on the container any more, `pvect unlock 102` removes the lock"}
     "#);
     insta::assert_snapshot!(pvect.run(&["set", "101", "--memory", "8", "-o", "json"]), @r#"
     [2]
-    !{"kind":"invalid_argument","message":"--memory: 8 is too small: at least 16","vmid":null,"argv":null,"exit":null,"stderr":null,"hint":null}
+    !{"kind":"invalid_argument","message":"--memory: 8 is too small: at least 16","vmid":null,"argv":null,"exit":null,"stdout":null,"stderr":null,"hint":null}
     "#);
     insta::assert_snapshot!(pvect.run(&["nonsense", "-o", "json"]), @r#"
     [2]
-    !{"kind":"invalid_argument","message":"<command>: there is no command 'nonsense'; `pvect help` lists them","vmid":null,"argv":null,"exit":null,"stderr":null,"hint":null}
+    !{"kind":"invalid_argument","message":"<command>: there is no command 'nonsense'; `pvect help` lists them","vmid":null,"argv":null,"exit":null,"stdout":null,"stderr":null,"hint":null}
     "#);
     insta::assert_snapshot!(pvect.run(&["qm", "list"]), @r"
     [9]

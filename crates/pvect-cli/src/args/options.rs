@@ -33,6 +33,9 @@ const fn extra(name: &'static str, verbs: &'static [Verb], text: &'static str) -
 /// Verbs whose effect is looked at.
 const VERIFIED: &[Verb] = &[Verb::Push, Verb::Pull, Verb::Resize, Verb::Template];
 
+/// Verbs that work on many containers.
+const BULK: &[Verb] = crate::commands::bulk::VERBS;
+
 /// Every option that pvect adds.
 pub const EXTRAS: &[ExtraSpec] = &[
     extra(
@@ -41,6 +44,7 @@ pub const EXTRAS: &[ExtraSpec] = &[
         "Hand the token to pct although every user of the node can read it in the process list.",
     ),
     extra("bytes", &[Verb::Resize], "A plain number means bytes, as pct takes it."),
+    extra("fail-fast", BULK, "Of many containers, begin no more after the first failure."),
     extra("force", &[Verb::Reboot], "Reboot although the lock will keep the container from starting again."),
     extra("force", &[Verb::Rollback], "Kill a running container and roll it back."),
     extra("if-changed", &[Verb::Set], "Change only what differs; do nothing when nothing does."),
@@ -51,6 +55,11 @@ pub const EXTRAS: &[ExtraSpec] = &[
         &[Verb::Create, Verb::Restore, Verb::Start, Verb::Stop, Verb::Shutdown, Verb::Migrate],
         "Return when the HA manager has taken the request, not when it is met.",
     ),
+    extra("ordered", BULK, "Of many containers, follow their startup order; backwards where they stop."),
+    ExtraSpec {
+        value: Some("N"),
+        ..extra("parallel", BULK, "How many containers are worked on at a time; twice the CPUs by default.")
+    },
     ExtraSpec {
         short: Some('r'),
         ..extra(
@@ -65,6 +74,7 @@ pub const EXTRAS: &[ExtraSpec] = &[
     },
     extra("token-stdin", &[Verb::RemoteMigrate], "Read the API token from the first line of stdin."),
     extra("verify", VERIFIED, "Look whether it was done (the default)."),
+    extra("yes", BULK, "Do not ask before a destructive verb on many containers."),
 ];
 
 /// Returns the options that pvect adds to a verb.

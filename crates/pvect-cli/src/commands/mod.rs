@@ -1,5 +1,6 @@
 //! The commands: one file each.
 
+pub mod bulk;
 pub mod careful;
 pub mod completion;
 pub mod create;
@@ -24,22 +25,17 @@ use pvect_core::schema::{Reason, Violation};
 use pvect_core::{Error, Result, Verb};
 
 use crate::app::App;
-use crate::args::{Line, tree};
+use crate::args::{Line, PctLine, tree};
 
 /// Runs what was typed and returns the exit status.
 pub async fn run(app: &App, line: Line) -> Result<u8> {
     match line {
-        Line::Pct(line) => match line.verb {
-            Verb::List => list::run(app, &line).await,
-            Verb::Status => inspect::status(app, &line).await,
-            Verb::Config => inspect::config(app, &line).await,
-            Verb::Pending => inspect::pending(app, &line).await,
-            Verb::Listsnapshot => inspect::snapshots(app, &line).await,
-            Verb::Df | Verb::Cpusets => usage::run(app, &line).await,
-            Verb::Create | Verb::Restore => create::run(app, &line).await,
-            Verb::Exec | Verb::Enter | Verb::Console => interactive::run(app, &line).await,
-            _ => operate::run(app, &line).await,
-        },
+        Line::Pct(line) => {
+            if let Some(asked) = bulk::asked(&line)? {
+                return bulk::run(app, asked).await;
+            }
+            verb(app, &line).await
+        }
         Line::Own("settings", words) => settings::run(app, &words),
         Line::Own("doctor", words) => doctor::run(app, &words).await,
         Line::Own("template", words) => template::run(app, &words).await,
@@ -48,6 +44,21 @@ pub async fn run(app: &App, line: Line) -> Result<u8> {
         Line::Own("man", words) => man::run(app, &words),
         Line::Own("version", words) => version::run(app, &words).await,
         Line::Own(..) | Line::Nothing | Line::NodePct(_) => help::overview(&app.ui),
+    }
+}
+
+/// Runs a verb on one container, or on none.
+async fn verb(app: &App, line: &PctLine) -> Result<u8> {
+    match line.verb {
+        Verb::List => list::run(app, line).await,
+        Verb::Status => inspect::status(app, line).await,
+        Verb::Config => inspect::config(app, line).await,
+        Verb::Pending => inspect::pending(app, line).await,
+        Verb::Listsnapshot => inspect::snapshots(app, line).await,
+        Verb::Df | Verb::Cpusets => usage::run(app, line).await,
+        Verb::Create | Verb::Restore => create::run(app, line).await,
+        Verb::Exec | Verb::Enter | Verb::Console => interactive::run(app, line).await,
+        _ => operate::run(app, line).await,
     }
 }
 

@@ -149,7 +149,7 @@ pub fn is_name(word: &str) -> bool {
     word.chars().any(|c| !c.is_ascii_digit())
 }
 
-fn assemble(verb: Verb, args: &[String], rest: &[String]) -> Call {
+pub(super) fn assemble(verb: Verb, args: &[String], rest: &[String]) -> Call {
     let call = args.iter().fold(Call::new(verb), |call, arg| call.arg(arg.clone()));
     match verb {
         Verb::Exec => call.command(rest.to_vec()),
@@ -157,7 +157,7 @@ fn assemble(verb: Verb, args: &[String], rest: &[String]) -> Call {
     }
 }
 
-fn with_options(call: Call, line: &PctLine) -> Call {
+pub(super) fn with_options(call: Call, line: &PctLine) -> Call {
     line.options.iter().fold(call, |call, (name, given)| match given {
         Given::Text(text) if !(line.verb == Verb::Rescan && name == "vmid" && is_name(text)) => {
             call.option(name.clone(), text.clone())

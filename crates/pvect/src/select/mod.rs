@@ -15,6 +15,7 @@
 //! | `node:pve2` | those on the node |
 //! | `all` | every container |
 
+mod gather;
 mod term;
 
 use std::collections::BTreeSet;
@@ -26,6 +27,17 @@ use pvect_core::{Error, Listing, Lock, NodeName, Result, RunState, Vmid};
 use term::Term;
 
 use crate::names;
+
+pub use gather::candidates;
+
+/// Returns whether the word is a plain number or host name, or at least nothing that only a selector can be.
+pub fn is_plain(word: &str) -> bool {
+    let range = word.split_once('-').is_some_and(|(first, last)| {
+        let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        !first.is_empty() && digits(first) && digits(last)
+    });
+    word != "all" && !range && !word.contains(['*', '?', '[', ']', '@', ':', ',', '+', '!'])
+}
 
 /// A container that may be chosen, with all that a selector can ask for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -150,7 +162,7 @@ impl Selector {
     ///
     /// # Errors
     /// `NotFound` for a number or plain name that is not there or is ambiguous, and when a wanted word chooses nothing:
-    /// a misspelt tag must not pass for done.
+    /// a misspelt tag must not pass for done. `all` of a node without containers is none, and no error.
     pub fn choose<'a>(&self, all: &'a [Candidate]) -> Result<Vec<&'a Candidate>> {
         for word in &self.wanted {
             self.check(word, all)?;
@@ -160,7 +172,7 @@ impl Selector {
             .filter(|one| self.wanted.iter().any(|word| word.chooses(one)))
             .filter(|one| !self.unwanted.iter().any(|word| word.chooses(one)))
             .collect();
-        if chosen.is_empty() {
+        if chosen.is_empty() && !all.is_empty() {
             return Err(not_found("nothing is left: '!' takes away all that was chosen".to_owned()));
         }
         Ok(chosen)
@@ -179,7 +191,8 @@ impl Selector {
                 _ => {}
             }
         }
-        if all.iter().any(|one| word.chooses(one)) {
+        let everything = word.terms.iter().all(|term| *term == Term::All);
+        if everything || all.iter().any(|one| word.chooses(one)) {
             return Ok(());
         }
         Err(not_found(format!("no container matches '{}'", word.text)))
@@ -321,6 +334,16 @@ mod tests {
     }
 
     #[test]
+    fn all_of_nothing_is_nothing() {
+        let chosen = |words: &[&str]| {
+            let selector = Selector::parse(words).unwrap();
+            selector.choose(&[]).map(|chosen| chosen.len()).map_err(|error| error.to_string())
+        };
+        assert_eq!(chosen(&["all"]), Ok(0));
+        assert_eq!(chosen(&["@prod"]), Err("no container matches '@prod'".to_owned()));
+    }
+
+    #[test]
     fn plain_words_stay_what_they_are() {
         for (words, single) in [
             (&["101"][..], Some("101")),
@@ -329,6 +352,26 @@ mod tests {
             (&["101", "102"], None),
         ] {
             assert_eq!(Selector::parse(words).unwrap().single(), single, "{words:?}");
+        }
+    }
+
+    #[test]
+    fn selectors_are_told_from_plain_words() {
+        for (word, plain) in [
+            ("101", true),
+            ("web-1", true),
+            ("1web", true),
+            ("abc", true),
+            ("-5", true),
+            ("all", false),
+            ("100-120", false),
+            ("100-", false),
+            ("web*", false),
+            ("@prod", false),
+            ("status:running", false),
+            ("101,102", false),
+        ] {
+            assert_eq!(is_plain(word), plain, "{word}");
         }
     }
 
