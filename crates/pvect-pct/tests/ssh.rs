@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use pvect_core::backend::ConfigView;
 use pvect_core::{Call, Error, ErrorKind, Inspect, Operate, Verb, Vmid};
-use pvect_pct::{CancelHandle, Connection, PctBackend, PctConfig, SshTarget, Transport};
+use pvect_pct::{CancelHandle, Connection, PctBackend, PctConfig, SshTarget, Streams, Transport};
 use pvect_testkit::TestSshd;
 use secrecy::SecretString;
 
@@ -512,4 +512,45 @@ async fn an_unknown_host_is_taken_where_ssh_is_told_to() {
     let backend = far.to(|target| target.options.push("StrictHostKeyChecking=accept-new".into()));
     assert_eq!(backend.list().await.unwrap().len(), 1);
     assert!(fs::read_to_string(&known).unwrap().contains("ssh-ed25519"));
+}
+
+#[tokio::test]
+async fn streams_of_any_length_are_carried() {
+    use std::io::{Read, Write};
+    let far = far_or_skip!("streams_of_any_length_are_carried");
+    let backend = far.backend();
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    let (mut back, sink) = std::io::pipe().unwrap();
+    let writing = std::thread::spawn(move || {
+        (0..400_u32).try_for_each(|n| writer.write_all(&[n as u8; 50_000])).map(|()| drop(writer))
+    });
+    let reading = std::thread::spawn(move || {
+        let mut all = Vec::new();
+        back.read_to_end(&mut all).map(|_| all)
+    });
+    let streams = Streams { stdin: Some(reader.into()), stdout: Some(sink.into()) };
+    let done = backend.exec_piped(&exec(&["sh", "-c", "cat; exit 3"]), streams).await.unwrap();
+    assert_eq!((done.status, done.stdout.len()), (3, 0));
+    writing.join().unwrap().unwrap();
+    let all = reading.join().unwrap().unwrap();
+    assert_eq!(all.len(), 20_000_000);
+    assert!(all.chunks(50_000).enumerate().all(|(n, part)| part.iter().all(|byte| *byte == n as u8)));
+    // A reader that goes ends what writes; a command that does not read lets the writer go.
+    let (back, sink) = std::io::pipe().unwrap();
+    drop(back);
+    let streams = Streams { stdin: None, stdout: Some(sink.into()) };
+    let done = backend.exec_piped(&exec(&["cat", "/dev/zero"]), streams).await.unwrap();
+    assert_ne!(done.status, 0);
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    let writing = std::thread::spawn(move || {
+        loop {
+            if let Err(error) = writer.write_all(&[0; 50_000]) {
+                return error.kind();
+            }
+        }
+    });
+    let streams = Streams { stdin: Some(reader.into()), stdout: None };
+    let done = backend.exec_piped(&exec(&["true"]), streams).await.unwrap();
+    assert_eq!(done.status, 0);
+    assert_eq!(writing.join().unwrap(), std::io::ErrorKind::BrokenPipe);
 }

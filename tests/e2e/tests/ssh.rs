@@ -167,6 +167,13 @@ fn a_container_lives_on_another_node() {
     assert_ne!(missing.status, 0);
     assert!(!PathBuf::from("/tmp/never").exists());
 
+    let (tree, copy) = (far.sshd.dir().join("tree"), far.sshd.dir().join("copy"));
+    fs::create_dir_all(tree.join("sub")).expect("it can be made");
+    fs::write(tree.join("sub/a b"), &all).expect("it can be written");
+    far.run(&["push", "101", &tree.to_string_lossy(), "/root/tree", "--recursive"]).ok();
+    far.run(&["pull", "101", "/root/tree", &copy.to_string_lossy(), "--recursive"]).ok();
+    assert!(fs::read(copy.join("sub/a b")).expect("it is there") == all);
+
     let shown = far.run(&["push", "101", "/none/it's", "/x", "--dry-run"]).ok();
     let tail = format!(
         "-- {}@127.0.0.1 '{} push 101 /tmp/pvect.XXXXXXXXXX/file /x'\n",

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use pvect_core::error::Unavailable;
 use pvect_core::{Error, Events, Result};
 
-use super::{End, Finished, Request, Runner, Watch};
+use super::watch::{Pumps, Watch};
+use super::{End, Finished, Request, Runner, Streams};
 use crate::ssh::{Connection, Frame, Log, Opened, nonce};
 
 /// How long a session is tried again that the other side had no room for.
@@ -99,8 +100,10 @@ impl Runner {
         &self,
         connection: &Connection,
         request: &Request,
+        streams: Streams,
         events: &mut dyn Events,
     ) -> Result<Finished> {
+        let mut pumps = Pumps::from(streams);
         let argv = self.config.command_line(request.shown.clone());
         let started = Instant::now();
         let mut renewed = false;
@@ -119,12 +122,15 @@ impl Runner {
             })?;
             let _room = connection.session().await;
             let left = request.limit.map(|limit| limit.saturating_sub(started.elapsed()));
-            let (finished, missing) = self.once(connection, request, left, argv.clone(), events).await?;
+            let (finished, missing) =
+                self.once(connection, request, left, &mut pumps, argv.clone(), events).await?;
             if let Some(reason) = missing {
                 return Err(Error::NotAvailable { path: connection.place(&self.config.program), reason });
             }
             let finished = Finished { duration: started.elapsed(), ..finished };
             if finished.end != (End::Lost { sent: false }) {
+                let what = || "cannot pass stdout on".to_owned();
+                pumps.flush().await.map_err(|source| Error::Io { what: what(), source })?;
                 return Ok(finished);
             }
             let refused = finished.words.contains("refused by peer");
@@ -146,6 +152,7 @@ impl Runner {
         connection: &Connection,
         request: &Request,
         limit: Option<Duration>,
+        pumps: &mut Pumps,
         argv: Vec<String>,
         events: &mut dyn Events,
     ) -> Result<(Finished, Option<Unavailable>)> {
@@ -165,8 +172,11 @@ impl Runner {
         let request = &Request { limit, ..request.clone() };
         let mut watch = Watch::new(self, request, child, None);
         watch.far = Some(Session::new(connection.clone(), &number, log));
+        std::mem::swap(&mut watch.pumps, pumps);
         let started = Instant::now();
         watch.follow(events).await;
+        // Untouched, if nothing was sent: for another try.
+        std::mem::swap(&mut watch.pumps, pumps);
         let missing = watch.far.as_mut().and_then(|far| far.missing.take());
         if watch.end == End::Cancelled && !watch.may_feed() {
             return Ok((Finished::not_started(argv), missing));
