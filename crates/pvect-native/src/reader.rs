@@ -73,10 +73,14 @@ impl NativeReader {
     }
 
     /// Returns whether a container runs, by its command socket.
+    ///
+    /// The kernel hands the table of sockets out in pieces, and one that is there all the time may be missing when
+    /// others come and go between two pieces. So only a refused connection means that a container does not run.
     pub fn is_running(&self, vmid: Vmid) -> bool {
         let table = std::fs::read(self.proc_root.join("net/unix")).unwrap_or_default();
         let wanted = self.names.socket(vmid);
         abstract_names(&table).any(|name| name == wanted)
+            || CommandSocket::connect(self.names.lxc_path(), vmid).is_ok()
     }
 
     /// The container of a plain socket name.

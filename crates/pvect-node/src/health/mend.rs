@@ -73,6 +73,7 @@ fn verb(node: &Node, vmid: Vmid, action: &Action) -> NodeResult<Option<Call>> {
     let id = vmid.to_string();
     Ok(Some(match action {
         Action::Destroy => words(Verb::Destroy, &[&id], &[]),
+        Action::Template => words(Verb::Template, &[&id], &[]),
         Action::Rescan => words(Verb::Rescan, &[], &[("vmid", &id)]),
         Action::DropUnused(key) => words(Verb::Set, &[&id], &[("delete", key)]),
         Action::Resize(key) => {
@@ -117,6 +118,7 @@ fn act(node: &Node, host: &Host, vmid: Vmid, action: &Action) -> NodeResult<()> 
         | Action::Destroy
         | Action::Rescan
         | Action::DropUnused(_)
+        | Action::Template
         | Action::Resize(_) => Ok(()),
     }
 }

@@ -46,10 +46,10 @@ impl Host {
 
     fn reader(&self, node: &Node) -> NativeReader {
         NativeReader::with_roots(
-            node.layout.lxc(),
-            node.layout.configs(),
             &self.proc,
             self.sys.join("fs/cgroup"),
+            node.layout.lxc(),
+            node.layout.configs(),
         )
     }
 }
@@ -90,6 +90,8 @@ pub enum Kind {
     SecondName,
     /// A resize that was cut short.
     UnfinishedResize,
+    /// A conversion into a template that was cut short.
+    UnfinishedTemplate,
     /// A directory of a container that is not there.
     Directory,
     /// A temporary file that nobody writes.
@@ -132,6 +134,7 @@ enum Action {
     Rescan,
     DropUnused(String),
     Resize(String),
+    Template,
     RemoveDirectory,
     /// A file, or an empty directory.
     RemoveFile(PathBuf),

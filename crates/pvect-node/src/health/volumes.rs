@@ -32,7 +32,29 @@ pub(super) fn of(
     let mut found = missing(node, vmid, &named);
     found.extend(not_named(node, vmid, &named)?);
     found.extend(cut_short(node, vmid, config, running)?);
+    found.extend(half_a_template(vmid, config, running));
     Ok(found)
+}
+
+/// A container that is no template and has a base volume of its own.
+fn half_a_template(vmid: Vmid, config: &ContainerConfig, running: bool) -> Option<Finding> {
+    let base = format!("{vmid}/base-{vmid}-");
+    let volume = config.volumes().into_iter().find_map(|(_, mount)| match mount.fs.source {
+        MountSource::Volume(text) => {
+            text.split_once(':').is_some_and(|(_, name)| name.starts_with(&base)).then_some(text)
+        }
+        _ => None,
+    })?;
+    if config.is_set("template") {
+        return None;
+    }
+    let what = format!("CT {vmid} was being made a template when that ended");
+    let finding = Finding::new(Kind::UnfinishedTemplate, Some(vmid), volume, what);
+    Some(if running {
+        finding.by_hand(format!("pvect shutdown {vmid}; pvect template {vmid}"))
+    } else {
+        finding.by("make it a template", Action::Template)
+    })
 }
 
 /// The volumes that a configuration names anywhere, each with the first option that does; the main section first.
