@@ -181,6 +181,16 @@ fn bad_values_stop_before_pct_starts() {
         (&["exec", "101"], "error: <command>: is missing and required"),
         (&["strat", "101"], "error: <command>: there is no command 'strat'; did you mean 'start'?"),
         (
+            &["set", "101", "--onboot", "maybe"],
+            "error: --onboot: 'maybe' is not a boolean (1/yes/on/true or 0/no/off/false)",
+        ),
+        (
+            &["snapshot", "101", "vzdump"],
+            "error: <snapname>: 'vzdump' is reserved: no snapshot may be named current or vzdump",
+        ),
+        (&["resize", "101", "mp256", "1G"], "error: <disk>: 'mp256' is not one of: rootfs, mp0 ... mp255"),
+        (&["set", "101", "--delete", "memory"], "error: --delete: 'memory' cannot be removed, only changed"),
+        (
             &["start", "101", "--skiplck"],
             "error: --skiplck: pvect start has no such option; did you mean --skiplock?",
         ),
@@ -189,6 +199,50 @@ fn bad_values_stop_before_pct_starts() {
         assert_eq!(pvect.run(words), format!("[{status}]\n!{snapshot}\n"), "{words:?}");
     }
     assert_eq!(pvect.asked(), "");
+}
+
+#[test]
+fn unchecked_values_and_unknown_options_go_through() {
+    if !root_or_skip("unchecked_values_and_unknown_options_go_through") {
+        return;
+    }
+    let pvect = Pvect::new();
+    for (words, asked) in [
+        (["--no-check", "set", "101", "--memory", "8"].as_slice(), "set 101 --memory 8\n"),
+        (&["set", "101", "--", "--newer", "1"], "set 101 --newer 1\n"),
+        (&["set", "101", "--memory", "64", "--", "--newer"], "set 101 --memory 64 --newer\n"),
+        (&["--no-check", "clone", "101", "99", "--full", "0"], "clone 101 99 --full 0\n"),
+    ] {
+        let _ = std::fs::remove_file(pvect.pct.dir().join("asked"));
+        pvect.run(words);
+        assert_eq!(pvect.asked(), asked, "{words:?}");
+    }
+}
+
+#[test]
+fn every_verb_has_help() {
+    let pvect = Pvect::new();
+    for verb in pvect_core::Verb::ALL {
+        let spec = verb.spec();
+        let help = pvect.run(&["help", verb.name()]);
+        if *verb == pvect_core::Verb::Help {
+            assert!(help.starts_with("[0]\n"), "{help}");
+            continue;
+        }
+        assert!(help.starts_with(&format!("[0]\n{}\n\nUsage: pvect {verb}", spec.text)), "{help}");
+        for arg in spec.args {
+            assert!(
+                help.contains(&format!("[{}]", arg.name))
+                    || help.contains(&format!("<{}>", arg.name))
+                    || arg.rest,
+                "{help}"
+            );
+        }
+        for option in spec.all_options() {
+            let name = format!("--{}", option.display_name());
+            assert!(help.contains(&name) || option.secret, "{name}: {help}");
+        }
+    }
 }
 
 #[test]

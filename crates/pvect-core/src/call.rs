@@ -4,7 +4,7 @@ use std::fmt;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::schema::{Reason, Violation, check, rules};
+use crate::schema::{Reason, Violation, check, foreseen, rules};
 use crate::{Verb, Vmid};
 
 /// The text that stands for a secret wherever a call is shown.
@@ -185,7 +185,7 @@ impl Call {
         let call = self.verified()?;
         let mut violations = rules::before_load(&call);
         violations.extend(rules::after_load(&call));
-        violations.extend(rules::foreseen(&call));
+        violations.extend(foreseen::foreseen(&call));
         if violations.is_empty() { Ok(call) } else { Err(violations) }
     }
 

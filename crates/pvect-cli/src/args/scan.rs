@@ -266,6 +266,7 @@ fn pct(verb: Verb, globals: &mut Globals, mut words: VecDeque<String>) -> Result
     let mut line =
         PctLine { verb, args: Vec::new(), options: Vec::new(), rest: Vec::new(), extras: Vec::new() };
     let mut named = Vec::new();
+    let mut perhaps_value = None;
     while let Some(word) = words.pop_front() {
         if word == "--" {
             line.rest.extend(words);
@@ -313,25 +314,39 @@ fn pct(verb: Verb, globals: &mut Globals, mut words: VecDeque<String>) -> Result
             }
             Found::Verb(known, name) => {
                 let value = match known.kind {
-                    Kind::Boolean => boolean(&option, &mut words),
+                    Kind::Boolean => {
+                        let value = boolean(&option, &mut words);
+                        let next =
+                            words.front().filter(|word| option.value.is_none() && !word.starts_with('-'));
+                        perhaps_value = next.map(|word| (name.clone(), word.clone())).or(perhaps_value);
+                        value
+                    }
                     _ => value_of(&name, &option, &mut words)?,
                 };
                 line.push(name, value);
             }
         }
     }
-    // One that stands in its place wins, as in pct.
+    let too_many = line.args.len() > spec.args.len() && !spec.args.last().is_some_and(|arg| arg.rest);
+    if let Some((name, value)) = perhaps_value.filter(|_| too_many) {
+        return Err(Error::invalid(Violation::option(name, Reason::Type { expected: "boolean", value })));
+    }
+    put_in_place(&mut line.args, named);
+    Ok(line)
+}
+
+/// Puts arguments that were given by name into their places; one that stands there already wins, as in pct.
+fn put_in_place(args: &mut Vec<String>, named: Vec<(usize, String)>) {
     for (index, value) in named {
-        while line.args.len() < index {
-            line.args.push(String::new());
+        while args.len() < index {
+            args.push(String::new());
         }
-        if line.args.len() == index {
-            line.args.push(value);
-        } else if line.args[index].is_empty() {
-            line.args[index] = value;
+        if args.len() == index {
+            args.push(value);
+        } else if args[index].is_empty() {
+            args[index] = value;
         }
     }
-    Ok(line)
 }
 
 /// The option of a letter that pvect adds to a verb.

@@ -11,6 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::app::App;
 use crate::args::{Given, PctLine};
+use crate::commands::operate;
 use crate::passwords;
 
 /// Reads the options that pvect adds; asks what a size means and reads the token where that is needed.
@@ -34,7 +35,10 @@ pub fn prepare(app: &App, line: &PctLine) -> Result<(PctLine, Manner)> {
     };
     match line.verb {
         Verb::Resize if !manner.bytes => ask_size(app, &mut line)?,
-        Verb::RemoteMigrate => token(app, &mut line)?,
+        Verb::RemoteMigrate => {
+            same_number(&mut line);
+            token(app, &mut line)?;
+        }
         _ => {}
     }
     Ok((line, manner))
@@ -57,6 +61,17 @@ fn ask_size(app: &App, line: &mut PctLine) -> Result<()> {
         *size = gib;
     }
     Ok(())
+}
+
+/// pct wants the number in the other cluster in its place, although it calls it optional.
+fn same_number(line: &mut PctLine) {
+    if let [vmid, endpoint] = line.args.as_slice()
+        && endpoint.contains("host=")
+        && !operate::is_name(vmid)
+    {
+        let vmid = vmid.clone();
+        line.args.insert(1, vmid);
+    }
 }
 
 /// Puts the token of a file or of stdin into the endpoint.

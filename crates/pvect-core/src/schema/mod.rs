@@ -4,6 +4,7 @@
 //! bounds and the behaviour at exit were read from pve-container 6.1 (Proxmox VE 9); the wording is our own.
 
 pub mod check;
+pub(crate) mod foreseen;
 pub mod format;
 pub mod options;
 pub mod properties;

@@ -84,55 +84,6 @@ pub fn after_load(call: &Call) -> Vec<Violation> {
     found
 }
 
-/// What pct refuses only while it works on the change, so that a part of it may be written by then: required options
-/// that are deleted, mount points of a new container without a root file system.
-///
-/// A client checks it before it starts pct. The standalone node finds it at the time that the real one does.
-pub fn foreseen(call: &Call) -> Vec<Violation> {
-    let alone = |name: &str, pct: String, text: &str| {
-        Violation::option(name, Reason::Alone { pct, text: text.to_owned() })
-    };
-    match call.verb() {
-        Verb::Set => split_list(call.get("delete").unwrap_or_default())
-            .into_iter()
-            .filter_map(|name| match name {
-                "unprivileged" => Some(alone(
-                    "delete",
-                    "unable to delete read-only option: 'unprivileged'".to_owned(),
-                    "'unprivileged' is fixed when the container is made",
-                )),
-                name if options::REQUIRED_OPTIONS.contains(&name) => Some(alone(
-                    "delete",
-                    format!("unable to delete required option '{name}'"),
-                    &format!("'{name}' cannot be removed, only changed"),
-                )),
-                _ => None,
-            })
-            .collect(),
-        Verb::Create | Verb::Restore => {
-            let points = call.options().iter().any(|(name, _)| is_mount_point(name));
-            let mut found = Vec::new();
-            if points && !call.has("rootfs") {
-                let text = "is needed where a mount point (--mp[n]) is given";
-                found.push(alone("rootfs", "rootfs: missing".to_owned(), text));
-            }
-            let restores = call.verb() == Verb::Restore || call.get("restore") == Some("1");
-            if restores && call.args().get(1).is_some_and(|archive| archive == "-") && !call.has("rootfs") {
-                let text = "is needed where the backup comes from stdin";
-                found.push(alone("rootfs", "rootfs: missing".to_owned(), text));
-            }
-            found.dedup();
-            found
-        }
-        _ => Vec::new(),
-    }
-}
-
-fn is_mount_point(name: &str) -> bool {
-    name.strip_prefix("mp")
-        .is_some_and(|index| !index.is_empty() && index.bytes().all(|b| b.is_ascii_digit()))
-}
-
 /// Whether an option can be in a configuration file.
 fn is_stored(name: &str) -> bool {
     options::config_option(name).is_some() || matches!(name, "parent" | "snaptime")

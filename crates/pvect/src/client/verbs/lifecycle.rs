@@ -124,7 +124,7 @@ impl Client {
         self.operate(&options.add_to(Call::on(Verb::Migrate, vmid).arg(to.to_string())), &mut ()).await
     }
 
-    /// Moves a container to another cluster (experimental in pct).
+    /// Moves a container to another cluster (experimental in pct), under the same number unless another is given.
     ///
     /// pct takes the token in its argv only, where every user of the node can read it: by calling this you say that
     /// this is all right.
@@ -138,7 +138,8 @@ impl Client {
         endpoint: &RemoteEndpoint,
         options: &RemoteMigrateOptions,
     ) -> Result<Outcome> {
-        let target = target.map(|vmid| vmid.to_string()).unwrap_or_default();
+        // pct wants it in its place, although it calls it optional.
+        let target = target.unwrap_or(vmid).to_string();
         let call = Call::on(Verb::RemoteMigrate, vmid).arg(target).arg(endpoint.to_secret_text());
         let manner = Manner { token_in_argv: true, ..Manner::default() };
         self.carry_out(&options.add_to(call), &manner, &mut ()).await
