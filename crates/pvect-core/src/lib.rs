@@ -12,9 +12,11 @@
 //! - [`call`]: one request to pct, checked against the schema
 //! - [`backend`]: the two traits that every backend implements
 //! - [`error`]: the error kinds, with their exit statuses
+//! - [`classify`]: what the texts of Proxmox VE mean, as error kinds
 
 pub mod backend;
 pub mod call;
+pub mod classify;
 pub mod config;
 pub mod error;
 pub mod id;

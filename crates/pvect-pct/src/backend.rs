@@ -15,12 +15,12 @@ use pvect_core::{
 use secrecy::ExposeSecret;
 use tracing::Instrument;
 
-use crate::classify::{Verdict, judge};
 use crate::config::{PctConfig, Transport};
 use crate::copy::Copies;
 use crate::parse::{self, Clock, ParseError};
 use crate::runner::{End, Finished, Request, Runner, Streams};
 use crate::{CancelHandle, copy, interactive, program};
+use pvect_core::classify::{Verdict, judge};
 
 /// The option that pct asks for on its own when it has no value.
 const PASSWORD: &str = "password";

@@ -4,7 +4,7 @@
 //! - [`Runner`]: one process from start to end: clean environment, bounded output, time-out, cancellation
 //! - [`Connection`], [`SshTarget`]: pct on another node, over one ssh connection that is kept
 //! - [`parse`]: what pct prints, as typed values; pure functions
-//! - [`classify`]: what pct's error texts mean; pure functions
+//! - [`pvect_core::classify`]: what the error texts mean; pure functions
 //! - [`PctBackend`]: all of it behind the traits of pvect-core
 //!
 //! A password never travels in argv: see [`Runner`]. The option `ssh-public-keys` takes the path of a file; a
@@ -12,7 +12,6 @@
 
 mod backend;
 mod cancel;
-pub mod classify;
 mod config;
 mod copy;
 mod interactive;

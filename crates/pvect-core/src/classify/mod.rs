@@ -7,9 +7,9 @@
 mod clean;
 mod rules;
 
-use pvect_core::Verb;
-use pvect_core::error::{ErrorKind, Exit};
-use pvect_core::schema::{ExitRule, VerbSpec};
+use crate::Verb;
+use crate::error::{ErrorKind, Exit};
+use crate::schema::{ExitRule, VerbSpec};
 
 pub use clean::{clean, message};
 

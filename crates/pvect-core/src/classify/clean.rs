@@ -45,7 +45,7 @@ fn is_header(line: &str) -> bool {
 fn is_usage(line: &str) -> bool {
     let mut words = line.split(' ');
     words.next() == Some("pct")
-        && words.next().is_some_and(|verb| pvect_core::Verb::from_name(verb).is_some())
+        && words.next().is_some_and(|verb| crate::Verb::from_name(verb).is_some())
         && words.all(|word| word.starts_with(['<', '[']))
 }
 

@@ -1,6 +1,6 @@
 //! From texts to kinds.
 
-use pvect_core::error::ErrorKind;
+use crate::error::ErrorKind;
 
 /// A text means a kind when all of its parts are in it.
 type Rule = (&'static [&'static str], ErrorKind);
