@@ -33,14 +33,14 @@ pub fn foreseen(call: &Call) -> Vec<Violation> {
             let Some(text) = call.get(name) else { continue };
             match options::config_option(name).map(|(spec, _)| spec.name) {
                 Some("rootfs") => {
-                    found.extend(RootFs::parse(text).ok().and_then(|fs| volume(call, name, &fs)))
+                    found.extend(RootFs::parse(text).ok().and_then(|fs| volume(call, name, &fs)));
                 }
                 Some("mp") => {
                     found
                         .extend(MountPoint::parse(name, text).ok().and_then(|mp| volume(call, name, &mp.fs)));
                 }
                 Some("net") => {
-                    found.extend(NetInterface::parse(name, text).ok().and_then(|net| managed(name, &net)))
+                    found.extend(NetInterface::parse(name, text).ok().and_then(|net| managed(name, &net)));
                 }
                 _ => {}
             }
