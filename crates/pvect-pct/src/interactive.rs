@@ -1,6 +1,7 @@
 //! Verbs that take over the terminal: `exec`, `enter`, `console`.
 
 use std::io::IsTerminal;
+use std::os::fd::AsFd;
 use std::process::Stdio;
 
 use pvect_core::error::Exit;
@@ -8,31 +9,31 @@ use pvect_core::{Error, Result};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::runner::exit_of;
-use crate::ssh::{Connection, Log, nonce};
-use crate::{Runner, program};
+use crate::runner::{End, Request, Streams, exit_of};
+use crate::ssh::{Connection, Log};
+use crate::{CancelHandle, Runner, program};
 
 /// Runs a call on the caller's own stdin, stdout and stderr and returns its status, 128+signal when it was killed.
 ///
 /// It stays in the caller's process group, so the terminal's size changes, Ctrl-C and Ctrl-\ reach it directly.
 /// SIGTERM and SIGHUP are passed on. From the first use on, this process no longer dies of these four signals.
+///
+/// Through ssh there is a terminal at the other end where stdin and stdout are one here; else the streams are carried,
+/// and each of the four signals ends pct there as a time-out would.
 pub(crate) async fn run(runner: &Runner, words: Vec<String>, shown: Vec<String>) -> Result<i32> {
     program::check(runner.config())?;
-    let failed = |source: std::io::Error| Error::Spawn {
-        what: format!("it did not start: {source}"),
-        run: Box::new(pvect_core::error::Run {
-            argv: runner.config().command_line(shown.clone()),
-            ..Default::default()
-        }),
-        source: Some(source),
-    };
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    let mut quit = signal(SignalKind::quit()).map_err(failed)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
+    let mut signals = Signals::new()?;
+    let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
     let far = match runner.config().transport.ssh() {
+        Some(_) if !terminal => return carried(runner, words, shown, signals).await,
         Some(connection) => Some(Far::open(connection).await?),
         None => None,
+    };
+    let argv = runner.config().command_line(shown);
+    let failed = |source: std::io::Error| Error::Spawn {
+        what: format!("it did not start: {source}"),
+        run: Box::new(pvect_core::error::Run { argv: argv.clone(), ..Default::default() }),
+        source: Some(source),
     };
     let mut command = match &far {
         Some(far) => far.command(runner, words),
@@ -41,65 +42,120 @@ pub(crate) async fn run(runner: &Runner, words: Vec<String>, shown: Vec<String>)
     command.stdin(Stdio::inherit()).stdout(Stdio::inherit()).stderr(Stdio::inherit());
     let mut child = tokio::process::Command::from(command).kill_on_drop(true).spawn().map_err(failed)?;
     let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
-    let pass = |signal: Signal| {
-        // It may have ended meanwhile; the wait below tells.
-        let _ = pid.map(|pid| kill_process(pid, signal));
-    };
-    let mut told = false;
     let status = loop {
         tokio::select! {
             status = child.wait() => break status.map_err(failed)?,
-            _ = interrupt.recv() => told = true,
-            _ = quit.recv() => told = true,
-            _ = terminate.recv() => { told = true; pass(Signal::TERM); }
-            _ = hangup.recv() => { told = true; pass(Signal::HUP); }
+            signal = signals.next() => if matches!(signal, Signal::TERM | Signal::HUP) {
+                // It may have ended meanwhile; the wait above tells.
+                let _ = pid.map(|pid| kill_process(pid, signal));
+            },
         }
     };
     if let Some(far) = far {
-        far.ended(exit_of(status), told).await.map_err(|what| Error::ConnectionLost {
+        far.ended(exit_of(status)).map_err(|what| Error::ConnectionLost {
             node: far.connection.target().destination(),
             // sshd had no room for the session.
             may_have_run: !what.contains("refused by peer"),
             what,
             vmid: None,
-            run: Box::new(pvect_core::error::Run {
-                argv: runner.config().command_line(shown.clone()),
-                ..Default::default()
-            }),
+            run: Box::new(pvect_core::error::Run { argv: argv.clone(), ..Default::default() }),
         })?;
     }
-    Ok(match exit_of(status) {
-        Exit::Status(code) => code,
-        Exit::Signal(number) => 128 + number,
-    })
+    Ok(status_of(exit_of(status)))
 }
 
-/// A run at the other end of ssh, on the caller's own streams.
+fn status_of(exit: Exit) -> i32 {
+    match exit {
+        Exit::Status(code) => code,
+        Exit::Signal(number) => 128 + number,
+    }
+}
+
+/// The signals that would end this process.
+struct Signals([tokio::signal::unix::Signal; 4]);
+
+impl Signals {
+    fn new() -> Result<Self> {
+        let watch = |kind| {
+            signal(kind).map_err(|source| Error::Io { what: "cannot wait for signals".to_owned(), source })
+        };
+        Ok(Self([
+            watch(SignalKind::interrupt())?,
+            watch(SignalKind::quit())?,
+            watch(SignalKind::terminate())?,
+            watch(SignalKind::hangup())?,
+        ]))
+    }
+
+    async fn next(&mut self) -> Signal {
+        let [interrupt, quit, terminate, hangup] = &mut self.0;
+        tokio::select! {
+            _ = interrupt.recv() => Signal::INT,
+            _ = quit.recv() => Signal::QUIT,
+            _ = terminate.recv() => Signal::TERM,
+            _ = hangup.recv() => Signal::HUP,
+        }
+    }
+}
+
+/// Runs a call at the other end of ssh without a terminal: its streams are carried through this process, so that they
+/// stay as they are and what a login shell writes stays out of them.
+async fn carried(
+    runner: &Runner,
+    words: Vec<String>,
+    shown: Vec<String>,
+    mut signals: Signals,
+) -> Result<i32> {
+    let cancel = CancelHandle::new();
+    let runner = Runner::new(runner.config().clone(), cancel.clone());
+    let double = |stream: std::os::fd::BorrowedFd<'_>| {
+        let broken = |source| Error::Io { what: "cannot double a stream".to_owned(), source };
+        stream.try_clone_to_owned().map(Some).map_err(broken)
+    };
+    let streams = Streams {
+        stdin: double(std::io::stdin().as_fd())?,
+        stdout: double(std::io::stdout().as_fd())?,
+        stderr: double(std::io::stderr().as_fd())?,
+    };
+    let request = Request { words, shown, ..Request::default() };
+    let mut events = ();
+    let run = runner.run_on(&request, streams, &mut events);
+    tokio::pin!(run);
+    let finished = loop {
+        tokio::select! {
+            finished = &mut run => break finished?,
+            _ = signals.next() => cancel.cancel(),
+        }
+    };
+    match (finished.end, finished.exit) {
+        (End::Lost { sent }, _) => Err(Error::ConnectionLost {
+            node: runner.config().transport.ssh().map(|one| one.target().destination()).unwrap_or_default(),
+            may_have_run: sent,
+            what: finished.words.clone(),
+            vmid: None,
+            run: Box::new(finished.to_run()),
+        }),
+        (_, Some(exit)) => Ok(status_of(exit)),
+        // Ended before it began, or not seen to end.
+        (_, None) => Ok(128 + Signal::TERM.as_raw()),
+    }
+}
+
+/// A run on a terminal at the other end of ssh.
 struct Far {
     connection: Connection,
     log: Log,
-    nonce: String,
-    terminal: bool,
 }
 
 impl Far {
-    /// Connects. A terminal at the other end is made where our stdin is one.
     async fn open(connection: &Connection) -> Result<Self> {
         connection.open().await?;
-        let source = |source| Error::Io { what: "cannot read /dev/urandom".to_owned(), source };
-        let terminal = std::io::stdin().is_terminal();
-        Ok(Self {
-            connection: connection.clone(),
-            log: Log::new()?,
-            nonce: nonce().map_err(source)?,
-            terminal,
-        })
+        Ok(Self { connection: connection.clone(), log: Log::new()? })
     }
 
     fn command(&self, runner: &Runner, words: Vec<String>) -> std::process::Command {
         let config = runner.config();
-        let mut command =
-            self.connection.plain(&self.log, &self.nonce, self.terminal, &config.env, &config.words(words));
+        let mut command = self.connection.plain(&self.log, &config.env, &config.words(words));
         if let Some((name, value)) = config.env.iter().find(|(name, _)| name == "TERM") {
             // ssh gives this to the terminal at the other end.
             command.env(name, value);
@@ -107,15 +163,11 @@ impl Far {
         command
     }
 
-    /// Tells ssh's own failures from the status of the command, and ends what would go on without us.
+    /// Tells ssh's own failures from the status of the command.
     ///
     /// The script around pct turns a signal into 128 and its number, so ssh's 255 is pct's own unless ssh has said
-    /// something or the connection is gone.
-    async fn ended(&self, exit: Exit, told: bool) -> std::result::Result<(), String> {
-        if told && !self.terminal && exit != Exit::Status(0) {
-            // Without a terminal, ssh goes and the command stays.
-            self.connection.end_by_number(&self.nonce).await;
-        }
+    /// something or the connection is gone. A terminal that closes ends what runs on it.
+    fn ended(&self, exit: Exit) -> std::result::Result<(), String> {
         if exit != Exit::Status(255) {
             return Ok(());
         }

@@ -530,7 +530,7 @@ async fn streams_of_any_length_are_carried() {
         let mut all = Vec::new();
         back.read_to_end(&mut all).map(|_| all)
     });
-    let streams = Streams { stdin: Some(reader.into()), stdout: Some(sink.into()) };
+    let streams = Streams { stdin: Some(reader.into()), stdout: Some(sink.into()), stderr: None };
     let done = backend.exec_piped(&exec(&["sh", "-c", "cat; exit 3"]), streams).await.unwrap();
     assert_eq!((done.status, done.stdout.len()), (3, 0));
     writing.join().unwrap().unwrap();
@@ -540,7 +540,7 @@ async fn streams_of_any_length_are_carried() {
     // A reader that goes ends what writes; a command that does not read lets the writer go.
     let (back, sink) = std::io::pipe().unwrap();
     drop(back);
-    let streams = Streams { stdin: None, stdout: Some(sink.into()) };
+    let streams = Streams { stdout: Some(sink.into()), ..Streams::default() };
     let done = backend.exec_piped(&exec(&["cat", "/dev/zero"]), streams).await.unwrap();
     assert_ne!(done.status, 0);
     let (reader, mut writer) = std::io::pipe().unwrap();
@@ -551,8 +551,37 @@ async fn streams_of_any_length_are_carried() {
             }
         }
     });
-    let streams = Streams { stdin: Some(reader.into()), stdout: None };
+    let streams = Streams { stdin: Some(reader.into()), ..Streams::default() };
     let done = backend.exec_piped(&exec(&["true"]), streams).await.unwrap();
     assert_eq!(done.status, 0);
     assert_eq!(writing.join().unwrap(), std::io::ErrorKind::BrokenPipe);
+}
+
+#[tokio::test]
+async fn sudo_at_the_other_end() {
+    if !Path::new("/usr/bin/sudo").exists() {
+        return pvect_testkit::skipped("sudo_at_the_other_end", "sudo is not installed");
+    }
+    let far = far_or_skip!("sudo_at_the_other_end");
+    let backend = far.to(|target| target.sudo = true);
+    match backend.list().await {
+        Ok(list) => assert_eq!(list.len(), 1),
+        Err(Error::NotAvailable { reason: pvect_core::error::Unavailable::Sudo(why), .. }) => {
+            return pvect_testkit::skipped("sudo_at_the_other_end", &why);
+        }
+        Err(error) => panic!("{error}"),
+    }
+    let here = far.sshd.dir().join("here").display().to_string();
+    let pull = Call::on(Verb::Pull, vmid()).arg("/x").arg(&here);
+    backend.operate(&pull, &mut ()).await.unwrap();
+    assert_eq!(fs::metadata(&here).unwrap().len(), 300_000);
+    // Without sudo's own terminal nothing is asked: a missing program is sudo's own error.
+    let config = PctConfig { program: "/none/pct".into(), ..backend.pct_config().clone() };
+    let error = PctBackend::new(config).list().await.unwrap_err();
+    assert_ne!(error.kind(), ErrorKind::ConnectionLost, "{error}");
+    let config = PctConfig { timeout: Some(Duration::from_secs(2)), ..backend.pct_config().clone() };
+    let start = Call::on(Verb::Start, vmid());
+    let error = PctBackend::new(config).operate(&start, &mut ()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::PctTimeout, "{error}");
+    assert!(gone(far.pid("worker").await).await);
 }

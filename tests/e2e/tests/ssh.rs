@@ -150,6 +150,30 @@ fn a_container_lives_on_another_node() {
     let all: Vec<u8> = (0..=255).cycle().take(70_000).collect();
     let there = far.run_with(&["exec", "101", "--", "sh", "-c", "cat >/root/in; wc -c </root/in"], &all);
     assert_eq!(there.ok().trim(), "70000");
+    // What the start-up files of a login shell print stays out of it.
+    let noise = "#!/bin/sh\necho Welcome; echo oops >&2\nexec /bin/sh -c \"$SSH_ORIGINAL_COMMAND\"\n";
+    far.sshd.script("forced.sh", noise).expect("it can be written");
+    let text = fs::read_to_string(&far.settings).expect("there are settings");
+    let noisy = far.sshd.dir().join("noisy.json");
+    let key = far.sshd.key().display().to_string();
+    fs::write(&noisy, text.replace(&key, &far.sshd.forced_key().display().to_string())).expect("it can be");
+    let output = far
+        .command(&["exec", "101", "--", "sh", "-c", "echo out; echo err >&2"])
+        .env("PVECT_CONFIG", &noisy)
+        .output()
+        .expect("pvect can be started");
+    assert_eq!((output.stdout.as_slice(), output.stderr.as_slice()), (&b"out\n"[..], &b"err\n"[..]));
+
+    // A command that does not read stdin ends although stdin does not.
+    let mut waits = far
+        .command(&["exec", "101", "--", "echo", "done"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("pvect can be started");
+    let held = waits.stdin.take();
+    assert!(waits.wait().expect("it ends").success());
+    drop(held);
     for status in [0, 7, 255] {
         let ended =
             far.run(&["exec", "101", "--", "sh", "-c", &format!("echo out; echo err >&2; exit {status}")]);
@@ -189,7 +213,7 @@ fn a_container_lives_on_another_node() {
     far.run(&["stop", "101"]).ok();
     let argv = fs::read_to_string(far.sshd.dir().join("log")).expect("sshd has a log");
     assert!(!argv.contains("hunter22"));
-    assert_eq!(far.sshd.logins(), 1, "{}", far.sshd.log());
+    assert_eq!(far.sshd.logins(), 2, "{}", far.sshd.log());
     for vmid in ["100", "101"] {
         far.run(&["destroy", vmid]).ok();
     }
@@ -244,7 +268,7 @@ fn a_signal_ends_what_runs_at_the_other_end() {
     child.stdout.as_mut().expect("it has a stdout").read_exact(&mut line).expect("it says so");
     let pid = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it lives");
-    assert_ne!(child.wait().expect("it ends").code(), Some(0));
+    assert_eq!(child.wait().expect("it ends").code(), Some(128 + 15));
     // What ran in the container stays there, as it does without ssh; pct and lxc-attach do not.
     let running = || {
         fs::read_dir("/proc").into_iter().flatten().flatten().any(|entry| {

@@ -57,6 +57,8 @@ pub struct Streams {
     pub stdin: Option<OwnedFd>,
     /// Where its stdout goes; nothing of it is kept then.
     pub stdout: Option<OwnedFd>,
+    /// Where its stderr goes, likewise.
+    pub stderr: Option<OwnedFd>,
 }
 
 /// Why a run was over.
@@ -223,7 +225,7 @@ impl Runner {
                 None => Stdio::null(),
             })
             .stdout(streams.stdout.map_or_else(Stdio::piped, Stdio::from))
-            .stderr(Stdio::piped());
+            .stderr(streams.stderr.map_or_else(Stdio::piped, Stdio::from));
         let (child, terminal) = if request.password.is_some() {
             let (child, terminal) = Terminal::spawn(command).map_err(failed)?;
             (child, Some(terminal))

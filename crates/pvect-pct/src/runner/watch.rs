@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use secrecy::SecretString;
 use tokio::fs::File;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin};
+use tokio::sync::mpsc;
 
 use super::far::{Session, Start};
 use super::output::Capture;
@@ -46,33 +48,58 @@ pub(super) struct Watch<'a> {
 /// Streams of the caller's own when the process is at the other end of ssh, where they have to be carried to.
 #[derive(Debug, Default)]
 pub(super) struct Pumps {
-    source: Option<File>,
-    sink: Option<File>,
+    source: Option<mpsc::Receiver<io::Result<Vec<u8>>>>,
+    sinks: [Option<File>; 2],
 }
 
 impl From<Streams> for Pumps {
     fn from(streams: Streams) -> Self {
-        let file = |stream: std::os::fd::OwnedFd| File::from_std(std::fs::File::from(stream));
-        Self { source: streams.stdin.map(file), sink: streams.stdout.map(file) }
+        let file = |stream: OwnedFd| File::from_std(stream.into());
+        Self {
+            source: streams.stdin.map(source),
+            sinks: [streams.stdout.map(file), streams.stderr.map(file)],
+        }
     }
+}
+
+/// Reads a stream in a thread of its own, which nobody waits for: a read may never come to its end.
+fn source(stream: OwnedFd) -> mpsc::Receiver<io::Result<Vec<u8>>> {
+    let (sender, receiver) = mpsc::channel(1);
+    std::thread::spawn(move || {
+        let mut file = std::fs::File::from(stream);
+        let mut buffer = vec![0; 64 << 10];
+        loop {
+            let piece = match io::Read::read(&mut file, &mut buffer) {
+                Ok(0) => break,
+                Ok(count) => Ok(buffer[..count].to_vec()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => Err(error),
+            };
+            let failed = piece.is_err();
+            if sender.blocking_send(piece).is_err() || failed {
+                break;
+            }
+        }
+    });
+    receiver
 }
 
 impl Pumps {
     /// Writes out what is still held. A reader that has gone knows why.
     pub(super) async fn flush(&mut self) -> io::Result<()> {
-        match &mut self.sink {
-            Some(sink) => match sink.flush().await {
-                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
-                _ => Ok(()),
-            },
-            None => Ok(()),
+        for sink in self.sinks.iter_mut().flatten() {
+            match sink.flush().await {
+                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error),
+                _ => {}
+            }
         }
+        Ok(())
     }
 }
 
 /// What happened next.
 enum Step {
-    Source(io::Result<usize>),
+    Source(Option<io::Result<Vec<u8>>>),
     Stdout(io::Result<usize>),
     Stderr(io::Result<usize>),
     Ended(io::Result<std::process::ExitStatus>),
@@ -119,7 +146,7 @@ impl<'a> Watch<'a> {
     pub(super) async fn follow(&mut self, events: &mut dyn Events) {
         let mut stdout = self.child.stdout.take();
         let mut stderr = self.child.stderr.take();
-        let mut buffers = (vec![0; 64 << 10], vec![0; 64 << 10], vec![0; 64 << 10]);
+        let mut buffers = (vec![0; 64 << 10], vec![0; 64 << 10]);
         let mut alarm = self.request.limit.and_then(|limit| Instant::now().checked_add(limit));
         let mut drain_end = None;
         while !self.gave_up && (self.exit.is_none() || stdout.is_some() || stderr.is_some()) {
@@ -132,7 +159,7 @@ impl<'a> Watch<'a> {
                 count = read(&mut stderr, &mut buffers.1), if stderr.is_some() => Step::Stderr(count),
                 status = self.child.wait(), if self.exit.is_none() => Step::Ended(status),
                 count = feed(&mut self.stdin, &self.input), if feeds => Step::Input(count),
-                count = read(&mut self.pumps.source, &mut buffers.2), if sources => Step::Source(count),
+                piece = next(&mut self.pumps.source), if sources => Step::Source(piece),
                 done = serve(&mut self.terminal, &self.request.password), if self.terminal.is_some() => Step::Terminal(done),
                 () = sleep_until(alarm), if alarm.is_some() => Step::Clock,
                 () = sleep_until(silent_at), if silent_at.is_some() => Step::Silence,
@@ -142,15 +169,8 @@ impl<'a> Watch<'a> {
                 Step::Stdout(count) => {
                     let data = &buffers.0[..count.unwrap_or(0)];
                     let body = bare(self.far.as_mut().map(|far| &mut far.out), data);
-                    match &mut self.pumps.sink {
-                        Some(sink) => {
-                            if sink.write_all(&body).await.is_err() {
-                                // Nobody reads any more, and the reader knows why.
-                                self.pumps.sink = None;
-                                self.stopper.terminate().await;
-                            }
-                        }
-                        None => self.stdout.push(&body, &mut |line| events.log(line)),
+                    if !self.carry(0, &body).await {
+                        self.stdout.push(&body, &mut |line| events.log(line));
                     }
                     if data.is_empty() || self.far.as_ref().is_some_and(|far| far.out.closed().is_some()) {
                         stdout = None;
@@ -159,7 +179,9 @@ impl<'a> Watch<'a> {
                 Step::Stderr(count) => {
                     let data = &buffers.1[..count.unwrap_or(0)];
                     let body = bare(self.far.as_mut().map(|far| &mut far.err), data);
-                    self.stderr.push(&body, &mut |line| events.warning(line));
+                    if !self.carry(1, &body).await {
+                        self.stderr.push(&body, &mut |line| events.warning(line));
+                    }
                     if data.is_empty() || self.far.as_ref().is_some_and(|far| far.err.closed().is_some()) {
                         stderr = None;
                     }
@@ -172,9 +194,9 @@ impl<'a> Watch<'a> {
                     self.terminal = None;
                     drain_end = Instant::now().checked_add(DRAIN_LIMIT);
                 }
-                Step::Source(Ok(count)) if count > 0 => self.input.extend_from_slice(&buffers.2[..count]),
-                Step::Source(Ok(_)) => self.pumps.source = None,
-                Step::Source(Err(error)) => {
+                Step::Source(Some(Ok(piece))) => self.input.extend(piece),
+                Step::Source(None) => self.pumps.source = None,
+                Step::Source(Some(Err(error))) => {
                     tracing::warn!(%error, "stdin cannot be read");
                     self.pumps.source = None;
                     self.stopper.terminate().await;
@@ -205,6 +227,22 @@ impl<'a> Watch<'a> {
                 alarm = Some(end.min(Instant::now() + DRAIN_IDLE));
             }
         }
+    }
+
+    /// Writes to a stream of the caller's own; `false` when there is none.
+    async fn carry(&mut self, index: usize, body: &[u8]) -> bool {
+        let Some(sink) = &mut self.pumps.sinks[index] else { return false };
+        // Flushed at once: somebody may wait for the answer.
+        let done = async {
+            sink.write_all(body).await?;
+            sink.flush().await
+        };
+        if done.await.is_err() {
+            // Nobody reads any more, and the reader knows why.
+            self.pumps.sinks[index] = None;
+            self.stopper.terminate().await;
+        }
+        true
     }
 
     /// Starts pct at the other end when it is ready there, and sees it end.
@@ -297,6 +335,13 @@ fn bare<'a>(frame: Option<&mut Frame>, data: &'a [u8]) -> Cow<'a, [u8]> {
         Some(frame) if data.is_empty() => frame.finish().into(),
         Some(frame) => frame.push(data).into(),
         None => data.into(),
+    }
+}
+
+async fn next<T>(source: &mut Option<mpsc::Receiver<T>>) -> Option<T> {
+    match source {
+        Some(source) => source.recv().await,
+        None => None,
     }
 }
 

@@ -256,16 +256,9 @@ impl Connection {
         self.on_session(log, false, script::marked(&self.target, nonce, env, words))
     }
 
-    /// The command that runs words at the other end on the caller's own streams.
-    pub(crate) fn plain(
-        &self,
-        log: &Log,
-        nonce: &str,
-        terminal: bool,
-        env: &[(String, String)],
-        words: &[String],
-    ) -> Command {
-        self.on_session(log, terminal, script::plain(&self.target, nonce, env, words))
+    /// The command that runs words on a terminal at the other end.
+    pub(crate) fn plain(&self, log: &Log, env: &[(String, String)], words: &[String]) -> Command {
+        self.on_session(log, true, script::plain(&self.target, env, words))
     }
 
     /// The command for a helper whose streams are the caller's to set.

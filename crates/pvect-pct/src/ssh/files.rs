@@ -20,13 +20,6 @@ use super::{Connection, Frame, Log, nonce};
 const TABLE: &str = r#"cd /proc && exec grep -Hz '' [0-9]*/stat 2>/dev/null"#;
 /// Sends a signal; processes that are gone are no failure.
 const SIGNAL: &str = r#"kill -s "$@" 2>/dev/null; exit 0"#;
-/// Ends what the script with this number runs, when its own mark could not be seen. The number comes in two words, so
-/// that this script is not found itself.
-const END: &str = r#"session=$(printf '%s%s\n' "$1" "$2" | grep -lzxF -f - /proc/[0-9]*/cmdline 2>/dev/null | head -n 1)
-session=${session#/proc/}; session=${session%/cmdline}
-[ -n "$session" ] || exit 0
-for child in $(cat "/proc/$session/task/$session/children"); do kill -s TERM "$child"; done
-exit 0"#;
 /// Makes a directory of its own with a file that has what stdin gives; names the directory and tells the file's hash.
 const RECEIVE: &str = r#"umask 077
 dir=$(mktemp -d /tmp/pvect.XXXXXXXXXX) || exit 1
@@ -123,13 +116,6 @@ impl Connection {
             // It ends by itself; the thread only takes its status. The log is named by our file until then.
             std::thread::spawn(move || child.wait().map(|_| drop(log)));
         }
-    }
-
-    /// Asks what runs under this number to end.
-    pub(crate) async fn end_by_number(&self, nonce: &str) {
-        // Best effort: the caller is being ended itself.
-        let (front, back) = nonce.split_at(nonce.len() / 2);
-        let _ = self.help(END, &[front.to_owned(), back.to_owned()], Stdio::null()).await;
     }
 
     /// Copies a file into a directory of its own at the other side and returns the directory. Its file is called

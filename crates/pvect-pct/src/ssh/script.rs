@@ -40,7 +40,7 @@ printf '\036%s\n' "$0" >&2
 IFS= read -r line && [ "$line" = go ] && exec "$@"
 exit 125"#;
 
-/// For a run on the caller's own streams. The traps let pct have Ctrl-C for itself and leave its status to be told.
+/// For a run on a terminal. The traps let pct have Ctrl-C for itself and leave its status to be told.
 const PLAIN: &str = r#"cd /
 trap : INT QUIT TERM
 exec 3>&2 2>/dev/null
@@ -73,10 +73,10 @@ pub(super) fn marked(target: &SshTarget, nonce: &str, env: &[(String, String)], 
     quote::line(&line)
 }
 
-/// The line for a run on the caller's own streams.
-pub(super) fn plain(target: &SshTarget, nonce: &str, env: &[(String, String)], words: &[String]) -> String {
+/// The line for a run on a terminal.
+pub(super) fn plain(target: &SshTarget, env: &[(String, String)], words: &[String]) -> String {
     let mut line = shell(PLAIN);
-    line.push(nonce.to_owned());
+    line.push("pvect".to_owned());
     line.extend(clean(target, env));
     line.extend(words.iter().cloned());
     quote::line(&line)

@@ -79,7 +79,7 @@ async fn push(
     let source = from.to_owned();
     let writing = tokio::task::spawn_blocking(move || archive::write(&source, new, writer));
     let words = ["tar", "-x", "-p", "-f", "-", "-C", to];
-    let streams = Streams { stdin: Some(reader.into()), stdout: None };
+    let streams = Streams { stdin: Some(reader.into()), ..Streams::default() };
     let ran = client.exec_piped(vmid, words, streams).await;
     let written = writing.await.map_err(io::Error::other).flatten();
     let ran = ran?;
@@ -164,7 +164,7 @@ async fn pull(client: &Client, call: &Call, vmid: Vmid, from: &str, to: &Path) -
     let (reader, writer) = io::pipe().map_err(no_pipe)?;
     let target = to.to_owned();
     let reading = tokio::task::spawn_blocking(move || archive::unpack(reader, &target, new, owners));
-    let streams = Streams { stdin: None, stdout: Some(writer.into()) };
+    let streams = Streams { stdout: Some(writer.into()), ..Streams::default() };
     let ran = client.exec_piped(vmid, ["tar", "-c", "-f", "-", "-C", from, "."], streams).await;
     let unpacked = reading.await.map_err(io::Error::other).flatten();
     let done = async {
@@ -199,8 +199,11 @@ async fn verify(client: &Client, call: &Call, vmid: Vmid, copied: &Copied, guest
     let broken = |source| Error::Io { what: "cannot verify the copy".to_owned(), source };
     let (list, mut odd) = archive::checklist(copied, Path::new(guest)).map_err(broken)?;
     let mut answers = tempfile::tempfile().map_err(broken)?;
-    let streams =
-        Streams { stdin: Some(list.into()), stdout: Some(answers.try_clone().map_err(broken)?.into()) };
+    let streams = Streams {
+        stdin: Some(list.into()),
+        stdout: Some(answers.try_clone().map_err(broken)?.into()),
+        stderr: None,
+    };
     let ran = client.exec_piped(vmid, ["sha256sum", "-c", "-"], streams).await?;
     let differ = |name: &str| {
         let message = format!("the copy differs: {name}");
