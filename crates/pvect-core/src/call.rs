@@ -29,13 +29,20 @@ impl fmt::Debug for Value {
 }
 
 /// A verb with its arguments and options, not yet an argv: each transport makes its own of it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Call {
     verb: Verb,
     args: Vec<String>,
     options: Vec<(String, Value)>,
     command: Vec<String>,
     passthrough: Vec<String>,
+}
+
+/// Shows the words for pct, secrets masked: an argument may hold one (the token of remote-migrate).
+impl fmt::Debug for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Call").field(&self.masked_argv()).finish()
+    }
 }
 
 impl Call {
