@@ -5,6 +5,7 @@
 
 mod archive;
 mod copy;
+mod early;
 mod environment;
 mod guard;
 mod ha;
@@ -69,7 +70,8 @@ impl Client {
     pub async fn carry_out(&self, call: &Call, manner: &Manner, events: &mut dyn Events) -> Result<Outcome> {
         if self.config.check {
             // Before anything is looked at: a wrong value costs no start of pct.
-            call.clone().checked().map_err(Error::InvalidArgument)?;
+            let call = call.clone().checked().map_err(Error::InvalidArgument)?;
+            early::check(&call, self.config.transport.ssh().is_none())?;
         }
         self.refuse_machines(call)?;
         match call.verb() {
