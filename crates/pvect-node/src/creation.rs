@@ -2,8 +2,9 @@
 //!
 //! It lies at `run/pve/ct-<vmid>.creating` from before the configuration with `lock: create` is written until one
 //! without that lock is. It lists the volumes that were there before; all others of the container may go when the
-//! work was cut short. A configuration with `lock: create` and without this note (a restore over an old container, a
-//! file from elsewhere) is nothing that may be removed without asking.
+//! work was cut short. For a restore over an old container the note says so: its configuration is the old one until
+//! the new one is whole. A configuration with `lock: create` and without this note (a file from elsewhere) is nothing
+//! that may be removed without asking.
 
 use std::io::ErrorKind;
 use std::path::PathBuf;
@@ -13,6 +14,17 @@ use pvect_core::{Vmid, VolumeId};
 use crate::{Failure, Node, NodeResult, storage, store};
 
 const MODE: u32 = 0o640;
+/// The first line of the note about a restore over an old container.
+const OVER: &str = "over an old container";
+
+/// What the note says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Note {
+    /// Whether an old container is overwritten: its configuration stays.
+    pub(crate) over: bool,
+    /// The volumes that were there before. They stay.
+    pub(crate) before: Vec<VolumeId>,
+}
 
 fn path(node: &Node, vmid: Vmid) -> PathBuf {
     node.layout.run_dir().join(format!("ct-{vmid}.creating"))
@@ -23,10 +35,24 @@ fn path(node: &Node, vmid: Vmid) -> PathBuf {
 /// # Errors
 /// When a storage cannot be read or the note not written.
 pub(crate) fn begin(node: &Node, vmid: Vmid) -> NodeResult<()> {
+    write(node, vmid, "")
+}
+
+/// Notes that a container is being made in the place of an old one, whose configuration gets the lock `create`. The
+/// caller holds its lock file.
+///
+/// # Errors
+/// As [`begin`].
+pub(crate) fn begin_over(node: &Node, vmid: Vmid) -> NodeResult<()> {
+    write(node, vmid, &format!("{OVER}\n"))
+}
+
+fn write(node: &Node, vmid: Vmid, head: &str) -> NodeResult<()> {
     let before = storage::volumes_of(node, vmid)?;
-    let text: String = before.iter().map(|volume| format!("{volume}\n")).collect();
+    let lines: String = before.iter().map(|volume| format!("{volume}\n")).collect();
     let path = path(node, vmid);
-    store::replace(&path, text.as_bytes(), MODE).map_err(|error| Failure::io("can't write", &path, &error))
+    store::replace(&path, format!("{head}{lines}").as_bytes(), MODE)
+        .map_err(|error| Failure::io("can't write", &path, &error))
 }
 
 /// Takes the note back: the container is whole, or gone.
@@ -35,20 +61,20 @@ pub(crate) fn end(node: &Node, vmid: Vmid) {
     let _ = std::fs::remove_file(path(node, vmid));
 }
 
-/// Returns the volumes that were there before a container's making began; `None` when none is being made.
+/// Returns the note about a container; `None` when it is not being made.
 ///
 /// # Errors
 /// When the note is there and cannot be read: then nothing is known.
-pub(crate) fn volumes_before(node: &Node, vmid: Vmid) -> NodeResult<Option<Vec<VolumeId>>> {
+pub(crate) fn note(node: &Node, vmid: Vmid) -> NodeResult<Option<Note>> {
     let path = path(node, vmid);
-    match std::fs::read_to_string(&path) {
-        Ok(text) => {
-            let volumes = text.lines().map(|line| {
-                line.parse().map_err(|_| Failure::new(format!("can't read '{}'", path.display())))
-            });
-            volumes.collect::<NodeResult<_>>().map(Some)
-        }
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Failure::io("can't read", &path, &error)),
-    }
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Failure::io("can't read", &path, &error)),
+    };
+    let mut lines = text.lines().peekable();
+    let over = lines.next_if_eq(&OVER).is_some();
+    let volumes = lines
+        .map(|line| line.parse().map_err(|_| Failure::new(format!("can't read '{}'", path.display()))));
+    Ok(Some(Note { over, before: volumes.collect::<NodeResult<_>>()? }))
 }

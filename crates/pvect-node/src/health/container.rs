@@ -35,11 +35,18 @@ pub(super) fn inspect(node: &Node, host: &Host, vmid: Vmid) -> NodeResult<Vec<Fi
             return Ok(found);
         }
     };
+    let note = if config.lock() == Some(Lock::Create) { creation::note(node, vmid)? } else { None };
     match config.lock() {
-        Some(Lock::Create) if creation::volumes_before(node, vmid)?.is_some() => {
-            let what = format!("CT {vmid} was being made when that ended");
+        Some(Lock::Create) if note.is_some() => {
+            let over = note.is_some_and(|note| note.over);
+            let (what, mend) = if over {
+                ("overwritten by a backup", "remove what was made, leave it as it was before")
+            } else {
+                ("made", "remove what was made of it")
+            };
+            let what = format!("CT {vmid} was being {what} when that ended");
             let finding = Finding::new(Kind::UnfinishedCreate, Some(vmid), path.display(), what);
-            found.push(finding.by("remove what was made of it", Action::UndoCreate));
+            found.push(finding.by(mend, Action::UndoCreate));
             return Ok(found);
         }
         Some(Lock::Destroyed) => {

@@ -36,7 +36,9 @@ pub(super) fn temporary(node: &Node, host: &Host) -> NodeResult<Vec<Finding>> {
     for storage in storage::Storages::load(layout)?.0 {
         let Ok(path) = storage.path() else { continue };
         directories.push((path.join("template/cache"), is_ours));
-        directories.push((path.join("dump"), is_ours));
+        directories.push((path.join("dump"), |name| {
+            is_ours(name) || (name.starts_with("vzdump-") && name.ends_with(".dat"))
+        }));
     }
     let mut candidates = BTreeSet::new();
     for (directory, is_temporary) in directories {

@@ -2,12 +2,18 @@
 
 use std::io::ErrorKind;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use pvect_core::{Call, Lock, Verb, Vmid};
 
 use super::{Action, Finding, Host, Mended, container, files, live};
 use crate::tool::Tool;
 use crate::{Failure, Node, NodeResult, Output, creation, held, runtime, storage, store, task, verbs};
+
+/// How long a loop device may take to be free.
+const DETACH_TIME: Duration = Duration::from_secs(10);
+/// How often it is looked for.
+const STEP: Duration = Duration::from_millis(5);
 
 /// See [`super::mend()`].
 pub(super) fn mend(
@@ -108,9 +114,16 @@ fn act(node: &Node, host: &Host, vmid: Vmid, action: &Action) -> NodeResult<()> 
             Tool::new("ip", "iproute2").args(["link", "delete", "dev", device]).run()
         }
         Action::Unmount => storage::unmount_all(&node.layout.rootfs(vmid)),
-        Action::Detach(device) => Tool::new("losetup", "mount").arg("--detach").arg(device).run(),
+        Action::Detach(device) => detach(host, device),
         Action::UndoCreate => undo_create(node, vmid),
-        Action::Unlock(lock) => unlock(node, vmid, lock),
+        Action::Unlock(lock) => {
+            // A backup may have left it frozen.
+            if *lock == Lock::Backup && runtime::is_running(node, vmid) {
+                let path = node.layout.lxc();
+                Tool::new("lxc-unfreeze", "lxc").arg("-P").arg(path).args(["-n", &vmid.to_string()]).run()?;
+            }
+            unlock(node, vmid, lock)
+        }
         Action::RemoveDirectory => remove_directory(node, vmid),
         Action::RemoveFile(path) => remove_file(path),
         Action::None
@@ -123,6 +136,23 @@ fn act(node: &Node, host: &Host, vmid: Vmid, action: &Action) -> NodeResult<()> 
     }
 }
 
+/// Detaches a loop device and waits until it is: the kernel takes its time after the last mount namespace is gone.
+fn detach(host: &Host, device: &Path) -> NodeResult<()> {
+    let name = device.file_name().unwrap_or_default();
+    let file = host.sys.join("block").join(name).join("loop/backing_file");
+    let deadline = Instant::now() + DETACH_TIME;
+    // It may go by itself at any moment.
+    let detached = Tool::new("losetup", "mount").arg("--detach").arg(device).run();
+    while file.exists() {
+        if Instant::now() >= deadline {
+            detached?;
+            return Err(Failure::new(format!("{} is still in use", device.display())));
+        }
+        std::thread::sleep(STEP);
+    }
+    Ok(())
+}
+
 fn unlock(node: &Node, vmid: Vmid, lock: &Lock) -> NodeResult<()> {
     let mut config = store::load(node, vmid)?.config;
     if config.lock().as_ref() == Some(lock) {
@@ -133,15 +163,20 @@ fn unlock(node: &Node, vmid: Vmid, lock: &Lock) -> NodeResult<()> {
     Ok(())
 }
 
-/// Removes a container that was never finished: its volumes but those that were there before, then the configuration.
+/// Removes what a create or a restore made before it was cut short: its volumes, but those that were there before;
+/// then the configuration, or its lock where an old container was to be overwritten.
 fn undo_create(node: &Node, vmid: Vmid) -> NodeResult<()> {
-    let Some(before) = creation::volumes_before(node, vmid)? else { return Ok(()) };
+    let Some(note) = creation::note(node, vmid)? else { return Ok(()) };
     storage::unmount_all(&node.layout.rootfs(vmid))?;
-    let kept: Vec<_> = before.iter().filter_map(|volume| storage::volume_path(node, volume).ok()).collect();
+    let kept: Vec<_> =
+        note.before.iter().filter_map(|volume| storage::volume_path(node, volume).ok()).collect();
     for (volume, path) in super::volumes_of(node, vmid)? {
-        if !before.contains(&volume) && !kept.contains(&path) {
+        if !note.before.contains(&volume) && !kept.contains(&path) {
             storage::free(node, &volume)?;
         }
+    }
+    if note.over {
+        return unlock(node, vmid, &Lock::Create);
     }
     remove_directory(node, vmid)?;
     store::remove(node, vmid)

@@ -20,7 +20,7 @@ use crate::rooted::Rooted;
 use crate::storage::dir::Volume;
 use crate::storage::{self, MountFor, PrivateMounts, Storages};
 use crate::task::TaskLog;
-use crate::{Failure, Node, NodeResult, Output, locked, options, runtime, store, task, unpack};
+use crate::{Failure, Node, NodeResult, Output, creation, locked, options, runtime, store, task, unpack};
 
 /// How long restore waits for the configuration's lock file, seconds. Source: pve-guest-common,
 /// `create_and_lock_config`.
@@ -200,6 +200,7 @@ fn reserve(node: &Node, plan: &Plan) -> NodeResult<Option<ContainerConfig>> {
     locked::check(&old)?;
     let mut reserved = old.clone();
     reserved.main.set("lock", "create");
+    creation::begin_over(node, plan.vmid)?;
     store::save(node, plan.vmid, &reserved)?;
     Ok(Some(old))
 }
