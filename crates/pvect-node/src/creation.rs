@@ -74,7 +74,7 @@ pub(crate) fn note(node: &Node, vmid: Vmid) -> NodeResult<Option<Note>> {
     };
     let mut lines = text.lines().peekable();
     let over = lines.next_if_eq(&OVER).is_some();
-    let volumes = lines
-        .map(|line| line.parse().map_err(|_| Failure::new(format!("can't read '{}'", path.display()))));
+    let volumes =
+        lines.map(|line| line.parse().map_err(|_| Failure::new(format!("can't read '{}'", path.display()))));
     Ok(Some(Note { over, before: volumes.collect::<NodeResult<_>>()? }))
 }

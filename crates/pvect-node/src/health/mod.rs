@@ -13,6 +13,8 @@ mod files;
 mod host;
 mod live;
 mod mend;
+#[cfg(test)]
+mod tests;
 mod volumes;
 
 use std::collections::BTreeSet;
@@ -82,12 +84,12 @@ pub enum Kind {
     BadConfig,
     /// A volume that an option names and that is not there.
     MissingVolume,
+    /// A second name of a volume. Before it would be listed as unused.
+    SecondName,
     /// A volume that no option of its container names.
     UnusedVolume,
     /// A volume of a container that is not there.
     OwnerlessVolume,
-    /// A second name of a volume.
-    SecondName,
     /// A resize that was cut short.
     UnfinishedResize,
     /// A conversion into a template that was cut short.

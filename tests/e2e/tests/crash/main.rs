@@ -2,6 +2,7 @@
 
 #![expect(clippy::print_stdout, reason = "the seed and the figures of a run are for people")]
 
+mod doctor;
 mod events;
 mod kills;
 mod pairs;

@@ -1,0 +1,296 @@
+use std::fs;
+
+use pvect_core::config::ParseMode;
+use pvect_core::{ContainerConfig, NodeName};
+use pvect_native::Names;
+
+use super::*;
+use crate::{Layout, creation};
+
+struct Place {
+    _dir: tempfile::TempDir,
+    node: Node,
+    host: Host,
+}
+
+/// A node with a `/proc` and a `/sys` in which nothing is.
+fn place() -> Place {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().canonicalize().unwrap();
+    let name: NodeName = "vm".parse().unwrap();
+    let layout = Layout::new(root.join("node"), name.clone());
+    let node = Node { layout, name, helper: "/bin/false".into() };
+    store::ensure_root(&node).unwrap();
+    let host = Host { proc: root.join("proc"), sys: root.join("sys") };
+    put(&host.proc.join("thread-self/mountinfo"), "");
+    Place { _dir: dir, node, host }
+}
+
+fn put(path: &Path, text: &str) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
+}
+
+fn id(text: &str) -> Vmid {
+    text.parse().unwrap()
+}
+
+impl Place {
+    fn config(&self, vmid: &str, text: &str) {
+        let (config, _) = ContainerConfig::parse(text.as_bytes(), ParseMode::Lenient).unwrap();
+        store::save(&self.node, id(vmid), &config).unwrap();
+    }
+
+    fn volume(&self, vmid: &str, name: &str) -> PathBuf {
+        let path = self.node.layout.local_storage().join("images").join(vmid).join(name);
+        put(&path, "data");
+        path
+    }
+
+    fn found(&self) -> Vec<Finding> {
+        inspect(&self.node, &self.host).unwrap()
+    }
+
+    fn kinds(&self) -> Vec<(Kind, bool)> {
+        self.found().into_iter().map(|finding| (finding.kind, finding.automatic)).collect()
+    }
+
+    fn mend(&self, finding: &Finding) -> NodeResult<Mended> {
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        mend(&self.node, &self.host, finding, &mut Output { out: &mut out, err: &mut err })
+    }
+
+    /// Mends all that can be, and shows that it is gone.
+    fn mend_all(&self) {
+        for finding in self.found().iter().filter(|finding| finding.automatic) {
+            assert!(matches!(self.mend(finding), Ok(Mended::Done | Mended::Gone)), "{finding:?}");
+        }
+        assert!(self.kinds().iter().all(|(_, automatic)| !automatic), "{:?}", self.found());
+    }
+}
+
+const ROOTFS: &str = "rootfs: local:101/vm-101-disk-0.raw,size=4\n";
+
+#[test]
+fn a_new_node_has_nothing_to_mend() {
+    assert_eq!(place().found(), []);
+}
+
+#[test]
+fn lock_values_that_nobody_holds_are_named() {
+    let place = place();
+    place.volume("101", "vm-101-disk-0.raw");
+    for (lock, kind, automatic) in [
+        ("mounted", Kind::StaleLock, true),
+        ("fstrim", Kind::StaleLock, true),
+        ("disk", Kind::StaleLock, true),
+        ("backup", Kind::StaleLock, true),
+        ("create", Kind::StaleLock, false),
+        ("migrate", Kind::StaleLock, false),
+        ("quux", Kind::StaleLock, false),
+        ("destroyed", Kind::UnfinishedDestroy, true),
+    ] {
+        place.config("101", &format!("lock: {lock}\n{ROOTFS}"));
+        assert_eq!(place.kinds(), [(kind, automatic)], "{lock}");
+    }
+    assert_eq!(place.found()[0].what, "CT 101 was being destroyed when that ended");
+    place.config("101", &format!("lock: backup\n{ROOTFS}"));
+    place.mend_all();
+    assert_eq!(store::load(&place.node, id("101")).unwrap().config.lock(), None);
+}
+
+#[test]
+fn what_is_under_way_is_left_alone() {
+    let place = place();
+    place.volume("101", "vm-101-disk-0.raw");
+    place.config("101", &format!("lock: backup\n{ROOTFS}"));
+    let finding = place.found().remove(0);
+    for path in [place.node.layout.config_lock(id("101")), place.node.layout.operation_lock(id("101"))] {
+        let held = store::lock_file(&path, 0, &mut |_| {}).unwrap();
+        assert_eq!(place.found(), [], "{}", path.display());
+        assert_eq!(place.mend(&finding), Ok(Mended::Busy));
+        drop(held);
+    }
+    // A task whose process lives: same id, same start.
+    let active = place.node.layout.tasks().join("active");
+    put(&active, "UPID:vm:00000007:00067932:65540AF0:vzdump:101:root@pam: 0\n");
+    let stat = "7 (a) b) S 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 424242 1 1\n";
+    put(&place.host.proc.join("7/stat"), stat);
+    assert_eq!(place.found(), []);
+    assert_eq!(place.mend(&finding), Ok(Mended::Busy));
+    // Another process has its number now; or it has ended and nobody has waited for it.
+    for other in [stat.replace("424242", "424243"), stat.replace(" S ", " Z ")] {
+        put(&place.host.proc.join("7/stat"), &other);
+        assert_eq!(place.kinds(), [(Kind::StaleTask, true), (Kind::StaleLock, true)]);
+    }
+    place.mend_all();
+    assert_eq!(place.mend(&finding), Ok(Mended::Gone));
+    assert!(
+        fs::read_to_string(place.node.layout.tasks().join("index")).unwrap().contains("unexpected status")
+    );
+}
+
+#[test]
+fn an_unfinished_create_is_undone_and_older_volumes_stay() {
+    let place = place();
+    let old = place.volume("101", "vm-101-disk-0.raw");
+    let other = place.volume("102", "vm-102-disk-0.raw");
+    let mut config = ContainerConfig::default();
+    config.main.set("lock", "create");
+    store::create(&place.node, id("101"), &config).unwrap();
+    let made = place.volume("101", "vm-101-disk-1.raw");
+    // It names an older volume and one of another container.
+    config.main.set("mp0", "local:101/vm-101-disk-0.raw,mp=/a");
+    config.main.set("mp1", "local:102/vm-102-disk-0.raw,mp=/b");
+    store::save(&place.node, id("101"), &config).unwrap();
+    assert!(place.kinds().contains(&(Kind::UnfinishedCreate, true)));
+    place.mend_all();
+    assert!(old.exists() && other.exists() && !made.exists());
+    assert!(!place.node.layout.config(id("101")).exists());
+    assert_eq!(creation::note(&place.node, id("101")).unwrap(), None);
+    // What is left may be somebody's data.
+    assert_eq!(place.kinds(), [(Kind::OwnerlessVolume, false); 2]);
+}
+
+#[test]
+fn a_restore_over_a_container_is_undone_and_the_container_stays() {
+    let place = place();
+    let old = place.volume("101", "vm-101-disk-0.raw");
+    creation::begin_over(&place.node, id("101")).unwrap();
+    place.config("101", &format!("lock: create\n{ROOTFS}"));
+    let made = place.volume("101", "vm-101-disk-1.raw");
+    assert_eq!(place.kinds(), [(Kind::UnfinishedCreate, true)]);
+    place.mend_all();
+    assert!(old.exists() && !made.exists());
+    assert_eq!(fs::read_to_string(place.node.layout.config(id("101"))).unwrap(), ROOTFS);
+    assert_eq!(place.found(), []);
+}
+
+#[test]
+fn volumes_and_options_are_brought_together() {
+    let place = place();
+    let disk = place.volume("101", "vm-101-disk-0.raw");
+    fs::hard_link(&disk, disk.with_file_name("base-101-disk-0.raw")).unwrap();
+    place.volume("101", "vm-101-disk-1.raw");
+    place.config(
+        "101",
+        &format!("{ROOTFS}mp0: local:101/vm-101-disk-8.raw,mp=/a\nunused0: local:101/vm-101-disk-9.raw\n"),
+    );
+    assert_eq!(
+        place.kinds(),
+        [
+            (Kind::MissingVolume, false),
+            (Kind::MissingVolume, true),
+            (Kind::SecondName, true),
+            (Kind::UnusedVolume, true)
+        ]
+    );
+    place.mend_all();
+    let text = fs::read_to_string(place.node.layout.config(id("101"))).unwrap();
+    assert!(text.contains("unused0: local:101/vm-101-disk-1.raw\n") && !text.contains("disk-9"), "{text}");
+    assert!(disk.exists() && !disk.with_file_name("base-101-disk-0.raw").exists());
+    assert_eq!(place.kinds(), [(Kind::MissingVolume, false)]);
+}
+
+#[test]
+fn a_storage_that_is_away_is_no_finding() {
+    let place = place();
+    let cfg = place.node.layout.storage_cfg();
+    fs::write(&cfg, "dir: usb\n\tpath /none/usb\n\tcontent rootdir\n").unwrap();
+    place.config("101", "rootfs: usb:101/vm-101-disk-0.raw,size=4\n");
+    assert_eq!(place.found(), []);
+}
+
+#[test]
+fn things_outside_the_node_are_found_by_their_names() {
+    let place = place();
+    let names = Names::new(place.node.layout.lxc());
+    let sys = &place.host.sys;
+    let disk = place.volume("101", "vm-101-disk-0.raw");
+    place.config("101", ROOTFS);
+    put(&sys.join("fs/cgroup/cgroup.controllers"), "memory\n");
+    fs::create_dir_all(sys.join("fs/cgroup").join(names.cgroup(id("101")))).unwrap();
+    fs::create_dir_all(sys.join("class/net").join(names.device(id("101"), 0))).unwrap();
+    put(&sys.join("block/loop7/loop/backing_file"), &format!("{}\n", disk.display()));
+    // Another root's, another program's.
+    let other = Names::new("/another/lib/lxc");
+    fs::create_dir_all(sys.join("fs/cgroup").join(other.cgroup(id("102")))).unwrap();
+    fs::create_dir_all(sys.join("class/net").join(other.device(id("102"), 0))).unwrap();
+    put(&sys.join("block/loop8/loop/backing_file"), "/another/images/101/vm-101-disk-0.raw\n");
+    let places: Vec<_> = place.found().into_iter().map(|finding| (finding.kind, finding.place)).collect();
+    assert_eq!(
+        places,
+        [
+            (Kind::Cgroup, sys.join("fs/cgroup").join(names.cgroup(id("101"))).display().to_string()),
+            (Kind::Device, names.device(id("101"), 0)),
+            (Kind::LoopDevice, "/dev/loop7".to_owned()),
+        ]
+    );
+}
+
+#[test]
+fn mounts_belong_to_the_lock_value_mounted() {
+    let place = place();
+    place.volume("101", "vm-101-disk-0.raw");
+    place.config("101", ROOTFS);
+    let rootfs = place.node.layout.rootfs(id("101"));
+    fs::create_dir_all(&rootfs).unwrap();
+    let line = format!("36 35 7:0 / {} rw - ext4 /dev/loop0 rw\n", rootfs.display());
+    put(&place.host.proc.join("thread-self/mountinfo"), &line);
+    assert_eq!(place.kinds(), [(Kind::Mount, true)]);
+    place.config("101", &format!("lock: mounted\n{ROOTFS}"));
+    assert_eq!(place.found(), []);
+    put(&place.host.proc.join("thread-self/mountinfo"), "");
+    assert_eq!(place.kinds(), [(Kind::StaleLock, true)]);
+}
+
+#[test]
+fn temporary_files_that_nobody_has_open_are_removed() {
+    let place = place();
+    let layout = &place.node.layout;
+    let cache = layout.local_storage().join("template/cache");
+    let stale = [
+        layout.configs().join(".tmp-a1b2c3"),
+        cache.join(".building-8-debian.tar.zst"),
+        layout.local_storage().join("dump/vzdump-lxc-101-2026_01_01-00_00_00.tar.dat"),
+    ];
+    let kept = [
+        layout.configs().join(".tmp-open"),
+        cache.join(".building-7-busybox.tar.zst"),
+        cache.join("debian.tar.zst"),
+        layout.local_storage().join("dump/vzdump-lxc-101-2026_01_01-00_00_00.tar"),
+    ];
+    for path in stale.iter().chain(&kept) {
+        put(path, "x");
+    }
+    fs::create_dir_all(place.host.proc.join("7/fd")).unwrap();
+    std::os::unix::fs::symlink(&kept[0], place.host.proc.join("7/fd/3")).unwrap();
+    assert_eq!(place.kinds(), [(Kind::TemporaryFile, true); 3]);
+    place.mend_all();
+    assert!(kept.iter().all(|path| path.exists()) && !stale.iter().any(|path| path.exists()));
+}
+
+#[test]
+fn the_directory_of_no_container_goes_unless_something_is_in_it() {
+    let place = place();
+    let rootfs = place.node.layout.rootfs(id("101"));
+    put(&rootfs.join("file"), "data");
+    put(&place.node.layout.container(id("101")).join("config"), "x");
+    let finding = place.found().remove(0);
+    assert_eq!((finding.kind, finding.automatic), (Kind::Directory, true));
+    assert!(place.mend(&finding).is_err() && rootfs.join("file").exists());
+    fs::remove_file(rootfs.join("file")).unwrap();
+    assert_eq!(place.mend(&finding), Ok(Mended::Done));
+    assert_eq!(place.found(), []);
+}
+
+#[test]
+fn half_a_template_and_a_bad_configuration_are_named() {
+    let place = place();
+    place.volume("101", "base-101-disk-0.raw");
+    place.config("101", "rootfs: local:101/base-101-disk-0.raw,size=4\n");
+    place.config("102", "memory: 512\n");
+    assert_eq!(place.kinds(), [(Kind::BadConfig, false), (Kind::UnfinishedTemplate, true)]);
+    place.config("101", "rootfs: local:101/base-101-disk-0.raw,size=4\ntemplate: 1\n");
+    assert_eq!(place.kinds(), [(Kind::BadConfig, false)]);
+}
