@@ -534,3 +534,24 @@ fn a_closed_pipe_is_no_error() {
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
     assert!(output.status.success());
 }
+
+#[test]
+fn another_node_is_reached_through_ssh() {
+    let pvect = Pvect::new();
+    insta::assert_snapshot!(pvect.run(&["--node", "pve2", "--dry-run", "list"]), @r"
+    [0]
+    /usr/bin/ssh -- root@pve2 'PCT list'
+    ");
+    let file = pvect.pct.dir().join("config.json");
+    let text = r#"{"proxmox": {"nodes": {"pve3": {"host": "10.0.0.3", "user": "admin", "port": 2222,
+        "pct_path": "/usr/sbin/pct"}}, "ssh": {"options": ["Compression=yes"]}}}"#;
+    std::fs::write(&file, text).unwrap();
+    let settings = file.to_string_lossy();
+    let words = ["--settings", &settings, "--node", "pve3", "--dry-run", "exec", "101", "--", "echo", "a b"];
+    insta::assert_snapshot!(pvect.run(&words), @r"");
+    insta::assert_snapshot!(pvect.run(&["--node", "-x", "list"]), @r"
+    [2]
+    !error: --node: '-x' is not a valid node name: letters, digits and inner hyphens
+    ");
+    assert_eq!(pvect.asked(), "");
+}
