@@ -548,7 +548,10 @@ fn another_node_is_reached_through_ssh() {
     std::fs::write(&file, text).unwrap();
     let settings = file.to_string_lossy();
     let words = ["--settings", &settings, "--node", "pve3", "--dry-run", "exec", "101", "--", "echo", "a b"];
-    insta::assert_snapshot!(pvect.run(&words), @r"");
+    insta::assert_snapshot!(pvect.run(&words), @r"
+    [0]
+    /usr/bin/ssh -o Compression=yes -p 2222 -- admin@10.0.0.3 'sudo -n -- /usr/sbin/pct exec 101 --keep-env 0 -- echo '\''a b'\'''
+    ");
     insta::assert_snapshot!(pvect.run(&["--node", "-x", "list"]), @r"
     [2]
     !error: --node: '-x' is not a valid node name: letters, digits and inner hyphens
