@@ -167,22 +167,12 @@ impl<'a> Watch<'a> {
             };
             match step {
                 Step::Stdout(count) => {
-                    let data = &buffers.0[..count.unwrap_or(0)];
-                    let body = bare(self.far.as_mut().map(|far| &mut far.out), data);
-                    if !self.carry(0, &body).await {
-                        self.stdout.push(&body, &mut |line| events.log(line));
-                    }
-                    if data.is_empty() || self.far.as_ref().is_some_and(|far| far.out.closed().is_some()) {
+                    if self.took(0, &buffers.0[..count.unwrap_or(0)], events).await {
                         stdout = None;
                     }
                 }
                 Step::Stderr(count) => {
-                    let data = &buffers.1[..count.unwrap_or(0)];
-                    let body = bare(self.far.as_mut().map(|far| &mut far.err), data);
-                    if !self.carry(1, &body).await {
-                        self.stderr.push(&body, &mut |line| events.warning(line));
-                    }
-                    if data.is_empty() || self.far.as_ref().is_some_and(|far| far.err.closed().is_some()) {
+                    if self.took(1, &buffers.1[..count.unwrap_or(0)], events).await {
                         stderr = None;
                     }
                 }
@@ -227,6 +217,20 @@ impl<'a> Watch<'a> {
                 alarm = Some(end.min(Instant::now() + DRAIN_IDLE));
             }
         }
+    }
+
+    /// Takes what was read from stdout (0) or stderr (1), and tells whether that stream is over.
+    async fn took(&mut self, index: usize, data: &[u8], events: &mut dyn Events) -> bool {
+        let closed = |far: &Session| [far.out.closed().is_some(), far.err.closed().is_some()][index];
+        let own = self.far.as_mut().map(|far| if index == 0 { &mut far.out } else { &mut far.err });
+        let body = bare(own, data);
+        if !self.carry(index, &body).await {
+            match index {
+                0 => self.stdout.push(&body, &mut |line| events.log(line)),
+                _ => self.stderr.push(&body, &mut |line| events.warning(line)),
+            }
+        }
+        data.is_empty() || self.far.as_ref().is_some_and(closed)
     }
 
     /// Writes to a stream of the caller's own; `false` when there is none.
