@@ -81,8 +81,7 @@ pub static TRAPS: [Trap; 21] = [
     trap(
         "keep-env",
         "exec and enter hand the caller's whole environment into the container.",
-        "exec passes --keep-env 0; enter, and exec on a terminal, get PATH, LC_ALL and TERM only. --keep-env 1 hands \
-         the environment on.",
+        "exec and enter pass --keep-env 0; --keep-env 1 hands the environment on.",
     ),
     trap(
         "argv-secrets",

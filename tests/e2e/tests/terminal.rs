@@ -148,3 +148,47 @@ fn a_link_named_pct_is_the_nodes_pct() {
     let expected = "400 Parameter verification failed.\nvmid: type check ('integer') failed - got 'abc'\npct status <vmid> [OPTIONS]\n";
     assert_eq!((output.status.code(), stderr.as_ref()), (Some(2), expected));
 }
+
+#[test]
+fn trap_bytes_vs_gib_is_asked_on_a_terminal() {
+    let node = node_or_skip!();
+    let template = node.busybox();
+    node.pvect(&["create", "101", &template, "--rootfs", "local:0.05"]).ok();
+    let size = || {
+        let config = fs::read_to_string(node.config_file(101)).expect("the configuration");
+        config.lines().find_map(|line| line.strip_prefix("rootfs: ")).expect("a volume").to_owned()
+    };
+    let before = size();
+    let mut no = Session::new(&node, &["resize", "101", "rootfs", "+1"]);
+    no.until("'+1' is a number of bytes to pct. Is +1G (GiB) meant? [y/N] ");
+    no.send("n\n");
+    no.until("'+1' would be bytes");
+    assert_eq!(no.status(), 2);
+    assert_eq!(size(), before);
+    let mut yes = Session::new(&node, &["resize", "101", "rootfs", "1"]);
+    yes.until("'1' is a number of bytes to pct. Is 1G (GiB) meant? [y/N] ");
+    yes.send("y\n");
+    assert_eq!(yes.status(), 0);
+    assert!(size().ends_with("size=1G"), "{}", size());
+}
+
+#[test]
+fn trap_keep_env_on_a_terminal() {
+    let node = node_or_skip!();
+    let template = node.busybox();
+    node.pvect(&["create", "101", &template, "--rootfs", "local:0", "--start", "1"]).ok();
+    let words = ["exec", "101", "--", "sh", "-c", "env; echo done:$TERM"];
+    let (pty, pts) = open().expect("a terminal can be made");
+    let plain = node.command(words);
+    let mut command = Command::new(plain.get_program()).args(words).env_clear();
+    for (name, value) in plain.get_envs() {
+        command = command.env(name, value.unwrap_or_default());
+    }
+    let command = command.env("TERM", "xterm").env("SECRET_TOKEN", "hunter22").current_dir("/");
+    let child = command.spawn(pts).expect("pvect can be started");
+    let mut session = Session { pty, child, seen: String::new() };
+    // The container's own.
+    session.until("done:linux");
+    assert!(session.seen.contains("PATH=") && !session.seen.contains("hunter22"), "{}", session.seen);
+    assert_eq!(session.status(), 0);
+}

@@ -97,6 +97,33 @@ fn trap_silent_copy_of_real_directories() {
 }
 
 #[test]
+fn trap_silent_copy_without_tar() {
+    let node = node_or_skip!();
+    started(&node, &[]);
+    node.pvect(&["exec", "101", "--", "rm", "/bin/tar"]).ok();
+    let source = node.root().join("from");
+    tree(&source);
+    let from = source.display().to_string();
+    node.pvect(&["push", "101", "-r", &from, "/srv/tree"]).ok();
+    let words = ["exec", "101", "--", "sh", "-c", "find /srv/tree -type f -exec echo \\; | wc -l"];
+    assert_eq!(node.pvect(&words).ok().trim(), "6");
+    for (path, stat) in
+        [("plain", "0:0 640"), ("sub/with blank", "1000:1001 644"), ("sub/empty", "33:33 1770")]
+    {
+        let path = format!("/srv/tree/{path}");
+        let found = node.pvect(&["exec", "101", "--", "stat", "-c", "%u:%g %a", &path]).ok();
+        assert_eq!(found.trim(), stat, "{path}");
+    }
+    let words = ["exec", "101", "--", "readlink", "/srv/tree/sub/link"];
+    assert_eq!(node.pvect(&words).ok(), "../plain\n");
+    let back = node.root().join("back");
+    let words = ["pull", "101", "-r", "/srv/tree", &back.display().to_string()];
+    let error = node.pvect(&words).fails(9);
+    assert!(error.contains("the container has no tar, which --recursive needs"), "{error}");
+    assert!(!back.exists());
+}
+
+#[test]
 fn trap_silent_copy_onto_a_full_disk() {
     let node = node_or_skip!();
     started(&node, &[]);

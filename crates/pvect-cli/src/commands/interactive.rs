@@ -1,7 +1,5 @@
 //! `pvect exec`, `enter`, `console`: on the caller's own terminal, the command's status handed through.
 
-use std::io::IsTerminal;
-
 use pvect::{Client, Place};
 use pvect_core::error::{Exit, Run};
 use pvect_core::schema::{Reason, Violation};
@@ -44,12 +42,11 @@ pub async fn run(app: &App, line: &PctLine) -> Result<u8> {
     Ok(u8::try_from(status).unwrap_or(125))
 }
 
-/// Trap keep-env: pct hands its environment on. Ours is clean already (PATH, LC_ALL, TERM); a program that is not on a
-/// terminal needs none of it. A pct before pve-container 5.0.9 does not know the option: `--no-check` leaves it out.
+/// Trap keep-env: pct hands its environment on. The container's own configuration sets TERM. A pct before
+/// pve-container 5.0.9 does not know the option: `--no-check` leaves it out.
 fn without_environment(app: &App, call: Call) -> Call {
-    let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
     let has_option = call.verb().spec().option("keep-env").is_some();
-    if !has_option || call.has("keep-env") || terminal || app.ui.globals.no_check {
+    if !has_option || call.has("keep-env") || app.ui.globals.no_check {
         return call;
     }
     call.flag("keep-env", false)

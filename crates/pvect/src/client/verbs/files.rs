@@ -27,7 +27,7 @@ impl Client {
             GuestCommand::Exec(words) => {
                 Call::on(Verb::Exec, vmid).flag("keep-env", false).command(words.clone())
             }
-            GuestCommand::Enter => Call::on(Verb::Enter, vmid),
+            GuestCommand::Enter => Call::on(Verb::Enter, vmid).flag("keep-env", false),
             GuestCommand::Console(escape) => {
                 let call = Call::on(Verb::Console, vmid);
                 escape.iter().fold(call, |call, letter| call.option("escape", letter.clone()))
