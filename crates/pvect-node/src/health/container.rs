@@ -57,7 +57,12 @@ pub(super) fn inspect(node: &Node, host: &Host, vmid: Vmid) -> NodeResult<Vec<Fi
         }
         _ => {}
     }
-    found.extend(lock(node, host, vmid, &config)?);
+    let unfinished = snapshots(node, vmid, &config);
+    // With the snapshot its lock value goes.
+    if unfinished.is_empty() || !matches!(config.lock(), Some(Lock::Snapshot | Lock::SnapshotDelete)) {
+        found.extend(lock(node, host, vmid, &config)?);
+    }
+    found.extend(unfinished);
     if !running {
         found.extend(host::loop_devices(node, host, vmid)?);
     }
@@ -76,6 +81,29 @@ pub(super) fn inspect(node: &Node, host: &Host, vmid: Vmid) -> NodeResult<Vec<Fi
     Ok(found)
 }
 
+/// Snapshots that are half made or half removed: their section has a `snapstate`.
+fn snapshots(node: &Node, vmid: Vmid, config: &ContainerConfig) -> Vec<Finding> {
+    let states = config
+        .snapshots
+        .iter()
+        .filter_map(|(name, section)| Some((name, section.options.get("snapstate")?.as_str())));
+    let finding = |(name, state): (&String, &str)| {
+        let how = if state == "prepare" { "made" } else { "removed" };
+        let what = format!("snapshot '{name}' of CT {vmid} was being {how} when that ended");
+        let place = node.layout.config(vmid);
+        let finding = Finding::new(Kind::UnfinishedSnapshot, Some(vmid), place.display(), what);
+        match config.lock() {
+            None | Some(Lock::Snapshot | Lock::SnapshotDelete) => {
+                finding.by("remove what there is of the snapshot", Action::DropSnapshot(name.clone()))
+            }
+            Some(_) => {
+                finding.by_hand(format!("pvect unlock {vmid}; pvect delsnapshot {vmid} {name} --force 1"))
+            }
+        }
+    };
+    states.map(finding).collect()
+}
+
 /// The lock value, which nobody holds.
 fn lock(node: &Node, host: &Host, vmid: Vmid, config: &ContainerConfig) -> NodeResult<Option<Finding>> {
     let Some(lock) = config.lock() else { return Ok(None) };
@@ -90,15 +118,12 @@ fn lock(node: &Node, host: &Host, vmid: Vmid, config: &ContainerConfig) -> NodeR
         Lock::Mounted => {
             Some(finding(" and nothing is mounted").by("remove the lock value", Action::Unlock(lock.clone())))
         }
-        Lock::Fstrim | Lock::Disk | Lock::Backup => Some(
+        // Of a snapshot nothing was begun, or all of it is gone.
+        Lock::Fstrim | Lock::Disk | Lock::Backup | Lock::Snapshot | Lock::SnapshotDelete => Some(
             finding(" and nothing works on it").by("remove the lock value", Action::Unlock(lock.clone())),
         ),
-        Lock::Create
-        | Lock::Destroyed
-        | Lock::Migrate
-        | Lock::Rollback
-        | Lock::Snapshot
-        | Lock::SnapshotDelete
-        | Lock::Other(_) => Some(finding(" and nothing works on it").by_hand(by_hand)),
+        Lock::Create | Lock::Destroyed | Lock::Migrate | Lock::Rollback | Lock::Other(_) => {
+            Some(finding(" and nothing works on it").by_hand(by_hand))
+        }
     })
 }

@@ -35,6 +35,11 @@ pub(super) fn mend(
         return Ok(Mended::Gone);
     }
     if let Some(call) = verb(node, vmid, &finding.action)? {
+        if let Action::DropSnapshot(_) = finding.action {
+            for value in [Lock::Snapshot, Lock::SnapshotDelete] {
+                unlock(node, vmid, &value)?;
+            }
+        }
         // It takes the lock itself and looks at everything again.
         drop(lock);
         verbs::dispatch(node, &call, output)?;
@@ -79,6 +84,7 @@ fn verb(node: &Node, vmid: Vmid, action: &Action) -> NodeResult<Option<Call>> {
     let id = vmid.to_string();
     Ok(Some(match action {
         Action::Destroy => words(Verb::Destroy, &[&id], &[]),
+        Action::DropSnapshot(name) => words(Verb::Delsnapshot, &[&id, name], &[("force", "1")]),
         Action::Template => words(Verb::Template, &[&id], &[]),
         Action::Rescan => words(Verb::Rescan, &[], &[("vmid", &id)]),
         Action::DropUnused(key) => words(Verb::Set, &[&id], &[("delete", key)]),
@@ -132,6 +138,7 @@ fn act(node: &Node, host: &Host, vmid: Vmid, action: &Action) -> NodeResult<()> 
         | Action::Rescan
         | Action::DropUnused(_)
         | Action::Template
+        | Action::DropSnapshot(_)
         | Action::Resize(_) => Ok(()),
     }
 }

@@ -19,6 +19,7 @@ mod volumes;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use pvect_core::{Lock, Vmid, VolumeId};
 use pvect_native::{Cgroups, NativeReader};
@@ -33,11 +34,17 @@ pub struct Host {
     pub proc: PathBuf,
     /// `/sys`.
     pub sys: PathBuf,
+    /// How long something that the kernel removes by itself (a loop device, a control group) may take before it counts
+    /// as left.
+    pub patience: Duration,
 }
+
+/// How often it is looked for.
+const STEP: Duration = Duration::from_millis(50);
 
 impl Default for Host {
     fn default() -> Self {
-        Self { proc: "/proc".into(), sys: "/sys".into() }
+        Self { proc: "/proc".into(), sys: "/sys".into(), patience: Duration::from_secs(1) }
     }
 }
 
@@ -137,6 +144,7 @@ enum Action {
     DropUnused(String),
     Resize(String),
     Template,
+    DropSnapshot(String),
     RemoveDirectory,
     /// A file, or an empty directory.
     RemoveFile(PathBuf),
@@ -146,6 +154,11 @@ impl Finding {
     fn new(kind: Kind, vmid: Option<Vmid>, place: impl std::fmt::Display, what: impl Into<String>) -> Self {
         let (place, what) = (format!("{place}"), what.into());
         Self { kind, vmid, place, what, mend: String::new(), automatic: false, action: Action::None }
+    }
+
+    /// Whether the kernel or LXC may be about to remove it.
+    fn may_pass(&self) -> bool {
+        matches!(self.kind, Kind::Monitor | Kind::Cgroup | Kind::Device | Kind::LoopDevice)
     }
 
     /// Leaves it to people: this is the command.
@@ -177,7 +190,7 @@ pub fn inspect(node: &Node, host: &Host) -> NodeResult<Vec<Finding>> {
     let mut found = files::tasks(node, host);
     for vmid in everyone(node, host)? {
         if !live::is_live(node, host, vmid, false) {
-            let of_one = container::inspect(node, host, vmid)?;
+            let of_one = settled(node, host, vmid)?;
             // Somebody may have begun meanwhile.
             if !live::is_live(node, host, vmid, false) {
                 found.extend(of_one);
@@ -186,6 +199,18 @@ pub fn inspect(node: &Node, host: &Host) -> NodeResult<Vec<Finding>> {
     }
     found.extend(files::temporary(node, host)?);
     found.sort_by_key(|finding| finding.kind);
+    Ok(found)
+}
+
+/// The findings about one container, without what goes by itself within a moment.
+fn settled(node: &Node, host: &Host, vmid: Vmid) -> NodeResult<Vec<Finding>> {
+    let deadline = Instant::now() + host.patience;
+    let mut found = container::inspect(node, host, vmid)?;
+    while found.iter().any(Finding::may_pass) && Instant::now() < deadline {
+        std::thread::sleep(STEP);
+        let again = container::inspect(node, host, vmid)?;
+        found = again.into_iter().filter(|one| !one.may_pass() || found.contains(one)).collect();
+    }
     Ok(found)
 }
 

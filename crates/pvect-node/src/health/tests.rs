@@ -21,7 +21,7 @@ fn place() -> Place {
     let layout = Layout::new(root.join("node"), name.clone());
     let node = Node { layout, name, helper: "/bin/false".into() };
     store::ensure_root(&node).unwrap();
-    let host = Host { proc: root.join("proc"), sys: root.join("sys") };
+    let host = Host { proc: root.join("proc"), sys: root.join("sys"), patience: Duration::ZERO };
     put(&host.proc.join("thread-self/mountinfo"), "");
     Place { _dir: dir, node, host }
 }
@@ -85,6 +85,9 @@ fn lock_values_that_nobody_holds_are_named() {
         ("fstrim", Kind::StaleLock, true),
         ("disk", Kind::StaleLock, true),
         ("backup", Kind::StaleLock, true),
+        ("snapshot", Kind::StaleLock, true),
+        ("snapshot-delete", Kind::StaleLock, true),
+        ("rollback", Kind::StaleLock, false),
         ("create", Kind::StaleLock, false),
         ("migrate", Kind::StaleLock, false),
         ("quux", Kind::StaleLock, false),
@@ -293,4 +296,21 @@ fn half_a_template_and_a_bad_configuration_are_named() {
     assert_eq!(place.kinds(), [(Kind::BadConfig, false), (Kind::UnfinishedTemplate, true)]);
     place.config("101", "rootfs: local:101/base-101-disk-0.raw,size=4\ntemplate: 1\n");
     assert_eq!(place.kinds(), [(Kind::BadConfig, false)]);
+}
+
+#[test]
+fn unfinished_snapshots_are_named_with_their_lock() {
+    let place = place();
+    place.volume("101", "vm-101-disk-0.raw");
+    for (lock, state, automatic) in [
+        ("lock: snapshot\n", "prepare", true),
+        ("lock: snapshot-delete\n", "delete", true),
+        ("", "delete", true),
+    ] {
+        place.config("101", &format!("{lock}{ROOTFS}\n[one]\n{ROOTFS}snapstate: {state}\n"));
+        assert_eq!(place.kinds(), [(Kind::UnfinishedSnapshot, automatic)], "{lock}");
+    }
+    place.config("101", &format!("lock: backup\n{ROOTFS}\n[one]\n{ROOTFS}snapstate: prepare\n"));
+    assert_eq!(place.kinds(), [(Kind::StaleLock, true), (Kind::UnfinishedSnapshot, false)]);
+    assert_eq!(place.found()[1].mend, "pvect unlock 101; pvect delsnapshot 101 one --force 1");
 }
