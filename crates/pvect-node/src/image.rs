@@ -88,7 +88,12 @@ fn is_told(line: &str) -> bool {
 pub fn mount(image: &Path, target: &Path, options: &[&str]) -> NodeResult<()> {
     let mut all = vec!["loop"];
     all.extend(options);
-    Tool::new("mount", "mount").args(["-n", "-c", "-o", &all.join(",")]).arg(image).arg(target).run()
+    Tool::new("mount", "mount")
+        .args(["-n", "-c", "-o", &all.join(",")])
+        .arg(image)
+        .arg(target)
+        .keeping_locks()
+        .run()
 }
 
 #[cfg(test)]

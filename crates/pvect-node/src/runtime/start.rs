@@ -18,7 +18,7 @@ use crate::error::os_text;
 use crate::idmap::IdMap;
 use crate::interrupt::Interrupt;
 use crate::storage::{self, PrivateMounts};
-use crate::{Failure, Node, NodeResult, Output, guest, store};
+use crate::{Failure, Node, NodeResult, Output, guest, held, store};
 
 /// The steps at which a child process is looked at: short at first, since a container starts in some 40 ms.
 const FIRST_STEP: Duration = Duration::from_millis(1);
@@ -109,7 +109,8 @@ fn launch(
     guest::prepare_start(&root, vmid, config)?;
     interrupt.check()?;
     let _ = std::fs::remove_file(log);
-    let child = Command::new("lxc-start")
+    let mut command = Command::new("lxc-start");
+    command
         .arg("-P")
         .arg(node.layout.lxc())
         .args(["-n", &vmid.to_string(), "-d", "-l", if debug { "DEBUG" } else { "ERROR" }, "-o"])
@@ -120,9 +121,10 @@ fn launch(
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .map_err(|error| cannot_run("lxc-start", &error))?;
+        .stderr(Stdio::null());
+    // It keeps the lock files open until the container runs or has failed, also when we are killed: nobody takes it
+    // for stopped meanwhile. The monitor, being a daemon, closes them (lxc-start(1), --close-all-fds).
+    let child = held::inherited(|| command.spawn()).map_err(|error| cannot_run("lxc-start", &error))?;
     Ok(wait(child, Some(interrupt), START_GRACE)?.success())
 }
 
