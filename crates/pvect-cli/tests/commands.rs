@@ -442,6 +442,10 @@ fn help_and_what_is_made_of_it() {
     KIND                   EXIT  WHEN
     pct_not_available      7     no pct at pct_path, or the node cannot be reached
     connection_lost        7     the connection to the node was lost; the error says whether the command may have run
+    api_unreachable        7     no host of the API could be reached; nothing was sent
+    api_untrusted          7     the API's certificate is not the one to trust, or the port does not speak TLS
+    api_unauthenticated    5     the API does not take the token, the ticket or the password
+    node_unreachable       7     the API answered, but could not reach the node (595, 596, 599)
     pct_command_failed     1     pct could not be run to its end (signal, spawn error), or failed for a reason not listed here
     pct_operation_failed   1     the task ended in an error; its text and log are in the error
     pct_invalid_output     8     what pct printed could not be understood; the raw text is kept

@@ -18,6 +18,14 @@ pub enum ErrorKind {
     PctNotAvailable,
     /// The connection to the node was lost; the error says whether the command may have run.
     ConnectionLost,
+    /// No host of the API could be reached: nothing was sent.
+    ApiUnreachable,
+    /// The server is not the one that is trusted, or does not speak TLS.
+    ApiUntrusted,
+    /// The API does not take the token, the ticket or the password.
+    ApiUnauthenticated,
+    /// The API answered, but could not reach the node (595, 596, 599).
+    NodeUnreachable,
     /// pct could not be run to its end, or failed for a reason that no other kind names.
     PctCommandFailed,
     /// The task ended in an error.
@@ -58,9 +66,13 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Every kind, in the order of the documentation.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 24] = [
         Self::PctNotAvailable,
         Self::ConnectionLost,
+        Self::ApiUnreachable,
+        Self::ApiUntrusted,
+        Self::ApiUnauthenticated,
+        Self::NodeUnreachable,
         Self::PctCommandFailed,
         Self::PctOperationFailed,
         Self::PctInvalidOutput,
@@ -86,6 +98,10 @@ impl ErrorKind {
         match self {
             Self::PctNotAvailable => "pct_not_available",
             Self::ConnectionLost => "connection_lost",
+            Self::ApiUnreachable => "api_unreachable",
+            Self::ApiUntrusted => "api_untrusted",
+            Self::ApiUnauthenticated => "api_unauthenticated",
+            Self::NodeUnreachable => "node_unreachable",
             Self::PctCommandFailed => "pct_command_failed",
             Self::PctOperationFailed => "pct_operation_failed",
             Self::PctInvalidOutput => "pct_invalid_output",
@@ -119,9 +135,14 @@ impl ErrorKind {
             | Self::Locked
             | Self::Protected
             | Self::Conflict => 4,
-            Self::PctPermissionDenied => 5,
+            Self::PctPermissionDenied | Self::ApiUnauthenticated => 5,
             Self::PctTimeout => 6,
-            Self::PctNotAvailable | Self::ConnectionLost | Self::NoQuorum => 7,
+            Self::PctNotAvailable
+            | Self::ConnectionLost
+            | Self::ApiUnreachable
+            | Self::ApiUntrusted
+            | Self::NodeUnreachable
+            | Self::NoQuorum => 7,
             Self::PctInvalidOutput => 8,
             Self::Unsupported => 9,
             Self::Partial => 10,
@@ -135,6 +156,12 @@ impl ErrorKind {
             Self::ConnectionLost => {
                 "the connection to the node was lost; the error says whether the command may have run"
             }
+            Self::ApiUnreachable => "no host of the API could be reached; nothing was sent",
+            Self::ApiUntrusted => {
+                "the API's certificate is not the one to trust, or the port does not speak TLS"
+            }
+            Self::ApiUnauthenticated => "the API does not take the token, the ticket or the password",
+            Self::NodeUnreachable => "the API answered, but could not reach the node (595, 596, 599)",
             Self::PctCommandFailed => {
                 "pct could not be run to its end (signal, spawn error), or failed for a reason not listed here"
             }
@@ -296,7 +323,7 @@ pub enum Error {
         /// The system's error, where there is one.
         source: Option<std::io::Error>,
     },
-    /// pct ended with a failure; `kind` is what its text means.
+    /// pct, or a request to the API, ended with a failure; `kind` is what its text means.
     #[error("{message}")]
     Failed {
         /// What the text means.

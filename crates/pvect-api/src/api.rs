@@ -1,0 +1,284 @@
+//! Requests, their hosts and their proof of who asks.
+
+use std::sync::Arc;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use pvect_core::schema::TimeClass;
+use pvect_core::{Call, Error, ErrorKind, Result, Verb, Vmid};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+use tokio::sync::Mutex;
+use tracing::Instrument;
+
+use crate::answer;
+use crate::config::{ApiConfig, Credentials, Host};
+use crate::fault::{About, of_transport};
+use crate::request::{Method, Request, encode};
+use crate::ticket::{self, Answer, Ticket};
+use crate::tls::{self, Shown};
+
+/// How often a read is tried again after a lost connection or a node that could not be reached.
+const READS_AGAIN: u32 = 2;
+/// The pause before the first of them; it doubles.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+
+/// A client of the API. Clones share connections and ticket.
+#[derive(Clone)]
+pub struct Api {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    config: ApiConfig,
+    http: reqwest::Client,
+    shown: Shown,
+    /// The host that answered last.
+    host: AtomicUsize,
+    ticket: Mutex<Option<Ticket>>,
+}
+
+impl std::fmt::Debug for Api {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Api").field("config", &self.inner.config).finish_non_exhaustive()
+    }
+}
+
+/// What a request is for: it decides the time limit and what errors are about.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Purpose {
+    pub(crate) limit: Duration,
+    pub(crate) verb: Option<Verb>,
+    pub(crate) vmid: Option<Vmid>,
+}
+
+impl Api {
+    /// Makes a client; nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`Error::Settings`] without hosts, and when the trusted certificates cannot be read.
+    pub fn new(config: ApiConfig) -> Result<Self> {
+        if config.hosts.is_empty() {
+            return Err(Error::Settings { what: "the API has no hosts".to_owned() });
+        }
+        let shown = Shown::default();
+        let http = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls::config(&config.trust, &shown)?)
+            .connect_timeout(config.connect_timeout)
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .https_only(true)
+            .user_agent(concat!("pvect/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|error| Error::Settings { what: format!("no client of HTTPS: {error}") })?;
+        let inner = Inner { config, http, shown, host: AtomicUsize::new(0), ticket: Mutex::new(None) };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Returns how the API is reached.
+    pub fn config(&self) -> &ApiConfig {
+        &self.inner.config
+    }
+
+    /// Sends a request and returns the `data` of the answer. Reads are repeated; nothing else ever is, except where it
+    /// was certainly not sent.
+    ///
+    /// # Errors
+    /// See [`ErrorKind`]: `ApiUnreachable`, `ApiUntrusted` and `ApiUnauthenticated` mean that nothing has happened,
+    /// [`Error::ConnectionLost`] says whether something may have.
+    pub async fn send(&self, request: &Request) -> Result<Value> {
+        let class = if request.is_read() { TimeClass::Read } else { TimeClass::Quick };
+        let purpose = Purpose { limit: self.inner.config.limit(class), verb: None, vmid: None };
+        self.send_for(request, purpose).await
+    }
+
+    /// The purpose of a call.
+    pub(crate) fn purpose(&self, call: &Call) -> Purpose {
+        let verb = call.verb();
+        Purpose { limit: self.inner.config.limit(verb.spec().time), verb: Some(verb), vmid: call.vmid() }
+    }
+
+    pub(crate) async fn send_for(&self, request: &Request, purpose: Purpose) -> Result<Value> {
+        let span = tracing::info_span!("api", request = %request);
+        let began = Instant::now();
+        let mut pause = FIRST_PAUSE;
+        let mut again = if request.is_read() { READS_AGAIN } else { 0 };
+        async {
+            loop {
+                let left = purpose.limit.saturating_sub(began.elapsed());
+                let error = match self.with_proof(request, Purpose { limit: left, ..purpose }).await {
+                    Ok(data) => return Ok(data),
+                    Err(error) => error,
+                };
+                let passes = matches!(error.kind(), ErrorKind::ConnectionLost | ErrorKind::NodeUnreachable);
+                if !passes || again == 0 || began.elapsed() + pause > purpose.limit {
+                    return Err(error);
+                }
+                tracing::debug!(%error, "again");
+                again -= 1;
+                tokio::time::sleep(pause.mul_f64(jitter())).await;
+                pause *= 2;
+            }
+        }
+        .instrument(span)
+        .await
+    }
+
+    /// Sends with a ticket or token; a ticket that is not taken any more is replaced once, since nothing has happened.
+    async fn with_proof(&self, request: &Request, purpose: Purpose) -> Result<Value> {
+        let Credentials::Password { user, password, .. } = &self.inner.config.credentials else {
+            return self.somewhere(request, None, purpose).await;
+        };
+        let ticket = self.ticket(user, password, purpose, None).await?;
+        let done = self.somewhere(request, Some(&ticket), purpose).await;
+        match done {
+            Err(error) if error.kind() == ErrorKind::ApiUnauthenticated => {
+                let ticket = self.ticket(user, password, purpose, Some(&ticket)).await?;
+                self.somewhere(request, Some(&ticket), purpose).await
+            }
+            done => done,
+        }
+    }
+
+    /// Returns the ticket: the one at hand, renewed, or a new one. `refused` is one that the server did not take.
+    async fn ticket(
+        &self,
+        user: &str,
+        password: &SecretString,
+        purpose: Purpose,
+        refused: Option<&Ticket>,
+    ) -> Result<Ticket> {
+        let mut held = self.inner.ticket.lock().await;
+        if let (Some(ticket), Some(refused)) = (&*held, refused)
+            && ticket.cookie.expose_secret() == refused.cookie.expose_secret()
+        {
+            *held = None;
+        }
+        if let Some(ticket) = &*held {
+            if !ticket.is_old() {
+                return Ok(ticket.clone());
+            }
+            let renewed = self.somewhere(&ticket::ask(user, &ticket.cookie), None, purpose).await;
+            if let Ok(Answer::Ticket(ticket)) = renewed.and_then(|data| ticket::read(&data)) {
+                return Ok(held.insert(ticket).clone());
+            }
+        }
+        let data = self.somewhere(&ticket::ask(user, password), None, purpose).await?;
+        let ticket = match ticket::read(&data)? {
+            Answer::Ticket(ticket) => ticket,
+            Answer::Challenge(challenge) => {
+                let Credentials::Password { code, .. } = &self.inner.config.credentials else {
+                    return Err(Error::Settings { what: "a token was asked for a one-time code".to_owned() });
+                };
+                let answer = ticket::second(user, challenge, code.as_ref())?;
+                match ticket::read(&self.somewhere(&answer, None, purpose).await?)? {
+                    Answer::Ticket(ticket) => ticket,
+                    Answer::Challenge(_) => {
+                        return Err(Error::InvalidOutput {
+                            what: "the server asks for one factor after the other".to_owned(),
+                            run: Box::default(),
+                        });
+                    }
+                }
+            }
+        };
+        Ok(held.insert(ticket).clone())
+    }
+
+    /// Sends to the host that answered last, and to the others when it was certainly not sent.
+    async fn somewhere(&self, request: &Request, ticket: Option<&Ticket>, purpose: Purpose) -> Result<Value> {
+        let hosts = &self.inner.config.hosts;
+        let first = self.inner.host.load(Ordering::Relaxed);
+        let mut failed = None;
+        for step in 0..hosts.len() {
+            let index = (first + step) % hosts.len();
+            let error = match self.once(request, ticket, &hosts[index], purpose).await {
+                Ok(data) => {
+                    self.inner.host.store(index, Ordering::Relaxed);
+                    return Ok(data);
+                }
+                Err(error) => error,
+            };
+            let goes_on = match error.kind() {
+                ErrorKind::ApiUnreachable => true,
+                // Another node may reach what this one does not.
+                ErrorKind::ConnectionLost | ErrorKind::NodeUnreachable => request.is_read(),
+                _ => false,
+            };
+            if !goes_on {
+                return Err(error);
+            }
+            tracing::debug!(host = %hosts[index], %error, "next host");
+            failed.get_or_insert(error);
+        }
+        Err(failed.unwrap_or_else(|| Error::Settings { what: "the API has no hosts".to_owned() }))
+    }
+
+    async fn once(
+        &self,
+        request: &Request,
+        ticket: Option<&Ticket>,
+        host: &Host,
+        purpose: Purpose,
+    ) -> Result<Value> {
+        let about = About { request, host, verb: purpose.verb, vmid: purpose.vmid };
+        let response = match self.build(request, ticket, host, purpose.limit).send().await {
+            Ok(response) => response,
+            Err(error) => {
+                let shown = self.inner.shown.lock().unwrap_or_else(PoisonError::into_inner).take();
+                return Err(about.lost(of_transport(&error, host, shown)));
+            }
+        };
+        answer::read(&about, response).await
+    }
+
+    fn build(
+        &self,
+        request: &Request,
+        ticket: Option<&Ticket>,
+        host: &Host,
+        limit: Duration,
+    ) -> reqwest::RequestBuilder {
+        let url = format!("https://{host}/api2/json{}", request.path);
+        let http = &self.inner.http;
+        let pairs = request.pairs();
+        let mut builder = match request.method {
+            Method::Get => http.get(url).query(&pairs),
+            // The API reads parameters of DELETE from the query alone.
+            Method::Delete => http.delete(url).query(&pairs),
+            Method::Post => http.post(url).form(&pairs),
+            Method::Put => http.put(url).form(&pairs),
+        };
+        builder = builder.timeout(limit);
+        if let Credentials::Token(token) = &self.inner.config.credentials {
+            let token = token.expose_secret().trim();
+            let bare = token.strip_prefix("PVEAPIToken=").unwrap_or(token);
+            builder =
+                builder.header(reqwest::header::AUTHORIZATION, sensitive(format!("PVEAPIToken={bare}")));
+        }
+        if let Some(ticket) = ticket {
+            let cookie = format!("PVEAuthCookie={}", encode(ticket.cookie.expose_secret()));
+            builder = builder.header(reqwest::header::COOKIE, sensitive(cookie));
+            if !request.is_read() {
+                builder =
+                    builder.header("CSRFPreventionToken", sensitive(ticket.csrf.expose_secret().to_owned()));
+            }
+        }
+        builder
+    }
+}
+
+/// A header that no log shows. What cannot be a header is sent as nothing, and refused by the server.
+fn sensitive(text: String) -> reqwest::header::HeaderValue {
+    let mut value = reqwest::header::HeaderValue::from_str(&text)
+        .unwrap_or_else(|_| reqwest::header::HeaderValue::from_static(""));
+    value.set_sensitive(true);
+    value
+}
+
+/// 0.5 to 1.5, so that clients that failed together do not come back together.
+fn jitter() -> f64 {
+    let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.subsec_nanos());
+    0.5 + f64::from(nanos % 1000) / 1000.0
+}

@@ -1,0 +1,244 @@
+//! Where the API is, who asks, and which certificate is trusted.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pvect_core::schema::TimeClass;
+use secrecy::SecretString;
+
+/// The port of the API.
+pub const DEFAULT_PORT: u16 = 8006;
+
+/// A host of the API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Host {
+    /// Its name or address.
+    pub name: String,
+    /// Its port.
+    pub port: u16,
+}
+
+impl Host {
+    /// Reads `NAME`, `NAME:PORT`, `[ADDRESS]:PORT` or an IPv6 address; without a port, `port` is taken.
+    ///
+    /// # Errors
+    /// For an empty name and for what cannot be a port.
+    pub fn parse(text: &str, port: u16) -> Result<Self, String> {
+        let wrong = || format!("'{text}' is not a host: NAME, NAME:PORT or [IPV6]:PORT");
+        let (name, tail) = match text.strip_prefix('[') {
+            Some(rest) => {
+                let (name, tail) = rest.split_once(']').ok_or_else(wrong)?;
+                (name, if tail.is_empty() { None } else { Some(tail.strip_prefix(':').ok_or_else(wrong)?) })
+            }
+            None if text.matches(':').count() > 1 => (text, None),
+            None => text.split_once(':').map_or((text, None), |(name, tail)| (name, Some(tail))),
+        };
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '%');
+        if name.is_empty() || !name.chars().all(allowed) {
+            return Err(wrong());
+        }
+        let port = tail.map_or(Ok(port), str::parse).map_err(|_| wrong())?;
+        Ok(Self { name: name.to_owned(), port })
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.name.contains(':') {
+            write!(f, "[{}]:{}", self.name, self.port)
+        } else {
+            write!(f, "{}:{}", self.name, self.port)
+        }
+    }
+}
+
+/// The SHA-256 of a certificate.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Fingerprint(pub [u8; 32]);
+
+impl FromStr for Fingerprint {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong =
+            || format!("'{text}' is not a SHA-256 fingerprint: 64 hex digits, with or without colons");
+        let digits: String = text.chars().filter(|c| *c != ':').collect();
+        if digits.len() != 64 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(wrong());
+        }
+        let mut bytes = [0_u8; 32];
+        for (index, byte) in bytes.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&digits[2 * index..2 * index + 2], 16).map_err(|_| wrong())?;
+        }
+        Ok(Self(bytes))
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes: Vec<String> = self.0.iter().map(|byte| format!("{byte:02X}")).collect();
+        f.write_str(&bytes.join(":"))
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// Which certificate is trusted. There is no way to trust any.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Trust {
+    /// What the system's certificate authorities signed.
+    #[default]
+    System,
+    /// What an authority of this PEM file signed.
+    CaFile(PathBuf),
+    /// This one certificate, whoever signed it and whatever names are in it.
+    Fingerprint(Fingerprint),
+}
+
+/// Asks for a one-time code; the text says for what.
+pub type OneTimeCode = Arc<dyn Fn(&str) -> pvect_core::Result<SecretString> + Send + Sync>;
+
+/// Who asks.
+#[derive(Clone)]
+pub enum Credentials {
+    /// `user@realm!id=secret`.
+    Token(SecretString),
+    /// A user and password, for which the server hands out a ticket of two hours.
+    Password {
+        /// `user@realm`.
+        user: String,
+        /// The password.
+        password: SecretString,
+        /// Where a second factor comes from, if one is wanted.
+        code: Option<OneTimeCode>,
+    },
+}
+
+impl Credentials {
+    /// Returns the user with the token's id, without the secret.
+    pub fn name(&self) -> String {
+        use secrecy::ExposeSecret;
+        match self {
+            Self::Token(token) => {
+                let token = token.expose_secret();
+                let bare = token.strip_prefix("PVEAPIToken=").unwrap_or(token);
+                bare.split('=').next().unwrap_or_default().to_owned()
+            }
+            Self::Password { user, .. } => user.clone(),
+        }
+    }
+
+    /// Returns whether this is the literal user `root@pam`: no token ever is, not even one of root.
+    pub fn is_root(&self) -> bool {
+        matches!(self, Self::Password { user, .. } if user == "root@pam")
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Credentials({})", self.name())
+    }
+}
+
+/// How the API is reached.
+#[derive(Debug, Clone)]
+pub struct ApiConfig {
+    /// Hosts, tried in order; any node of a cluster serves for all.
+    pub hosts: Vec<Host>,
+    /// Who asks.
+    pub credentials: Credentials,
+    /// Which certificate is trusted.
+    pub trust: Trust,
+    /// How long connecting may take.
+    pub connect_timeout: Duration,
+    /// One limit for every verb, in the place of those of the classes.
+    pub timeout: Option<Duration>,
+    /// How long the list of which container is on which node is kept.
+    pub node_cache: Duration,
+}
+
+impl ApiConfig {
+    /// Starts with hosts and credentials; the system's authorities, 5 s to connect, nodes kept for 60 s.
+    pub fn new(hosts: Vec<Host>, credentials: Credentials) -> Self {
+        Self {
+            hosts,
+            credentials,
+            trust: Trust::default(),
+            connect_timeout: Duration::from_secs(5),
+            timeout: None,
+            node_cache: Duration::from_secs(60),
+        }
+    }
+
+    /// Returns how long a verb may take, its task included.
+    pub(crate) fn limit(&self, class: TimeClass) -> Duration {
+        self.timeout.unwrap_or(match class {
+            TimeClass::Read => Duration::from_secs(30),
+            TimeClass::Quick => Duration::from_secs(60),
+            TimeClass::Long | TimeClass::Unbounded => Duration::from_secs(30 * 60),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_read() {
+        for (text, shown) in [
+            ("pve1", "pve1:8006"),
+            ("pve1.example.com:443", "pve1.example.com:443"),
+            ("192.0.2.1", "192.0.2.1:8006"),
+            ("2001:db8::1", "[2001:db8::1]:8006"),
+            ("[2001:db8::1]:443", "[2001:db8::1]:443"),
+            ("[::1]", "[::1]:8006"),
+        ] {
+            assert_eq!(
+                Host::parse(text, DEFAULT_PORT).map(|host| host.to_string()),
+                Ok(shown.to_owned()),
+                "{text}"
+            );
+        }
+        for text in ["", ":8006", "pve1:", "pve1:70000", "https://pve1", "[::1", "[::1]x", "a/b"] {
+            assert_eq!(
+                Host::parse(text, DEFAULT_PORT),
+                Err(format!("'{text}' is not a host: NAME, NAME:PORT or [IPV6]:PORT"))
+            );
+        }
+    }
+
+    #[test]
+    fn fingerprints_are_read() {
+        let text = "AB:".repeat(31) + "cd";
+        let fingerprint: Fingerprint = text.parse().unwrap();
+        assert_eq!(fingerprint.to_string(), text.to_uppercase());
+        assert_eq!(text.replace(':', "").parse(), Ok(fingerprint));
+        assert_eq!(
+            "AB:CD".parse::<Fingerprint>(),
+            Err("'AB:CD' is not a SHA-256 fingerprint: 64 hex digits, with or without colons".to_owned())
+        );
+    }
+
+    #[test]
+    fn secrets_stay_hidden() {
+        let token = Credentials::Token("root@pam!ci=hunter22".to_owned().into());
+        assert_eq!(format!("{token:?}"), "Credentials(root@pam!ci)");
+        assert!(!token.is_root());
+        let password = |user: &str| Credentials::Password {
+            user: user.to_owned(),
+            password: "hunter22".to_owned().into(),
+            code: None,
+        };
+        assert_eq!(format!("{:?}", password("root@pam")), "Credentials(root@pam)");
+        assert!(password("root@pam").is_root());
+        assert!(!password("root@pve").is_root());
+    }
+}

@@ -1,0 +1,173 @@
+//! What went wrong between here and there, as errors of the vocabulary.
+
+use std::error::Error as _;
+
+use pvect_core::error::{Exit, Run};
+use pvect_core::schema::Verb;
+use pvect_core::{Error, ErrorKind, Vmid, classify};
+use rustls::{CertificateError, InvalidMessage};
+
+use crate::config::{Fingerprint, Host};
+use crate::request::Request;
+
+/// What an error is about.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct About<'a> {
+    pub(crate) request: &'a Request,
+    pub(crate) host: &'a Host,
+    pub(crate) verb: Option<Verb>,
+    pub(crate) vmid: Option<Vmid>,
+}
+
+/// How far a request came before it failed.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// It was certainly not sent.
+    NeverSent(ErrorKind, String),
+    /// It may have been carried out.
+    MayHaveRun(ErrorKind, String),
+}
+
+impl About<'_> {
+    fn run(&self, stderr: &str, status: Option<u16>) -> Box<Run> {
+        Box::new(Run {
+            argv: vec![
+                self.request.method.as_str().to_owned(),
+                format!("https://{}/api2/json{}", self.host, self.request.path),
+            ],
+            exit: status.map(|status| Exit::Status(status.into())),
+            stdout: String::new(),
+            stderr: stderr.to_owned(),
+        })
+    }
+
+    /// Makes an error of a kind.
+    pub(crate) fn failed(&self, kind: ErrorKind, message: String) -> Error {
+        Error::Failed { kind, message, vmid: self.vmid, run: self.run("", None) }
+    }
+
+    /// Makes the error of a request that did not get an answer.
+    pub(crate) fn lost(&self, fault: Fault) -> Error {
+        match fault {
+            Fault::MayHaveRun(ErrorKind::ConnectionLost, what) => Error::ConnectionLost {
+                node: self.host.to_string(),
+                may_have_run: !self.request.is_read(),
+                what,
+                vmid: self.vmid,
+                run: self.run("", None),
+            },
+            Fault::NeverSent(kind, message) | Fault::MayHaveRun(kind, message) => self.failed(kind, message),
+        }
+    }
+
+    /// Makes the error of an answer that is none, or none that can be read.
+    pub(crate) fn invalid(&self, what: String, raw: &[u8]) -> Error {
+        const KEPT: usize = 4096;
+        let mut run = self.run("", None);
+        run.stdout = String::from_utf8_lossy(&raw[..raw.len().min(KEPT)]).into_owned();
+        Error::InvalidOutput { what, run }
+    }
+
+    /// Makes the error of an answer with a status of failure.
+    pub(crate) fn refused(&self, status: u16, message: &str) -> Error {
+        let message = message.trim();
+        let task = self.verb.unwrap_or(Verb::Help);
+        let (kind, text) = match status {
+            401 => (ErrorKind::ApiUnauthenticated, message.to_owned()),
+            403 => (ErrorKind::PctPermissionDenied, message.to_owned()),
+            501 => (ErrorKind::Unsupported, format!("this API cannot do it: {message}")),
+            595 | 596 | 599 => (
+                ErrorKind::NodeUnreachable,
+                format!("{} could not reach the node: {message} ({status})", self.host.name),
+            ),
+            _ => meaning(task, status, message),
+        };
+        let text = if text.is_empty() { format!("HTTP status {status}") } else { text };
+        Error::Failed { kind, message: text, vmid: self.vmid, run: self.run(message, Some(status)) }
+    }
+}
+
+/// The kind that the text has as pct's, too.
+fn meaning(verb: Verb, status: u16, message: &str) -> (ErrorKind, String) {
+    match classify::judge(verb, 255, "", message) {
+        classify::Verdict::Failure {
+            kind: ErrorKind::PctCommandFailed | ErrorKind::PctOperationFailed,
+            message,
+        } if status == 400 => (ErrorKind::InvalidArgument, message),
+        classify::Verdict::Failure { kind, message } => (kind, message),
+        classify::Verdict::Success { .. } => (ErrorKind::PctOperationFailed, message.to_owned()),
+    }
+}
+
+/// Judges an error of the HTTP client. `shown` is the fingerprint of a certificate that was not the pinned one.
+pub(crate) fn of_transport(error: &reqwest::Error, host: &Host, shown: Option<Fingerprint>) -> Fault {
+    if let Some(found) = shown {
+        let text = format!("the certificate of {host} has another fingerprint: {found}");
+        return Fault::NeverSent(ErrorKind::ApiUntrusted, text);
+    }
+    if let Some(text) = tls(error, host) {
+        return Fault::NeverSent(ErrorKind::ApiUntrusted, text);
+    }
+    if error.is_connect() {
+        let why = if error.is_timeout() { "no answer".to_owned() } else { innermost(error) };
+        return Fault::NeverSent(ErrorKind::ApiUnreachable, format!("cannot connect to {host}: {why}"));
+    }
+    if error.is_timeout() {
+        return Fault::MayHaveRun(
+            ErrorKind::PctTimeout,
+            format!("{host} took the request and did not answer in time"),
+        );
+    }
+    Fault::MayHaveRun(ErrorKind::ConnectionLost, innermost(error))
+}
+
+fn tls(error: &reqwest::Error, host: &Host) -> Option<String> {
+    Some(match find(error)? {
+        rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
+            format!("{host} does not speak TLS; is it a port of plain HTTP?")
+        }
+        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => format!(
+            "nobody who is trusted here has signed the certificate of {host}: pin its fingerprint, or name the ca_file"
+        ),
+        rustls::Error::InvalidCertificate(
+            CertificateError::Expired | CertificateError::ExpiredContext { .. },
+        ) => {
+            format!("the certificate of {host} has expired")
+        }
+        rustls::Error::InvalidCertificate(
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+        ) => format!("the certificate of {host} is for another name"),
+        rustls::Error::InvalidCertificate(other) => {
+            format!("the certificate of {host} is not valid: {other}")
+        }
+        other => format!("no TLS with {host}: {other}"),
+    })
+}
+
+/// Finds the error of TLS in a chain; it is wrapped in errors of I/O.
+fn find(error: &reqwest::Error) -> Option<&rustls::Error> {
+    let mut next = error.source();
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref::<rustls::Error>() {
+            return Some(found);
+        }
+        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        if let Some(found) = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            return Some(found);
+        }
+        next = match inner {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
+    }
+    None
+}
+
+fn innermost(error: &reqwest::Error) -> String {
+    let mut last: &dyn std::error::Error = error;
+    while let Some(inner) = last.source() {
+        last = inner;
+    }
+    let text = last.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
+}

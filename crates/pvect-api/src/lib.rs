@@ -1,0 +1,29 @@
+//! Containers through the HTTPS API of Proxmox VE.
+//!
+//! - [`ApiConfig`]: hosts, who asks, which certificate is trusted, time limits
+//! - [`Api`]: requests, with failover, tickets and errors that tell "never sent" from "may have run"
+//! - [`Task`]: a task followed to its end, its log as it comes
+//! - [`ApiBackend`]: the traits [`pvect_core::Inspect`] and [`pvect_core::Operate`], for every verb with a twin in the API
+//!
+//! Nothing is ever sent to a server whose certificate was not verified.
+
+mod answer;
+mod api;
+mod backend;
+mod cluster;
+mod config;
+mod fault;
+mod records;
+mod request;
+mod root_only;
+mod task;
+mod ticket;
+mod tls;
+
+pub use api::Api;
+pub use backend::ApiBackend;
+pub use cluster::Guest;
+pub use config::{ApiConfig, Credentials, DEFAULT_PORT, Fingerprint, Host, OneTimeCode, Trust};
+pub use request::{Method, Request};
+pub use root_only::root_only;
+pub use task::Task;
