@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use pvect_core::{Call, Lock, Verb, Vmid};
 
-use super::{Action, Finding, Host, Mended, container, files, live};
+use super::{Action, Finding, Host, Mended, container, files, live, volumes};
 use crate::tool::Tool;
 use crate::{Failure, Node, NodeResult, Output, creation, held, runtime, storage, store, task, verbs};
 
@@ -131,6 +131,7 @@ fn act(node: &Node, host: &Host, vmid: Vmid, action: &Action) -> NodeResult<()> 
             unlock(node, vmid, lock)
         }
         Action::RemoveDirectory => remove_directory(node, vmid),
+        Action::RemoveVolumeDirectories => remove_volume_directories(node, vmid),
         Action::RemoveFile(path) => remove_file(path),
         Action::None
         | Action::EndTasks
@@ -182,11 +183,20 @@ fn undo_create(node: &Node, vmid: Vmid) -> NodeResult<()> {
             storage::free(node, &volume)?;
         }
     }
+    remove_volume_directories(node, vmid)?;
     if note.over {
         return unlock(node, vmid, &Lock::Create);
     }
     remove_directory(node, vmid)?;
     store::remove(node, vmid)
+}
+
+/// Removes the directories for a container's volumes, where they are empty.
+fn remove_volume_directories(node: &Node, vmid: Vmid) -> NodeResult<()> {
+    for path in volumes::empty_directories(node, vmid)? {
+        std::fs::remove_dir(&path).map_err(|error| Failure::io("can't remove", &path, &error))?;
+    }
+    Ok(())
 }
 
 /// Removes `lib/lxc/<vmid>`: generated files only. Not what is in its `rootfs`: were something mounted or written

@@ -146,7 +146,7 @@ enum Action {
     Template,
     DropSnapshot(String),
     RemoveDirectory,
-    /// A file, or an empty directory.
+    RemoveVolumeDirectories,
     RemoveFile(PathBuf),
 }
 

@@ -284,6 +284,11 @@ fn the_directory_of_no_container_goes_unless_something_is_in_it() {
     assert!(place.mend(&finding).is_err() && rootfs.join("file").exists());
     fs::remove_file(rootfs.join("file")).unwrap();
     assert_eq!(place.mend(&finding), Ok(Mended::Done));
+    let images = place.node.layout.local_storage().join("images/103");
+    fs::create_dir_all(&images).unwrap();
+    assert_eq!(place.kinds(), [(Kind::Directory, true)]);
+    place.mend_all();
+    assert!(!images.exists());
     assert_eq!(place.found(), []);
 }
 

@@ -18,7 +18,22 @@ pub(super) fn ownerless(node: &Node, vmid: Vmid) -> NodeResult<Vec<Finding>> {
         let what = format!("there is no CT {vmid}");
         Finding::new(Kind::OwnerlessVolume, Some(vmid), volume, what).by_hand(command)
     };
-    Ok(super::volumes_of(node, vmid)?.into_iter().map(finding).collect())
+    let mut found: Vec<Finding> = super::volumes_of(node, vmid)?.into_iter().map(finding).collect();
+    found.extend(empty_directories(node, vmid)?.into_iter().map(|path| {
+        let what = format!("there is no CT {vmid}, and no volume in its directory");
+        let finding = Finding::new(Kind::Directory, Some(vmid), path.display(), what);
+        finding.by("remove the directory", Action::RemoveVolumeDirectories)
+    }));
+    Ok(found)
+}
+
+/// The directories for a container's volumes in which nothing is.
+pub(super) fn empty_directories(node: &Node, vmid: Vmid) -> NodeResult<Vec<PathBuf>> {
+    let storages = storage::Storages::load(&node.layout)?.0;
+    let usable = storages.iter().filter(|storage| storage.holds("rootdir"));
+    let paths = usable.filter_map(|storage| Some(storage::dir::images(storage.path().ok()?, vmid)));
+    let is_empty = |path: &PathBuf| std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
+    Ok(paths.filter(is_empty).collect())
 }
 
 /// Returns what is wrong with the volumes of a container.

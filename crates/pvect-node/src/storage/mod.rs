@@ -152,12 +152,20 @@ pub fn free(node: &Node, volume: &VolumeId) -> NodeResult<()> {
 /// As [`free`].
 pub fn free_telling(node: &Node, volume: &VolumeId, log: &mut dyn FnMut(&str)) -> NodeResult<()> {
     let (parsed, path) = locate(node, volume)?;
+    let empty_parent = || {
+        if let (Volume::Directory { .. } | Volume::Image { .. }, Some(parent)) = (&parsed, path.parent()) {
+            // Only an empty one goes.
+            let _ = std::fs::remove_dir(parent);
+        }
+    };
     if std::fs::symlink_metadata(&path).is_err() {
         log(&format!("disk image '{}' does not exist", path.display()));
+        // One that was killed here may have removed the volume only.
+        empty_parent();
         return Ok(());
     }
     base::release(&path);
-    let removed = match parsed {
+    let removed = match &parsed {
         Volume::Directory { .. } => {
             // A bind mount left below would be emptied with it.
             if let Some(mounted) = mounts::mounted_below(&path)?.first() {
@@ -172,9 +180,7 @@ pub fn free_telling(node: &Node, volume: &VolumeId, log: &mut dyn FnMut(&str)) -
         Volume::Image { .. } | Volume::File { .. } => std::fs::remove_file(&path),
     };
     removed.map_err(|error| Failure::io("can't remove", &path, &error))?;
-    if let (Volume::Directory { .. } | Volume::Image { .. }, Some(parent)) = (&parsed, path.parent()) {
-        let _ = std::fs::remove_dir(parent);
-    }
+    empty_parent();
     Ok(())
 }
 
