@@ -6,12 +6,18 @@
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use pvect_core::size::DiskSize;
 
 use crate::tool::Tool;
 use crate::{Failure, NodeResult};
+
+/// How long an unmounted image may take to be free.
+const FREE_TIME: Duration = Duration::from_secs(10);
+/// How often it is looked for.
+const STEP: Duration = Duration::from_millis(5);
 
 /// Makes a sparse image (mode 0640) and an ext4 file system in it, whose root directory has this owner (host ids).
 ///
@@ -79,6 +85,33 @@ fn is_told(line: &str) -> bool {
         || line.starts_with("Filesystem UUID: ")
         || line.starts_with("Superblock backups stored on blocks:")
         || line.starts_with('\t')
+}
+
+/// Returns whether a loop device has a file, by its real path.
+pub(crate) fn is_attached(file: &Path) -> bool {
+    let devices = std::fs::read_dir("/sys/block").into_iter().flatten().flatten();
+    let mut backing = devices.filter_map(|device| {
+        let text = std::fs::read_to_string(device.path().join("loop/backing_file")).ok()?;
+        Some(PathBuf::from(text.trim_end_matches('\n')))
+    });
+    backing.any(|path| path == file)
+}
+
+/// Waits until no loop device has an image: what is about to read or write the file itself must not meet a file system
+/// that is being unmounted. The kernel does that for a killed process after its locks are gone.
+///
+/// # Errors
+/// `'<path>' is still in use by a loop device`, after some seconds.
+pub(crate) fn wait_until_free(image: &Path) -> NodeResult<()> {
+    let file = image.canonicalize().unwrap_or_else(|_| image.to_owned());
+    let deadline = Instant::now() + FREE_TIME;
+    while is_attached(&file) {
+        if Instant::now() >= deadline {
+            return Err(Failure::new(format!("'{}' is still in use by a loop device", image.display())));
+        }
+        std::thread::sleep(STEP);
+    }
+    Ok(())
 }
 
 /// Mounts an image on a directory through a loop device that the kernel releases with the mount.

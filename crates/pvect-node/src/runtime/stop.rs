@@ -12,7 +12,7 @@ use super::start::{cannot_run, wait};
 use super::{PATH, StopMode, cgroups, hookscript, names, reader};
 use crate::interrupt::Interrupt;
 use crate::tool::Tool;
-use crate::{Failure, Node, NodeResult, Output, storage};
+use crate::{Failure, Node, NodeResult, Output, image, storage};
 
 /// How long killed processes may take to be gone, and what belongs to them.
 const GONE_TIME: Duration = Duration::from_secs(30);
@@ -79,7 +79,7 @@ pub(super) fn end(
     remove_devices(&names, vmid, deadline);
     // The kernel unmounts some time after the last process of a mount namespace; nobody must use an image before.
     let images = images(node, config);
-    if !wait_until(deadline, || !images.iter().any(|image| is_attached(image))) {
+    if !wait_until(deadline, || !images.iter().any(|file| image::is_attached(file))) {
         return Err(Failure::new("the container's images are still in use"));
     }
     match cgroups::exist(&cgroup_root, &names, vmid) {
@@ -125,16 +125,6 @@ fn images(node: &Node, config: &ContainerConfig) -> Vec<PathBuf> {
     });
     let paths = ids.filter_map(|id| storage::volume_path(node, &id).ok());
     paths.filter(|path| path.is_file()).map(|path| path.canonicalize().unwrap_or(path)).collect()
-}
-
-/// Whether a loop device has a file.
-fn is_attached(file: &Path) -> bool {
-    let devices = std::fs::read_dir("/sys/block").into_iter().flatten().flatten();
-    let mut backing = devices.filter_map(|device| {
-        let text = std::fs::read_to_string(device.path().join("loop/backing_file")).ok()?;
-        Some(PathBuf::from(text.trim_end_matches('\n')))
-    });
-    backing.any(|path| path == file)
 }
 
 /// The parent of a process: of init, the LXC monitor. Source: proc_pid_status(5).

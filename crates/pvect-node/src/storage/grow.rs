@@ -84,6 +84,7 @@ pub fn grow_image(node: &Node, volume: &VolumeId, bytes: u64) -> NodeResult<Path
 /// # Errors
 /// `command '<program> ...' failed: exit code <n>`.
 pub fn grow_unmounted(image: &Path, log: &mut dyn FnMut(&str)) -> NodeResult<()> {
+    image::wait_until_free(image)?;
     // 1: there were errors, and all are corrected.
     run("e2fsck", &["-f", "-y"], image, &[0, 1], log)?;
     run("resize2fs", &[], image, &[0], log)

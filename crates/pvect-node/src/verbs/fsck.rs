@@ -8,7 +8,7 @@ use pvect_core::property::{MountPoint, MountSource, RootFs, boolean};
 
 use crate::interrupt::Interrupt;
 use crate::tool::Tool;
-use crate::{Failure, Node, NodeResult, Output, hostmount, runtime, store};
+use crate::{Failure, Node, NodeResult, Output, hostmount, image, runtime, store};
 
 /// Checks the file system of one volume of a stopped container and corrects what can be corrected safely. Returns
 /// the exit status.
@@ -34,6 +34,7 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
         MountPoint::parse(device, value).map_err(bad)?.fs.source
     };
     let path = target(node, &source)?;
+    image::wait_until_free(&path)?;
     let mut words = vec!["-a", "-l"];
     if call.get("force").and_then(boolean) == Some(true) {
         words.push("-f");

@@ -138,6 +138,15 @@ fn at_work(node: &TestNode) -> Option<String> {
             return Some(format!("{} is held", entry.path().display()));
         }
     }
+    // A killed process has no locks and no environment any more while the kernel unmounts what it had mounted.
+    let active = fs::read_to_string(node.root().join("log/tasks/active")).unwrap_or_default();
+    for line in active.lines() {
+        let pid = line.split(':').nth(2).and_then(|hex| u32::from_str_radix(hex, 16).ok()).unwrap_or(0);
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        if stat.contains("(pvect) ") && !stat.contains("(pvect) Z") {
+            return Some(format!("{pid} ends"));
+        }
+    }
     // A start that lost its pct may still be on its way.
     let root = node.root().to_string_lossy().into_owned();
     let ours = format!("PVECT_ROOT={root}");
