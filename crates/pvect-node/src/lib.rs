@@ -4,6 +4,7 @@
 //! exit statuses are those of the real one; extensions aside. All state is below one root ([`Layout`]).
 
 pub mod backup;
+pub mod boot;
 pub mod change;
 pub mod cli;
 mod creation;

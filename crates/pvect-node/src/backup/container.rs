@@ -56,7 +56,7 @@ impl<'a> Backup<'a> {
         let config = config.map_err(|_| Failure::new(format!("unable to find VM '{}'", self.vmid)));
         let kept = self.node.layout.root().join("log/vzdump").join(format!("lxc-{}.log", self.vmid));
         journal.keep_in(new_log(&kept));
-        let done = config.and_then(|config| self.work(config, journal));
+        let done = config.and_then(|config| self.work(&config, journal));
         self.undo(journal);
         let now = jiff::Zoned::now().strftime("%F %H:%M:%S").to_string();
         let vmid = self.vmid;
@@ -77,7 +77,7 @@ impl<'a> Backup<'a> {
         done
     }
 
-    fn work(&mut self, config: ContainerConfig, journal: &mut Journal<'_, '_>) -> NodeResult<()> {
+    fn work(&mut self, config: &ContainerConfig, journal: &mut Journal<'_, '_>) -> NodeResult<()> {
         let (node, vmid, options) = (self.node, self.vmid, self.job.options);
         journal.info(format!("Starting Backup of VM {vmid} (lxc)"));
         journal.say(format!("Backup started at {}", jiff::Zoned::now().strftime("%F %H:%M:%S")));
@@ -92,7 +92,7 @@ impl<'a> Backup<'a> {
         self.interrupt.check()?;
         let mut mode = if running { options.mode } else { Mode::Stop };
         if mode == Mode::Snapshot {
-            included(&config, journal);
+            included(config, journal);
             journal.info("mode failure - some volumes do not support snapshots");
             journal.info("trying 'suspend' mode instead");
             mode = Mode::Suspend;
@@ -102,17 +102,17 @@ impl<'a> Backup<'a> {
             journal.info(format!("bandwidth limit: {} KiB/s", options.bwlimit));
         }
         journal.info(format!("ionice priority: {}", options.ionice));
-        let included = included(&config, journal);
+        let included = included(config, journal);
         if running {
-            self.halt(mode, &config, journal)?;
+            self.halt(mode, config, journal)?;
         }
-        let target = self.write(&config, &included, mode, journal)?;
+        let target = self.write(config, &included, mode, journal)?;
         if mode == Mode::Suspend {
             journal.info("resuming guest");
             self.thaw()?;
             self.tell_online(journal);
         }
-        self.describe(&config, &target, journal)?;
+        self.describe(config, &target, journal)?;
         self.prune(journal)
     }
 
