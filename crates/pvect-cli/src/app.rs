@@ -92,6 +92,9 @@ fn start(ui: &Ui, env: BTreeMap<String, String>, line: Line) -> u8 {
     if let Line::NodePct(words) = &line {
         return commands::node::pct(ui, &env, words);
     }
+    if let Line::NodeVzdump(words) = &line {
+        return commands::node::vzdump(ui, &env, words);
+    }
     let interactive = matches!(&line, Line::Pct(line) if is_interactive(line.verb));
     let mut near = Vec::new();
     let outcome = App::load(ui.clone(), env, &line).and_then(|app| {

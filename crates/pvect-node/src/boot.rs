@@ -78,8 +78,10 @@ pub fn down(node: &Node, only: &[Vmid], output: &mut Output<'_>) -> NodeResult<u
                 output.line(format!("Stopping CT {vmid} (timeout = {seconds} seconds)"));
             }
             let ended = std::thread::scope(|scope| {
-                let threads: Vec<_> =
-                    some.iter().map(|(vmid, seconds)| scope.spawn(|| shut_down(node, *vmid, *seconds))).collect();
+                let threads: Vec<_> = some
+                    .iter()
+                    .map(|(vmid, seconds)| scope.spawn(|| shut_down(node, *vmid, *seconds)))
+                    .collect();
                 threads.into_iter().map(std::thread::ScopedJoinHandle::join).collect::<Vec<_>>()
             });
             for ((vmid, _), result) in some.iter().zip(ended) {
@@ -132,7 +134,8 @@ fn remove_backup_locks(node: &Node, output: &mut Output<'_>) {
             continue;
         }
         let removed = store::lock(node, vmid, store::LOCK_SECONDS, output)
-            .and_then(|_held| locked::remove(node, vmid, &Lock::Backup, output));
+            .and_then(|_held| locked::remove(node, vmid, &Lock::Backup, output))
+            .and_then(|()| runtime::thaw(node, vmid));
         match removed {
             Ok(()) => output.line(format!("removed left over backup lock from '{vmid}'!")),
             Err(failure) => output.warn(failure.text),
@@ -151,8 +154,7 @@ fn wait(time: Duration, interrupt: &Interrupt) -> NodeResult<()> {
 
 /// `pct shutdown --forceStop 1` in this thread; what it prints counts only when it fails.
 fn shut_down(node: &Node, vmid: Vmid, seconds: u64) -> NodeResult<()> {
-    let call =
-        Call::on(Verb::Shutdown, vmid).option("timeout", seconds.to_string()).flag("forceStop", true);
+    let call = Call::on(Verb::Shutdown, vmid).option("timeout", seconds.to_string()).flag("forceStop", true);
     let (mut out, mut err) = (std::io::sink(), std::io::sink());
     let ended = verbs::dispatch(node, &call, &mut Output { out: &mut out, err: &mut err });
     match ended {
@@ -173,7 +175,9 @@ mod tests {
         let node =
             Node { layout: crate::Layout::new(dir.path(), name.clone()), name, helper: "/bin/false".into() };
         store::ensure_root(&node).unwrap();
-        for (vmid, startup) in [("103", ""), ("101", ""), ("104", "order=2"), ("102", "order=2"), ("105", "1")] {
+        for (vmid, startup) in
+            [("103", ""), ("101", ""), ("104", "order=2"), ("102", "order=2"), ("105", "1")]
+        {
             let mut config = ContainerConfig::default();
             if !startup.is_empty() {
                 config.main.set("startup", startup);

@@ -11,7 +11,9 @@ pub mod select;
 pub mod settings;
 pub mod traps;
 
-pub use client::{Client, Create, GuestCommand, Manner, Place, RemoteEndpoint, options};
+pub use client::{
+    BackedUp, Backup, Client, Create, GuestCommand, Manner, Place, RemoteEndpoint, StoredBackup, options,
+};
 pub use pvect_core::{Error, ErrorKind, Inspect, Operate, Result};
 pub use pvect_pct::CancelHandle;
 pub use settings::Settings;

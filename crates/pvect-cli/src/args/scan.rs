@@ -16,6 +16,8 @@ pub const OWN: &[(&str, &str)] = &[
     ("man", "Print the manual page, or write all of them."),
     ("version", "Print the versions of pvect and pct."),
     ("demo", "Show a whole life of three containers on a standalone node of its own."),
+    ("backup", "Back containers up by vzdump, or list the backups."),
+    ("node", "Start or stop all containers of the standalone node in order; its vzdump."),
     ("pct", "The pct of the standalone node."),
 ];
 
@@ -80,6 +82,8 @@ pub enum Line {
     Own(&'static str, Vec<String>),
     /// `pvect pct ...`: words for the standalone node's pct, untouched.
     NodePct(Vec<String>),
+    /// `pvect node vzdump ...`: words for the standalone node's vzdump, untouched.
+    NodeVzdump(Vec<String>),
 }
 
 /// Reads the words after `pvect`.
@@ -108,6 +112,10 @@ fn scan(mut words: VecDeque<String>, globals: &mut Globals) -> Result<Line> {
         }
         let line = match command(&word)? {
             Command::Own("pct") => Line::NodePct(words.into()),
+            Command::Own("node") if words.front().is_some_and(|word| word == "vzdump") => {
+                words.pop_front();
+                Line::NodeVzdump(words.into())
+            }
             Command::Own(name) => own(name, globals, words)?,
             // `template build` is ours, `template 101` is pct's.
             Command::Verb(Verb::Template) if is_template_command(&words) => own("template", globals, words)?,

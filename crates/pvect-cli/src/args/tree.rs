@@ -111,6 +111,8 @@ pub fn own(name: &'static str) -> Command {
         "template" => bare("template", "Templates of containers.")
             .subcommand_required(true)
             .subcommands(template_commands()),
+        "backup" => backup_command(command),
+        "node" => bare("node", text).subcommand_required(true).subcommands(node_commands()),
         "completion" => command.arg(
             Arg::new("shell")
                 .required(true)
@@ -140,6 +142,59 @@ fn template_commands() -> [Command; 3] {
         bare("remove", "Remove a template.")
             .arg(Arg::new("volume").required(true).help("Its volume id, such as local:vztmpl/x.tar.zst.")),
     ]
+}
+
+fn node_commands() -> [Command; 3] {
+    let cts = |text: &'static str| Arg::new("ct").value_name("CT").num_args(0..).help(text);
+    [
+        bare("up", "Start the containers with onboot=1 that do not run, in startup order.")
+            .arg(cts("Only these, whatever their onboot says.")),
+        bare("down", "Shut all running containers down, in the reverse order.").arg(cts("Only these.")),
+        bare("vzdump", "The vzdump of the standalone node; its words are those of the real one.")
+            .arg(Arg::new("words").num_args(0..).help("Words for vzdump.")),
+    ]
+}
+
+fn backup_command(command: Command) -> Command {
+    let value = |name: &'static str, value: &'static str, text: &'static str| {
+        Arg::new(name).long(name).value_name(value).help(text)
+    };
+    let choice = |name: &'static str, choices: &[&'static str], text: &'static str| {
+        Arg::new(name).long(name).value_parser(PossibleValuesParser::new(choices.to_vec())).help(text)
+    };
+    command.args([
+        Arg::new("ct")
+            .value_name("CT...|list")
+            .required(true)
+            .num_args(1..)
+            .help("The containers, by number or name; 'list' lists the backups of the storage instead."),
+        value(
+            "storage",
+            "STORAGE",
+            "The storage for the archives; 'local' when neither this nor a directory is given.",
+        ),
+        value("dumpdir", "DIR", "A directory of the node for the archives, in the place of a storage."),
+        choice(
+            "mode",
+            &["snapshot", "suspend", "stop"],
+            "How a running container is kept still [default: snapshot].",
+        ),
+        choice("compress", &["0", "gzip", "lzo", "zstd"], "How archives are packed.").default_value("zstd"),
+        value("exclude-path", "PATTERN", "Leave these files out; from the root on when it begins with /.")
+            .action(ArgAction::Append),
+        value("notes-template", "TEXT", "Notes of the backup; may hold {{guestname}}, {{node}}, {{vmid}}."),
+        Arg::new("protected")
+            .long("protected")
+            .action(ArgAction::SetTrue)
+            .help("Protect the backup from removal."),
+        value(
+            "prune-backups",
+            "KEEP",
+            "Which backups are kept, such as keep-last=3; others of the container go.",
+        ),
+        value("bwlimit", "KIB", "At most so many KiB per second."),
+        value("stopwait", "MINUTES", "With mode stop: how long the shutdown may take [default: 10]."),
+    ])
 }
 
 fn help_command() -> Command {

@@ -1,5 +1,6 @@
 //! The commands: one file each.
 
+pub mod backup;
 pub mod bulk;
 pub mod careful;
 pub mod completion;
@@ -42,8 +43,10 @@ pub async fn run(app: &App, line: Line) -> Result<u8> {
         Line::Own("demo", words) => demo::run(app, &words).await,
         Line::Own("completion", words) => completion::run(app, &words),
         Line::Own("man", words) => man::run(app, &words),
+        Line::Own("backup", words) => backup::run(app, &words).await,
+        Line::Own("node", words) => node::power(app, &words),
         Line::Own("version", words) => version::run(app, &words).await,
-        Line::Own(..) | Line::Nothing | Line::NodePct(_) => help::overview(&app.ui),
+        Line::Own(..) | Line::Nothing | Line::NodePct(_) | Line::NodeVzdump(_) => help::overview(&app.ui),
     }
 }
 

@@ -1,16 +1,20 @@
-//! `pvect pct ...`, a link named `pct`, and the standalone node's internal helpers.
+//! `pvect pct ...`, a link named `pct`, `pvect node ...`, a link named `vzdump`, and the standalone node's internal
+//! helpers.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
 
+use pvect::Place;
 use pvect::client::{DEFAULT_ROOT, host_name};
 use pvect::settings::{self, Sources};
+use pvect_core::schema::{Reason, Violation};
 use pvect_core::{Error, Result};
 use pvect_node::layout::real_root;
 use pvect_node::{Layout, Node, Output};
 
+use crate::app::App;
 use crate::args::Globals;
 use crate::errors;
 use crate::ui::Ui;
@@ -36,6 +40,37 @@ pub fn vzdump(ui: &Ui, env: &BTreeMap<String, String>, words: &[String]) -> u8 {
         Ok(node) => with_output(|output| pvect_node::backup::run(&node, words, output)),
         Err(error) => errors::show(ui, &error),
     }
+}
+
+/// `pvect node up|down [CT...]`: exit status 1 when one of the containers could not be started or stopped.
+///
+/// # Errors
+/// `Unsupported` on a node of Proxmox VE, which has a service of its own for that.
+pub fn power(app: &App, words: &[String]) -> Result<u8> {
+    let matches = super::own_words("node", words)?;
+    let Some((name, matches)) = matches.subcommand() else { return Ok(0) };
+    if !matches!(app.builder().connect()?.place(), Place::Standalone { .. }) {
+        let what = "this is for the standalone node; on a node of Proxmox VE pve-guests.service starts and stops \
+                    the containers";
+        return Err(Error::Unsupported { what: what.to_owned(), vmid: None });
+    }
+    let mut only = Vec::new();
+    for word in matches.get_many::<String>("ct").into_iter().flatten() {
+        only.push(word.parse().map_err(|error: pvect_core::id::InvalidId| {
+            let text = error.to_string();
+            Error::invalid(Violation::positional("ct", Reason::Other { pct: text.clone(), text }))
+        })?);
+    }
+    let node = node(&app.ui, &app.env)?;
+    let work = if name == "up" { pvect_node::boot::up } else { pvect_node::boot::down };
+    Ok(with_output(|output| match work(&node, &only, output) {
+        Ok(0) => 0,
+        Ok(_) => 1,
+        Err(failure) => {
+            output.warn(&failure.text);
+            failure.exit
+        }
+    }))
 }
 
 /// Called through a link named `vzdump`.

@@ -20,11 +20,12 @@ use crate::interrupt::Interrupt;
 use crate::rooted::Rooted;
 use crate::runtime::{self, StopMode};
 use crate::storage::{self, MountFor, PrivateMounts};
-use crate::tool::Tool;
 use crate::{Failure, Node, NodeResult, locked, store};
 
 /// Archives hold the container's secrets.
 const ARCHIVE_MODE: u32 = 0o640;
+/// How long a container that was told to stop is waited for when the backup has failed.
+const STOP_TIME: Duration = Duration::from_secs(30);
 /// Source: vzdump, `stdexcludes`.
 const STANDARD_EXCLUDES: [&str; 3] = ["/tmp/?*", "/var/tmp/?*", "/var/run/?*.pid"];
 
@@ -128,11 +129,7 @@ impl<'a> Backup<'a> {
         if mode == Mode::Suspend {
             journal.info("suspending guest");
             self.frozen = true;
-            return Tool::new("lxc-freeze", "lxc")
-                .arg("-P")
-                .arg(node.layout.lxc())
-                .args(["-n", &vmid.to_string()])
-                .run();
+            return runtime::freeze(node, vmid, self.interrupt);
         }
         journal.info("stopping virtual guest");
         self.restart = true;
@@ -144,9 +141,7 @@ impl<'a> Backup<'a> {
     }
 
     fn thaw(&mut self) -> NodeResult<()> {
-        let path = self.node.layout.lxc();
-        let thawed =
-            Tool::new("lxc-unfreeze", "lxc").arg("-P").arg(path).args(["-n", &self.vmid.to_string()]).run();
+        let thawed = runtime::thaw(self.node, self.vmid);
         self.frozen = thawed.is_err();
         thawed
     }
@@ -269,6 +264,19 @@ impl<'a> Backup<'a> {
         Ok(())
     }
 
+    /// Whether the container that was told to stop has ended. One that a signal made us leave alone halfway will end
+    /// soon, and is waited for.
+    fn has_stopped(&self) -> bool {
+        let deadline = Instant::now() + STOP_TIME;
+        while runtime::is_running(self.node, self.vmid) {
+            if Instant::now() >= deadline {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        true
+    }
+
     /// Takes the lock away, removes what is half done, and has the container run again.
     fn undo(&mut self, journal: &mut Journal<'_, '_>) {
         let (node, vmid) = (self.node, self.vmid);
@@ -287,7 +295,7 @@ impl<'a> Backup<'a> {
         let resumed = if self.frozen {
             journal.info("resume vm");
             self.thaw()
-        } else if std::mem::take(&mut self.restart) && !runtime::is_running(node, vmid) {
+        } else if std::mem::take(&mut self.restart) && self.has_stopped() {
             journal.info("restarting vm");
             journal.capture(|output| {
                 let _held = store::lock(node, vmid, store::LOCK_SECONDS, output)?;

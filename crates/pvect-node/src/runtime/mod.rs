@@ -6,6 +6,7 @@
 mod attach;
 mod cgroups;
 mod devices;
+mod freezer;
 mod hookscript;
 mod hotplug;
 mod limits;
@@ -24,6 +25,7 @@ use pvect_core::{ContainerConfig, Vmid};
 use pvect_native::{Names, NativeReader};
 
 pub use attach::{Environment, attach, console};
+pub(crate) use freezer::{freeze, thaw};
 pub(crate) use hookscript::run as run_hookscript;
 pub(crate) use start::hide_id_map_tools;
 

@@ -48,6 +48,8 @@ pub(super) fn end(
 ) -> NodeResult<()> {
     let lxc_path = node.layout.lxc();
     let (cgroup_root, names) = (Cgroups::new("/sys/fs/cgroup"), names(node));
+    // A backup that was killed leaves it frozen, and what is frozen does not end.
+    let _ = super::thaw(node, vmid);
     let init = reader(node).init_pid(vmid);
     let monitor = init.and_then(parent);
     // Kept open: its end is the monitor's.

@@ -1,5 +1,6 @@
 //! The client: one node's containers, through whichever pct there is.
 
+mod backup;
 mod care;
 mod connect;
 mod create;
@@ -20,6 +21,7 @@ use pvect_core::{
 };
 use pvect_pct::{CancelHandle, Captured, PctBackend, PctConfig, Streams};
 
+pub use backup::{BackedUp, Backup, StoredBackup};
 pub use care::{Manner, bytes_in_doubt};
 pub use connect::{Builder, DEFAULT_PROGRAMS, DEFAULT_ROOT, host_name};
 pub use create::Create;

@@ -12,6 +12,7 @@ use super::{Problem, Settings, Severity, check};
 /// Environment variables that override keys of the file.
 pub const ENVIRONMENT: &[(&str, &str)] = &[
     ("PVECT_PCT_PATH", "proxmox.pct_path"),
+    ("PVECT_VZDUMP_PATH", "proxmox.vzdump_path"),
     ("PVECT_NODE", "proxmox.node"),
     ("PVECT_TIMEOUT", "proxmox.timeout"),
     ("PVECT_SUDO", "proxmox.sudo"),

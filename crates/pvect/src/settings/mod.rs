@@ -39,6 +39,8 @@ pub struct Settings {
 pub struct Proxmox {
     /// The pct to run. Unset: /usr/sbin/pct or /usr/bin/pct, and the standalone node where neither is.
     pub pct_path: Option<PathBuf>,
+    /// The vzdump that makes backups. Unset: the one beside pct.
+    pub vzdump_path: Option<PathBuf>,
     /// The name of the node; the host's name when unset.
     #[schemars(with = "Option<String>")]
     pub node: Option<NodeName>,

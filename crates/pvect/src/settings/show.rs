@@ -36,6 +36,7 @@ fn values(settings: &Settings) -> Vec<(String, serde_json::Value)> {
     let seconds = |seconds: Option<super::Seconds>| seconds.map(super::Seconds::get).into();
     let mut list: Vec<(&str, serde_json::Value)> = vec![
         ("proxmox.pct_path", path(&proxmox.pct_path)),
+        ("proxmox.vzdump_path", path(&proxmox.vzdump_path)),
         ("proxmox.node", text(proxmox.node.as_ref())),
         ("proxmox.timeout", seconds(proxmox.timeout)),
         ("proxmox.timeouts.read", seconds(proxmox.timeouts.read)),

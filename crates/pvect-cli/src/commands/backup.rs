@@ -1,0 +1,129 @@
+//! `pvect backup CT...` and `pvect backup list`.
+
+use clap::ArgMatches;
+use pvect::{BackedUp, Backup, Client, Place, StoredBackup};
+use pvect_core::{Call, Error, Result, Verb};
+use pvect_node::backup::prune;
+use pvect_node::storage::Storages;
+use pvect_node::{Layout, Node};
+
+use crate::app::App;
+use crate::args::Form;
+use crate::progress::{LogTo, Progress};
+use crate::render;
+
+/// The options that go to vzdump as they are.
+const OPTIONS: [&str; 8] =
+    ["storage", "dumpdir", "mode", "compress", "notes-template", "prune-backups", "bwlimit", "stopwait"];
+/// The exit status when some containers were backed up and others not.
+const PARTIAL: u8 = 10;
+
+/// Runs the command.
+pub async fn run(app: &App, words: &[String]) -> Result<u8> {
+    let matches = super::own_words("backup", words)?;
+    let cts: Vec<&String> = matches.get_many("ct").into_iter().flatten().collect();
+    let client = app.client()?;
+    if let [only] = cts[..]
+        && only == "list"
+    {
+        return list(app, &client, text(&matches, "storage").unwrap_or("local")).await;
+    }
+    let mut vmids = Vec::new();
+    for word in cts {
+        let vmid = client.resolve(word).await?;
+        if !vmids.contains(&vmid) {
+            vmids.push(vmid);
+        }
+    }
+    let mut backup = Backup::of(vmids);
+    for name in OPTIONS {
+        if let Some(value) = text(&matches, name) {
+            backup = backup.option(name, value);
+        }
+    }
+    for pattern in matches.get_many::<String>("exclude-path").into_iter().flatten() {
+        backup = backup.option("exclude-path", pattern);
+    }
+    if matches.get_flag("protected") {
+        backup = backup.option("protected", "1");
+    }
+    if app.ui.globals.dry_run {
+        app.ui.print(format!("{}\n", client.backup_line(&backup).join(" ")))?;
+        return Ok(0);
+    }
+    make(app, &client, &backup).await
+}
+
+async fn make(app: &App, client: &Client, backup: &Backup) -> Result<u8> {
+    let to = if app.ui.globals.quiet { LogTo::Nowhere } else { LogTo::Stderr };
+    let mut progress = Progress::new(&app.ui, &Call::new(Verb::List), to);
+    let done = client.back_up(backup, &mut progress).await?;
+    drop(progress);
+    let failed: Vec<&BackedUp> = done.iter().filter(|one| one.error.is_some()).collect();
+    if let ([one], [_]) = (failed.as_slice(), done.as_slice()) {
+        return Err(error_of(one));
+    }
+    let form = app.form(Form::Plain);
+    app.ui.print(match form {
+        // What `restore` takes, one a line.
+        Form::Plain => {
+            done.iter().filter_map(|one| one.archive.as_ref()).map(|path| format!("{path}\n")).collect()
+        }
+        _ => render::records(&app.ui.globals, form, &["vmid", "archive", "error"], &done)?,
+    })?;
+    for one in &failed {
+        app.ui.note(&format!("{}: {}", one.vmid, one.error.as_deref().unwrap_or_default()));
+    }
+    Ok(match failed.len() {
+        0 => 0,
+        all if all == done.len() => 1,
+        _ => PARTIAL,
+    })
+}
+
+fn error_of(one: &BackedUp) -> Error {
+    let message = one.error.clone().unwrap_or_default();
+    let kind = match message.as_str() {
+        text if text.starts_with("CT is locked") || text.starts_with("VM is locked") => {
+            pvect_core::ErrorKind::Locked
+        }
+        text if text.starts_with("unable to find VM") => pvect_core::ErrorKind::NotFound,
+        _ => pvect_core::ErrorKind::PctOperationFailed,
+    };
+    let vmid = one.vmid.to_string().parse().ok();
+    Error::Failed { kind, message, vmid, run: Box::default() }
+}
+
+async fn list(app: &App, client: &Client, storage: &str) -> Result<u8> {
+    let list = match client.place() {
+        Place::Standalone { root, node } => {
+            let layout = Layout::new(root, node.clone());
+            let node = Node { layout, name: node.clone(), helper: app.program.clone() };
+            of_standalone(&node, storage)?
+        }
+        _ => client.stored_backups(storage).await?,
+    };
+    let form = app.form(Form::Table);
+    app.ui.print(render::records(&app.ui.globals, form, &["volid", "vmid", "size"], &list)?)?;
+    Ok(0)
+}
+
+fn of_standalone(node: &Node, storage: &str) -> Result<Vec<StoredBackup>> {
+    let failed = |failure: pvect_node::Failure| Error::NotFound { what: failure.text, vmid: None };
+    let storages = Storages::load(&node.layout).map_err(failed)?;
+    let directory = storages.find(storage).and_then(|found| found.path()).map_err(failed)?.join("dump");
+    let archives = prune::archives(&directory).map_err(failed)?;
+    let backup = |archive: &prune::Archive| StoredBackup {
+        volid: format!(
+            "{storage}:backup/{}",
+            archive.path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default()
+        ),
+        vmid: archive.vmid.get(),
+        size: std::fs::metadata(&archive.path).map_or(0, |meta| meta.len()),
+    };
+    Ok(archives.iter().map(backup).collect())
+}
+
+fn text<'a>(matches: &'a ArgMatches, name: &str) -> Option<&'a str> {
+    matches.get_one::<String>(name).map(String::as_str)
+}

@@ -1,0 +1,248 @@
+//! Backups: vzdump of the node, real or standalone, next to its pct.
+
+use pvect_core::error::{Exit, LeftBehind, Run};
+use pvect_core::{Error, ErrorKind, Events, Result, Verb, Vmid};
+use pvect_pct::classify::{Verdict, judge};
+use pvect_pct::{End, Finished, PctConfig, Request, Runner};
+use serde::Serialize;
+
+use super::Client;
+
+/// How long a stopped vzdump may clean up: it unlocks its container and starts it again.
+const GRACE: std::time::Duration = std::time::Duration::from_secs(120);
+
+/// What is to be backed up.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Backup {
+    vmids: Vec<Vmid>,
+    options: Vec<(String, String)>,
+}
+
+/// What became of one container's backup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BackedUp {
+    /// The container.
+    pub vmid: u32,
+    /// The archive, when the backup was seen to be finished.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub archive: Option<String>,
+    /// Why there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// A backup on a storage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StoredBackup {
+    /// Its volume id: what `restore` takes.
+    pub volid: String,
+    /// Whose it is.
+    pub vmid: u32,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+impl Backup {
+    /// Starts a request for these containers.
+    pub fn of(vmids: impl IntoIterator<Item = Vmid>) -> Self {
+        Self { vmids: vmids.into_iter().collect(), options: Vec::new() }
+    }
+
+    /// Adds an option of vzdump (`mode`, `compress`, `storage`, ...).
+    #[must_use]
+    pub fn option(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.options.push((name.into(), value.into()));
+        self
+    }
+
+    /// Returns the words after `vzdump`.
+    pub fn words(&self) -> Vec<String> {
+        let ids = self.vmids.iter().map(ToString::to_string);
+        let options = self.options.iter().flat_map(|(name, value)| [format!("--{name}"), value.clone()]);
+        ids.chain(options).collect()
+    }
+}
+
+impl Client {
+    /// Returns vzdump's command line for a request, program first.
+    pub fn backup_line(&self, backup: &Backup) -> Vec<String> {
+        let config = self.vzdump();
+        let mut line = vec![config.program.display().to_string()];
+        line.extend(config.prefix_args);
+        line.extend(backup.words());
+        line
+    }
+
+    /// Backs containers up, one after the other, and returns what became of each, in the order of the request.
+    ///
+    /// There is no time limit unless the client was given one. When it passes, or the caller cancels, vzdump is told
+    /// to end and has two minutes to unlock its container and start it again.
+    ///
+    /// # Errors
+    /// When vzdump cannot be run, or ends before it came to any container (a storage that does not exist, a wrong
+    /// option). A backup that failed is in its [`BackedUp`].
+    pub async fn back_up(&self, backup: &Backup, events: &mut dyn Events) -> Result<Vec<BackedUp>> {
+        let runner = Runner::new(self.vzdump(), self.cancel.clone());
+        let words = backup.words();
+        let limit = self.config.timeout;
+        let request = Request { shown: words.clone(), words, limit, ..Request::default() };
+        let finished = runner.run(&request, events).await?;
+        let stdout = String::from_utf8_lossy(&finished.stdout).into_owned();
+        let stderr = String::from_utf8_lossy(&finished.stderr).into_owned();
+        // vzdump's lines come on one stream or the other, by its version.
+        let list = judged(&backup.vmids, &format!("{stdout}\n{stderr}"));
+        match (finished.end, finished.exit) {
+            (End::Exited, Some(Exit::Status(0))) => Ok(list.0),
+            (End::Exited, Some(Exit::Status(status))) if list.1 == 0 => {
+                // Its errors have the forms of pct's.
+                let verdict = judge(Verb::Create, status, &stdout, &stderr);
+                let (kind, message) = match verdict {
+                    Verdict::Failure { kind, message } => (kind, message),
+                    Verdict::Success { .. } => (ErrorKind::PctOperationFailed, "vzdump failed".to_owned()),
+                };
+                Err(Error::Failed { kind, message, vmid: None, run: Box::new(finished.to_run()) })
+            }
+            (End::Exited, Some(Exit::Status(_))) => Ok(list.0),
+            (End::Lost { sent }, _) => Err(self.backup_lost(sent, &finished)),
+            _ => Err(Error::Timeout {
+                after: finished.duration,
+                interrupted: finished.end != End::TimedOut,
+                vmid: None,
+                left: Box::<LeftBehind>::default(),
+                run: Box::new(finished.to_run()),
+            }),
+        }
+    }
+
+    fn backup_lost(&self, may_have_run: bool, finished: &Finished) -> Error {
+        let ssh = self.config.transport.ssh();
+        Error::ConnectionLost {
+            node: ssh.map(|connection| connection.target().destination()).unwrap_or_default(),
+            may_have_run,
+            what: finished.words.clone(),
+            vmid: None,
+            run: Box::new(finished.to_run()),
+        }
+    }
+
+    /// Lists the backups of containers on a storage of a node of Proxmox VE, by pvesm(1).
+    ///
+    /// # Errors
+    /// When pvesm cannot be run or does not know the storage.
+    pub async fn stored_backups(&self, storage: &str) -> Result<Vec<StoredBackup>> {
+        let words = ["list", storage, "--content", "backup"];
+        let done = self.run_other("pvesm", &words).await?;
+        if done.status == 0 {
+            return Ok(parse_list(&String::from_utf8_lossy(&done.stdout)));
+        }
+        let stderr = String::from_utf8_lossy(&done.stderr).into_owned();
+        let message = stderr.lines().next().unwrap_or("pvesm failed").to_owned();
+        let missing = message.contains("does not exist");
+        let kind = if missing { ErrorKind::NotFound } else { ErrorKind::PctCommandFailed };
+        let argv = std::iter::once("pvesm").chain(words).map(str::to_owned).collect();
+        let run = Run { argv, stderr, exit: Some(Exit::Status(done.status)), ..Run::default() };
+        Err(Error::Failed { kind, message, vmid: None, run: Box::new(run) })
+    }
+
+    /// How vzdump is run: as pct, and from beside it.
+    fn vzdump(&self) -> PctConfig {
+        let mut config = self.config.clone();
+        config.grace = GRACE;
+        // The program is pvect itself.
+        if config.prefix_args.last().is_some_and(|word| word == "pct") {
+            config.prefix_args = vec!["node".to_owned(), "vzdump".to_owned()];
+        } else {
+            let beside = config.program.with_file_name("vzdump");
+            config.program = self.settings.proxmox.vzdump_path.clone().unwrap_or(beside);
+        }
+        config
+    }
+}
+
+/// Reads vzdump's log: what became of each container, and how many it came to.
+fn judged(vmids: &[Vmid], log: &str) -> (Vec<BackedUp>, usize) {
+    let said = |vmid: Vmid, start: &str, end: &str| {
+        let start = format!("{start}{vmid}{end}");
+        log.lines().find_map(|line| line.trim_start().strip_prefix(&start).map(str::to_owned))
+    };
+    let mut seen = 0;
+    let list = vmids.iter().map(|vmid| {
+        let failed = said(*vmid, "ERROR: Backup of VM ", " failed - ");
+        let finished = said(*vmid, "INFO: Finished Backup of VM ", " (").is_some();
+        seen += usize::from(failed.is_some() || finished);
+        let archive = archive_of(*vmid, log).filter(|_| finished);
+        let error = failed.or_else(|| {
+            let text = "vzdump did not say that it finished: is the container on this node?";
+            archive.is_none().then(|| text.to_owned())
+        });
+        BackedUp { vmid: vmid.get(), archive: archive.filter(|_| error.is_none()), error }
+    });
+    (list.collect(), seen)
+}
+
+/// `INFO: creating vzdump archive '/var/lib/vz/dump/vzdump-lxc-101-....tar.zst'`; on a Proxmox Backup Server it is
+/// `creating Proxmox Backup Server archive 'ct/101/...'`.
+fn archive_of(vmid: Vmid, log: &str) -> Option<String> {
+    let names = [format!("vzdump-lxc-{vmid}-"), format!("ct/{vmid}/")];
+    log.lines().find_map(|line| {
+        let rest = line.trim_start().strip_prefix("INFO: creating ")?;
+        let name = rest.split_once(" archive '")?.1.strip_suffix('\'')?;
+        names.iter().any(|part| name.contains(part)).then(|| name.to_owned())
+    })
+}
+
+/// Reads the table of `pvesm list`: volume id, format, type, size, vmid.
+fn parse_list(table: &str) -> Vec<StoredBackup> {
+    let rows = table.lines().filter_map(|line| {
+        let words: Vec<&str> = line.split_ascii_whitespace().collect();
+        let [volid, .., size, vmid] = words[..] else { return None };
+        let is_container = volid.contains("vzdump-lxc-") || volid.contains("backup/ct/");
+        let (size, vmid) = (size.parse().ok()?, vmid.parse().ok()?);
+        is_container.then(|| StoredBackup { volid: volid.to_owned(), vmid, size })
+    });
+    rows.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ids(list: &[u32]) -> Vec<Vmid> {
+        list.iter().map(|vmid| vmid.to_string().parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn only_what_was_seen_to_finish_is_done() {
+        let log = "INFO: starting new backup job: vzdump 101 102 103\n\
+            INFO: Starting Backup of VM 101 (lxc)\n\
+            INFO: creating vzdump archive '/d/vzdump-lxc-101-2026_01_01-00_00_00.tar.zst'\n\
+            INFO: Finished Backup of VM 101 (00:00:01)\n\
+            INFO: Starting Backup of VM 102 (lxc)\n\
+            INFO: creating vzdump archive '/d/vzdump-lxc-102-2026_01_01-00_00_01.tar.zst'\n\
+            ERROR: Backup of VM 102 failed - CT is locked (migrate)\n\
+            INFO: Backup job finished with errors\n";
+        let (list, seen) = judged(&ids(&[102, 101, 103]), log);
+        assert_eq!(seen, 2);
+        assert_eq!(list[0].error.as_deref(), Some("CT is locked (migrate)"));
+        assert_eq!(list[0].archive, None);
+        assert_eq!(list[1].archive.as_deref(), Some("/d/vzdump-lxc-101-2026_01_01-00_00_00.tar.zst"));
+        assert_eq!(list[1].error, None);
+        assert!(list[2].error.as_deref().unwrap().contains("is the container on this node?"));
+    }
+
+    #[test]
+    fn the_words_are_vzdumps() {
+        let backup = Backup::of(ids(&[101, 102])).option("mode", "stop").option("exclude-path", "/a b");
+        assert_eq!(backup.words(), ["101", "102", "--mode", "stop", "--exclude-path", "/a b"]);
+    }
+
+    #[test]
+    fn the_table_of_pvesm_is_read() {
+        let table = "Volid                                                 Format  Type      Size VMID\n\
+            local:backup/vzdump-lxc-101-2026_01_01-00_00_00.tar.zst tar.zst backup 1234 101\n\
+            local:backup/vzdump-qemu-102-2026_01_01-00_00_00.vma vma backup 99 102\n";
+        let list = parse_list(table);
+        assert_eq!(list.len(), 1);
+        assert_eq!((list[0].vmid, list[0].size), (101, 1234));
+    }
+}
