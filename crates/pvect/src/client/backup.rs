@@ -1,8 +1,8 @@
 //! Backups: vzdump of the node, real or standalone, next to its pct.
 
+use pvect_core::classify::{Verdict, judge};
 use pvect_core::error::{Exit, LeftBehind, Run};
 use pvect_core::{Error, ErrorKind, Events, Result, Verb, Vmid};
-use pvect_pct::classify::{Verdict, judge};
 use pvect_pct::{End, Finished, PctConfig, Request, Runner};
 use serde::Serialize;
 
