@@ -3,13 +3,15 @@
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
 
+use rustix::fs::{Mode, OFlags, ResolveFlags};
 use tar::{Archive, Builder, EntryType, Header, HeaderMode};
 
-use super::verify::{Fingerprint, Hashing, of_file};
+use super::verify::{Fingerprint, Hashing, of_open};
 
 /// Set-user-ID and set-group-ID.
 const SETID: u32 = 0o6000;
@@ -103,7 +105,7 @@ fn file<W: Write>(
     name: &Path,
     size: u64,
 ) -> io::Result<Fingerprint> {
-    let nofollow = rustix::fs::OFlags::NOFOLLOW.bits();
+    let nofollow = OFlags::NOFOLLOW.bits();
     let opened = OpenOptions::new()
         .read(true)
         .custom_flags(nofollow.cast_signed())
@@ -139,7 +141,7 @@ pub(super) fn unpack(from: impl Read, root: &Path, itself: bool, owners: bool) -
         let mode = entry.header().mode()?;
         if path.as_os_str().is_empty() {
             if itself {
-                modes.push((root.to_owned(), mode));
+                modes.push((PathBuf::from("."), mode));
             }
             continue;
         }
@@ -148,7 +150,7 @@ pub(super) fn unpack(from: impl Read, root: &Path, itself: bool, owners: bool) -
                 copied.warnings.push(format!("'{}' is a device or pipe and was left out", path.display()));
                 continue;
             }
-            EntryType::Directory => modes.push((root.join(&path), mode)),
+            EntryType::Directory => modes.push((path.clone(), mode)),
             EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse | EntryType::Link => {
                 files.push(path.clone());
             }
@@ -163,13 +165,25 @@ pub(super) fn unpack(from: impl Read, root: &Path, itself: bool, owners: bool) -
     }
     // Directories last: one that may not be written would refuse what comes into it.
     for (path, mode) in modes.into_iter().rev() {
-        fs::set_permissions(&path, fs::Permissions::from_mode(mode & 0o1777))?;
+        let held = open_below(root, &path, OFlags::PATH | OFlags::DIRECTORY)
+            .map_err(|error| about(&path, &error))?;
+        // What is held is changed, wherever a link of its name leads by now.
+        let held = format!("/proc/self/fd/{}", held.as_raw_fd());
+        fs::set_permissions(held, fs::Permissions::from_mode(mode & 0o1777))?;
     }
     for path in files {
-        let content = of_file(&root.join(&path)).map_err(|error| about(&path, &error))?;
-        copied.files.push((path, content));
+        let content = open_below(root, &path, OFlags::RDONLY | OFlags::NONBLOCK).and_then(of_open);
+        copied.files.push((path.clone(), content.map_err(|error| about(&path, &error))?));
     }
     Ok(copied)
+}
+
+/// Opens what is below a directory; no link is followed, for the stream may have put one there.
+fn open_below(root: &Path, path: &Path, flags: OFlags) -> io::Result<File> {
+    let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let dir = rustix::fs::open(root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    Ok(rustix::fs::openat2(dir, path, flags, Mode::empty(), resolve)?.into())
 }
 
 /// Returns the path without `./`.
@@ -287,6 +301,22 @@ mod tests {
                 [
                     entry("out", EntryType::Symlink, 0o777, Some("..")),
                     entry("out/secret", EntryType::Regular, 0o644, None),
+                ]
+                .concat(),
+            ),
+            (
+                "a file that becomes a link",
+                [
+                    entry("zero", EntryType::Regular, 0o644, None),
+                    entry("zero", EntryType::Symlink, 0o777, Some("/dev/zero")),
+                ]
+                .concat(),
+            ),
+            (
+                "a directory that becomes a link",
+                [
+                    entry("dir", EntryType::Directory, 0o777, None),
+                    entry("dir", EntryType::Symlink, 0o777, Some("..")),
                 ]
                 .concat(),
             ),

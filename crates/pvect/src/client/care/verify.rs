@@ -65,7 +65,15 @@ impl<R: Read> Read for Hashing<R> {
 
 /// Reads a file of this machine. It blocks.
 pub(super) fn of_file(path: &Path) -> io::Result<Fingerprint> {
-    let mut reader = Hashing::new(File::open(path)?);
+    of_open(File::open(path)?)
+}
+
+/// Reads an open file to its end. It blocks.
+pub(super) fn of_open(file: File) -> io::Result<Fingerprint> {
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    let mut reader = Hashing::new(file);
     let mut buffer = vec![0; 1 << 20];
     while reader.read(&mut buffer)? > 0 {}
     Ok(reader.finish())
