@@ -217,7 +217,7 @@ impl App {
         if !near.like.is_empty() {
             let like: Vec<String> =
                 near.like.iter().map(|(id, name)| format!("{id} {name}").trim_end().to_owned()).collect();
-            hints.push(format!("there are: {}", like.join(", ")));
+            hints.push(format!("similar numbers: {}", like.join(", ")));
         }
         hints
     }

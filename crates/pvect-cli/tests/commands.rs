@@ -220,6 +220,30 @@ fn unchecked_values_and_unknown_options_go_through() {
 }
 
 #[test]
+fn a_missing_container_has_hints() {
+    let Ok(node) = pvect_testkit::TestNode::new() else {
+        return pvect_testkit::skipped("a_missing_container_has_hints", "containers need root");
+    };
+    let config = node.config_file(101);
+    std::fs::create_dir_all(config.parent().expect("it has one")).expect("a directory can be made");
+    std::fs::write(&config, "hostname: web1\n").expect("a configuration can be written");
+    let error = node.pvect(&["start", "110"]).fails(3);
+    insta::assert_snapshot!(error, @r"
+    error: there is no container 110
+      pct: Configuration file 'nodes/vm/lxc/110.conf' does not exist
+    hint: `pvect list` shows the containers
+    hint: similar numbers: 101 web1
+    ");
+    let error = node.pvect(&["start", "999", "-o", "json"]).fails(3);
+    assert!(error.contains(r#""hint":"`pvect list` shows the containers""#), "{error}");
+    let other = node.root().join("etc/pve/nodes/pve2/lxc");
+    std::fs::create_dir_all(&other).expect("a directory can be made");
+    std::fs::write(other.join("300.conf"), "").expect("a configuration can be written");
+    let error = node.pvect(&["start", "300"]).fails(3);
+    assert!(error.contains("hint: 300 is on node pve2: add --node pve2"), "{error}");
+}
+
+#[test]
 fn every_verb_has_help() {
     let pvect = Pvect::new();
     for verb in pvect_core::Verb::ALL {
