@@ -345,9 +345,9 @@ fn errors_for_people_and_programs() {
     [2]
     !{"kind":"invalid_argument","message":"--memory: 8 is too small: at least 16","vmid":null,"argv":null,"exit":null,"stdout":null,"stderr":null,"hint":null}
     "#);
-    insta::assert_snapshot!(pvect.run(&["nonsense", "-o", "json"]), @r#"
+    insta::assert_snapshot!(pvect.run(&["xyzzyx", "-o", "json"]), @r#"
     [2]
-    !{"kind":"invalid_argument","message":"<command>: there is no command 'nonsense'; `pvect help` lists them","vmid":null,"argv":null,"exit":null,"stdout":null,"stderr":null,"hint":null}
+    !{"kind":"invalid_argument","message":"<command>: there is no command 'xyzzyx'; `pvect help` lists them","vmid":null,"argv":null,"exit":null,"stdout":null,"stderr":null,"hint":null}
     "#);
     insta::assert_snapshot!(pvect.run(&["qm", "list"]), @r"
     [9]
@@ -418,6 +418,7 @@ fn the_settings() {
     [0]
     key,value,origin
     proxmox.pct_path,PCT,PVECT_PCT_PATH
+    proxmox.vzdump_path,,default
     proxmox.node,pve1,DIR/config.json
     proxmox.timeout,,default
     proxmox.timeouts.read,,default
