@@ -125,8 +125,7 @@ fn act(node: &Node, host: &Host, vmid: Vmid, action: &Action) -> NodeResult<()> 
         Action::Unlock(lock) => {
             // A backup may have left it frozen.
             if *lock == Lock::Backup && runtime::is_running(node, vmid) {
-                let path = node.layout.lxc();
-                Tool::new("lxc-unfreeze", "lxc").arg("-P").arg(path).args(["-n", &vmid.to_string()]).run()?;
+                runtime::thaw(node, vmid)?;
             }
             unlock(node, vmid, lock)
         }
