@@ -1,13 +1,14 @@
 //! Writes an archive: GNU tar, run as the container's own root, packed on the way into the file.
 //!
 //! As vzdump does it: in a user namespace with the container's map of ids, so owners are those that the container
-//! sees, and tar can reach nothing that the container's root could not. The directories are handed over as open
-//! descriptors: their paths on the host need not be open to that user.
+//! sees, and tar can reach nothing that the container's root could not. The directories are handed over open, as its
+//! working directory and its stdin: their paths on the host need not be open to that user.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -44,7 +45,7 @@ const FLAGS: [&str; 13] = [
 /// What goes into an archive.
 pub(super) struct Contents<'a> {
     /// Where `etc/vzdump/pct.conf` and `pct.fw` lie.
-    pub(super) config: OwnedFd,
+    pub(super) config: &'a Path,
     /// The root of the container.
     pub(super) root: OwnedFd,
     /// `.`, and `./path` of each mount point.
@@ -67,20 +68,17 @@ pub(super) fn write(
     interrupt: &Interrupt,
     log: &mut dyn FnMut(&str),
 ) -> NodeResult<()> {
-    for fd in [&contents.config, &contents.root] {
-        rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::empty()).map_err(|errno| {
-            Failure::new(format!("can't hand over a directory - {}", os_text(&errno.into())))
-        })?;
-    }
     let words = words(contents);
+    let root = contents.root.try_clone();
+    let root = root.map_err(|error| Failure::new(format!("can't open the root - {}", os_text(&error))))?;
     let mut child = Command::new(&words[0])
         .args(&words[1..])
         .env_clear()
         .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
         .env("LC_ALL", "C.UTF-8")
-        .current_dir("/")
+        .current_dir(contents.config)
         .process_group(0)
-        .stdin(Stdio::null())
+        .stdin(Stdio::from(root))
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -176,12 +174,10 @@ fn words(contents: &Contents<'_>) -> Vec<String> {
         }
         words.push("--".to_owned());
     }
-    let directory = |fd: &OwnedFd| format!("--directory=/proc/self/fd/{}", fd.as_fd().as_raw_fd());
     words.push("tar".to_owned());
     words.extend(FLAGS.map(str::to_owned));
-    words.push(directory(&contents.config));
     words.extend(["./etc/vzdump/pct.conf", "./etc/vzdump/pct.fw"].map(str::to_owned));
-    words.push(directory(&contents.root));
+    words.push("--directory=/proc/self/fd/0".to_owned());
     words.push("--no-anchored".to_owned());
     if !contents.id_maps.is_empty() {
         words.push("--exclude=lost+found".to_owned());
@@ -254,7 +250,7 @@ mod tests {
         let excludes = ["/tmp/?*".to_owned(), "*.bak".to_owned()];
         let map = IdMap { user: true, container: 0, host: 100_000, count: 65_536 };
         let contents = Contents {
-            config: directory(),
+            config: Path::new("/"),
             root: directory(),
             sources: vec![".".into(), "./data".into()],
             excludes: &excludes,

@@ -188,7 +188,7 @@ impl<'a> Backup<'a> {
         let opened = open(&root).and_then(|fd| Ok((sources(&root, included)?, fd)));
         let written = opened.and_then(|(sources, fd)| {
             let contents = Contents {
-                config: open(described.path())?,
+                config: described.path(),
                 root: fd,
                 sources,
                 excludes: &excludes,

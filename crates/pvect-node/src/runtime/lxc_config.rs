@@ -26,6 +26,8 @@ pub(super) struct Host {
     pub(super) apparmor: bool,
     /// Whether LXCFS runs.
     pub(super) lxcfs: bool,
+    /// The socket of pve-lxc-syscalld, where it runs.
+    pub(super) syscalld: Option<PathBuf>,
 }
 
 impl Host {
@@ -39,6 +41,7 @@ impl Host {
             net: "/sys/class/net".into(),
             apparmor: enabled.is_ok_and(|text| text.trim() == "Y"),
             lxcfs: Path::new("/var/lib/lxcfs/proc").is_dir(),
+            syscalld: seccomp::daemon(),
         }
     }
 
@@ -106,6 +109,10 @@ pub(super) fn text(
         lines.put("lxc.hook.post-stop", "")?;
     }
     if seccomp::is_generated(config) {
+        if let Some(socket) = host.syscalld.as_deref().filter(|_| features.mknod) {
+            lines.put("lxc.seccomp.notify.proxy", format!("unix:{}", utf8(socket)?))?;
+            lines.put("lxc.seccomp.notify.cookie", vmid.to_string())?;
+        }
         lines.put("lxc.seccomp.profile", utf8(&directory.join(seccomp::FILE))?)?;
     }
     put_apparmor(&mut lines, host, config)?;

@@ -136,7 +136,10 @@ pub fn write_lxc_config(node: &Node, vmid: Vmid, config: &ContainerConfig) -> No
         .map_err(|error| Failure::io("can't change the mode of", &directory, &error))?;
     let host = Host::of_this_machine(names(node));
     if seccomp::is_generated(config) {
-        write(&directory.join(seccomp::FILE), &seccomp::rules(&host.share, config)?)?;
+        write(
+            &directory.join(seccomp::FILE),
+            &seccomp::rules(&host.share, host.syscalld.as_deref(), config)?,
+        )?;
     }
     let hook = config
         .main

@@ -11,7 +11,7 @@ use pvect_native::Cgroups;
 
 use super::lxc_config::is_user_namespace;
 use super::{
-    PATH, StopMode, cgroups, devices, hookscript, names, network, reachable, stop, write_lxc_config,
+    PATH, StopMode, cgroups, devices, hookscript, names, network, reachable, seccomp, stop, write_lxc_config,
 };
 use crate::change::Changes;
 use crate::error::os_text;
@@ -38,6 +38,9 @@ pub(super) fn start(
     let interrupt = Interrupt::watch();
     let config = apply_pending(node, vmid, config, output)?;
     write_lxc_config(node, vmid, &config)?;
+    for warning in seccomp::warnings(&config, seccomp::daemon().as_deref()) {
+        output.line(warning);
+    }
     hookscript::run(node, vmid, &config, "pre-start", output)?;
     interrupt.check()?;
     // What a killed monitor left.

@@ -29,6 +29,7 @@ fn host(apparmor: bool) -> (tempfile::TempDir, Host) {
         net: root.join("net"),
         apparmor,
         lxcfs: apparmor,
+        syscalld: apparmor.then(|| "/run/pve-lxc-syscalld/socket".into()),
     };
     (dir, host)
 }
