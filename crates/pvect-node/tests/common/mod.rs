@@ -47,7 +47,7 @@ impl TestNode {
     }
 
     pub fn run(&self, call: Call) -> Ran {
-        let call = call.checked().unwrap();
+        let call = call.verified().unwrap();
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let result =
             pvect_node::verbs::dispatch(&self.node, &call, &mut Output { out: &mut out, err: &mut err });
