@@ -255,14 +255,13 @@ impl Api {
             let token = token.expose_secret().trim();
             let bare = token.strip_prefix("PVEAPIToken=").unwrap_or(token);
             builder =
-                builder.header(reqwest::header::AUTHORIZATION, sensitive(format!("PVEAPIToken={bare}")));
+                builder.header(reqwest::header::AUTHORIZATION, sensitive(&format!("PVEAPIToken={bare}")));
         }
         if let Some(ticket) = ticket {
             let cookie = format!("PVEAuthCookie={}", encode(ticket.cookie.expose_secret()));
-            builder = builder.header(reqwest::header::COOKIE, sensitive(cookie));
+            builder = builder.header(reqwest::header::COOKIE, sensitive(&cookie));
             if !request.is_read() {
-                builder =
-                    builder.header("CSRFPreventionToken", sensitive(ticket.csrf.expose_secret().to_owned()));
+                builder = builder.header("CSRFPreventionToken", sensitive(ticket.csrf.expose_secret()));
             }
         }
         builder
@@ -270,8 +269,8 @@ impl Api {
 }
 
 /// A header that no log shows. What cannot be a header is sent as nothing, and refused by the server.
-fn sensitive(text: String) -> reqwest::header::HeaderValue {
-    let mut value = reqwest::header::HeaderValue::from_str(&text)
+fn sensitive(text: &str) -> reqwest::header::HeaderValue {
+    let mut value = reqwest::header::HeaderValue::from_str(text)
         .unwrap_or_else(|_| reqwest::header::HeaderValue::from_static(""));
     value.set_sensitive(true);
     value

@@ -1,5 +1,6 @@
 //! The traits of the vocabulary, through the API.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -45,6 +46,46 @@ impl ApiBackend {
     /// As [`Api::send`].
     pub async fn guests(&self) -> Result<Vec<Guest>> {
         self.known.read(&self.api).await
+    }
+
+    /// Returns the numbers of all containers and of all virtual machines of the cluster.
+    ///
+    /// # Errors
+    /// As [`Api::send`].
+    pub async fn taken(&self) -> Result<(BTreeSet<Vmid>, BTreeSet<Vmid>)> {
+        self.known.read(&self.api).await?;
+        Ok(self.known.taken())
+    }
+
+    /// Returns what would be sent for a call: method, URL and parameters, secrets masked.
+    ///
+    /// # Errors
+    /// `Unsupported` for verbs without a twin.
+    pub fn shown(&self, call: &Call) -> Result<Vec<String>> {
+        let node = self.node.as_ref().map_or("{node}", NodeName::as_str);
+        let request = Request::at(call, node)?;
+        let host = self.api.config().hosts.first().map(ToString::to_string).unwrap_or_default();
+        let mut words = vec![
+            request.method.as_str().to_owned(),
+            format!("https://{host}/api2/json{}", request.path.replace("%7Bnode%7D", "{node}")),
+        ];
+        words.extend(request.pairs().into_iter().map(|(name, value)| {
+            let secret = call.get_secret(name).is_some();
+            format!("{name}={}", if secret { pvect_core::call::MASK } else { value })
+        }));
+        Ok(words)
+    }
+
+    /// Asks for the version of the API: whether it can be reached, and whether it takes the credentials.
+    ///
+    /// # Errors
+    /// As [`Api::send`].
+    pub async fn version(&self) -> Result<String> {
+        #[derive(serde::Deserialize)]
+        struct Version {
+            version: String,
+        }
+        Ok(parse::<Version>(self.api.send(&Request::get("/version")).await?)?.version)
     }
 
     /// Returns the lowest number that is free in the cluster.
@@ -176,9 +217,7 @@ impl Operate for ApiBackend {
         // Without a twin there is no need to look for the container.
         let makes = matches!(call.verb(), Verb::Create | Verb::Restore);
         if call.verb().spec().api.is_none() {
-            let nowhere = NodeName::try_from("localhost".to_owned())
-                .map_err(|error| Error::Settings { what: error.to_string() })?;
-            Request::of(call, &nowhere)?;
+            Request::at(call, "localhost")?;
         }
         let node = self.node(call.vmid().filter(|_| !makes)).await?;
         let purpose = self.api.purpose(call);

@@ -1,6 +1,6 @@
 //! Which container is where.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -78,6 +78,19 @@ impl Known {
     /// Forgets everything: a container was not where it was known to be.
     pub(crate) fn forget(&self) {
         *self.guests.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Returns every container and every virtual machine that was read last.
+    pub(crate) fn taken(&self) -> (BTreeSet<Vmid>, BTreeSet<Vmid>) {
+        let guests = self.guests.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = (BTreeSet::new(), BTreeSet::new());
+        for (vmid, place) in guests.iter().flat_map(|(_, places)| places) {
+            match place {
+                Place::Container(_) => taken.0.insert(*vmid),
+                Place::Machine(_) => taken.1.insert(*vmid),
+            };
+        }
+        taken
     }
 
     fn remembered(&self, vmid: Vmid, keep: Duration) -> Option<Place> {

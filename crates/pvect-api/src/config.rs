@@ -102,8 +102,28 @@ pub enum Trust {
     Fingerprint(Fingerprint),
 }
 
-/// Asks for a one-time code; the text says for what.
-pub type OneTimeCode = Arc<dyn Fn(&str) -> pvect_core::Result<SecretString> + Send + Sync>;
+/// Asks somebody for a one-time code.
+#[derive(Clone)]
+pub struct OneTimeCode(Arc<Ask>);
+
+type Ask = dyn Fn(&str) -> pvect_core::Result<SecretString> + Send + Sync;
+
+impl OneTimeCode {
+    /// Takes what asks; it is given the user's name.
+    pub fn new(ask: impl Fn(&str) -> pvect_core::Result<SecretString> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(ask))
+    }
+
+    pub(crate) fn ask(&self, user: &str) -> pvect_core::Result<SecretString> {
+        (self.0)(user)
+    }
+}
+
+impl fmt::Debug for OneTimeCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OneTimeCode")
+    }
+}
 
 /// Who asks.
 #[derive(Clone)]

@@ -86,12 +86,17 @@ impl Request {
     /// # Errors
     /// `Unsupported` for verbs without a twin; `InvalidArgument` for what the twin cannot take.
     pub(crate) fn of(call: &Call, node: &NodeName) -> Result<Self> {
+        Self::at(call, node.as_str())
+    }
+
+    /// As [`Request::of`], for showing also with a node that is not known yet.
+    pub(crate) fn at(call: &Call, node: &str) -> Result<Self> {
         let spec = call.verb().spec();
         let Some((twin, method)) = spec.api.and_then(|twin| Some((twin, Method::from_name(twin.method)?)))
         else {
             return Err(no_twin(call));
         };
-        let mut path = twin.path.replace("{node}", &encode(node.as_str()));
+        let mut path = twin.path.replace("{node}", &encode(node));
         let mut params = Vec::new();
         for (spec, value) in spec.args.iter().zip(call.args()).filter(|(_, value)| !value.is_empty()) {
             let place = format!("{{{}}}", spec.name);
@@ -149,7 +154,7 @@ pub(crate) fn encode(text: &str) -> String {
     for byte in text.bytes() {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                encoded.push(char::from(byte))
+                encoded.push(char::from(byte));
             }
             _ => encoded += &format!("%{byte:02X}"),
         }

@@ -86,7 +86,7 @@ pub(crate) fn second(user: &str, challenge: SecretString, code: Option<&OneTimeC
             run: Box::default(),
         });
     };
-    let code = code(user)?;
+    let code = code.ask(user)?;
     let answer = match code.expose_secret().trim() {
         // Another kind of second factor, named by the caller: `recovery:...`, `yubico:...`.
         text if text.contains(':') => text.to_owned(),

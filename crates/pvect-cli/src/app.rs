@@ -13,7 +13,7 @@ use pvect_core::{Error, NodeName, Result, Verb};
 
 use crate::args::{self, Form, Globals, Line};
 use crate::ui::Ui;
-use crate::{commands, errors, logging};
+use crate::{commands, errors, logging, passwords};
 
 /// What ssh itself needs to find agents, askers and its configuration's own programs.
 const SSH_ENVIRONMENT: [&str; 9] = [
@@ -193,6 +193,7 @@ impl App {
             matches!(self.loaded.origins.get("proxmox.node"), Some(Origin::Option(_) | Origin::Env(_)));
         let terminal = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
         let known = SSH_ENVIRONMENT.iter().filter_map(|name| Some((*name, self.env.get(*name)?)));
+        let builder = if terminal { builder.one_time_code(passwords::one_time_code()) } else { builder };
         let builder = known
             .fold(builder, |builder, (name, value)| builder.ssh_env(name, value))
             .node_asked(asked)

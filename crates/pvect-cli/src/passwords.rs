@@ -2,6 +2,7 @@
 
 use std::io::Read;
 
+use pvect::client::OneTimeCode;
 use pvect_core::schema::{Reason, Violation};
 use pvect_core::{Error, Result};
 use secrecy::SecretString;
@@ -36,6 +37,15 @@ pub fn read(ui: &Ui, given: &Given) -> Result<SecretString> {
         }
         Given::Text(_) => Err(wrong("a password is never taken from the command line")),
     }
+}
+
+/// Asks on the terminal for the code of a second factor.
+pub fn one_time_code() -> OneTimeCode {
+    OneTimeCode::new(|user| {
+        rpassword::prompt_password(format!("One-time code of {user}: "))
+            .map(SecretString::from)
+            .map_err(|source| Error::Io { what: "cannot ask for the one-time code".to_owned(), source })
+    })
 }
 
 fn wrong(text: &str) -> Error {

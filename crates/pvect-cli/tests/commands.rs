@@ -440,15 +440,22 @@ fn the_settings() {
     proxmox.ssh.control_dir,,default
     proxmox.ssh.program,,default
     proxmox.nodes,,default
+    proxmox.backend,auto,default
+    proxmox.context,,default
     proxmox.legacy_api.hosts,"[""pve1""]",DIR/config.json
     proxmox.legacy_api.port,,default
     proxmox.legacy_api.token,********,DIR/config.json
     proxmox.legacy_api.token_file,,default
     proxmox.legacy_api.token_command,,default
+    proxmox.legacy_api.user,,default
+    proxmox.legacy_api.password_file,,default
+    proxmox.legacy_api.password_command,,default
     proxmox.legacy_api.fingerprint,,default
+    proxmox.legacy_api.ca_file,,default
     proxmox.legacy_api.node_cache_duration,,default
     proxmox.legacy_api.verify_ssl,,default
     proxmox.legacy_api.timeout,,default
+    proxmox.contexts,,default
     runtime.log_level,warn,default
     runtime.log_path,,default
     runtime.log_format,text,default

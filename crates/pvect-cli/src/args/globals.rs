@@ -48,6 +48,11 @@ pub const GLOBALS: &[GlobalSpec] = &[
     switch("quiet", Some('q'), "No progress and no task log; results, warnings and errors only."),
     valued("settings", "FILE", "The settings file."),
     valued("node", "NAME", "The node to work on; another one than this is reached through ssh."),
+    GlobalSpec {
+        choices: &["auto", "pct", "api"],
+        ..valued("backend", "WHICH", "What reads and operates: pct, or the HTTPS API.")
+    },
+    valued("context", "NAME", "The cluster of the settings to work on, through its HTTPS API."),
     valued("root", "DIR", "Use the standalone node below this directory."),
     switch("standalone", None, "Use the standalone node even where a pct is installed."),
     valued("pct-path", "FILE", "The pct to run."),
@@ -152,6 +157,8 @@ impl Globals {
             "quiet" => self.quiet = true,
             "settings" => self.settings = Some(text.into()),
             "node" => self.overrides.push(("--node", "proxmox.node", text)),
+            "backend" => self.overrides.push(("--backend", "proxmox.backend", text)),
+            "context" => self.overrides.push(("--context", "proxmox.context", text)),
             "root" => self.overrides.push(("--root", "proxmox.root", text)),
             "standalone" => self.overrides.push(("--standalone", "proxmox.standalone", "1".into())),
             "pct-path" => self.overrides.push(("--pct-path", "proxmox.pct_path", text)),

@@ -69,7 +69,7 @@ fn standalone(app: &App, client: &Client) -> Option<Node> {
             name: node.clone(),
             helper: app.program.clone(),
         }),
-        Place::Proxmox | Place::Far { .. } => None,
+        Place::Proxmox | Place::Far { .. } | Place::Api { .. } => None,
     }
 }
 

@@ -36,6 +36,10 @@ pub async fn run(app: &App, words: &[String]) -> Result<u8> {
             let what = format!("the templates of a standalone node are managed on itself, at {destination}");
             return Err(Error::Unsupported { what, vmid: None });
         }
+        Place::Api { .. } => {
+            let what = "templates are not managed through the API: run pvect on the node, or use --node NAME";
+            return Err(Error::Unsupported { what: what.to_owned(), vmid: None });
+        }
         Place::Proxmox | Place::Far { .. } => None,
     };
     if !matches!(client.place(), Place::Far { .. }) {

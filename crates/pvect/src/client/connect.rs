@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use pvect_api::{ApiBackend, OneTimeCode};
 use pvect_core::error::Unavailable;
 use pvect_core::{Error, NodeName, Result};
 use pvect_pct::{CancelHandle, PctConfig, Transport};
 
-use super::{Client, Place, far};
+use super::{Client, Place, api, far};
 use crate::Settings;
 
 /// Where pct is looked for when no path is set.
@@ -30,6 +31,7 @@ pub struct Builder {
     node_asked: bool,
     ssh_asks: bool,
     ssh_env: Vec<(String, String)>,
+    code: Option<OneTimeCode>,
 }
 
 impl Builder {
@@ -48,6 +50,7 @@ impl Builder {
             node_asked: false,
             ssh_asks: false,
             ssh_env: Vec::new(),
+            code: None,
         }
     }
 
@@ -108,6 +111,13 @@ impl Builder {
         self
     }
 
+    /// Sets who is asked for a one-time code when the API wants a second factor.
+    #[must_use]
+    pub fn one_time_code(mut self, ask: OneTimeCode) -> Self {
+        self.code = Some(ask);
+        self
+    }
+
     /// Adds a variable to pct's environment, which is clean otherwise. To another node only `TERM` goes along: the rest
     /// would stand in argv, where every user can read it.
     #[must_use]
@@ -130,13 +140,19 @@ impl Builder {
         self
     }
 
-    /// Chooses the node: another one through ssh when the settings ask for it; else the standalone one when the settings ask for it; else the pct that they name; else an
+    /// Chooses the node: through the API when the settings ask for it; another one through ssh when they ask for
+    /// that; else the standalone one when the settings ask for it; else the pct that they name; else an
     /// installed one; else the standalone one. A `pct` that is a link to pvect itself is the standalone node's.
     ///
     /// # Errors
     /// `PctNotAvailable` when the named pct is missing, or nothing is there to run.
     pub fn connect(self) -> Result<Client> {
         let proxmox = &self.settings.proxmox;
+        let has_pct = self.candidates.iter().any(|path| path.exists() && !self.is_ours(path));
+        if let Some(named) = api::asked(proxmox, has_pct)? {
+            let (backend, place) = api::connect(proxmox, &named, self.timeout, self.code.clone())?;
+            return Ok(self.through_api(backend, place));
+        }
         if far::is_asked_for(proxmox, self.node_asked, host_name().ok().as_ref())? {
             return Ok(self.connect_far());
         }
@@ -166,7 +182,22 @@ impl Builder {
             pve: self.pve.unwrap_or(pve),
             locks: self.locks,
             cancel: self.cancel,
+            api: None,
         })
+    }
+
+    fn through_api(self, backend: ApiBackend, place: Place) -> Client {
+        let mut config = PctConfig::new(far::NOWHERE);
+        config.timeout = self.timeout;
+        Client {
+            settings: self.settings,
+            config,
+            place,
+            pve: far::NOWHERE.into(),
+            locks: self.locks,
+            cancel: self.cancel,
+            api: Some(backend),
+        }
     }
 
     fn connect_far(self) -> Client {
@@ -175,7 +206,8 @@ impl Builder {
         config.timeout = self.timeout;
         config.check = self.check;
         config.env.extend(self.env.into_iter().filter(|(name, _)| name == "TERM"));
-        Client { settings: self.settings, config, place, pve, locks: self.locks, cancel: self.cancel }
+        let (settings, locks, cancel) = (self.settings, self.locks, self.cancel);
+        Client { settings, config, place, pve, locks, cancel, api: None }
     }
 
     fn is_ours(&self, path: &Path) -> bool {

@@ -11,7 +11,7 @@ use crate::names::{self, Ids};
 use crate::settings::{Node, Proxmox, Seconds, Transport as Way};
 
 /// Where the files of a node are that are not here. Debian keeps this name free.
-const NOWHERE: &str = "/nonexistent";
+pub(super) const NOWHERE: &str = "/nonexistent";
 
 impl Proxmox {
     /// Returns where ssh leads for a node, as [`Proxmox::node_through_ssh`] gives it.
@@ -95,6 +95,9 @@ impl Client {
     /// # Errors
     /// When the other end cannot be reached.
     pub(crate) async fn ids(&self) -> Result<Ids> {
+        if let Some(api) = &self.api {
+            return super::api::ids(api).await;
+        }
         match &self.place {
             Place::Far { root, .. } => {
                 let pve = root.as_ref().map_or_else(|| "/etc/pve".into(), |root| root.join("etc/pve"));
@@ -114,6 +117,10 @@ impl Client {
     /// # Errors
     /// When it cannot be run to its end. A status other than 0 is none.
     pub async fn run_other(&self, program: &str, words: &[&str]) -> Result<Captured> {
+        if self.api.is_some() {
+            let what = format!("through the API no program of a node can be run, {program} neither");
+            return Err(Error::Unsupported { what, vmid: None });
+        }
         self.backend(Verb::List).run_other(program, words).await
     }
 

@@ -1,5 +1,6 @@
 //! The client: one node's containers, through whichever pct there is.
 
+mod api;
 mod backup;
 mod care;
 mod connect;
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use pvect_api::ApiBackend;
 use pvect_core::backend::ConfigView;
 use pvect_core::config::{PendingItem, SnapshotEntry};
 use pvect_core::schema::TimeClass;
@@ -20,6 +22,8 @@ use pvect_core::{
     Status, Verb, Vmid,
 };
 use pvect_pct::{CancelHandle, Captured, PctBackend, PctConfig, Streams};
+
+pub use pvect_api::OneTimeCode;
 
 pub use backup::{BackedUp, Backup, StoredBackup};
 pub use care::{Manner, bytes_in_doubt};
@@ -50,6 +54,15 @@ pub enum Place {
         /// The root, when it is a standalone node.
         root: Option<PathBuf>,
     },
+    /// A cluster, through its HTTPS API.
+    Api {
+        /// The hosts, with ports.
+        hosts: Vec<String>,
+        /// Who asks: the user, or the user with the token's id.
+        user: String,
+        /// The node that is meant; without one, containers are found wherever they are.
+        node: Option<NodeName>,
+    },
 }
 
 /// One node's containers.
@@ -64,6 +77,7 @@ pub struct Client {
     pve: PathBuf,
     locks: PathBuf,
     cancel: CancelHandle,
+    api: Option<ApiBackend>,
 }
 
 impl Client {
@@ -96,6 +110,11 @@ impl Client {
         &self.pve
     }
 
+    /// Returns the API, where that is the way to the containers.
+    pub fn api(&self) -> Option<&ApiBackend> {
+        self.api.as_ref()
+    }
+
     /// Returns the handle that stops what runs: SIGTERM and a grace at first, SIGKILL the second time.
     pub fn cancel_handle(&self) -> CancelHandle {
         self.cancel.clone()
@@ -104,14 +123,21 @@ impl Client {
     /// Returns the command line of a call, program first, secrets masked. Of several environment variables it shows
     /// the first, which is what pct gets.
     pub fn command_line(&self, call: &Call) -> Vec<String> {
-        self.backend(call.verb()).command_line(&care::as_run(call))
+        match &self.api {
+            // What it cannot do is told when it is done.
+            Some(api) => api.shown(call).unwrap_or_else(|_| call.masked_argv()),
+            None => self.backend(call.verb()).command_line(&care::as_run(call)),
+        }
     }
 
-    /// Checks that pct can be run at all.
+    /// Checks that pct can be run at all, or that the API can be reached.
     ///
     /// # Errors
-    /// `PctNotAvailable` or `PctPermissionDenied`.
+    /// `PctNotAvailable` or `PctPermissionDenied`; those of the API.
     pub async fn probe(&self) -> Result<()> {
+        if let Some(api) = &self.api {
+            return api.version().await.map(drop);
+        }
         self.backend(Verb::List).probe().await
     }
 
@@ -120,6 +146,9 @@ impl Client {
     /// # Errors
     /// When pct cannot be run, fails, or prints what cannot be understood.
     pub async fn list(&self) -> Result<Vec<Listing>> {
+        if let Some(api) = &self.api {
+            return api.list().await;
+        }
         self.backend(Verb::List).list().await
     }
 
@@ -128,6 +157,9 @@ impl Client {
     /// # Errors
     /// `NotFound`; `Unsupported` for a virtual machine's id.
     pub async fn status(&self, vmid: Vmid) -> Result<Status> {
+        if let Some(api) = &self.api {
+            return Self::plainly(api.status(vmid).await);
+        }
         self.refuse_machine(vmid)?;
         let done = Self::plainly(self.backend(Verb::Status).status(vmid).await);
         self.or_machine(Some(vmid), done).await
@@ -151,6 +183,7 @@ impl Client {
     /// # Errors
     /// When pct does not start, or the id is a virtual machine's.
     pub async fn interactive(&self, call: &Call) -> Result<i32> {
+        self.refuse_without_pct(call)?;
         self.refuse_machines(call)?;
         self.backend(call.verb()).interactive(call).await
     }
@@ -165,6 +198,7 @@ impl Client {
         S: Into<String>,
     {
         let call = Call::on(Verb::Exec, vmid).flag("keep-env", false).command(command);
+        self.refuse_without_pct(&call)?;
         self.refuse_machines(&call)?;
         self.backend(Verb::Exec).exec_captured(&call, stdin).await
     }
@@ -179,14 +213,26 @@ impl Client {
         S: Into<String>,
     {
         let call = Call::on(Verb::Exec, vmid).flag("keep-env", false).command(command);
+        self.refuse_without_pct(&call)?;
         self.refuse_machines(&call)?;
         self.backend(Verb::Exec).exec_piped(&call, streams).await
     }
 
     /// Carries out a call as pct does, traps included.
     async fn plain(&self, call: &Call, events: &mut dyn Events) -> Result<Outcome> {
+        if let Some(api) = &self.api {
+            return Self::plainly(api.operate(call, events).await);
+        }
         let done = Self::plainly(self.backend(call.verb()).operate(call, events).await);
         self.or_machine(call.vmid(), done).await
+    }
+
+    /// Refuses what needs a pct, which the API is not.
+    fn refuse_without_pct(&self, call: &Call) -> Result<()> {
+        match &self.api {
+            Some(api) => api.shown(call).map(drop),
+            None => Ok(()),
+        }
     }
 
     /// The backend for a verb: with the time limit that the settings give its class.
@@ -253,18 +299,27 @@ impl Inspect for Client {
     }
 
     async fn config(&self, vmid: Vmid, view: &ConfigView) -> Result<ContainerConfig> {
+        if let Some(api) = &self.api {
+            return Self::plainly(api.config(vmid, view).await);
+        }
         self.refuse_machine(vmid)?;
         let done = Self::plainly(Inspect::config(&self.backend(Verb::Config), vmid, view).await);
         self.or_machine(Some(vmid), done).await
     }
 
     async fn pending(&self, vmid: Vmid) -> Result<Vec<PendingItem>> {
+        if let Some(api) = &self.api {
+            return Self::plainly(api.pending(vmid).await);
+        }
         self.refuse_machine(vmid)?;
         let done = Self::plainly(self.backend(Verb::Pending).pending(vmid).await);
         self.or_machine(Some(vmid), done).await
     }
 
     async fn snapshots(&self, vmid: Vmid) -> Result<Vec<SnapshotEntry>> {
+        if let Some(api) = &self.api {
+            return Self::plainly(api.snapshots(vmid).await);
+        }
         self.refuse_machine(vmid)?;
         let done = Self::plainly(self.backend(Verb::Listsnapshot).snapshots(vmid).await);
         self.or_machine(Some(vmid), done).await

@@ -15,7 +15,7 @@ pub(super) fn node(client: &Client) -> Check {
     const NAME: &str = "node";
     match client.place() {
         Place::Standalone { node, .. } => Check::ok(NAME, node.to_string()),
-        Place::Proxmox | Place::Far { .. } => match host_name() {
+        Place::Proxmox | Place::Far { .. } | Place::Api { .. } => match host_name() {
             Err(error) => Check::fail(NAME, error.to_string(), "hostnamectl set-hostname NAME"),
             Ok(name) if client.pve().join("nodes").join(name.as_str()).is_dir() => {
                 Check::ok(NAME, name.to_string())
@@ -52,7 +52,7 @@ pub(super) fn storages(client: &Client) -> Check {
     if list.is_empty() {
         return match client.place() {
             Place::Standalone { .. } => Check::ok(NAME, "local (dir), made at the first use"),
-            Place::Proxmox | Place::Far { .. } => {
+            Place::Proxmox | Place::Far { .. } | Place::Api { .. } => {
                 Check::fail(NAME, "storage.cfg names none", "pvesm add dir local --path /var/lib/vz")
             }
         };
@@ -88,7 +88,7 @@ pub(super) fn templates(client: &Client) -> Check {
         (0, Place::Standalone { .. }) => {
             Check::warn(NAME, "there are none", "pvect template build busybox, or debian")
         }
-        (0, Place::Proxmox | Place::Far { .. }) => Check::warn(
+        (0, Place::Proxmox | Place::Far { .. } | Place::Api { .. }) => Check::warn(
             NAME,
             "there are none in the storages that are directories",
             "pveam update; pveam available; pveam download STORAGE TEMPLATE",

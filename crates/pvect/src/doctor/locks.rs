@@ -21,7 +21,7 @@ const NAME: &str = "locks";
 pub(super) fn check(client: &Client, host: &Host) -> Check {
     let name = match client.place() {
         Place::Standalone { node, .. } => Ok(node.clone()),
-        Place::Proxmox | Place::Far { .. } => host_name(),
+        Place::Proxmox | Place::Far { .. } | Place::Api { .. } => host_name(),
     };
     let Ok(name) = name else { return Check::ok(NAME, "not looked at: this node's name is not known") };
     let configs = configs_of(&client.pve().join("nodes").join(name.as_str()));

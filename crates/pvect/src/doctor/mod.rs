@@ -1,5 +1,6 @@
 //! Checks that everything is there that running containers needs, each with what would mend it.
 
+mod api;
 mod cluster;
 mod far;
 mod kernel;
@@ -90,6 +91,11 @@ impl Default for Host {
 /// Runs every check; of another node, what can be seen from here. `client` is how connecting ended: that it failed is
 /// the first finding. `loaded` are the settings in force.
 pub async fn run(client: &Result<Client>, loaded: &Loaded, host: &Host) -> Vec<Check> {
+    if let Some(client) = client.as_ref().ok().filter(|client| client.api().is_some()) {
+        let mut checks = vec![settings(loaded)];
+        checks.extend(api::all(client).await);
+        return checks;
+    }
     if let Some((client, Place::Far { node, destination, root })) =
         client.as_ref().ok().map(|client| (client, client.place()))
     {

@@ -27,6 +27,7 @@ fn describe(client: &Client) -> String {
             format!("{program} pct, the standalone node below {}", root.display())
         }
         Place::Far { destination, .. } => format!("{program} at {destination}"),
+        Place::Api { hosts, .. } => format!("the API of {}", hosts.join(", ")),
     }
 }
 

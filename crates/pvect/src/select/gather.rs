@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
+use pvect_api::ApiBackend;
 use pvect_core::backend::ConfigView;
 use pvect_core::property::Startup;
 use pvect_core::{Error, ErrorKind, Inspect, NodeName, Result};
@@ -22,7 +23,12 @@ impl Client {
     /// [`Error::Settings`] when neither the settings nor the host have one.
     pub fn node(&self) -> Result<NodeName> {
         match self.place() {
-            Place::Standalone { node, .. } | Place::Far { node: Some(node), .. } => Ok(node.clone()),
+            Place::Standalone { node, .. }
+            | Place::Far { node: Some(node), .. }
+            | Place::Api { node: Some(node), .. } => Ok(node.clone()),
+            Place::Api { node: None, .. } => {
+                Err(Error::Settings { what: "which node is meant? --node NAME, or proxmox.node".to_owned() })
+            }
             Place::Proxmox => host_name(),
             Place::Far { destination, .. } => {
                 // The name is only for showing then.
@@ -42,6 +48,9 @@ impl Client {
 /// # Errors
 /// As [`Client::list`]; `Unsupported` for pools of a node whose files are not here.
 pub async fn candidates(client: &Client, selector: &Selector, startup: bool) -> Result<Vec<Candidate>> {
+    if let Some(api) = client.api() {
+        return of_api(api, client, selector, startup).await;
+    }
     let node = client.node()?;
     let members = if selector.needs_pools() { pools(&user_cfg(client)?) } else { Default::default() };
     let all = client.list().await?.into_iter().map(|listing| {
@@ -49,6 +58,33 @@ pub async fn candidates(client: &Client, selector: &Selector, startup: bool) -> 
         Candidate { pool, ..Candidate::new(listing, node.clone()) }
     });
     if !startup && !selector.needs_config() {
+        return Ok(all.collect());
+    }
+    let read = stream::iter(all).map(|one| with_config(client, one)).buffered(AT_A_TIME);
+    Ok(read.try_collect::<Vec<_>>().await?.into_iter().flatten().collect())
+}
+
+/// Through the API one answer has the nodes, tags and pools of all.
+async fn of_api(
+    api: &ApiBackend,
+    client: &Client,
+    selector: &Selector,
+    startup: bool,
+) -> Result<Vec<Candidate>> {
+    let own = match client.place() {
+        Place::Api { node, .. } if selector.nodes().is_empty() => node.clone(),
+        _ => None,
+    };
+    let all =
+        api.guests().await?.into_iter().filter(|guest| own.as_ref().is_none_or(|node| guest.node == *node));
+    let all = all.map(|guest| {
+        let mut one = Candidate::new(guest.listing, guest.node);
+        one.tags = pvect_core::tags::normalise(&guest.tags).split(';').map(str::to_owned).collect();
+        one.tags.remove("");
+        one.pool = guest.pool;
+        one
+    });
+    if !startup {
         return Ok(all.collect());
     }
     let read = stream::iter(all).map(|one| with_config(client, one)).buffered(AT_A_TIME);

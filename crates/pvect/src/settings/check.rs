@@ -111,11 +111,14 @@ fn check_section(schema: &Value, section: &str, content: &Value) -> Vec<Wrong> {
         } else if !known.contains(name) {
             let (what, mend) = unknown(name, &known);
             found.push((path, what, mend));
-        } else if let (Some(nodes), "proxmox", "nodes") = (value.as_object(), section, name.as_str()) {
-            let known = properties(schema, &schema["$defs"]["Node"]);
-            for (node, value) in nodes {
-                let leaf_of = |value: Value| leaf(section, name, &json!({ node: value }));
-                let path = format!("{path}.{node}");
+        } else if let (Some(named), "proxmox", "nodes" | "contexts") =
+            (value.as_object(), section, name.as_str())
+        {
+            let definition = if name == "nodes" { "Node" } else { "Api" };
+            let known = properties(schema, &schema["$defs"][definition]);
+            for (key, value) in named {
+                let leaf_of = |value: Value| leaf(section, name, &json!({ key: value }));
+                let path = format!("{path}.{key}");
                 match (leaf_of(json!({})), value.as_object()) {
                     (Err(what), _) => found.push((path, what, None)),
                     (_, None) => found.push((path, "must be an object".into(), None)),
@@ -186,9 +189,15 @@ pub(super) fn leaf(section: &str, name: &str, value: &Value) -> Result<(), Strin
     match serde_json::from_value::<Settings>(json!({ section: inner })) {
         Ok(_) => Ok(()),
         // The value itself may be a secret.
-        Err(_) if value.get("token").is_some() => Err("must be a text".to_owned()),
+        Err(_) if holds_token(value) => Err("must be a text".to_owned()),
         Err(error) => Err(plain_words(&error.to_string())),
     }
+}
+
+/// An object with a token, also inside an object of named ones.
+fn holds_token(value: &Value) -> bool {
+    let inside = |value: &Value| value.get("token").is_some();
+    inside(value) || value.as_object().is_some_and(|named| named.values().any(inside))
 }
 
 /// Puts serde's words for Rust's types into everybody's.
@@ -235,7 +244,10 @@ fn has_secret(top: &Map<String, Value>) -> bool {
     let proxmox = top.get("proxmox");
     let token =
         |value: Option<&Value>| value.and_then(|value| value.get("token")).is_some_and(Value::is_string);
-    token(proxmox) || token(proxmox.and_then(|value| value.get("legacy_api")))
+    let contexts = proxmox.and_then(|value| value.get("contexts")).and_then(Value::as_object);
+    token(proxmox)
+        || token(proxmox.and_then(|value| value.get("legacy_api")))
+        || contexts.is_some_and(|contexts| contexts.values().any(|one| token(Some(one))))
 }
 
 fn readable_by_others(file: &Path) -> bool {

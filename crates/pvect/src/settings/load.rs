@@ -19,6 +19,8 @@ pub const ENVIRONMENT: &[(&str, &str)] = &[
     ("PVECT_STANDALONE", "proxmox.standalone"),
     ("PVECT_ROOT", "proxmox.root"),
     ("PVECT_TRANSPORT", "proxmox.transport"),
+    ("PVECT_BACKEND", "proxmox.backend"),
+    ("PVECT_CONTEXT", "proxmox.context"),
     ("PVECT_LOG_LEVEL", "runtime.log_level"),
     ("PVECT_LOG_PATH", "runtime.log_path"),
     ("PVECT_LOG_FORMAT", "runtime.log_format"),

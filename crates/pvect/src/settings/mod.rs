@@ -2,6 +2,7 @@
 //!
 //! Nothing here reads the environment of the process: callers pass it in as [`Sources`].
 
+mod api;
 mod check;
 mod load;
 mod migrate;
@@ -14,9 +15,9 @@ use std::time::Duration;
 use pvect_core::NodeName;
 use pvect_core::schema::TimeClass;
 use schemars::JsonSchema;
-use secrecy::SecretString;
 use serde::Deserialize;
 
+pub use api::{Api, Backend, Contexts};
 pub use check::{Problem, Severity, check};
 pub use load::{ENVIRONMENT, Loaded, Origin, Sources, find, load, read};
 pub use migrate::{Change, Migration, migrate, migrate_file};
@@ -61,8 +62,14 @@ pub struct Proxmox {
     /// How single nodes are reached through ssh, by name.
     #[schemars(with = "std::collections::BTreeMap<String, Node>")]
     pub nodes: Nodes,
-    /// How the HTTPS API was reached before; kept for tools that still use it.
-    pub legacy_api: Option<LegacyApi>,
+    /// What reads and what operates.
+    pub backend: Backend,
+    /// How the HTTPS API is reached: the first system's section, and the second way.
+    pub legacy_api: Option<Api>,
+    /// Further clusters, reached through their APIs, by name.
+    pub contexts: Contexts,
+    /// The one of `contexts` that is meant; `backend` is `api` then.
+    pub context: Option<String>,
 }
 
 /// Seconds by class of verb.
@@ -117,47 +124,6 @@ impl std::str::FromStr for Seconds {
         let plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
         let seconds: Option<f64> = text.parse().ok().filter(|_| plain);
         Self::try_from(seconds.ok_or_else(|| format!("'{text}' is not a time in seconds"))?)
-    }
-}
-
-/// How the HTTPS API was reached.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct LegacyApi {
-    /// Host names or addresses, tried in order.
-    pub hosts: Vec<String>,
-    /// The port; 8006 when unset.
-    pub port: Option<u16>,
-    /// `user@realm!id=secret`. Better: `token_file` or `token_command`.
-    #[schemars(with = "Option<String>")]
-    pub token: Option<SecretString>,
-    /// A file that holds the token.
-    pub token_file: Option<PathBuf>,
-    /// A command (argv, no shell) that prints the token.
-    pub token_command: Option<Vec<String>>,
-    /// The SHA-256 fingerprint of the server's certificate.
-    pub fingerprint: Option<String>,
-    /// Seconds that the cluster's list of nodes is kept.
-    pub node_cache_duration: Option<u64>,
-    /// Whether certificates were verified.
-    pub verify_ssl: Option<bool>,
-    /// Seconds that a request could take.
-    pub timeout: Option<u64>,
-}
-
-impl PartialEq for LegacyApi {
-    fn eq(&self, other: &Self) -> bool {
-        use secrecy::ExposeSecret;
-        let token = |api: &Self| api.token.as_ref().map(|token| token.expose_secret().to_owned());
-        self.hosts == other.hosts
-            && self.port == other.port
-            && token(self) == token(other)
-            && self.token_file == other.token_file
-            && self.token_command == other.token_command
-            && self.fingerprint == other.fingerprint
-            && self.node_cache_duration == other.node_cache_duration
-            && self.verify_ssl == other.verify_ssl
-            && self.timeout == other.timeout
     }
 }
 
@@ -265,11 +231,5 @@ mod tests {
         for bad in ["", "0", "-1", "1e3", "nan", "abc", "99999999999"] {
             assert!(bad.parse::<Seconds>().is_err(), "{bad:?} was taken");
         }
-    }
-
-    #[test]
-    fn a_token_is_not_in_debug() {
-        let api: LegacyApi = serde_json::from_str(r#"{"token": "root@pam!x=hunter22"}"#).unwrap();
-        assert!(!format!("{api:?}").contains("hunter22"));
     }
 }

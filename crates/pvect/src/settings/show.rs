@@ -58,19 +58,8 @@ fn values(settings: &Settings) -> Vec<(String, serde_json::Value)> {
         ("proxmox.ssh.control_dir", path(&proxmox.ssh.control_dir)),
         ("proxmox.ssh.program", path(&proxmox.ssh.program)),
     ];
-    if let Some(api) = &proxmox.legacy_api {
-        list.extend([
-            ("proxmox.legacy_api.hosts", api.hosts.clone().into()),
-            ("proxmox.legacy_api.port", api.port.into()),
-            ("proxmox.legacy_api.token", text(api.token.as_ref().map(|_| MASK))),
-            ("proxmox.legacy_api.token_file", path(&api.token_file)),
-            ("proxmox.legacy_api.token_command", api.token_command.clone().into()),
-            ("proxmox.legacy_api.fingerprint", api.fingerprint.clone().into()),
-            ("proxmox.legacy_api.node_cache_duration", api.node_cache_duration.into()),
-            ("proxmox.legacy_api.verify_ssl", api.verify_ssl.into()),
-            ("proxmox.legacy_api.timeout", api.timeout.into()),
-        ]);
-    }
+    list.push(("proxmox.backend", proxmox.backend.as_str().into()));
+    list.push(("proxmox.context", proxmox.context.clone().into()));
     let format = match runtime.log_format {
         super::LogFormat::Text => "text",
         super::LogFormat::Json => "json",
@@ -86,7 +75,41 @@ fn values(settings: &Settings) -> Vec<(String, serde_json::Value)> {
     let after = list.iter().rposition(|(key, _)| key.starts_with("proxmox.ssh."));
     let before = after.map_or(list.len(), |last| last + 1);
     list.splice(before..before, nodes(&proxmox.nodes));
+    let after = list.iter().rposition(|(key, _)| key.starts_with("proxmox."));
+    let before = after.map_or(list.len(), |last| last + 1);
+    let mut apis: Vec<_> =
+        proxmox.legacy_api.iter().flat_map(|one| api("proxmox.legacy_api", one, false)).collect();
+    let each = |(name, one): (&String, &super::Api)| api(&format!("proxmox.contexts.{name}"), one, true);
+    apis.extend(proxmox.contexts.iter().flat_map(each));
+    if proxmox.contexts.is_empty() {
+        apis.push(("proxmox.contexts".to_owned(), serde_json::Value::Null));
+    }
+    list.splice(before..before, apis);
     list
+}
+
+/// One API; with `only_set`, the keys that are set.
+fn api(prefix: &str, api: &super::Api, only_set: bool) -> Vec<(String, serde_json::Value)> {
+    let path = |path: &Option<std::path::PathBuf>| text(path.as_deref().map(Path::to_string_lossy));
+    [
+        ("hosts", api.hosts.clone().into()),
+        ("port", api.port.into()),
+        ("token", text(api.token.as_ref().map(|_| MASK))),
+        ("token_file", path(&api.token_file)),
+        ("token_command", api.token_command.clone().into()),
+        ("user", api.user.clone().into()),
+        ("password_file", path(&api.password_file)),
+        ("password_command", api.password_command.clone().into()),
+        ("fingerprint", api.fingerprint.clone().into()),
+        ("ca_file", path(&api.ca_file)),
+        ("node_cache_duration", api.node_cache_duration.into()),
+        ("verify_ssl", api.verify_ssl.into()),
+        ("timeout", api.timeout.into()),
+    ]
+    .into_iter()
+    .filter(|(_, value): &(_, serde_json::Value)| !only_set || !value.is_null())
+    .map(|(key, value)| (format!("{prefix}.{key}"), value))
+    .collect()
 }
 
 /// What is set for each node; without any, one line that says so.

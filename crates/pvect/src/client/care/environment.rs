@@ -53,7 +53,7 @@ impl Several {
             Format::Environment.check(entry).map_err(refused)?;
         }
         let root = rustix::process::geteuid().is_root();
-        if !root || !matches!(client.config.transport, Transport::Local) {
+        if client.api.is_some() || !root || !matches!(client.config.transport, Transport::Local) {
             let what = "pct takes one environment variable in a call; further ones are written into the container's \
                         configuration file, for which pvect must run on the node as root"
                 .to_owned();
@@ -64,7 +64,9 @@ impl Several {
                 (client.pve.join("nodes").join(node.as_str()).join("lxc"), root.join("run/lock/lxc"))
             }
             // Of another node nothing is in reach, which the transport has told already.
-            Place::Proxmox | Place::Far { .. } => (client.pve.join("lxc"), client.locks.clone()),
+            Place::Proxmox | Place::Far { .. } | Place::Api { .. } => {
+                (client.pve.join("lxc"), client.locks.clone())
+            }
         };
         Ok(Some(Self {
             entries: text.split('\0').map(str::to_owned).collect(),
