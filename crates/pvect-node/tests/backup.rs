@@ -116,8 +116,12 @@ fn tree(root: &Path) -> BTreeMap<PathBuf, String> {
                 meta.uid(),
                 meta.gid(),
                 if kind.is_char_device() || kind.is_block_device() { meta.rdev() } else { 0 },
-                // The directory that vzdump's files were taken out of is touched.
-                if path == Path::new("etc") { 0 } else { meta.mtime() },
+                // Touched: where vzdump's files were taken out of, and what lies below mount points.
+                if ["etc", "data", "scratch"].iter().any(|name| path == Path::new(name)) {
+                    0
+                } else {
+                    meta.mtime()
+                },
             ),
         );
         if kind.is_dir() {

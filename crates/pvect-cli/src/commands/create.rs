@@ -17,13 +17,19 @@ struct Created<'a> {
     warnings: &'a [String],
 }
 
-/// Runs the command. Without a number the next free one is taken, and printed to stdout.
+/// Runs the command. Without a number, or with `next`, the next free one is taken, and printed to stdout.
 pub async fn run(app: &App, line: &PctLine) -> Result<u8> {
+    let mut line = line.clone();
     let numbered = match line.args.as_slice() {
         [only] => !operate::is_name(only),
+        // pct has no such number; here it says what leaving the number out says.
+        [first, _, ..] if first == "next" => {
+            line.args.remove(0);
+            false
+        }
         _ => true,
     };
-    let (mut line, manner) = careful::prepare(app, line)?;
+    let (mut line, manner) = careful::prepare(app, &line)?;
     if !numbered {
         // Checked with some number; the true one comes later.
         line.args.insert(0, Vmid::MIN.to_string());

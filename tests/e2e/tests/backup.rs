@@ -1,0 +1,119 @@
+//! Backups of running containers, restore, and the start and stop of a whole node.
+
+use std::time::{Duration, Instant};
+
+use pvect_testkit::{TestNode, node_or_skip};
+
+/// A node with a running container 101 that has files to lose.
+fn prepared(node: &TestNode) {
+    let template = node.busybox();
+    node.pvect(&[
+        "create",
+        "101",
+        &template,
+        "--rootfs",
+        "local:0.0625",
+        "--memory",
+        "64",
+        "--hostname",
+        "web",
+        "-q",
+    ])
+    .ok();
+    node.pvect(&["start", "101"]).ok();
+    let script = "mkdir /root/d; echo one >/root/d/f; ln /root/d/f /root/hard; ln -s /etc /root/soft; \
+                  chown 7:8 /root/d/f; chmod 4755 /root/d/f; mkfifo /root/p";
+    node.pvect(&["exec", "101", "--", "sh", "-c", script]).ok();
+}
+
+fn state(node: &TestNode, vmid: &str) -> String {
+    node.pvect(&["exec", vmid, "--", "sh", "-c", "cd /root; ls -lnR; cat d/f; readlink soft"]).ok()
+}
+
+#[test]
+fn a_running_container_is_backed_up_and_restored_beside_itself() {
+    let node = node_or_skip!();
+    prepared(&node);
+    let before = state(&node, "101");
+    for mode in ["suspend", "stop"] {
+        let path =
+            node.pvect(&["backup", "web", "--mode", mode, "--dumpdir", "/var/tmp/..", "--dry-run"]).ok();
+        assert!(path.contains("vzdump 101 --dumpdir /var/tmp/.. --mode") && path.contains(mode), "{path}");
+        let path = node.pvect(&["backup", "web", "--mode", mode, "-q"]).ok();
+        assert!(path.trim_end().ends_with(".tar.zst"), "{path}");
+        assert_eq!(state(&node, "101"), before, "it goes on after mode {mode}");
+        let vmid = node.pvect(&["restore", "next", path.trim_end(), "-q"]).ok();
+        let vmid = vmid.trim_end();
+        node.pvect(&["start", vmid]).ok();
+        assert_eq!(state(&node, vmid), before);
+        node.pvect(&["destroy", vmid, "--force"]).ok();
+        // Two within a second would have one name.
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    let list = node.pvect(&["backup", "list", "-o", "json"]).ok();
+    assert_eq!(list.matches("local:backup/vzdump-lxc-101-").count(), 2, "{list}");
+    node.pvect(&["backup", "999", "-q"]).fails(3);
+    node.pvect(&["backup", "101", "--storage", "nosuch", "-q"]).fails(3);
+    node.pvect(&["set", "101", "--lock", "migrate"]).ok();
+    node.pvect(&["backup", "101", "-q"]).fails(4);
+}
+
+#[test]
+fn a_backup_that_is_told_to_end_leaves_the_container_as_it_was() {
+    let node = node_or_skip!();
+    prepared(&node);
+    for mode in ["suspend", "stop"] {
+        for milliseconds in [100, 500, 1500] {
+            let mut child = node
+                .command(["node", "vzdump", "101", "--mode", mode, "--bwlimit", "500", "--quiet", "1"])
+                .spawn()
+                .expect("pvect can be started");
+            std::thread::sleep(Duration::from_millis(milliseconds));
+            let pid = rustix::process::Pid::from_child(&child);
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+            let status = child.wait().expect("it ends");
+            assert!(!status.success(), "{mode} {milliseconds}");
+            let config = std::fs::read_to_string(node.config_file(101)).expect("there is a configuration");
+            assert!(!config.contains("lock:"), "{mode} {milliseconds}: {config}");
+            assert_eq!(node.pvect(&["exec", "101", "--", "echo", "alive"]).ok(), "alive\n");
+            let names = std::fs::read_dir(node.root().join("vz/dump")).expect("there is a directory");
+            let odd = names.flatten().filter(|entry| !entry.file_name().to_string_lossy().ends_with(".log"));
+            assert_eq!(odd.count(), 0, "{mode} {milliseconds}");
+        }
+    }
+}
+
+#[test]
+fn a_node_goes_up_and_down_in_order() {
+    let node = node_or_skip!();
+    let template = node.busybox();
+    for (vmid, startup, onboot) in
+        [("103", "order=1,up=1,down=20", "1"), ("101", "order=2,down=20", "1"), ("102", "3", "0")]
+    {
+        let size = ["--rootfs", "local:0", "--memory", "64", "--startup", startup, "--onboot", onboot, "-q"];
+        node.pvect(&[&["create", vmid, &template], &size[..]].concat()).ok();
+    }
+    node.pvect(&["set", "103", "--lock", "backup"]).ok();
+    let started = Instant::now();
+    assert_eq!(
+        node.pvect(&["node", "up"]).ok(),
+        "removed left over backup lock from '103'!\nStarting CT 103\nWaiting for 1 seconds (startup delay)\n\
+         Starting CT 101\n"
+    );
+    assert!(started.elapsed() >= Duration::from_secs(1));
+    assert_eq!(node.pvect(&["node", "up"]).ok(), "", "all run");
+    node.pvect(&["start", "102"]).ok();
+    assert_eq!(
+        node.pvect(&["node", "down"]).ok(),
+        "Stopping CT 102 (timeout = 180 seconds)\nStopping CT 101 (timeout = 20 seconds)\n\
+         Stopping CT 103 (timeout = 20 seconds)\n"
+    );
+    assert_eq!(node.pvect(&["node", "down"]).ok(), "");
+    assert_eq!(node.leftovers(), Vec::<String>::new());
+    std::fs::remove_dir_all(node.root().join("vz/images/101")).expect("there is a volume");
+    let up = node.pvect(&["node", "up", "101", "102"]);
+    assert_eq!(up.status, 1);
+    assert!(up.stdout.ends_with("Starting CT 101\nStarting CT 102\n"), "{}", up.stdout);
+    assert!(up.stderr.starts_with("Starting CT 101 failed: "), "{}", up.stderr);
+    node.pvect(&["node", "down"]).ok();
+}
