@@ -485,6 +485,11 @@ fn failed_backups_unlock_and_old_ones_are_pruned() {
             fs::write(format!("{}.protected", path.display()), "").unwrap();
         }
     }
+    // What a killed backup left, and one of another container that may go on.
+    for name in ["vzdump-lxc-701-2020_01_03-00_00_00.dat", "vzdump-lxc-7012-2020_01_03-00_00_00.dat"] {
+        fs::write(dump(&node).join(name), "").unwrap();
+    }
+    fs::create_dir_all(dump(&node).join(".vzdump-701-x/etc")).unwrap();
     let ran = vzdump(&node, &["701", "--prune-backups", "keep-last=1"]);
     assert_eq!(ran.exit, 0, "{}", ran.out);
     assert!(
@@ -509,7 +514,7 @@ fn failed_backups_unlock_and_old_ones_are_pruned() {
     let names =
         fs::read_dir(dump(&node)).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let odd: Vec<String> = names.filter(|name| name.ends_with(".dat") || name.starts_with('.')).collect();
-    assert_eq!(odd, Vec::<String>::new());
+    assert_eq!(odd, ["vzdump-lxc-7012-2020_01_03-00_00_00.dat"]);
     for (words, text) in [
         (&["999"][..], "ERROR: Backup of VM 999 failed - unable to find VM '999'\n"),
         (&["701", "--dumpdir", "/no/such"], ""),

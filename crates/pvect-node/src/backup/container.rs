@@ -168,6 +168,7 @@ impl<'a> Backup<'a> {
         let directory = &self.job.directory;
         let target = directory.join(format!("{}.tar{}", self.base, options.compress.extension()));
         let temporary = directory.join(format!("{}.dat", self.base));
+        self.sweep();
         journal.info(format!("creating vzdump archive '{}'", target.display()));
         let file = std::fs::OpenOptions::new()
             .write(true)
@@ -207,6 +208,20 @@ impl<'a> Backup<'a> {
         let size = std::fs::metadata(&target).map_or(0, |meta| meta.len());
         journal.info(format!("archive file size: {}", size_text(size)));
         Ok(target)
+    }
+
+    /// Removes what backups of this container that were killed left: we hold its lock, so none of them goes on.
+    fn sweep(&self) {
+        let (archive, described) = (format!("vzdump-lxc-{}-", self.vmid), described_prefix(self.vmid));
+        for entry in std::fs::read_dir(&self.job.directory).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            if name.starts_with(&archive) && name.ends_with(".dat") {
+                let _ = std::fs::remove_file(entry.path());
+            } else if name.starts_with(&described) {
+                let _ = std::fs::remove_dir_all(entry.path());
+            }
+        }
     }
 
     /// Patterns of what is left out.
@@ -431,7 +446,8 @@ fn describe_in(
     config: &ContainerConfig,
 ) -> NodeResult<tempfile::TempDir> {
     let failed = |error: std::io::Error| Failure::io("can't write the configuration into", directory, &error);
-    let made = tempfile::Builder::new().prefix(".vzdump-").tempdir_in(directory).map_err(failed)?;
+    let made =
+        tempfile::Builder::new().prefix(&described_prefix(vmid)).tempdir_in(directory).map_err(failed)?;
     let mut config = config.clone();
     config.snapshots.clear();
     config.pending = None;
@@ -445,6 +461,11 @@ fn describe_in(
     files.write("etc/vzdump/pct.fw", &rules, 0o644).map_err(failed)?;
     std::os::unix::fs::chown(made.path(), Some(owner.0), Some(owner.1)).map_err(failed)?;
     Ok(made)
+}
+
+/// What the names of such directories begin with.
+fn described_prefix(vmid: Vmid) -> String {
+    format!(".vzdump-{vmid}-")
 }
 
 /// `00:01:02`.
