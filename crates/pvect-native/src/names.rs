@@ -111,6 +111,15 @@ impl Names {
         self.is_device(vmid, name).then_some(vmid)
     }
 
+    /// Returns a name for what a node has only one of, such as its table of packet filter rules: `pvect`, or
+    /// `pvect_1a2b3c4d`.
+    pub fn label(&self) -> String {
+        match self.hash {
+            None => "pvect".to_owned(),
+            Some(hash) => format!("pvect_{hash:08x}"),
+        }
+    }
+
     /// Returns the name of the container's LXC command socket, see [`socket_name`].
     pub fn socket(&self, vmid: Vmid) -> Vec<u8> {
         socket_name(&self.lxc_path, vmid)
@@ -143,6 +152,7 @@ mod tests {
             assert_eq!(names.cgroup(vmid("101")), "lxc/101");
             assert_eq!(names.monitor_cgroup(vmid("101")), "lxc.monitor/101");
             assert_eq!(names.device(vmid("101"), 0), "veth101i0");
+            assert_eq!(names.label(), "pvect");
         }
     }
 
@@ -151,6 +161,7 @@ mod tests {
         let (one, two) = (Names::new("/tmp/a/lib/lxc"), Names::new("/tmp/b/lib/lxc"));
         assert_ne!(one.cgroup(vmid("101")), two.cgroup(vmid("101")));
         assert_ne!(one.device(vmid("101"), 0), two.device(vmid("101"), 0));
+        assert!(one.label() != two.label() && one.label().starts_with("pvect_"), "{}", one.label());
         assert!(one.cgroup(vmid("101")).ends_with("-101"), "{}", one.cgroup(vmid("101")));
         assert!(one.device(vmid("101"), 0).ends_with("-101i0"), "{}", one.device(vmid("101"), 0));
     }

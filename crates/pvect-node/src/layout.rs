@@ -96,6 +96,21 @@ impl Layout {
         self.root.join("etc/pve/firewall").join(format!("{vmid}.fw"))
     }
 
+    /// `etc/pve/network.cfg`: the bridges that the node makes itself.
+    pub fn network_cfg(&self) -> PathBuf {
+        self.root.join("etc/pve/network.cfg")
+    }
+
+    /// `run/network`: what serves those bridges. Their DHCP server reads there as a user of its own.
+    pub fn network_run(&self) -> PathBuf {
+        self.root.join("run/network")
+    }
+
+    /// `lib/network/<bridge>.leases`: the addresses that DHCP gave.
+    pub fn network_leases(&self, bridge: &str) -> PathBuf {
+        self.root.join("lib/network").join(format!("{bridge}.leases"))
+    }
+
     /// `log/tasks`: task logs and their index.
     pub fn tasks(&self) -> PathBuf {
         self.root.join("log/tasks")

@@ -19,6 +19,7 @@ pub mod internal;
 pub mod interrupt;
 pub mod layout;
 pub mod locked;
+pub mod network;
 pub mod options;
 pub mod output;
 pub mod random;

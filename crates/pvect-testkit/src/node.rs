@@ -136,7 +136,13 @@ impl TestNode {
         name
     }
 
-    /// Returns what of this node is still in the system: mounts, loop devices, processes.
+    /// Names a bridge that no other test has; the node makes it itself, and it goes with the node.
+    pub fn own_bridge(&self) -> String {
+        let letters: String = self.root().to_string_lossy().chars().rev().take(6).collect();
+        format!("pvn{}", letters.to_lowercase())
+    }
+
+    /// Returns what of this node is still in the system: mounts, loop devices, processes, bridges, packet filter rules.
     pub fn leftovers(&self) -> Vec<String> {
         let root = self.root().to_string_lossy().into_owned();
         let mut found = Vec::new();
@@ -150,6 +156,28 @@ impl TestNode {
             }
         }
         found.extend(self.processes().into_iter().map(|(pid, line)| format!("process {pid}: {line}")));
+        found.extend(self.networks());
+        found
+    }
+
+    /// The bridges and the table of rules that the node made.
+    fn networks(&self) -> Vec<String> {
+        let root = self.root().to_string_lossy().into_owned();
+        let mut found = Vec::new();
+        for entry in fs::read_dir("/sys/class/net").into_iter().flatten().flatten() {
+            let alias = fs::read_to_string(entry.path().join("ifalias")).unwrap_or_default();
+            if alias.trim() == format!("pvect {root}") {
+                found.push(format!("bridge: {}", entry.file_name().to_string_lossy()));
+            }
+        }
+        let rules = fs::read_to_string(self.root().join("run/network/nft.conf")).unwrap_or_default();
+        if let Some(table) = rules.lines().find(|line| line.starts_with("table ")) {
+            let tables = Command::new("nft").args(["list", "tables"]).output();
+            let tables = tables.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+            if tables.unwrap_or_default().lines().any(|line| line == table.trim_end_matches(" {")) {
+                found.push(format!("rules: {table}"));
+            }
+        }
         found
     }
 
@@ -181,6 +209,9 @@ impl Drop for TestNode {
                 .stdout(Stdio::null())
                 .stderr(Stdio::null())
                 .status();
+        }
+        if self.root().join("etc/pve/network.cfg").exists() {
+            let _ = self.command(["node", "network", "down", "--force"]).stderr(Stdio::null()).status();
         }
         for (pid, _) in self.processes() {
             if let Some(pid) = rustix::process::Pid::from_raw(pid) {

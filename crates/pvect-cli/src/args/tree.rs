@@ -144,12 +144,52 @@ fn template_commands() -> [Command; 3] {
     ]
 }
 
-fn node_commands() -> [Command; 3] {
+/// Keys of `etc/pve/network.cfg` that can be set, their values, and what they mean.
+pub const NETWORK_KEYS: [(&str, &str, &str); 8] = [
+    (
+        "address",
+        "ADDRESS/PREFIX",
+        "The host's address on the bridge, and the network; chosen when never set.",
+    ),
+    ("ip6", "ADDRESS/64|auto|none", "The same of IPv6; auto: chosen once a container asks for it."),
+    ("dhcp", "0|1", "Whether addresses are given by DHCP."),
+    ("dns", "0|1", "Whether names are answered."),
+    ("nat", "0|1", "Whether containers reach other networks under the host's address."),
+    ("domain", "DOMAIN", "The domain of the containers' names."),
+    ("range", "FIRST-LAST", "The addresses that DHCP gives."),
+    ("vlan-aware", "0|1", "Whether containers may have VLAN tags; needs a kernel that can."),
+];
+
+fn network_commands() -> [Command; 3] {
+    let bridge = |text: &'static str| Arg::new("bridge").long("bridge").value_name("NAME").help(text);
+    let keys = NETWORK_KEYS
+        .iter()
+        .map(|(name, value, text)| Arg::new(*name).long(*name).value_name(*value).help(*text));
+    [
+        bare("up", "Make the node's bridge with DHCP, names and NAT; what is given is kept for later.")
+            .arg(bridge("The bridge; without options all that network.cfg names, else vmbr0."))
+            .args(keys),
+        bare("down", "Remove the node's bridge and what serves it; the settings stay.")
+            .arg(bridge("Only this one."))
+            .arg(
+                Arg::new("force")
+                    .long("force")
+                    .action(ArgAction::SetTrue)
+                    .help("Even when containers use it."),
+            ),
+        bare("show", "Show the node's bridges, their networks and what serves them."),
+    ]
+}
+
+fn node_commands() -> [Command; 4] {
     let cts = |text: &'static str| Arg::new("ct").value_name("CT").num_args(0..).help(text);
     [
         bare("up", "Start the containers with onboot=1 that do not run, in startup order.")
             .arg(cts("Only these, whatever their onboot says.")),
         bare("down", "Shut all running containers down, in the reverse order.").arg(cts("Only these.")),
+        bare("network", "The node's own bridge: made at first use, and here.")
+            .subcommand_required(true)
+            .subcommands(network_commands()),
         bare("vzdump", "The vzdump of the standalone node; its words are those of the real one.")
             .arg(Arg::new("words").num_args(0..).help("Words for vzdump.")),
     ]

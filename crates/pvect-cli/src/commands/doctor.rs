@@ -54,6 +54,7 @@ pub async fn run(app: &App, words: &[String]) -> Result<u8> {
     let checks = doctor::run(&client, &app.loaded, &doctor::Host::default()).await;
     let mut lines: Vec<Line> = checks.into_iter().map(Line::from).collect();
     if let Some(node) = client.as_ref().ok().and_then(|client| standalone(app, client)) {
+        lines.extend(network(&node));
         lines.extend(leftovers(&node));
     }
     let columns = ["verdict", "name", "detail", "mend"];
@@ -78,6 +79,18 @@ impl From<doctor::Check> for Line {
         let doctor::Check { verdict, name, detail, mend } = check;
         Self { verdict, name: name.to_owned(), detail, mend, finding: None }
     }
+}
+
+/// The node's own networks, a line each.
+fn network(node: &Node) -> Vec<Line> {
+    let line = |check: pvect_node::network::Check| Line {
+        verdict: if check.ok { Verdict::Ok } else { Verdict::Warn },
+        name: "network".to_owned(),
+        detail: check.detail,
+        mend: check.mend,
+        finding: None,
+    };
+    pvect_node::network::checks(node).into_iter().map(line).collect()
 }
 
 /// What a crash left, a line each.

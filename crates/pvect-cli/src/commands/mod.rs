@@ -13,6 +13,7 @@ pub mod interactive;
 pub mod interrupt;
 pub mod list;
 pub mod man;
+pub mod network;
 pub mod node;
 pub mod operate;
 pub mod settings;

@@ -19,6 +19,7 @@ use pvect_core::property::NetInterface;
 use pvect_core::{ContainerConfig, Vmid};
 
 pub use detect::{Detected, architecture, detect, elf_architecture};
+pub use dns::HostDns;
 
 use crate::idmap::IdMap;
 use crate::rooted::Rooted;
@@ -105,7 +106,7 @@ impl<'a> Guest<'a> {
     }
 
     /// What belongs to every start.
-    fn each_start(&self, host: &dns::HostDns) -> NodeResult<()> {
+    fn each_start(&self, host: &HostDns) -> NodeResult<()> {
         if self.system.ostype == "unmanaged" {
             return Ok(());
         }
@@ -126,12 +127,22 @@ impl<'a> Guest<'a> {
 }
 
 /// Writes what belongs to every start (hostname, hosts, resolv.conf, network) into a mounted root file system, by
-/// `ostype`. No symlink inside leads out of `root`; files are owned by the container's root.
+/// `ostype`. No symlink inside leads out of `root`; files are owned by the container's root. `dns` is what a container
+/// without name servers or search domains of its own gets instead of the host's.
 ///
 /// # Errors
 /// When a file cannot be written.
-pub fn prepare_start(root: &Path, vmid: Vmid, config: &ContainerConfig) -> NodeResult<()> {
-    Guest::open(root, vmid, config)?.each_start(&dns::HostDns::of_this_host())
+pub fn prepare_start(
+    root: &Path,
+    vmid: Vmid,
+    config: &ContainerConfig,
+    dns: Option<&HostDns>,
+) -> NodeResult<()> {
+    let guest = Guest::open(root, vmid, config)?;
+    match dns {
+        Some(dns) => guest.each_start(dns),
+        None => guest.each_start(&HostDns::of_this_host()),
+    }
 }
 
 /// Sets up a root file system that was just unpacked: what is unique to each container, root's password and keys,
@@ -157,7 +168,7 @@ pub fn first_setup(
     if let Some(keys) = first.ssh_keys {
         users::set_ssh_keys(&guest, keys)?;
     }
-    guest.each_start(&dns::HostDns::of_this_host())?;
+    guest.each_start(&HostDns::of_this_host())?;
     if guest.system.ostype != "unmanaged" {
         users::renew_host_keys(&guest, log)?;
     }

@@ -57,7 +57,7 @@ fn alpine_is_set_up_as_recorded() {
     let guest = guest(dir.path(), &config);
     assert_eq!(guest.system, Detected { ostype: "alpine".to_owned(), version: (3, 20) });
     for _ in 0..2 {
-        guest.each_start(&dns::HostDns::default()).unwrap();
+        guest.each_start(&HostDns::default()).unwrap();
         assert_eq!(
             text(&dir, "etc/hosts"),
             "127.0.0.1\tlocalhost localhost.localdomain\n::1\tlocalhost localhost.localdomain\n\
@@ -87,7 +87,7 @@ fn a_host_without_a_name_gets_its_number_and_the_hosts_dns() {
     std::os::unix::fs::symlink("../run/systemd/resolve/stub-resolv.conf", dir.path().join("etc/resolv.conf"))
         .unwrap();
     let config = config(&[("tty", "1")]);
-    let host = dns::HostDns::parse("# x\nsearch a.org b.org\nnameserver 9.9.9.9\nnameserver 8.8.8.8\n");
+    let host = HostDns::parse("# x\nsearch a.org b.org\nnameserver 9.9.9.9\nnameserver 8.8.8.8\n");
     guest(dir.path(), &config).each_start(&host).unwrap();
     assert_eq!(
         text(&dir, "etc/hosts"),
@@ -116,7 +116,7 @@ fn debian_with_systemd_gets_its_gettys() {
     init::after_unpacking(&guest).unwrap();
     let masked = guest.files.read_link("/etc/systemd/system/sys-kernel-debug.mount");
     assert_eq!(masked.as_deref(), Some(Path::new("/dev/null")));
-    guest.each_start(&dns::HostDns::default()).unwrap();
+    guest.each_start(&HostDns::default()).unwrap();
     assert!(!dir.path().join("etc/machine-id").exists());
     assert_eq!(
         text(&dir, "usr/lib/systemd/system/container-getty@.service"),
@@ -201,7 +201,7 @@ fn keys_and_passwords_are_readable_by_root_alone() {
 fn an_ignored_file_stays() {
     let dir = root(&[("etc/debian_version", "12\n"), ("etc/hosts", "mine\n"), ("etc/.pve-ignore.hosts", "")]);
     let config = config(&[]);
-    guest(dir.path(), &config).each_start(&dns::HostDns::default()).unwrap();
+    guest(dir.path(), &config).each_start(&HostDns::default()).unwrap();
     assert_eq!(text(&dir, "etc/hosts"), "mine\n");
     assert_eq!(text(&dir, "etc/hostname"), "CT202\n");
 }

@@ -37,6 +37,7 @@ pub(super) fn start(
 ) -> NodeResult<()> {
     let interrupt = Interrupt::watch();
     let config = apply_pending(node, vmid, config, output)?;
+    crate::network::ensure(node, &config, output)?;
     write_lxc_config(node, vmid, &config)?;
     for warning in seccomp::warnings(&config, seccomp::daemon().as_deref()) {
         output.line(warning);
@@ -109,7 +110,7 @@ fn launch(
     storage::unmount_all(&root)?;
     storage::mount_all(node, vmid, config, &root)?;
     devices::make_nodes(&node.layout.container(vmid), config)?;
-    guest::prepare_start(&root, vmid, config)?;
+    guest::prepare_start(&root, vmid, config, crate::network::resolver(node, config).as_ref())?;
     interrupt.check()?;
     let _ = std::fs::remove_file(log);
     let mut command = Command::new("lxc-start");

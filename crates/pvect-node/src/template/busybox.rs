@@ -33,6 +33,7 @@ const DIRECTORIES: &[(&str, u32)] = &[
     ("etc/network/if-post-down.d", 0o755),
     ("etc/network/if-pre-up.d", 0o755),
     ("etc/network/if-up.d", 0o755),
+    ("etc/udhcpc", 0o755),
     ("home", 0o755),
     ("lib", 0o755),
     ("mnt", 0o755),
@@ -55,7 +56,12 @@ const DIRECTORIES: &[(&str, u32)] = &[
     ("var/tmp", 0o1777),
 ];
 
-const LINKS: &[(&str, &str)] = &[("var/lock", "/run/lock"), ("var/run", "/run")];
+const LINKS: &[(&str, &str)] = &[
+    // Where Alpine's udhcpc looks.
+    ("usr/share/udhcpc/default.script", "/etc/udhcpc/default.script"),
+    ("var/lock", "/run/lock"),
+    ("var/run", "/run"),
+];
 
 const INITTAB: &str = "\
 ::sysinit:/etc/init.d/rcS
@@ -66,15 +72,15 @@ const INITTAB: &str = "\
 const RC_START: &str = "#!/bin/sh\nmkdir -p /run/network /run/lock\n: > /run/ifstate\n\
     [ -s /etc/hostname ] && hostname -F /etc/hostname\nexit 0\n";
 const RC_STOP: &str = "#!/bin/sh\nifdown -a 2>/dev/null\nexit 0\n";
-/// What udhcpc calls with an event and the lease in variables. Source: udhcpc's README.
+/// What udhcpc calls with an event and the lease in variables; Debian's looks below `/etc`. Source: udhcpc's README.
 const UDHCPC: &str = r#"#!/bin/sh
 case "$1" in
 deconfig)
-    ip addr flush dev "$interface"
+    ip -4 addr flush dev "$interface"
     ip link set "$interface" up
     ;;
 bound|renew)
-    ip addr flush dev "$interface"
+    ip -4 addr flush dev "$interface"
     ip addr add "$ip/${mask:-24}" dev "$interface"
     for gateway in $router; do
         ip route add default via "$gateway" dev "$interface"
@@ -115,7 +121,7 @@ const FILES: &[(&str, &str, u32, u64)] = &[
     ),
     ("etc/shadow", "root:*:19000:0:99999:7:::\nnobody:*:19000:0:99999:7:::\n", 0o640, 42),
     ("etc/shells", "/bin/sh\n/bin/ash\n", 0o644, 0),
-    ("usr/share/udhcpc/default.script", UDHCPC, 0o755, 0),
+    ("etc/udhcpc/default.script", UDHCPC, 0o755, 0),
 ];
 
 /// Builds the BusyBox template from the host's `/bin/busybox`, in well under a second.

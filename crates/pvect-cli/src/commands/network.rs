@@ -1,0 +1,65 @@
+//! `pvect node network up|down|show`.
+
+use clap::ArgMatches;
+use pvect::Place;
+use pvect_core::{Error, ErrorKind, Result};
+use pvect_node::{Failure, Output, network};
+
+use crate::app::App;
+use crate::args::Form;
+use crate::args::tree::NETWORK_KEYS;
+use crate::render;
+
+const COLUMNS: [&str; 7] = ["bridge", "state", "address", "ip6", "dhcp", "nat", "domain"];
+
+/// Runs the command. `up` ends with 1 when the bridge is there, but something that serves it is not.
+///
+/// # Errors
+/// `Unsupported` on a node of Proxmox VE.
+pub fn run(app: &App, matches: &ArgMatches) -> Result<u8> {
+    let Some((name, matches)) = matches.subcommand() else { return Ok(0) };
+    if !matches!(app.builder().connect()?.place(), Place::Standalone { .. }) {
+        let what = "this is for the standalone node; the bridges of a node of Proxmox VE are set in \
+                    /etc/network/interfaces";
+        return Err(Error::Unsupported { what: what.to_owned(), vmid: None });
+    }
+    let node = super::node::node(&app.ui, &app.env)?;
+    let bridge = text(matches, "bridge");
+    let (mut out, mut err) = (std::io::stdout().lock(), std::io::stderr().lock());
+    let mut output = Output { out: &mut out, err: &mut err };
+    match name {
+        "up" => {
+            let keys = NETWORK_KEYS
+                .iter()
+                .filter_map(|(key, ..)| Some(((*key).to_owned(), text(matches, key)?.to_owned())));
+            let keys: Vec<(String, String)> = keys.collect();
+            let problems =
+                network::up(&node, bridge, &keys, &mut output).map_err(|failure| failed(&failure))?;
+            for problem in &problems {
+                output.warn(format!("warning: {problem}"));
+            }
+            Ok(u8::from(!problems.is_empty()))
+        }
+        "down" => {
+            network::down(&node, bridge, matches.get_flag("force"), &mut output)
+                .map_err(|failure| failed(&failure))?;
+            Ok(0)
+        }
+        _ => {
+            drop(out);
+            let states = network::states(&node).map_err(|failure| failed(&failure))?;
+            app.ui.print(render::records(&app.ui.globals, app.form(Form::Table), &COLUMNS, &states)?)?;
+            Ok(0)
+        }
+    }
+}
+
+fn text<'a>(matches: &'a ArgMatches, name: &str) -> Option<&'a str> {
+    matches.try_get_one::<String>(name).ok().flatten().map(String::as_str)
+}
+
+fn failed(failure: &Failure) -> Error {
+    // Wrong values end with 2, as everywhere.
+    let kind = if failure.exit == 2 { ErrorKind::InvalidArgument } else { ErrorKind::PctOperationFailed };
+    Error::Failed { kind, message: failure.text.clone(), vmid: None, run: Box::default() }
+}

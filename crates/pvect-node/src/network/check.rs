@@ -1,0 +1,175 @@
+//! What `pvect doctor` says of the node's own networks.
+
+use std::path::{Path, PathBuf};
+
+use super::bridge::{Kernel, Owner};
+use super::dnsmasq::{self, Files};
+use super::settings::{DEFAULT_BRIDGE, Network, Settings};
+use crate::Node;
+
+/// One finding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    /// Whether all is well.
+    pub ok: bool,
+    /// What was found.
+    pub detail: String,
+    /// The command that mends it.
+    pub mend: Option<String>,
+}
+
+impl Check {
+    fn ok(detail: impl Into<String>) -> Self {
+        Self { ok: true, detail: detail.into(), mend: None }
+    }
+
+    fn wrong(detail: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self { ok: false, detail: detail.into(), mend: Some(mend.into()) }
+    }
+}
+
+const PROGRAMS: [(&str, &str, &str); 2] = [
+    ("dnsmasq", "dnsmasq-base", "gives addresses by DHCP and answers names"),
+    ("nft", "nftables", "lets containers reach other networks"),
+];
+
+/// Looks at the programs, the settings, the bridges and what serves them.
+pub fn checks(node: &Node) -> Vec<Check> {
+    let places = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"].map(PathBuf::from);
+    let mut found = programs(&places);
+    match Settings::load(&node.layout.network_cfg()) {
+        Err(failure) => {
+            let mend = format!("edit {}", node.layout.network_cfg().display());
+            found.push(Check::wrong(failure.text, mend));
+        }
+        Ok(settings) if settings.networks.is_empty() => found.push(unused(&Kernel::default(), node)),
+        Ok(settings) => found.extend(
+            settings.networks.iter().flat_map(|network| of_bridge(&Kernel::default(), node, network)),
+        ),
+    }
+    found
+}
+
+fn programs(places: &[PathBuf]) -> Vec<Check> {
+    let is_there = |name: &str| places.iter().any(|place| place.join(name).is_file());
+    let missing = PROGRAMS.iter().filter(|(name, ..)| !is_there(name));
+    missing
+        .map(|(name, package, what)| {
+            Check::wrong(format!("{name} is missing, which {what}"), format!("apt-get install {package}"))
+        })
+        .collect()
+}
+
+fn unused(kernel: &Kernel, node: &Node) -> Check {
+    match kernel.owner(node.layout.root(), DEFAULT_BRIDGE) {
+        Owner::Nobody => Check::ok(format!("'{DEFAULT_BRIDGE}' is made when a container first uses it")),
+        Owner::Other => Check::ok(format!("'{DEFAULT_BRIDGE}' is not this node's and is used as it is")),
+        Owner::Us => Check::wrong(
+            format!("'{DEFAULT_BRIDGE}' is this node's, but not in its network.cfg"),
+            "pvect node network down --force",
+        ),
+    }
+}
+
+fn of_bridge(kernel: &Kernel, node: &Node, network: &Network) -> Vec<Check> {
+    let name = &network.bridge;
+    let up = format!("pvect node network up --bridge {name}");
+    let Some(net) = network.address else { return vec![Check::ok(format!("'{name}' was not used yet"))] };
+    match kernel.owner(node.layout.root(), name) {
+        Owner::Other => {
+            return vec![Check::wrong(
+                format!("'{name}' is in network.cfg, but something else has the name"),
+                format!("remove that device, or the section from {}", node.layout.network_cfg().display()),
+            )];
+        }
+        Owner::Nobody => {
+            return match super::bridge::check_free(kernel, name, &net) {
+                Ok(()) => vec![Check::ok(format!("'{name}' ({net}) is made when a container first uses it"))],
+                Err(failure) => {
+                    vec![Check::wrong(failure.text, format!("{up} --address ADDRESS/24"))]
+                }
+            };
+        }
+        Owner::Us => {}
+    }
+    let mut found = Vec::new();
+    if !kernel.has(name, &net) {
+        found.push(Check::wrong(format!("'{name}' has lost its address {net}, or is down"), &up));
+    }
+    if let Err(failure) = super::bridge::check_free(kernel, name, &net) {
+        found.push(Check::wrong(failure.text, format!("{up} --address ADDRESS/24")));
+    }
+    let files = Files::of(&node.layout, name);
+    if (network.dhcp || network.dns) && dnsmasq::running(&kernel.proc, &files).is_none() {
+        found.push(Check::wrong(format!("nothing gives addresses or answers names on '{name}'"), &up));
+    }
+    if network.nat && !forwards(&kernel.proc) {
+        found.push(Check::wrong(format!("the host forwards no packets of '{name}'"), &up));
+    }
+    if found.is_empty() {
+        let count = kernel.ports(name).len();
+        found.push(Check::ok(format!("'{name}' ({net}) is up, interfaces in it: {count}")));
+    }
+    found
+}
+
+fn forwards(proc: &Path) -> bool {
+    std::fs::read_to_string(proc.join("sys/net/ipv4/ip_forward")).is_ok_and(|text| text.trim() == "1")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(root: &Path) -> Node {
+        let name: pvect_core::NodeName = "vm".parse().unwrap();
+        Node { layout: crate::Layout::new(root, name.clone()), name, helper: "/bin/false".into() }
+    }
+
+    #[test]
+    fn missing_programs_have_their_package() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("nft"), "").unwrap();
+        assert_eq!(
+            programs(&[dir.path().to_owned()]),
+            [Check::wrong(
+                "dnsmasq is missing, which gives addresses by DHCP and answers names",
+                "apt-get install dnsmasq-base"
+            )]
+        );
+    }
+
+    #[test]
+    fn each_state_of_a_bridge_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let kernel = Kernel { net: dir.path().join("net"), proc: dir.path().join("proc") };
+        let node = node(dir.path());
+        let mut network = Network::new("vmbr0").unwrap();
+        let told = |network: &Network| of_bridge(&kernel, &node, network).remove(0);
+        assert_eq!(told(&network), Check::ok("'vmbr0' was not used yet"));
+        network.set("address", "10.1.2.1/24").unwrap();
+        assert_eq!(told(&network), Check::ok("'vmbr0' (10.1.2.1/24) is made when a container first uses it"));
+        assert_eq!(unused(&kernel, &node), Check::ok("'vmbr0' is made when a container first uses it"));
+        std::fs::create_dir_all(kernel.net.join("vmbr0/bridge")).unwrap();
+        std::fs::write(kernel.net.join("vmbr0/address"), "aa:00:00:00:00:01\n").unwrap();
+        assert_eq!(told(&network).detail, "'vmbr0' is in network.cfg, but something else has the name");
+        assert_eq!(unused(&kernel, &node), Check::ok("'vmbr0' is not this node's and is used as it is"));
+        let own = super::super::bridge::mark(dir.path(), "vmbr0");
+        std::fs::write(kernel.net.join("vmbr0/address"), format!("{own}\n")).unwrap();
+        let found = of_bridge(&kernel, &node, &network);
+        let details: Vec<&str> = found.iter().map(|check| check.detail.as_str()).collect();
+        assert_eq!(
+            details,
+            [
+                "'vmbr0' has lost its address 10.1.2.1/24, or is down",
+                "nothing gives addresses or answers names on 'vmbr0'",
+                "the host forwards no packets of 'vmbr0'"
+            ]
+        );
+        assert!(
+            found
+                .iter()
+                .all(|check| { check.mend.as_deref() == Some("pvect node network up --bridge vmbr0") })
+        );
+    }
+}

@@ -1,0 +1,390 @@
+//! dnsmasq: addresses and names for the containers of one bridge.
+//!
+//! One process serves one bridge and listens nowhere else. It answers names of the containers by itself and never
+//! passes them on, and it does not know the host's `/etc/hosts`.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use pvect_core::property::{Ipv4Config, Ipv6Config};
+use pvect_core::{ContainerConfig, Vmid};
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+
+use super::settings::Network;
+use super::subnet::Net4;
+use crate::tool::Tool;
+use crate::{Failure, Layout, NodeResult, store};
+
+/// How long a lease is for.
+const LEASE: &str = "12h";
+/// How long a process may take to end.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// The files of one bridge's process.
+#[derive(Debug, Clone)]
+pub struct Files {
+    /// `run/network/<bridge>.conf`.
+    pub config: PathBuf,
+    /// `run/network/<bridge>.pid`.
+    pub pid: PathBuf,
+    /// `run/network/<bridge>.hosts`: fixed addresses and their names.
+    pub hosts: PathBuf,
+    /// `run/network/<bridge>.dhcp`: MAC addresses and their names.
+    pub dhcp: PathBuf,
+    /// `lib/network/<bridge>.leases`; it outlives a boot.
+    pub leases: PathBuf,
+}
+
+impl Files {
+    /// The files of a bridge.
+    pub fn of(layout: &Layout, bridge: &str) -> Self {
+        let run = |kind: &str| layout.network_run().join(format!("{bridge}.{kind}"));
+        Self {
+            config: run("conf"),
+            pid: run("pid"),
+            hosts: run("hosts"),
+            dhcp: run("dhcp"),
+            leases: layout.network_leases(bridge),
+        }
+    }
+}
+
+/// What a process is given: changed, it must be started anew (`config`) or read again (the others).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Texts {
+    /// The configuration.
+    pub config: String,
+    /// Addresses and names.
+    pub hosts: String,
+    /// MAC addresses and names.
+    pub dhcp: String,
+}
+
+/// Makes the texts. `user` is whom it runs as, `host` the node's name, `upstream` the host's name servers: they are
+/// told to the containers where this process answers no names.
+///
+/// # Errors
+/// When a path cannot stand in the configuration.
+pub fn texts(
+    network: &Network,
+    net: &Net4,
+    files: &Files,
+    user: &str,
+    host: &str,
+    upstream: &[String],
+    containers: &[(Vmid, ContainerConfig)],
+) -> NodeResult<Texts> {
+    let config = configuration(network, net, files, user, upstream)?;
+    let (mut hosts, mut dhcp) = (String::new(), String::new());
+    let _ = writeln!(hosts, "{} {host}", net.address);
+    if let Some(address) = network.address6() {
+        let _ = writeln!(hosts, "{address} {host}");
+    }
+    let mut given = BTreeSet::new();
+    for (vmid, config) in containers {
+        let name = config.name(*vmid);
+        let short = name.split('.').next().unwrap_or_default();
+        if !pvect_core::schema::shape::is_dns_name(&name) {
+            continue;
+        }
+        for (_, net) in config.nets().iter().filter(|(_, net)| net.bridge.as_deref() == Some(&network.bridge))
+        {
+            let names = if name.contains('.') { format!("{name} {short}") } else { short.to_owned() };
+            let mut fixed = None;
+            if let Some(Ipv4Config::Static(address, _)) = net.ip {
+                let _ = writeln!(hosts, "{address} {names}");
+                fixed = Some(address);
+            }
+            if let Some(Ipv6Config::Static(address, _)) = net.ip6 {
+                let _ = writeln!(hosts, "{address} {names}");
+            }
+            // A MAC address twice would make dnsmasq refuse the file; the first container has it.
+            if let Some(mac) =
+                net.hwaddr.as_deref().map(str::to_lowercase).filter(|mac| given.insert(mac.clone()))
+            {
+                // A fixed address is nobody else's, also where it lies in the range.
+                let address = fixed.map(|address| format!(",{address}")).unwrap_or_default();
+                let _ = writeln!(dhcp, "{mac}{address},{short}");
+            }
+        }
+    }
+    Ok(Texts { config, hosts, dhcp })
+}
+
+/// Source: dnsmasq(8).
+fn configuration(
+    network: &Network,
+    net: &Net4,
+    files: &Files,
+    user: &str,
+    upstream: &[String],
+) -> NodeResult<String> {
+    let mut text = "# Made by pvect at each start of a container; set in etc/pve/network.cfg.\n".to_owned();
+    let mut put = |line: String| text.extend([line.as_str(), "\n"]);
+    put(format!("user={user}"));
+    put(format!("interface={}", network.bridge));
+    put("except-interface=lo".to_owned());
+    put("bind-dynamic".to_owned());
+    put(format!("pid-file={}", plain(&files.pid)?));
+    put("no-hosts".to_owned());
+    if network.dns {
+        put(format!("addn-hosts={}", plain(&files.hosts)?));
+        put("expand-hosts".to_owned());
+        put(format!("local=/{}/", network.domain));
+        put("domain-needed".to_owned());
+        put("bogus-priv".to_owned());
+    } else {
+        put("port=0".to_owned());
+    }
+    put(format!("domain={}", network.domain));
+    if let (true, Some((first, last))) = (network.dhcp, network.dhcp_range()) {
+        put(format!("dhcp-leasefile={}", plain(&files.leases)?));
+        put(format!("dhcp-hostsfile={}", plain(&files.dhcp)?));
+        put("dhcp-authoritative".to_owned());
+        // Fixed addresses are known; asking the network would cost each first lease three seconds.
+        put("no-ping".to_owned());
+        put("quiet-dhcp".to_owned());
+        put(format!("dhcp-range={first},{last},{},{LEASE}", net.netmask()));
+        put(format!("dhcp-option=option:domain-search,{}", network.domain));
+        if !network.nat {
+            // It leads nowhere.
+            put("dhcp-option=option:router".to_owned());
+        }
+        if !network.dns {
+            put(format!("dhcp-option=option:dns-server,{}", upstream.join(",")));
+        }
+        if let Some(six) = network.net6() {
+            let (first, last) = (six.host(0x1000), six.host(0x1fff));
+            put("enable-ra".to_owned());
+            put("quiet-dhcp6".to_owned());
+            put("quiet-ra".to_owned());
+            put(format!("dhcp-range={first},{last},slaac,64,{LEASE}"));
+            // A life of 0: no default route. The host forwards no IPv6 by itself.
+            put(format!("ra-param={},0,0", network.bridge));
+            put(format!("dhcp-option=option6:domain-search,{}", network.domain));
+        }
+    }
+    Ok(text)
+}
+
+/// A path that dnsmasq reads as it is: quotes, escapes, commas and comments have a meaning there.
+fn plain(path: &Path) -> NodeResult<&str> {
+    let fits = |c: char| c.is_alphanumeric() || "/-_.+:@=".contains(c);
+    path.to_str().filter(|text| text.chars().all(fits)).ok_or_else(|| {
+        Failure::new(format!(
+            "dnsmasq cannot be given the path '{}': it has special characters",
+            path.display()
+        ))
+    })
+}
+
+/// Whom dnsmasq runs as: Debian's package makes a user for it.
+pub fn user(passwd: &Path) -> &'static str {
+    let text = fs::read_to_string(passwd).unwrap_or_default();
+    if text.lines().any(|line| line.starts_with("dnsmasq:")) { "dnsmasq" } else { "nobody" }
+}
+
+/// Returns the process that serves a bridge.
+pub fn running(proc: &Path, files: &Files) -> Option<Pid> {
+    let pid: i32 = fs::read_to_string(&files.pid).ok()?.trim().parse().ok()?;
+    let line = fs::read(proc.join(pid.to_string()).join("cmdline")).ok()?;
+    let path = files.config.as_os_str().as_encoded_bytes();
+    // A number is given anew; the configuration's path is ours alone.
+    let is_ours = line.split(|byte| *byte == 0).any(|word| word.ends_with(path));
+    if is_ours { Pid::from_raw(pid) } else { None }
+}
+
+/// Starts the process, or has it read again what has changed.
+///
+/// # Errors
+/// What dnsmasq says.
+pub fn start(proc: &Path, files: &Files, texts: &Texts) -> NodeResult<()> {
+    let running = running(proc, files);
+    let same = |path: &Path, text: &str| fs::read(path).is_ok_and(|old| old == text.as_bytes());
+    let restart = running.is_none() || !same(&files.config, &texts.config);
+    let reread = !same(&files.hosts, &texts.hosts) || !same(&files.dhcp, &texts.dhcp);
+    if !restart && !reread {
+        return Ok(());
+    }
+    for (path, text) in [(&files.hosts, &texts.hosts), (&files.dhcp, &texts.dhcp)] {
+        write(path, text)?;
+    }
+    // It reads again as a user of its own, who may not be allowed to come here.
+    if let (Some(pid), false, true) = (running, restart, anybody_may_read(&files.hosts)) {
+        return kill_process(pid, Signal::HUP).map_err(|errno| failed(&errno.into()));
+    }
+    stop(proc, files)?;
+    // After the process: should it not start, the next call tries again.
+    if let Some(parent) = files.leases.parent() {
+        fs::create_dir_all(parent).map_err(|error| Failure::io("can't create", parent, &error))?;
+    }
+    write(&files.config, &texts.config)?;
+    Tool::new("dnsmasq", "dnsmasq-base").arg(format!("--conf-file={}", files.config.display())).run()
+}
+
+fn write(path: &Path, text: &str) -> NodeResult<()> {
+    store::replace(path, text.as_bytes(), 0o644).map_err(|error| Failure::io("can't write", path, &error))
+}
+
+fn failed(error: &std::io::Error) -> Failure {
+    Failure::new(format!("can't signal dnsmasq - {}", crate::error::os_text(error)))
+}
+
+/// Whether every directory above a file may be searched by everybody.
+fn anybody_may_read(path: &Path) -> bool {
+    path.ancestors()
+        .skip(1)
+        .all(|directory| fs::metadata(directory).is_ok_and(|meta| meta.mode() & 0o001 != 0))
+}
+
+/// Ends the process and returns when it is gone.
+///
+/// # Errors
+/// When it does not end.
+pub fn stop(proc: &Path, files: &Files) -> NodeResult<()> {
+    let Some(pid) = running(proc, files) else { return Ok(()) };
+    let deadline = Instant::now() + PATIENCE;
+    let _ = kill_process(pid, Signal::TERM);
+    while test_kill_process(pid).is_ok() && running(proc, files).is_some() {
+        if Instant::now() >= deadline {
+            return Err(Failure::new(format!("dnsmasq (process {}) does not end", pid.as_raw_nonzero())));
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Ok(())
+}
+
+/// A lease: MAC address, address, name (`*` for none).
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Lease {
+    /// The MAC address; of IPv6, what the client calls itself.
+    pub mac: String,
+    /// The address.
+    pub ip: String,
+    /// The name.
+    pub name: Option<String>,
+}
+
+/// Reads the text of a lease file.
+pub fn leases(text: &str) -> Vec<Lease> {
+    let lease = |line: &str| {
+        let words: Vec<&str> = line.split_ascii_whitespace().collect();
+        let [_, mac, ip, name, ..] = words[..] else { return None };
+        let name = (name != "*").then(|| name.to_owned());
+        Some(Lease { mac: mac.to_owned(), ip: ip.to_owned(), name })
+    };
+    text.lines().filter(|line| !line.starts_with("duid ")).filter_map(lease).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn files() -> Files {
+        let layout = Layout::new("/r", "vm".parse().unwrap());
+        Files::of(&layout, "vmbr0")
+    }
+
+    fn network(keys: &[(&str, &str)]) -> (Network, Net4) {
+        let mut network = Network::new("vmbr0").unwrap();
+        for (key, value) in [("address", "10.1.2.1/24")].iter().chain(keys) {
+            network.set(key, value).unwrap();
+        }
+        let net = network.address.unwrap();
+        (network, net)
+    }
+
+    fn container(vmid: &str, text: &str) -> (Vmid, ContainerConfig) {
+        let vmid = vmid.parse().unwrap();
+        let config =
+            ContainerConfig::parse(text.as_bytes(), pvect_core::config::ParseMode::Strict).unwrap().0;
+        (vmid, config)
+    }
+
+    #[test]
+    fn the_configuration_binds_it_to_one_bridge() {
+        let (one, net) = network(&[]);
+        let text = texts(&one, &net, &files(), "dnsmasq", "vm", &[], &[]).unwrap().config;
+        assert_eq!(
+            text,
+            "# Made by pvect at each start of a container; set in etc/pve/network.cfg.\nuser=dnsmasq\n\
+             interface=vmbr0\nexcept-interface=lo\nbind-dynamic\npid-file=/r/run/network/vmbr0.pid\nno-hosts\n\
+             addn-hosts=/r/run/network/vmbr0.hosts\nexpand-hosts\nlocal=/pvect.internal/\ndomain-needed\n\
+             bogus-priv\ndomain=pvect.internal\ndhcp-leasefile=/r/lib/network/vmbr0.leases\n\
+             dhcp-hostsfile=/r/run/network/vmbr0.dhcp\ndhcp-authoritative\nno-ping\nquiet-dhcp\n\
+             dhcp-range=10.1.2.128,10.1.2.254,255.255.255.0,12h\n\
+             dhcp-option=option:domain-search,pvect.internal\n"
+        );
+        let (six, net) = network(&[("ip6", "fd00:1::1/64"), ("nat", "0"), ("dns", "0")]);
+        let text = texts(&six, &net, &files(), "nobody", "vm", &["9.9.9.9".to_owned()], &[]).unwrap().config;
+        for line in [
+            "port=0",
+            "dhcp-option=option:router",
+            "dhcp-option=option:dns-server,9.9.9.9",
+            "enable-ra",
+            "dhcp-range=fd00:1::1000,fd00:1::1fff,slaac,64,12h",
+            "ra-param=vmbr0,0,0",
+        ] {
+            assert!(text.lines().any(|known| known == line), "{line} in {text}");
+        }
+        let (none, net) = network(&[("dhcp", "0")]);
+        let text = texts(&none, &net, &files(), "nobody", "vm", &[], &[]).unwrap().config;
+        assert!(!text.contains("dhcp"), "{text}");
+    }
+
+    #[test]
+    fn containers_have_their_names() {
+        let (one, net) = network(&[("ip6", "fd00:1::1/64")]);
+        let containers = [
+            container(
+                "101",
+                "hostname: web\nnet0: name=eth0,bridge=vmbr0,hwaddr=BC:24:11:00:00:01,ip=dhcp\n",
+            ),
+            container(
+                "102",
+                "hostname: db.lab.org\nnet0: name=eth0,bridge=vmbr0,hwaddr=BC:24:11:00:00:02,ip=10.1.2.5/24,\
+                 ip6=fd00:1::5/64\n",
+            ),
+            container("103", "net0: name=eth0,bridge=other,hwaddr=BC:24:11:00:00:03,ip=dhcp\n"),
+            container("104", "net1: name=eth0,bridge=vmbr0,hwaddr=BC:24:11:00:00:01,ip=dhcp\n"),
+        ];
+        let texts = texts(&one, &net, &files(), "dnsmasq", "vm", &[], &containers).unwrap();
+        assert_eq!(
+            texts.hosts,
+            "10.1.2.1 vm\nfd00:1::1 vm\n10.1.2.5 db.lab.org db\nfd00:1::5 db.lab.org db\n"
+        );
+        assert_eq!(texts.dhcp, "bc:24:11:00:00:01,web\nbc:24:11:00:00:02,10.1.2.5,db\n");
+    }
+
+    #[test]
+    fn leases_are_read() {
+        let text = "1700000000 bc:24:11:00:00:01 10.1.2.130 web 01:bc:24:11:00:00:01\n\
+                    1700000000 bc:24:11:00:00:02 10.1.2.131 * *\nduid 00:01\nshort\n";
+        let found = leases(text);
+        assert_eq!(found.len(), 2);
+        assert_eq!((found[0].ip.as_str(), found[0].name.as_deref()), ("10.1.2.130", Some("web")));
+        assert_eq!(found[1].name, None);
+    }
+
+    #[test]
+    fn a_process_of_another_is_not_ours() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::new(dir.path(), "vm".parse().unwrap());
+        let files = Files::of(&layout, "vmbr0");
+        fs::create_dir_all(layout.network_run()).unwrap();
+        let proc = dir.path().join("proc");
+        fs::create_dir_all(proc.join("77")).unwrap();
+        fs::write(&files.pid, "77\n").unwrap();
+        assert_eq!(running(&proc, &files), None);
+        fs::write(proc.join("77/cmdline"), "vi\0/etc/passwd\0").unwrap();
+        assert_eq!(running(&proc, &files), None);
+        let line = format!("dnsmasq\0--conf-file={}\0", files.config.display());
+        fs::write(proc.join("77/cmdline"), line).unwrap();
+        assert_eq!(running(&proc, &files).map(|pid| pid.as_raw_nonzero().get()), Some(77));
+        assert!(plain(Path::new("/a,b")).is_err() && plain(Path::new("/a#b \"")).is_err());
+    }
+}

@@ -1,0 +1,389 @@
+//! The node's own networks: a bridge, its addresses, DHCP, names, and a way out.
+//!
+//! A container on `vmbr0` has a network at once: the first start makes the bridge, with a network that no route of
+//! the machine leads to; dnsmasq gives addresses and answers names, nftables translates addresses. What was chosen is
+//! kept in `etc/pve/network.cfg` ([`Settings`]); other bridges can be named there. A bridge that exists and was not made
+//! by this node is never touched, and on a node of Proxmox VE nothing is made at all.
+//!
+//! Everything is looked at again at each start of a container: what is missing (after a boot, or because somebody
+//! flushed the rules) is made anew.
+
+mod bridge;
+mod check;
+mod dnsmasq;
+mod nat;
+mod settings;
+mod subnet;
+
+use std::fs;
+use std::path::Path;
+
+use pvect_core::property::{Ipv4Config, Ipv6Config, NetInterface};
+use pvect_core::{ContainerConfig, Vmid};
+use pvect_native::Names;
+use serde::Serialize;
+
+pub use bridge::{Kernel, no_vlans};
+pub use check::{Check, checks};
+pub use dnsmasq::Lease;
+pub use settings::{DEFAULT_BRIDGE, Network, Settings, Six};
+pub use subnet::{Net4, Net6};
+
+use crate::guest::HostDns;
+use crate::{Failure, Node, NodeResult, Output, random, store};
+use bridge::Owner;
+use dnsmasq::Files;
+
+/// One at a time on the whole machine: networks are chosen and the host's forwarding is switched.
+const LOCK: &str = "/run/pvect/network.lock";
+const LOCK_SECONDS: u64 = 30;
+
+/// One network as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct State {
+    /// The bridge.
+    pub bridge: String,
+    /// `up`, `down` (made at first use), or `foreign`: something that this node did not make has the name.
+    pub state: &'static str,
+    /// The host's address and the network.
+    pub address: Option<String>,
+    /// The same of IPv6.
+    pub ip6: Option<String>,
+    /// `running`, `stopped` or `off`: what gives addresses and answers names.
+    pub dhcp: &'static str,
+    /// Whether addresses are translated.
+    pub nat: bool,
+    /// The domain of the containers' names.
+    pub domain: String,
+    /// The host's devices in the bridge.
+    pub ports: Vec<String>,
+    /// The addresses that DHCP gave.
+    pub leases: Vec<Lease>,
+}
+
+/// Whether this is a node of Proxmox VE, whose bridges are its administrator's.
+fn is_proxmox() -> bool {
+    ["/usr/bin/pveversion", "/etc/pve/.version"].iter().any(|path| Path::new(path).exists())
+}
+
+fn lock(output: &mut Output<'_>) -> NodeResult<fs::File> {
+    store::lock_file(Path::new(LOCK), LOCK_SECONDS, &mut |text| {
+        let _ = output.err.write_all(text.as_bytes());
+    })
+}
+
+/// The interfaces of a container; those that cannot be parsed are the start's to complain about.
+fn interfaces(config: &ContainerConfig) -> Vec<NetInterface> {
+    config.nets().into_iter().map(|(_, net)| net).collect()
+}
+
+fn wants_six(net: &NetInterface) -> bool {
+    !matches!(net.ip6, None | Some(Ipv6Config::Manual))
+}
+
+/// Sees to it that the bridges of a container that the node makes itself are there and served.
+///
+/// What is not vital (DHCP, NAT) is a warning when it fails.
+///
+/// # Errors
+/// When a bridge cannot be made, or `network.cfg` is wrong.
+pub fn ensure(node: &Node, config: &ContainerConfig, output: &mut Output<'_>) -> NodeResult<()> {
+    let nets = interfaces(config);
+    if nets.iter().all(|net| net.bridge.is_none()) || is_proxmox() {
+        return Ok(());
+    }
+    let (kernel, root) = (Kernel::default(), node.layout.root());
+    let known = Settings::load(&node.layout.network_cfg())?;
+    let mut names: Vec<&str> = nets.iter().filter_map(|net| net.bridge.as_deref()).collect();
+    names.sort_unstable();
+    names.dedup();
+    names.retain(|name| match kernel.owner(root, name) {
+        Owner::Other => false,
+        Owner::Us => true,
+        Owner::Nobody => *name == DEFAULT_BRIDGE || known.find(name).is_some(),
+    });
+    if names.is_empty() {
+        return Ok(());
+    }
+    let _lock = lock(output)?;
+    let mut settings = Settings::load(&node.layout.network_cfg())?;
+    for name in names {
+        let mut network = settings.find(name).cloned().map_or_else(|| Network::new(name), Ok)?;
+        let on_it = |net: &&NetInterface| net.bridge.as_deref() == Some(name);
+        if network.six == Six::WhenAsked && nets.iter().filter(on_it).any(wants_six) {
+            network.six = Six::Net(Net6::unique_local(random::bytes()?));
+        }
+        for problem in raise(node, &kernel, &mut settings, network)? {
+            output.warn(format!("WARN: {problem}"));
+        }
+    }
+    Ok(())
+}
+
+/// Makes a bridge ready, or all of the file when `changed` is none; without any, `vmbr0`. Returns what failed and is
+/// not vital.
+///
+/// # Errors
+/// On a node of Proxmox VE; when something else has the name; when the bridge cannot be made or changed while
+/// containers use it.
+pub fn up(
+    node: &Node,
+    bridge: Option<&str>,
+    keys: &[(String, String)],
+    output: &mut Output<'_>,
+) -> NodeResult<Vec<String>> {
+    if is_proxmox() {
+        return Err(Failure::new(
+            "this is a node of Proxmox VE: its bridges are set in /etc/network/interfaces, pvect makes none",
+        ));
+    }
+    store::ensure_root(node)?;
+    let (kernel, root) = (Kernel::default(), node.layout.root());
+    let _lock = lock(output)?;
+    let mut settings = Settings::load(&node.layout.network_cfg())?;
+    let mut wanted: Vec<Network> = match bridge {
+        None if keys.is_empty() && !settings.networks.is_empty() => settings.networks.clone(),
+        name => {
+            let name = name.unwrap_or(DEFAULT_BRIDGE);
+            vec![settings.find(name).cloned().map_or_else(|| Network::new(name), Ok)?]
+        }
+    };
+    let mut problems = Vec::new();
+    for mut network in wanted.drain(..) {
+        let name = network.bridge.clone();
+        let owner = kernel.owner(root, &name);
+        if owner == Owner::Other {
+            return Err(Failure::new(format!(
+                "'{name}' exists and was not made by this node, so it is left alone: name another bridge with --bridge"
+            )));
+        }
+        let before = network.clone();
+        for (key, value) in keys {
+            network.set(key, value)?;
+        }
+        network.check()?;
+        let moved = (before.address, before.six, before.vlan_aware)
+            != (network.address, network.six, network.vlan_aware);
+        if owner == Owner::Us && moved && before.address.is_some() {
+            let ports = kernel.ports(&name);
+            if !ports.is_empty() {
+                return Err(in_use(&name, &ports));
+            }
+            // Made anew, so that nothing of the old addresses is left.
+            bridge::remove(&name)?;
+        }
+        problems.extend(raise(node, &kernel, &mut settings, network)?);
+    }
+    Ok(problems)
+}
+
+fn in_use(bridge: &str, ports: &[String]) -> Failure {
+    Failure::new(format!("bridge '{bridge}' is in use by {}: stop their containers first", ports.join(", ")))
+}
+
+/// Makes a bridge and all that serves it; returns what failed and is not vital. The lock is held.
+fn raise(
+    node: &Node,
+    kernel: &Kernel,
+    settings: &mut Settings,
+    mut network: Network,
+) -> NodeResult<Vec<String>> {
+    let (layout, root) = (&node.layout, node.layout.root());
+    let name = network.bridge.clone();
+    let host = HostDns::of_this_host();
+    let net = match network.address {
+        Some(net) => net,
+        None => {
+            let servers: Vec<_> = host.servers.iter().filter_map(|server| server.parse().ok()).collect();
+            bridge::choose(kernel, root, &name, &servers)?
+        }
+    };
+    network.address = Some(net);
+    if settings.find(&name) != Some(&network) {
+        settings.put(network.clone());
+        settings.save(&layout.network_cfg())?;
+    }
+    let made = kernel.owner(root, &name) == Owner::Nobody;
+    if made || !kernel.has(&name, &net) || network.net6().is_some() {
+        bridge::check_free(kernel, &name, &net)?;
+        if made {
+            bridge::make(kernel, root, &network)?;
+        }
+        bridge::configure(&network, &net).inspect_err(|_| {
+            if made {
+                let _ = bridge::remove(&name);
+            }
+        })?;
+    }
+    let mut problems = Vec::new();
+    let mut note = |what: &str, done: NodeResult<()>| {
+        if let Err(failure) = done {
+            problems.push(format!("bridge '{name}': {what} - {}", failure.text));
+        }
+    };
+    let directory = layout.network_run();
+    fs::create_dir_all(&directory).map_err(|error| Failure::io("can't create", &directory, &error))?;
+    if network.nat {
+        note("containers reach no other network", nat::forward(kernel));
+    }
+    note("containers reach no other network", load_rules(node, kernel, settings));
+    if network.dhcp || network.dns {
+        note("no addresses by DHCP and no names", serve(node, kernel, &network, &net, &host));
+    } else {
+        note("a server is left", dnsmasq::stop(&kernel.proc, &Files::of(layout, &name)));
+    }
+    Ok(problems)
+}
+
+/// Loads the rules of all bridges of the node that are there.
+fn load_rules(node: &Node, kernel: &Kernel, settings: &Settings) -> NodeResult<()> {
+    let root = node.layout.root();
+    let there: Vec<&Network> =
+        settings.networks.iter().filter(|one| kernel.owner(root, &one.bridge) == Owner::Us).collect();
+    nat::load(&node.layout, &Names::new(node.layout.lxc()).label(), &there)
+}
+
+fn serve(node: &Node, kernel: &Kernel, network: &Network, net: &Net4, host: &HostDns) -> NodeResult<()> {
+    let files = Files::of(&node.layout, &network.bridge);
+    let user = dnsmasq::user(Path::new("/etc/passwd"));
+    let containers = containers(node)?;
+    let texts = dnsmasq::texts(network, net, &files, user, node.name.as_str(), &host.servers, &containers)?;
+    dnsmasq::start(&kernel.proc, &files, &texts)
+}
+
+/// The node's containers; one whose file cannot be read has no name here.
+fn containers(node: &Node) -> NodeResult<Vec<(Vmid, ContainerConfig)>> {
+    let load = |vmid: Vmid| Some((vmid, store::load(node, vmid).ok()?.config));
+    Ok(store::vmids(node)?.into_iter().filter_map(load).collect())
+}
+
+/// Removes a bridge and what serves it, or all of the node's when none is named. Their settings stay.
+///
+/// # Errors
+/// When devices are in it, unless `force`; when something cannot be removed.
+pub fn down(node: &Node, bridge: Option<&str>, force: bool, output: &mut Output<'_>) -> NodeResult<()> {
+    let (kernel, root) = (Kernel::default(), node.layout.root());
+    let _lock = lock(output)?;
+    let settings = Settings::load(&node.layout.network_cfg())?;
+    let mut names: Vec<String> = settings.networks.iter().map(|one| one.bridge.clone()).collect();
+    // Also when somebody removed it from the file.
+    names.extend(kernel.marked());
+    names.sort();
+    names.dedup();
+    let ours = |name: &str| kernel.owner(root, name) == Owner::Us;
+    if let Some(bridge) = bridge {
+        if !ours(bridge) && kernel.owner(root, bridge) == Owner::Other {
+            return Err(Failure::new(format!("'{bridge}' was not made by this node, so it is left alone")));
+        }
+        names.retain(|name| name == bridge);
+    }
+    let mut used = names.iter().map(|name| (name, kernel.ports(name)));
+    if let Some((name, ports)) = used.find(|(name, ports)| ours(name) && !ports.is_empty())
+        && !force
+    {
+        return Err(in_use(name, &ports));
+    }
+    for name in &names {
+        dnsmasq::stop(&kernel.proc, &Files::of(&node.layout, name))?;
+        if ours(name) {
+            bridge::remove(name)?;
+        }
+    }
+    if node.layout.network_run().is_dir() {
+        load_rules(node, &kernel, &settings)?;
+    }
+    nat::stop_forwarding(&kernel)
+}
+
+/// Returns the node's networks as they are; without any, `vmbr0` as it would be made.
+///
+/// # Errors
+/// When `network.cfg` is wrong.
+pub fn states(node: &Node) -> NodeResult<Vec<State>> {
+    let kernel = Kernel::default();
+    let mut settings = Settings::load(&node.layout.network_cfg())?;
+    if settings.networks.is_empty() {
+        settings.put(Network::new(DEFAULT_BRIDGE)?);
+    }
+    Ok(settings.networks.iter().map(|network| state(node, &kernel, network)).collect())
+}
+
+fn state(node: &Node, kernel: &Kernel, network: &Network) -> State {
+    let files = Files::of(&node.layout, &network.bridge);
+    let owner = kernel.owner(node.layout.root(), &network.bridge);
+    let up = network.address.is_some_and(|net| kernel.has(&network.bridge, &net));
+    State {
+        bridge: network.bridge.clone(),
+        state: match owner {
+            Owner::Other => "foreign",
+            Owner::Us if up => "up",
+            Owner::Us | Owner::Nobody => "down",
+        },
+        address: network.address.map(|net| net.to_string()),
+        ip6: network.net6().map(|net| net.to_string()),
+        dhcp: match dnsmasq::running(&kernel.proc, &files) {
+            Some(_) => "running",
+            None if network.dhcp || network.dns => "stopped",
+            None => "off",
+        },
+        nat: network.nat,
+        domain: network.domain.clone(),
+        ports: if owner == Owner::Us { kernel.ports(&network.bridge) } else { Vec::new() },
+        leases: dnsmasq::leases(&fs::read_to_string(&files.leases).unwrap_or_default()),
+    }
+}
+
+/// Returns what answers a container's questions for names: the node's own server where the container is on one of the
+/// node's own bridges and reaches it there.
+pub fn resolver(node: &Node, config: &ContainerConfig) -> Option<HostDns> {
+    let settings = Settings::load(&node.layout.network_cfg()).ok()?;
+    let (kernel, root) = (Kernel::default(), node.layout.root());
+    interfaces(config).iter().find_map(|net| {
+        let network = settings.find(net.bridge.as_deref()?).filter(|network| network.dns)?;
+        if net.link_down || kernel.owner(root, &network.bridge) != Owner::Us {
+            return None;
+        }
+        Some(HostDns { servers: vec![server(network, net)?], search: vec![network.domain.clone()] })
+    })
+}
+
+/// The server's address that an interface reaches.
+fn server(network: &Network, net: &NetInterface) -> Option<String> {
+    let four = network.address.filter(|own| match net.ip {
+        Some(Ipv4Config::Dhcp) => network.dhcp,
+        Some(Ipv4Config::Static(address, _)) => own.contains(address),
+        Some(Ipv4Config::Manual) | None => false,
+    });
+    let six = network.net6().filter(|own| match net.ip6 {
+        Some(Ipv6Config::Dhcp | Ipv6Config::Auto) => network.dhcp,
+        Some(Ipv6Config::Static(address, _)) => own.contains(address),
+        Some(Ipv6Config::Manual) | None => false,
+    });
+    four.map(|own| own.address.to_string()).or_else(|| six.map(|own| own.address.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_container_asks_the_server_that_it_reaches() {
+        let mut network = Network::new("vmbr0").unwrap();
+        network.set("address", "10.1.2.1/24").unwrap();
+        network.set("ip6", "fd00:1::1/64").unwrap();
+        for (text, expected) in [
+            ("ip=dhcp", Some("10.1.2.1")),
+            ("ip=10.1.2.9/24", Some("10.1.2.1")),
+            ("ip=10.9.9.9/24", None),
+            ("ip=10.9.9.9/24,ip6=auto", Some("fd00:1::1")),
+            ("ip6=fd00:1::9/64", Some("fd00:1::1")),
+            ("ip6=manual", None),
+        ] {
+            let net = NetInterface::parse("net0", &format!("name=eth0,bridge=vmbr0,{text}")).unwrap();
+            assert_eq!(server(&network, &net).as_deref(), expected, "{text}");
+        }
+        network.dhcp = false;
+        let net = NetInterface::parse("net0", "name=eth0,bridge=vmbr0,ip=dhcp").unwrap();
+        assert_eq!(server(&network, &net), None);
+    }
+}
