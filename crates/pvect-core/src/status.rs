@@ -66,6 +66,25 @@ pub struct Listing {
     pub name: String,
 }
 
+impl Listing {
+    /// Prints lines as `pct list` does: a fixed-width table whose columns are never cut, and nothing at all without
+    /// containers.
+    pub fn table(list: &[Self]) -> String {
+        if list.is_empty() {
+            return String::new();
+        }
+        let line = |vmid: &str, status: &str, lock: &str, name: &str| {
+            format!("{vmid:<10} {status:<10} {lock:<12} {name:<20}\n")
+        };
+        let mut text = line("VMID", "Status", "Lock", "Name");
+        for one in list {
+            let lock = one.lock.as_ref().map_or("", Lock::as_str);
+            text += &line(&one.vmid.to_string(), one.status.as_str(), lock, &one.name);
+        }
+        text
+    }
+}
+
 /// The record of `pct status --verbose`. Sizes are in bytes, times in seconds.
 ///
 /// Fields are optional where pct leaves them out; what this version does not know is kept in
@@ -130,4 +149,35 @@ pub struct Status {
     /// Everything else that pct printed (`pressure*`, `type`, keys of newer versions), by key.
     #[serde(flatten)]
     pub other: BTreeMap<String, String>,
+}
+
+impl Status {
+    /// Prints the record as `pct status --verbose` does: `key: value` lines by key.
+    pub fn to_output(&self) -> String {
+        let mut fields: BTreeMap<&str, String> =
+            self.other.iter().map(|(key, value)| (key.as_str(), value.clone())).collect();
+        let numbers = [
+            ("mem", self.mem),
+            ("maxmem", self.maxmem),
+            ("swap", self.swap),
+            ("maxswap", self.maxswap),
+            ("disk", self.disk),
+            ("maxdisk", self.maxdisk),
+            ("diskread", self.diskread),
+            ("diskwrite", self.diskwrite),
+            ("netin", self.netin),
+            ("netout", self.netout),
+            ("uptime", self.uptime),
+            ("pid", self.pid.map(u64::from)),
+        ];
+        fields.extend(numbers.into_iter().filter_map(|(key, value)| Some((key, value?.to_string()))));
+        fields.insert("vmid", self.vmid.to_string());
+        fields.insert("status", self.status.to_string());
+        fields.extend(self.name.clone().map(|name| ("name", name)));
+        fields.extend(self.lock.as_ref().map(|lock| ("lock", lock.to_string())));
+        fields.extend(self.tags.clone().map(|tags| ("tags", tags)));
+        fields.extend(self.template.then(|| ("template", "1".to_owned())));
+        fields.extend(self.cpus.map(|cpus| ("cpus", cpus.to_string())));
+        fields.into_iter().map(|(key, value)| format!("{key}: {value}\n")).collect()
+    }
 }

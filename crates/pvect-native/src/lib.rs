@@ -1,9 +1,11 @@
 //! Reads a node directly: LXC command sockets, cgroups, `/proc`. It starts no process and changes nothing.
 //!
-//! [`NativeReader`] answers what `pct list` and `pct status --verbose` ask. Every root is a parameter, so tests
+//! [`NativeBackend`] is [`pvect_core::Inspect`] for the node that the program runs on; [`NativeReader`] tells which
+//! containers run, and how much they use. Every root is a parameter, so tests
 //! read fixture trees. [`Names`] has the names under which LXC runs the containers of one directory (cgroup,
 //! network devices, command socket); the standalone node makes them by the same rules.
 
+mod backend;
 mod cgroup;
 mod names;
 mod network;
@@ -11,6 +13,7 @@ mod process;
 mod reader;
 mod socket;
 
+pub use backend::NativeBackend;
 pub use cgroup::{Cgroups, Controller, Version};
 pub use names::Names;
 pub use reader::NativeReader;

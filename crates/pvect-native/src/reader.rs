@@ -72,6 +72,11 @@ impl NativeReader {
         found
     }
 
+    /// Returns whether a container's monitor takes a connection: what the table of sockets may have missed.
+    pub fn is_reachable(&self, vmid: Vmid) -> bool {
+        CommandSocket::connect(self.names.lxc_path(), vmid).is_ok()
+    }
+
     /// Returns whether a container runs, by its command socket.
     ///
     /// The kernel hands the table of sockets out in pieces, and one that is there all the time may be missing when
@@ -79,8 +84,7 @@ impl NativeReader {
     pub fn is_running(&self, vmid: Vmid) -> bool {
         let table = std::fs::read(self.proc_root.join("net/unix")).unwrap_or_default();
         let wanted = self.names.socket(vmid);
-        abstract_names(&table).any(|name| name == wanted)
-            || CommandSocket::connect(self.names.lxc_path(), vmid).is_ok()
+        abstract_names(&table).any(|name| name == wanted) || self.is_reachable(vmid)
     }
 
     /// The container of a plain socket name.

@@ -49,8 +49,12 @@ pub const GLOBALS: &[GlobalSpec] = &[
     valued("settings", "FILE", "The settings file."),
     valued("node", "NAME", "The node to work on; another one than this is reached through ssh."),
     GlobalSpec {
-        choices: &["auto", "pct", "api"],
-        ..valued("backend", "WHICH", "What reads and operates: pct, or the HTTPS API.")
+        choices: &["auto", "pct", "native", "api"],
+        ..valued(
+            "backend",
+            "WHICH",
+            "What reads and operates: pct, the node's own files (reads only), the HTTPS API.",
+        )
     },
     valued("context", "NAME", "The cluster of the settings to work on, through its HTTPS API."),
     valued("root", "DIR", "Use the standalone node below this directory."),

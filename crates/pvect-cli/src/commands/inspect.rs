@@ -4,8 +4,9 @@
 
 use pvect::{Client, Inspect, Operate};
 use pvect_core::backend::ConfigView;
+use pvect_core::config::pending_output;
 use pvect_core::schema::{Kind, options::config_option};
-use pvect_core::{Call, ContainerConfig, Error, Result, SnapshotName, Vmid};
+use pvect_core::{Call, ContainerConfig, Error, Result, SnapshotName, Verb, Vmid};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -39,15 +40,7 @@ pub async fn status(app: &App, line: &PctLine) -> Result<u8> {
 /// `pvect config`.
 pub async fn config(app: &App, line: &PctLine) -> Result<u8> {
     let Typed::Call(client, call, vmid, form) = begin(app, line).await? else { return Ok(0) };
-    let view = match call.get("snapshot") {
-        Some(name) => ConfigView::Snapshot(
-            name.parse::<SnapshotName>()
-                .map_err(|error| Error::NotFound { what: error.to_string(), vmid: Some(vmid) })?,
-        ),
-        None if call.get("current") == Some("1") => ConfigView::Current,
-        None => ConfigView::Pending,
-    };
-    let config = client.config(vmid, &view).await?;
+    let config = client.config(vmid, &view(&call, vmid)?).await?;
     app.ui.print(render::record(&app.ui.globals, form, &flat(&config))?)?;
     Ok(0)
 }
@@ -88,6 +81,10 @@ async fn begin(app: &App, line: &PctLine) -> Result<Typed> {
     let form = app.form(if shaped { Form::Table } else { Form::Plain });
     match call.vmid() {
         Some(vmid) if form != Form::Plain || shaped => Ok(Typed::Call(Box::new(client), call, vmid, form)),
+        Some(vmid) if client.reads_natively() && has_plain_twin(&call) => {
+            app.ui.print(plain(&client, &call, vmid).await?)?;
+            Ok(Typed::Printed)
+        }
         _ => {
             let outcome = client.operate(&call, &mut Progress::new(&app.ui, &call, LogTo::Nowhere)).await?;
             app.ui.print(&outcome.stdout)?;
@@ -95,6 +92,38 @@ async fn begin(app: &App, line: &PctLine) -> Result<Typed> {
             Ok(Typed::Printed)
         }
     }
+}
+
+/// Whether the verb's text can be made of typed records; pct itself draws the tree of snapshots.
+fn has_plain_twin(call: &Call) -> bool {
+    matches!(call.verb(), Verb::Status | Verb::Config | Verb::Pending)
+}
+
+/// pct's own text, without a pct.
+async fn plain(client: &Client, call: &Call, vmid: Vmid) -> Result<String> {
+    Ok(match call.verb() {
+        Verb::Status => {
+            let status = client.status(vmid).await?;
+            match call.get("verbose") {
+                Some("1") => status.to_output(),
+                _ => format!("status: {}\n", status.status),
+            }
+        }
+        Verb::Pending => pending_output(&client.pending(vmid).await?),
+        _ => client.config(vmid, &view(call, vmid)?).await?.main.to_output(),
+    })
+}
+
+/// Which view of the configuration is asked for.
+fn view(call: &Call, vmid: Vmid) -> Result<ConfigView> {
+    Ok(match call.get("snapshot") {
+        Some(name) => ConfigView::Snapshot(
+            name.parse::<SnapshotName>()
+                .map_err(|error| Error::NotFound { what: error.to_string(), vmid: Some(vmid) })?,
+        ),
+        None if call.get("current") == Some("1") => ConfigView::Current,
+        None => ConfigView::Pending,
+    })
 }
 
 /// One flat object, as the API has it: numbers as numbers, switches as booleans, raw lines under `lxc`.

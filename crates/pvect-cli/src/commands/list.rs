@@ -1,7 +1,7 @@
 //! `pvect list`: the containers of the node.
 
 use pvect::Operate;
-use pvect_core::Result;
+use pvect_core::{Listing, Result};
 
 use crate::app::App;
 use crate::args::{Form, PctLine};
@@ -21,6 +21,10 @@ pub async fn run(app: &App, line: &PctLine) -> Result<u8> {
     let form = app.form(Form::Table);
     let globals = &app.ui.globals;
     let untouched = globals.columns.is_none() && globals.sort.is_none() && !globals.no_header;
+    if form == Form::Plain && untouched && client.reads_natively() {
+        app.ui.print(Listing::table(&client.list().await?))?;
+        return Ok(0);
+    }
     if form == Form::Plain && untouched {
         let outcome = client.operate(&call, &mut Progress::new(&app.ui, &call, LogTo::Nowhere)).await?;
         app.ui.print(&outcome.stdout)?;

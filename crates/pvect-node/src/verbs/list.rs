@@ -12,16 +12,7 @@ use crate::{Failure, Node, NodeResult, Output, store};
 /// The text and status that pct ends with.
 pub fn run(node: &Node, _call: &Call, output: &mut Output<'_>) -> NodeResult<u8> {
     let listings = listings(node, output)?;
-    let mut line = |vmid: &str, status: &str, lock: &str, name: &str| {
-        output.line(format!("{vmid:<10} {status:<10} {lock:<12} {name:<20}"));
-    };
-    if !listings.is_empty() {
-        line("VMID", "Status", "Lock", "Name");
-    }
-    for listing in listings {
-        let lock = listing.lock.map_or_else(String::new, |lock| lock.to_string());
-        line(&listing.vmid.to_string(), listing.status.as_str(), &lock, &listing.name);
-    }
+    output.text(Listing::table(&listings));
     Ok(0)
 }
 

@@ -28,7 +28,9 @@ pub(super) struct Named<'a> {
 /// [`Error::Settings`] when the API is asked for and the settings do not say where it is.
 pub(super) fn asked(proxmox: &Proxmox, has_pct: bool) -> Result<Option<Named<'_>>> {
     let wrong = |what: String| Err(Error::Settings { what });
-    if let Some(context) = proxmox.context.as_deref().filter(|_| proxmox.backend != Backend::Pct) {
+    if let Some(context) =
+        proxmox.context.as_deref().filter(|_| matches!(proxmox.backend, Backend::Auto | Backend::Api))
+    {
         return match proxmox.contexts.get(context) {
             Some(api) => Ok(Some(Named { key: format!("proxmox.contexts.{context}"), api })),
             None => {
@@ -48,7 +50,7 @@ pub(super) fn asked(proxmox: &Proxmox, has_pct: bool) -> Result<Option<Named<'_>
         (Backend::Api | Backend::Auto, Some(api)) => {
             Ok(Some(Named { key: "proxmox.legacy_api".to_owned(), api }))
         }
-        (Backend::Auto, None) | (Backend::Pct, _) => Ok(None),
+        (Backend::Auto, None) | (Backend::Pct | Backend::Native, _) => Ok(None),
     }
 }
 

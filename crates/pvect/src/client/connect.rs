@@ -8,7 +8,7 @@ use pvect_core::error::Unavailable;
 use pvect_core::{Error, NodeName, Result};
 use pvect_pct::{CancelHandle, PctConfig, Transport};
 
-use super::{Client, Place, api, far};
+use super::{Client, Place, api, far, native};
 use crate::Settings;
 
 /// Where pct is looked for when no path is set.
@@ -175,11 +175,14 @@ impl Builder {
         config.timeout = self.timeout;
         config.check = self.check;
         config.env.extend(self.env);
+        let pve = self.pve.unwrap_or(pve);
+        let native = native::reader(&self.settings.proxmox, &place, &pve)?;
         Ok(Client {
+            native,
             settings: self.settings,
             config,
             place,
-            pve: self.pve.unwrap_or(pve),
+            pve,
             locks: self.locks,
             cancel: self.cancel,
             api: None,
@@ -197,6 +200,7 @@ impl Builder {
             locks: self.locks,
             cancel: self.cancel,
             api: Some(backend),
+            native: None,
         }
     }
 
@@ -207,7 +211,7 @@ impl Builder {
         config.check = self.check;
         config.env.extend(self.env.into_iter().filter(|(name, _)| name == "TERM"));
         let (settings, locks, cancel) = (self.settings, self.locks, self.cancel);
-        Client { settings, config, place, pve, locks, cancel, api: None }
+        Client { settings, config, place, pve, locks, cancel, api: None, native: None }
     }
 
     fn is_ours(&self, path: &Path) -> bool {

@@ -6,6 +6,7 @@ mod care;
 mod connect;
 mod create;
 mod far;
+mod native;
 pub mod options;
 mod verbs;
 
@@ -21,6 +22,7 @@ use pvect_core::{
     Call, ContainerConfig, Error, ErrorKind, Events, Inspect, Listing, NodeName, Operate, Outcome, Result,
     Status, Verb, Vmid,
 };
+use pvect_native::NativeBackend;
 use pvect_pct::{CancelHandle, Captured, PctBackend, PctConfig, Streams};
 
 pub use pvect_api::OneTimeCode;
@@ -78,6 +80,7 @@ pub struct Client {
     locks: PathBuf,
     cancel: CancelHandle,
     api: Option<ApiBackend>,
+    native: Option<NativeBackend>,
 }
 
 impl Client {
@@ -149,6 +152,9 @@ impl Client {
         if let Some(api) = &self.api {
             return api.list().await;
         }
+        if let Some(native) = self.native("list") {
+            return native.list();
+        }
         self.backend(Verb::List).list().await
     }
 
@@ -161,6 +167,9 @@ impl Client {
             return Self::plainly(api.status(vmid).await);
         }
         self.refuse_machine(vmid)?;
+        if let Some(native) = self.native("status") {
+            return native.status(vmid);
+        }
         let done = Self::plainly(self.backend(Verb::Status).status(vmid).await);
         self.or_machine(Some(vmid), done).await
     }
@@ -223,6 +232,7 @@ impl Client {
         if let Some(api) = &self.api {
             return Self::plainly(api.operate(call, events).await);
         }
+        self.refuse_changes(call)?;
         let done = Self::plainly(self.backend(call.verb()).operate(call, events).await);
         self.or_machine(call.vmid(), done).await
     }
@@ -303,6 +313,9 @@ impl Inspect for Client {
             return Self::plainly(api.config(vmid, view).await);
         }
         self.refuse_machine(vmid)?;
+        if let Some(native) = self.native("config") {
+            return native.config(vmid, view);
+        }
         let done = Self::plainly(Inspect::config(&self.backend(Verb::Config), vmid, view).await);
         self.or_machine(Some(vmid), done).await
     }
@@ -312,6 +325,9 @@ impl Inspect for Client {
             return Self::plainly(api.pending(vmid).await);
         }
         self.refuse_machine(vmid)?;
+        if let Some(native) = self.native("pending") {
+            return native.pending(vmid);
+        }
         let done = Self::plainly(self.backend(Verb::Pending).pending(vmid).await);
         self.or_machine(Some(vmid), done).await
     }
@@ -321,6 +337,9 @@ impl Inspect for Client {
             return Self::plainly(api.snapshots(vmid).await);
         }
         self.refuse_machine(vmid)?;
+        if let Some(native) = self.native("listsnapshot") {
+            return native.snapshots(vmid);
+        }
         let done = Self::plainly(self.backend(Verb::Listsnapshot).snapshots(vmid).await);
         self.or_machine(Some(vmid), done).await
     }

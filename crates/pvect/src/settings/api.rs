@@ -11,11 +11,14 @@ use serde::Deserialize;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Backend {
-    /// The pct of the node where there is one; else the API where `legacy_api` has hosts; else the standalone node.
+    /// Operations by the pct of the node where there is one; else by the API where `legacy_api` has hosts; else by the
+    /// standalone node. Reads from the node's own files where they are here and can be read.
     #[default]
     Auto,
     /// pct, for reads too.
     Pct,
+    /// The node's own files and sockets: reads only.
+    Native,
     /// The HTTPS API.
     Api,
 }
@@ -26,6 +29,7 @@ impl Backend {
         match self {
             Self::Auto => "auto",
             Self::Pct => "pct",
+            Self::Native => "native",
             Self::Api => "api",
         }
     }

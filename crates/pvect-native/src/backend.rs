@@ -1,0 +1,266 @@
+//! The trait [`Inspect`], answered from the node's own files and sockets.
+
+use std::io::ErrorKind as IoKind;
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+use pvect_core::backend::ConfigView;
+use pvect_core::config::{ParseMode, PendingItem, SnapshotEntry};
+use pvect_core::error::Run;
+use pvect_core::{ContainerConfig, Error, ErrorKind, Inspect, Listing, Result, RunState, Status, Vmid};
+
+use crate::NativeReader;
+
+/// Reads the containers of the node that this program runs on. It starts no process and changes nothing.
+///
+/// The methods of [`Inspect`] never wait; each has a twin here that needs no runtime.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NativeBackend {
+    reader: NativeReader,
+    configs: PathBuf,
+}
+
+impl NativeBackend {
+    /// Makes a backend for the containers below `lxc_path` (`/var/lib/lxc`) that are configured in `configs`
+    /// (`/etc/pve/nodes/<node>/lxc`).
+    pub fn new(lxc_path: impl Into<PathBuf>, configs: impl Into<PathBuf>) -> Self {
+        let configs = configs.into();
+        Self { reader: NativeReader::new(lxc_path, &configs), configs }
+    }
+
+    /// Returns the reader of what runs.
+    pub fn reader(&self) -> &NativeReader {
+        &self.reader
+    }
+
+    /// Returns the directory of the configurations.
+    pub fn configs(&self) -> &Path {
+        &self.configs
+    }
+
+    /// Checks that everything can be read: the configurations, and the monitors of the containers, which answer root
+    /// alone.
+    ///
+    /// # Errors
+    /// `PctPermissionDenied` for another user than root; `NotFound` where the node has no such directory.
+    pub fn check(&self) -> Result<()> {
+        if !rustix::process::geteuid().is_root() {
+            let what = "reading the node's own files and sockets needs root".to_owned();
+            return Err(Error::PermissionDenied { what });
+        }
+        match std::fs::metadata(&self.configs) {
+            Ok(meta) if meta.is_dir() => Ok(()),
+            _ => {
+                let what = format!("this is no node: there is no directory {}", self.configs.display());
+                Err(Error::NotFound { what, vmid: None })
+            }
+        }
+    }
+
+    /// Lists the containers by number. One that vanishes meanwhile is left out; one that cannot be read is listed by
+    /// its number alone.
+    ///
+    /// # Errors
+    /// When the directory of the configurations cannot be read.
+    pub fn list(&self) -> Result<Vec<Listing>> {
+        let vmids = self.vmids()?;
+        let running = self.reader.running();
+        let mut list = Vec::with_capacity(vmids.len());
+        for vmid in vmids {
+            let head = match std::fs::read(self.path(vmid)) {
+                Ok(bytes) => head(&bytes).unwrap_or_default(),
+                Err(error) if error.kind() == IoKind::NotFound => continue,
+                Err(_) => ContainerConfig::default(),
+            };
+            let runs = running.contains(&vmid) || self.reader.is_reachable(vmid);
+            list.push(Listing {
+                vmid,
+                status: if runs { RunState::Running } else { RunState::Stopped },
+                lock: head.lock(),
+                name: head.name(vmid).split_whitespace().collect(),
+            });
+        }
+        Ok(list)
+    }
+
+    /// Reads a container's status record.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn status(&self, vmid: Vmid) -> Result<Status> {
+        Ok(self.reader.status(vmid, &self.load(vmid)?))
+    }
+
+    /// Reads a container's configuration, as `pct config` shows it.
+    ///
+    /// # Errors
+    /// `NotFound`, of the container or of the snapshot.
+    pub fn config(&self, vmid: Vmid, view: &ConfigView) -> Result<ContainerConfig> {
+        let config = self.load(vmid)?;
+        let main = match view {
+            ConfigView::Pending => config.merged(),
+            ConfigView::Current => config.main,
+            ConfigView::Snapshot(name) => match config.snapshots.get(name.as_str()) {
+                Some(section) => section.clone(),
+                None => {
+                    let message = format!("snapshot '{name}' does not exist");
+                    return Err(failed(ErrorKind::NotFound, message, vmid));
+                }
+            },
+        };
+        Ok(ContainerConfig { main, ..ContainerConfig::default() })
+    }
+
+    /// Reads current and pending values.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn pending(&self, vmid: Vmid) -> Result<Vec<PendingItem>> {
+        Ok(self.load(vmid)?.pending_items())
+    }
+
+    /// Lists the snapshots, parents first.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn snapshots(&self, vmid: Vmid) -> Result<Vec<SnapshotEntry>> {
+        Ok(self.load(vmid)?.snapshot_entries())
+    }
+
+    /// Reads a whole configuration file: pending changes and snapshots too.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn load(&self, vmid: Vmid) -> Result<ContainerConfig> {
+        let path = self.path(vmid);
+        let bytes = std::fs::read(&path).map_err(|error| match error.kind() {
+            IoKind::NotFound => failed(ErrorKind::NotFound, format!("there is no container {vmid}"), vmid),
+            IoKind::PermissionDenied => {
+                let what = format!("{} can be read by root only", path.display());
+                Error::PermissionDenied { what }
+            }
+            _ => Error::Io { what: format!("cannot read {}", path.display()), source: error },
+        })?;
+        let (config, _) = ContainerConfig::parse(&bytes, ParseMode::Lenient).map_err(|error| {
+            Error::InvalidOutput { what: format!("{}: {error}", path.display()), run: Box::default() }
+        })?;
+        Ok(config)
+    }
+
+    fn path(&self, vmid: Vmid) -> PathBuf {
+        self.configs.join(format!("{vmid}.conf"))
+    }
+
+    fn vmids(&self) -> Result<Vec<Vmid>> {
+        let failed = |source| Error::Io { what: format!("cannot read {}", self.configs.display()), source };
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(&self.configs).map_err(failed)? {
+            let name = entry.map_err(failed)?.file_name();
+            found.extend(name.to_str().and_then(|name| name.strip_suffix(".conf")?.parse::<Vmid>().ok()));
+        }
+        found.sort_unstable();
+        Ok(found)
+    }
+}
+
+/// Parses what stands before the first section: all that a list needs.
+fn head(bytes: &[u8]) -> Option<ContainerConfig> {
+    let end = bytes.windows(2).position(|pair| pair == b"\n[").map_or(bytes.len(), |at| at + 1);
+    ContainerConfig::parse(&bytes[..end], ParseMode::Lenient).ok().map(|(config, _)| config)
+}
+
+fn failed(kind: ErrorKind, message: String, vmid: Vmid) -> Error {
+    Error::Failed { kind, message, vmid: Some(vmid), run: Box::new(Run::default()) }
+}
+
+#[async_trait]
+impl Inspect for NativeBackend {
+    async fn list(&self) -> Result<Vec<Listing>> {
+        Self::list(self)
+    }
+
+    async fn status(&self, vmid: Vmid) -> Result<Status> {
+        Self::status(self, vmid)
+    }
+
+    async fn config(&self, vmid: Vmid, view: &ConfigView) -> Result<ContainerConfig> {
+        Self::config(self, vmid, view)
+    }
+
+    async fn pending(&self, vmid: Vmid) -> Result<Vec<PendingItem>> {
+        Self::pending(self, vmid)
+    }
+
+    async fn snapshots(&self, vmid: Vmid) -> Result<Vec<SnapshotEntry>> {
+        Self::snapshots(self, vmid)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn backend(files: &[(&str, &str)]) -> (tempfile::TempDir, NativeBackend) {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            std::fs::write(dir.path().join(name), text).unwrap();
+        }
+        let backend = NativeBackend::new(dir.path().join("lxc"), dir.path());
+        (dir, backend)
+    }
+
+    #[test]
+    fn a_list_reads_what_stands_before_the_sections() {
+        let (_dir, backend) = backend(&[
+            (
+                "101.conf",
+                "hostname: web\nlock: backup\n\n[pve:pending]\nhostname: next\n\n[snap]\nhostname: old\nlock: mounted\n",
+            ),
+            ("1000.conf", "memory: 512\n"),
+            ("99.conf", "hostname: stray\n"),
+            ("102.conf.tmp", "hostname: half\n"),
+            ("103.conf", "[snap]\nhostname: x\n"),
+        ]);
+        let shown: Vec<String> = backend
+            .list()
+            .unwrap()
+            .iter()
+            .map(|one| format!("{} {} {:?} {}", one.vmid, one.status, one.lock, one.name))
+            .collect();
+        assert_eq!(
+            shown,
+            ["101 stopped Some(Backup) web", "103 stopped None CT103", "1000 stopped None CT1000"]
+        );
+    }
+
+    #[test]
+    fn views_differ() {
+        let text = "hostname: web\nmemory: 512\n\n[pve:pending]\nmemory: 1024\n\n[before]\nhostname: web\nmemory: 256\nsnaptime: 7\n";
+        let (_dir, backend) = backend(&[("101.conf", text)]);
+        let vmid = "101".parse().unwrap();
+        let memory =
+            |view| backend.config(vmid, &view).map(|config| config.main.get("memory").unwrap().into_owned());
+        assert_eq!(memory(ConfigView::Pending).unwrap(), "1024");
+        assert_eq!(memory(ConfigView::Current).unwrap(), "512");
+        assert_eq!(memory(ConfigView::Snapshot("before".parse().unwrap())).unwrap(), "256");
+        let missing = memory(ConfigView::Snapshot("nosuch".parse().unwrap())).unwrap_err();
+        assert_eq!(
+            (missing.kind(), missing.to_string().as_str()),
+            (ErrorKind::NotFound, "snapshot 'nosuch' does not exist")
+        );
+        assert_eq!(backend.pending(vmid).unwrap().len(), 2);
+        assert_eq!(backend.snapshots(vmid).unwrap()[0].snaptime, Some(7));
+    }
+
+    #[test]
+    fn what_is_not_there_is_told() {
+        let (_dir, backend) = backend(&[]);
+        let error = backend.status("101".parse().unwrap()).unwrap_err();
+        assert_eq!(
+            (error.kind(), error.to_string().as_str()),
+            (ErrorKind::NotFound, "there is no container 101")
+        );
+        let nowhere = NativeBackend::new("/var/lib/lxc", "/nonexistent");
+        assert_eq!(nowhere.list().unwrap_err().to_string(), "cannot read /nonexistent");
+    }
+}

@@ -1,0 +1,64 @@
+//! The node's own files and sockets as the way to read.
+
+use std::path::Path;
+
+use pvect_core::{Call, Error, Result};
+use pvect_native::NativeBackend;
+
+use super::{Client, Place, host_name};
+use crate::settings::{Backend, Proxmox};
+
+/// Returns what reads the node's own files; `None` where they are not here, cannot be read, or pct is to read.
+///
+/// # Errors
+/// Where they are asked for and cannot be read: what is missing.
+pub(super) fn reader(proxmox: &Proxmox, place: &Place, pve: &Path) -> Result<Option<NativeBackend>> {
+    let asked = proxmox.backend == Backend::Native;
+    if proxmox.backend == Backend::Pct {
+        return Ok(None);
+    }
+    let (lxc, node) = match place {
+        Place::Standalone { root, node } => (root.join("lib/lxc"), Ok(node.clone())),
+        Place::Proxmox => ("/var/lib/lxc".into(), proxmox.node.clone().map_or_else(host_name, Ok)),
+        Place::Far { .. } | Place::Api { .. } => return Ok(None),
+    };
+    let node = match node {
+        Ok(node) => node,
+        Err(error) if asked => return Err(error),
+        Err(_) => return Ok(None),
+    };
+    let backend = NativeBackend::new(lxc, pve.join("nodes").join(node.as_str()).join("lxc"));
+    match backend.check() {
+        Ok(()) => Ok(Some(backend)),
+        Err(error) if asked => Err(error),
+        Err(_) => Ok(None),
+    }
+}
+
+impl Client {
+    /// Returns whether reads are answered from the node's own files, without a pct.
+    pub fn reads_natively(&self) -> bool {
+        self.native.is_some()
+    }
+
+    /// Returns what reads the node's own files, where that is the way to read; `what` is for the log.
+    pub(super) fn native(&self, what: &str) -> Option<&NativeBackend> {
+        if self.api.is_none() {
+            let by = if self.native.is_some() { "the node's own files" } else { "pct" };
+            tracing::info!(what, by, "read");
+        }
+        self.native.as_ref()
+    }
+
+    /// Refuses what changes something where only reading is asked for.
+    pub(super) fn refuse_changes(&self, call: &Call) -> Result<()> {
+        if self.settings.proxmox.backend != Backend::Native || !call.verb().spec().mutates {
+            return Ok(());
+        }
+        let what = format!(
+            "the backend 'native' only reads: '{}' needs --backend auto, pct or api",
+            call.verb().name()
+        );
+        Err(Error::Unsupported { what, vmid: call.vmid() })
+    }
+}
