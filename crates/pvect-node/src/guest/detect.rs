@@ -116,9 +116,15 @@ fn version(files: &Rooted, ostype: &str) -> (u32, u32) {
         "alpine" => first_line("/etc/alpine-release"),
         "debian" => first_line("/etc/debian_version"),
         "devuan" => first_line("/etc/devuan_version"),
+        // `CentOS Linux release 7.9.2009 (Core)`; its first versions have no os-release.
+        "centos" => first_line("/etc/redhat-release").and_then(|line| {
+            let words = line.split_ascii_whitespace().map(str::to_owned);
+            words.skip_while(|word| word != "release").nth(1)
+        }),
         _ => None,
     };
-    let text = text.or_else(|| value(&os_release(files), "VERSION_ID")).unwrap_or_default();
+    let of_lsb = || value(&files.read_text("/etc/lsb-release").ok().flatten()?, "DISTRIB_RELEASE");
+    let text = text.or_else(|| value(&os_release(files), "VERSION_ID")).or_else(of_lsb).unwrap_or_default();
     numbers(&text).or_else(|| code_name(&text)).unwrap_or((0, 0))
 }
 
@@ -128,9 +134,25 @@ fn numbers(text: &str) -> Option<(u32, u32)> {
     Some((major, parts.next().and_then(|minor| minor.parse().ok()).unwrap_or(0)))
 }
 
-/// Testing and unstable have code names in `/etc/debian_version`.
+/// Testing and unstable have code names in `/etc/debian_version`, all of Devuan in `/etc/devuan_version`.
 fn code_name(text: &str) -> Option<(u32, u32)> {
-    let names = [("buster", 10), ("bullseye", 11), ("bookworm", 12), ("trixie", 13), ("forky", 14)];
+    let names = [
+        ("stretch", 9),
+        ("buster", 10),
+        ("bullseye", 11),
+        ("bookworm", 12),
+        ("trixie", 13),
+        ("forky", 14),
+        ("duke", 15),
+        ("kali-rolling", 12),
+        // Devuan's, with the Debian that each is made from.
+        ("jessie", 8),
+        ("ascii", 9),
+        ("beowulf", 10),
+        ("chimaera", 11),
+        ("daedalus", 12),
+        ("excalibur", 13),
+    ];
     names.iter().find(|(name, _)| text.trim().starts_with(name)).map(|(_, major)| (*major, 0))
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use pvect_core::property::{Ipv4Config, Ipv6Config, NetInterface};
 
 use super::Guest;
+use super::ifcfg;
 use super::section::{self, Otherwise};
 use crate::NodeResult;
 
@@ -56,7 +57,7 @@ fn list(text: &str) -> Vec<String> {
 }
 
 /// Search domains and name servers of a container.
-fn lookup(guest: &Guest<'_>, host: &HostDns) -> (Vec<String>, Vec<String>) {
+pub(super) fn lookup(guest: &Guest<'_>, host: &HostDns) -> (Vec<String>, Vec<String>) {
     let own = |key: &str| guest.config.main.options.get(key).map(|text| list(text));
     (
         own("searchdomain").unwrap_or_else(|| host.search.clone()),
@@ -74,7 +75,7 @@ pub fn set_resolver(guest: &Guest<'_>, host: &HostDns) -> NodeResult<()> {
     for server in servers {
         text += &format!("nameserver {server}\n");
     }
-    modify(guest, "/etc/resolv.conf", &text, Otherwise::Replace)
+    guest.modify("/etc/resolv.conf", &text, Otherwise::Replace)
 }
 
 /// Writes `/etc/hostname` and the container's line of `/etc/hosts`.
@@ -104,8 +105,20 @@ pub fn set_hostname(guest: &Guest<'_>, host: &HostDns) -> NodeResult<()> {
         None if short == "localhost" => text += &format!("127.0.1.1 {short}\n"),
         None => text += &format!("127.0.1.1 {names}\n"),
     }
-    modify(guest, "/etc/hosts", &text, Otherwise::Append)?;
-    guest.write("/etc/hostname", &format!("{short}\n"), 0o644)
+    guest.modify("/etc/hosts", &text, Otherwise::Append)?;
+    match guest.system.ostype.as_str() {
+        // They want it whole, domain and all.
+        "centos" | "fedora" => {
+            guest.write("/etc/hostname", &format!("{}\n", guest.name), 0o644)?;
+            let path = "/etc/sysconfig/network";
+            match guest.read(path)? {
+                Some(old) => guest.write(path, &ifcfg::assign(&old, "HOSTNAME", &guest.name), 0o644),
+                None => Ok(()),
+            }
+        }
+        "gentoo" => guest.write("/etc/conf.d/hostname", &format!("hostname=\"{short}\"\n"), 0o644),
+        _ => guest.write("/etc/hostname", &format!("{short}\n"), 0o644),
+    }
 }
 
 /// The fixed address of net0, IPv4 before IPv6.
@@ -115,12 +128,5 @@ fn primary_address(guest: &Guest<'_>) -> Option<String> {
         (Some(Ipv4Config::Static(address, _)), _) => Some(address.to_string()),
         (_, Some(Ipv6Config::Static(address, _))) => Some(address.to_string()),
         _ => None,
-    }
-}
-
-fn modify(guest: &Guest<'_>, path: &str, text: &str, otherwise: Otherwise) -> NodeResult<()> {
-    match section::set(guest.read(path)?.as_deref(), text, otherwise) {
-        Some(new) => guest.write(path, &new, 0o644),
-        None => Ok(()),
     }
 }

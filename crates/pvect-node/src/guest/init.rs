@@ -12,29 +12,54 @@ fn ttys(guest: &Guest<'_>) -> u32 {
     guest.config.main.options.get("tty").and_then(|text| text.parse().ok()).unwrap_or(DEFAULT_TTYS)
 }
 
-fn has_systemd(guest: &Guest<'_>) -> bool {
+pub(super) fn has_systemd(guest: &Guest<'_>) -> bool {
     ["/lib/systemd/systemd", "/usr/lib/systemd/systemd"].iter().any(|path| guest.files.is_file(path))
 }
 
 /// Gives each tty a getty.
 pub fn setup(guest: &Guest<'_>) -> NodeResult<()> {
-    match guest.system.ostype.as_str() {
+    let (system, systemd) = (&guest.system, has_systemd(guest));
+    match system.ostype.as_str() {
         "alpine" => {
             inittab(guest, is_alpine_getty, &[], |id| format!("tty{id}::respawn:/sbin/getty 38400 tty{id}\n"))
         }
+        "gentoo" => {
+            inittab(guest, is_gentoo_getty, &[], |id| format!("{id}::respawn:/sbin/agetty 38400 tty{id}\n"))
+        }
         "debian" | "devuan" => {
-            if has_systemd(guest) {
+            if systemd {
                 container_gettys(guest)?;
-                preset(guest, "disable")?;
+                if system.at_least(12, 0) {
+                    // Debian has ifupdown.
+                    preset(guest, Some("disable"))?;
+                }
             }
             inittab(guest, is_debian_getty, &["p0::powerfail:/sbin/init 0\n"], |id| {
                 let levels = if id == 1 { "2345" } else { "23" };
-                format!("{id}:{levels}:respawn:/sbin/getty --noclear 38400 tty{id}\n")
+                let option = if system.at_least(7, 0) { "--noclear" } else { "-L" };
+                format!("{id}:{levels}:respawn:/sbin/getty {option} 38400 tty{id}\n")
             })
         }
-        "ubuntu" if has_systemd(guest) => {
+        "archlinux" => {
+            // It has no network of its own.
+            preset(guest, Some("enable"))?;
+            container_gettys(guest)
+        }
+        "centos" => {
             container_gettys(guest)?;
-            preset(guest, "enable")
+            if system.at_least(8, 0) { preset(guest, None) } else { Ok(()) }
+        }
+        "fedora" => {
+            container_gettys(guest)?;
+            // From here on its own preset prefers NetworkManager.
+            if system.at_least(37, 0) { preset(guest, Some("enable")) } else { Ok(()) }
+        }
+        "opensuse" => container_gettys(guest),
+        "ubuntu" => {
+            if system.at_least(23, 4) {
+                preset(guest, Some("enable"))?;
+            }
+            if system.at_least(16, 10) { container_gettys(guest) } else { Ok(()) }
         }
         _ => Ok(()),
     }
@@ -43,6 +68,13 @@ pub fn setup(guest: &Guest<'_>) -> NodeResult<()> {
 /// `tty1::respawn:/sbin/getty ...`
 fn is_alpine_getty(fields: &[&str]) -> bool {
     matches!(fields, [id, _, _, process, ..] if id.starts_with("tty") && process.contains("getty"))
+}
+
+/// `c1:12345:respawn:/sbin/agetty ...`
+fn is_gentoo_getty(fields: &[&str]) -> bool {
+    let is_number = |id: &str| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit());
+    matches!(fields, [id, _, _, process, ..]
+        if is_number(id.strip_prefix('c').unwrap_or(id)) && process.contains("getty"))
 }
 
 /// `1:2345:respawn:/sbin/getty ...`, and the lines about power failures.
@@ -62,7 +94,10 @@ fn inittab(
     line: impl Fn(u32) -> String,
 ) -> NodeResult<()> {
     let Some(old) = guest.read("/etc/inittab")? else { return Ok(()) };
-    let kept = old.lines().filter(|line| !is_old(&line.trim_start().splitn(4, ':').collect::<Vec<_>>()));
+    let kept = old
+        .trim_end_matches('\n')
+        .lines()
+        .filter(|line| !is_old(&line.trim_start().splitn(4, ':').collect::<Vec<_>>()));
     let mut new: String = kept.map(|line| format!("{line}\n")).collect();
     new.extend(extra.iter().copied());
     new.extend((1..=ttys(guest)).map(line));
@@ -97,12 +132,14 @@ fn container_gettys(guest: &Guest<'_>) -> NodeResult<()> {
 }
 
 /// What the first boot enables and disables. Source: systemd.preset(5).
-fn preset(guest: &Guest<'_>, networkd: &str) -> NodeResult<()> {
-    let text = format!(
+fn preset(guest: &Guest<'_>, networkd: Option<&str>) -> NodeResult<()> {
+    let mut text =
         "# Added by PVE at create-time for first-boot configuration.\nenable container-getty@.service\n\
-         disable getty@.service\ndisable sys-kernel-config.mount\ndisable sys-kernel-debug.mount\n\
-         {networkd} systemd-networkd.service\n"
-    );
+         disable getty@.service\ndisable sys-kernel-config.mount\ndisable sys-kernel-debug.mount\n"
+            .to_owned();
+    if let Some(word) = networkd {
+        text += &format!("{word} systemd-networkd.service\n");
+    }
     guest.write("/etc/systemd/system-preset/00-pve.preset", &text, 0o644)
 }
 
@@ -113,47 +150,6 @@ pub fn forget_identity(guest: &Guest<'_>) -> NodeResult<()> {
         guest.remove(dbus)?;
     }
     guest.remove("/etc/machine-id")
-}
-
-/// Units that no preset can disable and that fail in an unprivileged container: their file systems are the host's.
-const STATIC_UNITS: [&str; 2] = ["sys-kernel-config.mount", "sys-kernel-debug.mount"];
-
-fn mask_static_units(guest: &Guest<'_>) -> NodeResult<()> {
-    for unit in STATIC_UNITS {
-        let path = format!("/etc/systemd/system/{unit}");
-        let taken = guest.files.lstat(&path).is_ok_and(|found| found.is_some());
-        if !taken {
-            guest.symlink("/dev/null", &path)?;
-        }
-    }
-    Ok(())
-}
-
-/// Services of a template that a container needs, and those that it cannot have.
-pub fn after_unpacking(guest: &Guest<'_>) -> NodeResult<()> {
-    if has_systemd(guest) {
-        mask_static_units(guest)?;
-    }
-    match guest.system.ostype.as_str() {
-        "alpine" if guest.files.is_dir("/etc/runlevels") => {
-            for (service, level) in [
-                ("networking", "boot"),
-                ("bootmisc", "boot"),
-                ("hostname", "boot"),
-                ("killprocs", "shutdown"),
-                ("savecache", "shutdown"),
-            ] {
-                if guest.files.is_file(format!("/etc/init.d/{service}")) {
-                    let link = format!("/etc/runlevels/{level}/{service}");
-                    guest.symlink(&format!("/etc/init.d/{service}"), &link)?;
-                }
-            }
-            Ok(())
-        }
-        // It would fight with what is written for systemd-networkd.
-        "ubuntu" if guest.system.at_least(17, 10) => guest.remove("/etc/netplan/10-lxc.yaml"),
-        _ => Ok(()),
-    }
 }
 
 /// Points `/etc/localtime` at the configured time zone, if the container has it.

@@ -41,7 +41,6 @@ pub fn setup(guest: &Guest<'_>) -> NodeResult<()> {
     }
     let form = match guest.system.ostype.as_str() {
         "debian" if guest.system.at_least(10, 0) => Form::Cidr,
-        "devuan" if guest.system.at_least(3, 0) => Form::Cidr,
         "alpine" if guest.system.at_least(3, 13) => Form::Cidr,
         _ => Form::Netmask,
     };
@@ -184,7 +183,7 @@ impl Rewriter<'_> {
                 None => {}
             }
         }
-        for attribute in &stanza.attributes {
+        for attribute in without_old_routes(&stanza.attributes) {
             self.line(&format!("\t{attribute}"));
         }
         self.line("");
@@ -225,6 +224,30 @@ impl Rewriter<'_> {
     }
 }
 
+/// The attributes without the four lines that lead to a gateway outside: once they were written without marks.
+fn without_old_routes<'a>(attributes: &[&'a str]) -> Vec<&'a str> {
+    let is_ours = |lines: &[&str]| {
+        let [add, add_default, del_default, del] = lines else { return false };
+        let words: Vec<&str> = add.split_ascii_whitespace().collect();
+        let ["post-up", "ip", "route", "add", gateway, "dev", name] = words[..] else { return false };
+        let is = |line: &str, text: String| line.split_ascii_whitespace().eq(text.split(' '));
+        is(add_default, format!("post-up ip route add default via {gateway} dev {name}"))
+            && is(del_default, format!("pre-down ip route del default via {gateway} dev {name}"))
+            && is(del, format!("pre-down ip route del {gateway} dev {name}"))
+    };
+    let mut kept = Vec::new();
+    let mut rest = attributes;
+    while let Some((first, others)) = rest.split_first() {
+        if rest.get(..4).is_some_and(is_ours) {
+            rest = &rest[4..];
+        } else {
+            kept.push(*first);
+            rest = others;
+        }
+    }
+    kept
+}
+
 /// Returns whether a gateway lies in the network of an address; link-local ones (IPv6) always do.
 pub(super) fn reachable(gateway: IpAddr, address: IpAddr, prefix: u8) -> bool {
     match (gateway, address) {
@@ -241,7 +264,8 @@ pub(super) fn reachable(gateway: IpAddr, address: IpAddr, prefix: u8) -> bool {
     }
 }
 
-fn netmask(prefix: u8) -> Ipv4Addr {
+/// The network mask of a prefix length.
+pub(super) fn netmask(prefix: u8) -> Ipv4Addr {
     Ipv4Addr::from(u32::MAX.checked_shl(32 - u32::from(prefix.min(32))).unwrap_or(0))
 }
 

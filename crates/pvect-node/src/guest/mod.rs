@@ -1,17 +1,21 @@
 //! Files inside the guest: hostname, hosts, resolv.conf, network, passwords.
 //!
 //! What is written, where and in which form is what the real pct writes (pve-container's `PVE::LXC::Setup`), so a
-//! container can move between both. Debian, Devuan, Ubuntu and Alpine are set up whole; other known distributions
-//! get hostname, hosts and resolv.conf, and those with systemd-networkd their network; `unmanaged` is left alone.
-//! A file `.pve-ignore.NAME` beside a file keeps it as it is.
+//! container can move between both. Each distribution has its network in the form of its own tools; `unmanaged` is left
+//! alone. A file `.pve-ignore.NAME` beside a file keeps it as it is.
 
 mod detect;
 mod dns;
+mod fixup;
+mod gentoo;
+mod ifcfg;
 mod init;
 mod interfaces;
+mod keyfile;
 mod networkd;
 mod section;
 mod users;
+mod wicked;
 
 use std::path::Path;
 
@@ -20,6 +24,9 @@ use pvect_core::{ContainerConfig, Vmid};
 
 pub use detect::{Detected, architecture, detect, elf_architecture};
 pub use dns::HostDns;
+use section::Otherwise;
+
+use sha2::{Digest, Sha256};
 
 use crate::idmap::IdMap;
 use crate::rooted::Rooted;
@@ -89,6 +96,39 @@ impl<'a> Guest<'a> {
         self.files.is_file(format!("{directory}/.pve-ignore.{name}"))
     }
 
+    /// Writes the part of a file that belongs to Proxmox VE.
+    fn modify(&self, path: &str, text: &str, otherwise: Otherwise) -> NodeResult<()> {
+        match section::set(self.read(path)?.as_deref(), text, otherwise) {
+            Some(new) => self.write(path, &new, 0o644),
+            None => Ok(()),
+        }
+    }
+
+    /// The same at a file's beginning; a file that would hold nothing is removed.
+    fn modify_own(&self, path: &str, text: &str) -> NodeResult<()> {
+        let old = self.read(path)?;
+        if text.is_empty() && old.is_some_and(|old| section::without(&old).trim().is_empty()) {
+            return self.remove(path);
+        }
+        self.modify(path, text, Otherwise::Prepend)
+    }
+
+    /// An identity for the connection of an interface: the same at each start, another one for each MAC address.
+    fn uuid(&self, net: &NetInterface) -> String {
+        let mut hash = Sha256::new();
+        hash.update("pvect connection\0");
+        hash.update(net.hwaddr.as_deref().unwrap_or(&self.name).to_ascii_lowercase());
+        hash.update([0]);
+        hash.update(&net.name);
+        let mut bytes = [0_u8; 16];
+        bytes.copy_from_slice(&hash.finalize()[..16]);
+        // RFC 9562, version 8: made as one likes.
+        bytes[6] = bytes[6] & 0x0f | 0x80;
+        bytes[8] = bytes[8] & 0x3f | 0x80;
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
+    }
+
     /// The network interfaces, by index; those that cannot be parsed are left to the start to complain about.
     fn networks(&self) -> Vec<NetInterface> {
         let mut nets: Vec<(u16, NetInterface)> = self
@@ -111,18 +151,32 @@ impl<'a> Guest<'a> {
             return Ok(());
         }
         init::setup(self)?;
-        match self.system.ostype.as_str() {
-            "debian" | "devuan" | "alpine" => interfaces::setup(self)?,
-            "ubuntu" if self.system.at_least(17, 10) => networkd::setup(self)?,
-            "ubuntu" => interfaces::setup(self)?,
-            "archlinux" | "fedora" | "opensuse" if self.files.is_dir("/etc/systemd") => {
-                networkd::setup(self)?;
-            }
-            _ => {}
-        }
+        self.network(host)?;
         dns::set_hostname(self, host)?;
         dns::set_resolver(self, host)?;
         init::set_timezone(self)
+    }
+
+    /// The network in the form of the distribution's own tools.
+    fn network(&self, host: &HostDns) -> NodeResult<()> {
+        let system = &self.system;
+        match system.ostype.as_str() {
+            "debian" | "devuan" | "alpine" => interfaces::setup(self),
+            "ubuntu" if !system.at_least(17, 10) => interfaces::setup(self),
+            "ubuntu" | "archlinux" | "nixos" => networkd::setup(self),
+            "centos" if system.at_least(10, 0) => keyfile::setup(self, host),
+            "centos" => ifcfg::setup(self, host),
+            "fedora" => {
+                let scripts = self.files.is_file("/etc/sysconfig/network") && !system.at_least(28, 0);
+                if scripts || !system.at_least(25, 0) {
+                    ifcfg::setup(self, host)?;
+                }
+                if system.at_least(25, 0) { networkd::setup(self) } else { Ok(()) }
+            }
+            "opensuse" => wicked::setup(self),
+            "gentoo" => gentoo::setup(self),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -160,7 +214,7 @@ pub fn first_setup(
     let guest = Guest::open(root, vmid, config)?;
     if guest.system.ostype != "unmanaged" {
         init::forget_identity(&guest)?;
-        init::after_unpacking(&guest)?;
+        fixup::after_unpacking(&guest)?;
     }
     if guest.system.ostype != "unmanaged" || first.password.is_some() {
         users::set_password(&guest, "root", first.password)?;
@@ -175,5 +229,7 @@ pub fn first_setup(
     Ok(())
 }
 
+#[cfg(test)]
+mod golden;
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,8 @@ const END: &str = "# --- END PVE ---";
 pub enum Otherwise {
     /// The part is put at its end.
     Append,
+    /// The part is put at its beginning.
+    Prepend,
     /// The part replaces all of it.
     Replace,
 }
@@ -38,7 +40,8 @@ pub fn set(old: Option<&str>, text: &str, otherwise: Otherwise) -> Option<String
         return match otherwise {
             _ if text.is_empty() => None,
             Otherwise::Replace => Some(part),
-            Otherwise::Append if old.trim().is_empty() => Some(part),
+            Otherwise::Append | Otherwise::Prepend if old.trim().is_empty() => Some(part),
+            Otherwise::Prepend => Some(format!("{part}{}\n", old.trim_end_matches('\n'))),
             Otherwise::Append => Some(format!("{}\n{part}", old.trim_end_matches('\n'))),
         };
     };

@@ -113,7 +113,7 @@ fn debian_with_systemd_gets_its_gettys() {
     let config = config(&[("unprivileged", "1"), ("ostype", "debian")]);
     let guest = guest(dir.path(), &config);
     init::forget_identity(&guest).unwrap();
-    init::after_unpacking(&guest).unwrap();
+    fixup::after_unpacking(&guest).unwrap();
     let masked = guest.files.read_link("/etc/systemd/system/sys-kernel-debug.mount");
     assert_eq!(masked.as_deref(), Some(Path::new("/dev/null")));
     guest.each_start(&HostDns::default()).unwrap();
