@@ -13,7 +13,7 @@ use rustix::thread::{Gid, LinkNameSpaceType, Uid};
 use crate::error::os_text;
 use crate::interrupt::Interrupt;
 use crate::transfer::{Target, Wanted};
-use crate::{Failure, Layout, Node, NodeResult, Output, runtime, store};
+use crate::{Failure, Layout, Node, NodeResult, Output, runtime, store, worker};
 
 /// The verb that copies stdin into a file of a container: `push-into PID DESTINATION USER GROUP PERMS`, empty words
 /// for what is not asked for.
@@ -31,6 +31,7 @@ pub fn run(words: &[String]) -> u8 {
             push_into(pid, destination, &wanted)
         }
         // LXC adds words of its own.
+        [worker::NAME, root, name] => return worker::run(root, name),
         [POST_STOP, root, name, vmid, ..] => post_stop(root, name, vmid),
         _ => Err(Failure::new("unknown helper verb")),
     };

@@ -12,6 +12,7 @@ pub mod error;
 pub mod guest;
 pub mod health;
 mod held;
+pub mod history;
 pub mod hostmount;
 pub mod idmap;
 pub mod image;
@@ -33,6 +34,7 @@ pub mod tool;
 mod transfer;
 pub mod unpack;
 pub mod verbs;
+pub mod worker;
 
 use std::path::PathBuf;
 

@@ -301,7 +301,7 @@ pub(crate) fn lock_file(path: &Path, seconds: u64, say: &mut dyn FnMut(&str)) ->
 ///
 /// # Errors
 /// What the system said; the old file is then untouched and no temporary one is left.
-pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {
+pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {
     temporary(path, bytes, mode)?.persist(path).map_err(|error| error.error)?;
     sync_parent(path)
 }

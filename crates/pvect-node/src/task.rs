@@ -9,6 +9,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use pvect_core::upid::Upid;
@@ -21,6 +22,20 @@ const INDEX_LIMIT: u64 = 50_000;
 /// How long to wait for the lock of the lists, seconds.
 const LIST_LOCK_SECONDS: u64 = 10;
 const FILE_MODE: u32 = 0o640;
+
+/// For whom this process works, where that is not `root@pam` at a command line.
+static ASKER: OnceLock<Asker> = OnceLock::new();
+
+struct Asker {
+    user: String,
+    begun: Box<dyn Fn(&Upid) + Send + Sync>,
+}
+
+/// Makes every task of this process one of `user`; `begun` is told the name of each as it begins. Only the first call
+/// in a process counts.
+pub(crate) fn work_for(user: String, begun: impl Fn(&Upid) + Send + Sync + 'static) {
+    let _ = ASKER.set(Asker { user, begun: Box::new(begun) });
+}
 
 /// The log of a running task. What a worker prints goes to the log file and to pct's stdout.
 #[derive(Debug)]
@@ -121,7 +136,7 @@ pub(crate) fn end_stale(node: &Node) -> NodeResult<()> {
     change_lists(&node.layout.tasks(), move_dead)
 }
 
-fn listed(node: &Node) -> Vec<Upid> {
+pub(crate) fn listed(node: &Node) -> Vec<Upid> {
     let text = fs::read_to_string(node.layout.tasks().join("active")).unwrap_or_default();
     text.lines().filter_map(|line| line.split(' ').next()?.parse().ok()).collect()
 }
@@ -142,7 +157,7 @@ fn begin(node: &Node, worker: &str, id: &str) -> NodeResult<TaskLog> {
         starttime: u32::try_from(now()).unwrap_or(u32::MAX),
         worker: worker.to_owned(),
         id: id.to_owned(),
-        user: "root@pam".to_owned(),
+        user: ASKER.get().map_or_else(|| "root@pam".to_owned(), |asker| asker.user.clone()),
     };
     let directory = tasks.join(upid.log_directory());
     fs::create_dir_all(&directory).map_err(|error| Failure::io("can't create", &directory, &error))?;
@@ -157,6 +172,9 @@ fn begin(node: &Node, worker: &str, id: &str) -> NodeResult<TaskLog> {
         move_dead(active, ended);
         active.push(upid.clone());
     })?;
+    if let Some(asker) = ASKER.get() {
+        (asker.begun)(&upid);
+    }
     Ok(TaskLog { upid, warnings: 0, file })
 }
 
@@ -206,7 +224,7 @@ fn now() -> u64 {
 }
 
 /// Returns whether the process of a task still runs: same id, same start.
-fn is_alive(proc: &Path, upid: &Upid) -> bool {
+pub(crate) fn is_alive(proc: &Path, upid: &Upid) -> bool {
     process_start(proc, upid.pid) == Some(upid.pstart)
 }
 

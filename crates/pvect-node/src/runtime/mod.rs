@@ -40,6 +40,18 @@ pub fn reader(node: &Node) -> NativeReader {
     NativeReader::new(node.layout.lxc(), node.layout.configs())
 }
 
+/// Returns the addresses of a running container's interfaces, as `ip -j address` shows them in the network namespace of
+/// its init.
+///
+/// # Errors
+/// When `ip` is missing or the container has just ended.
+pub fn addresses(init: u32) -> NodeResult<String> {
+    let mut text = String::new();
+    let tool = crate::tool::Tool::new("nsenter", "util-linux").args(["-t", &init.to_string(), "-n", "--"]);
+    tool.args(["ip", "-j", "address"]).stream(&mut |line| text += line)?;
+    Ok(text)
+}
+
 fn names(node: &Node) -> Names {
     Names::new(node.layout.lxc())
 }

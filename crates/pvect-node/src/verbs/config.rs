@@ -61,7 +61,7 @@ fn asked(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<(Secti
 }
 
 /// A value as the API types it; text where it does not fit.
-fn typed(key: &str, text: &str) -> Value {
+pub fn typed(key: &str, text: &str) -> Value {
     let kind = options::config_option(key).map(|(option, _)| option.kind);
     let number = match kind {
         Some(Kind::Boolean | Kind::Integer { .. }) => text.parse::<u64>().ok().map(Value::from),

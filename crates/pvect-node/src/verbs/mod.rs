@@ -30,6 +30,9 @@ mod template;
 mod unlock;
 mod unmount;
 
+pub use config::typed;
+pub use status::status_record;
+
 use pvect_core::{Call, Verb, Vmid};
 
 use crate::{Failure, Node, NodeResult, Output};

@@ -1,0 +1,242 @@
+//! `/nodes/{node}/storage` and below.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use pvect_core::schema::{Format, Kind};
+use pvect_core::{Vmid, VolumeId};
+use pvect_node::backup::prune;
+use pvect_node::storage::{self, Storage, Storages};
+use pvect_node::store;
+use pvect_node::worker::{self, Job};
+use serde_json::{Value, json};
+
+use super::{Answer, Asked, Reply};
+use crate::params::{COUNT, TEXT, optional};
+use crate::refusal::Refusal;
+
+pub(super) const ENDPOINTS: &[(&str, &str, fn(Asked) -> Answer)] = &[
+    ("GET", "/nodes/{node}/storage", list),
+    ("GET", "/nodes/{node}/storage/{storage}/status", status),
+    ("GET", "/nodes/{node}/storage/{storage}/content", content),
+    ("DELETE", "/nodes/{node}/storage/{storage}/content/{volume}", remove),
+    ("POST", "/nodes/{node}/vzdump", vzdump),
+    ("GET", "/storage", configured),
+];
+
+fn storages(asked: &Asked) -> Result<Storages, Refusal> {
+    Storages::load(&asked.node().layout).map_err(|failure| Refusal::of_failure(&failure))
+}
+
+/// The storages that somebody may see, with what they hold and how full they are.
+pub(super) fn summaries(asked: &Asked) -> Result<Vec<Value>, Refusal> {
+    let rights = asked.rights()?;
+    let sees = |storage: &Storage| {
+        let path = format!("/storage/{}", storage.name);
+        ["Datastore.Audit", "Datastore.AllocateSpace"]
+            .iter()
+            .any(|privilege| rights.may(&asked.who, &path, privilege))
+    };
+    Ok(storages(asked)?.0.iter().filter(|storage| sees(storage)).map(summary).collect())
+}
+
+fn summary(storage: &Storage) -> Value {
+    let mut one = json!({
+        "storage": storage.name,
+        "type": storage.kind,
+        "content": storage.get("content").unwrap_or("images,rootdir"),
+        "enabled": u8::from(!storage.disabled()),
+        "shared": 0,
+        "active": 0,
+        "total": 0,
+        "used": 0,
+        "avail": 0,
+    });
+    let room = storage.path().ok().and_then(|path| rustix::fs::statvfs(path).ok());
+    if let Some(room) = room.filter(|_| !storage.disabled()) {
+        let total = room.f_blocks * room.f_frsize;
+        let used = room.f_blocks.saturating_sub(room.f_bfree) * room.f_frsize;
+        one["active"] = 1.into();
+        one["total"] = total.into();
+        one["used"] = used.into();
+        one["avail"] = (room.f_bavail * room.f_frsize).into();
+        one["used_fraction"] = (used as f64 / total.max(1) as f64).into();
+    }
+    one
+}
+
+fn list(asked: Asked) -> Answer {
+    asked.check_node()?;
+    asked.params.check(&[
+        optional("storage", Kind::Text(Format::StorageId)),
+        optional("content", TEXT),
+        optional("enabled", Kind::Boolean),
+        optional("target", Kind::Text(Format::Node)),
+        optional("format", Kind::Boolean),
+    ])?;
+    let wanted = |one: &Value| {
+        let holds = |content: &str| {
+            let held = one["content"].as_str().unwrap_or_default();
+            content.split([',', ';', ' ', '\0']).any(|wanted| held.split(',').any(|held| held == wanted))
+        };
+        asked.params.get("storage").is_none_or(|name| one["storage"] == name)
+            && asked.params.get("content").is_none_or(holds)
+            && (!asked.params.is_on("enabled") || one["enabled"] == 1)
+    };
+    Ok(Reply::Data(summaries(&asked)?.into_iter().filter(wanted).collect()))
+}
+
+fn configured(asked: Asked) -> Answer {
+    asked.params.check(&[optional("type", TEXT)])?;
+    let lines = summaries(&asked)?.into_iter().map(|one| {
+        json!({ "storage": one["storage"], "type": one["type"], "content": one["content"], "shared": 0 })
+    });
+    Ok(Reply::Data(lines.collect()))
+}
+
+/// The storage of the path.
+pub(super) fn find(asked: &Asked) -> Result<Storage, Refusal> {
+    let storages = storages(asked)?;
+    let storage = storages.find(asked.part("storage")).map_err(|failure| Refusal::of_failure(&failure))?;
+    Ok(storage.clone())
+}
+
+fn check_audit(asked: &Asked) -> Result<(), Refusal> {
+    let path = format!("/storage/{}", asked.part("storage"));
+    asked.check_any(&path, &["Datastore.Audit", "Datastore.AllocateSpace"])
+}
+
+fn status(asked: Asked) -> Answer {
+    check_audit(&asked)?;
+    asked.check_node()?;
+    asked.params.check(&[])?;
+    let mut one = summary(&find(&asked)?);
+    if let Value::Object(record) = &mut one {
+        record.remove("storage");
+        record.remove("used_fraction");
+    }
+    Ok(Reply::Data(one))
+}
+
+fn content(asked: Asked) -> Answer {
+    check_audit(&asked)?;
+    asked.check_node()?;
+    asked.params.check(&[optional("content", TEXT), optional("vmid", COUNT)])?;
+    let storage = find(&asked)?;
+    let failed = |failure: pvect_node::Failure| Refusal::of_failure(&failure);
+    let path = storage.path().map_err(failed)?;
+    let mut list = Vec::new();
+    let templates = storage::templates(asked.node()).map_err(failed)?;
+    for one in templates.into_iter().filter(|one| one.volume.storage() == storage.name) {
+        let format = match one.path.extension().and_then(|end| end.to_str()) {
+            Some("gz") => "tgz",
+            Some("xz") => "txz",
+            Some("zst") => "tzst",
+            _ => "tar",
+        };
+        let volume = one.volume.as_str();
+        list.push(json!({
+            "volid": volume, "content": "vztmpl", "format": format, "size": one.size, "ctime": changed(&one.path),
+        }));
+    }
+    for vmid in store::vmids(asked.node()).map_err(failed)? {
+        for volume in storage::volumes_of(asked.node(), vmid).map_err(failed)? {
+            list.extend(image(&asked, &storage, vmid, &volume));
+        }
+    }
+    for one in prune::archives(&path.join("dump")).map_err(failed)? {
+        let Some(name) = one.path.file_name().and_then(|name| name.to_str()) else { continue };
+        let size = one.path.metadata().map_or(0, |meta| meta.len());
+        let format = name.rsplit_once(".tar").map_or("tar", |(_, end)| if end.is_empty() { "tar" } else { "tar.x" });
+        let format = match (format, name.rsplit('.').next()) {
+            ("tar.x", Some(end)) => format!("tar.{end}"),
+            _ => "tar".to_owned(),
+        };
+        list.push(json!({
+            "volid": format!("{}:backup/{name}", storage.name), "content": "backup", "format": format,
+            "size": size, "ctime": changed(&one.path), "vmid": one.vmid.get(), "subtype": "lxc",
+            "protected": u8::from(one.protected),
+        }));
+    }
+    let wanted = |one: &Value| {
+        asked.params.get("content").is_none_or(|content| one["content"] == content)
+            && asked.params.number("vmid").is_none_or(|vmid| one["vmid"] == vmid)
+    };
+    Ok(Reply::Data(list.into_iter().filter(wanted).collect()))
+}
+
+fn changed(path: &Path) -> i64 {
+    path.metadata().map_or(0, |meta| meta.ctime())
+}
+
+fn image(asked: &Asked, storage: &Storage, vmid: Vmid, volume: &VolumeId) -> Option<Value> {
+    if volume.storage() != storage.name {
+        return None;
+    }
+    let path = storage::volume_path(asked.node(), volume).ok()?;
+    let meta = path.metadata().ok()?;
+    Some(json!({
+        "volid": volume.as_str(),
+        "content": "rootdir",
+        "format": if meta.is_dir() { "subvol" } else { "raw" },
+        "size": if meta.is_dir() { 0 } else { meta.len() },
+        "used": meta.blocks() * 512,
+        "ctime": meta.ctime(),
+        "vmid": vmid.get(),
+    }))
+}
+
+/// Removes a volume that no container has, in a task.
+fn remove(asked: Asked) -> Answer {
+    asked.check_node()?;
+    asked.params.check(&[optional("delay", COUNT)])?;
+    let (storage, given) = (asked.part("storage"), asked.part("volume"));
+    let name = if given.contains(':') { given.to_owned() } else { format!("{storage}:{given}") };
+    let volume: VolumeId = name
+        .parse()
+        .ok()
+        .filter(|volume: &VolumeId| volume.storage() == storage)
+        .ok_or_else(|| Refusal::parameter("volume", format!("unable to parse volume ID '{name}'")))?;
+    let path = format!("/storage/{storage}");
+    match volume.volume().split('/').next() {
+        Some("vztmpl") => asked.check_any(&path, &["Datastore.Allocate", "Datastore.AllocateTemplate"])?,
+        _ => asked.check(&path, "Datastore.Allocate")?,
+    }
+    find(&asked)?;
+    Ok(Reply::Job(Job::named(asked.who.clone(), worker::REMOVE, vec![volume.to_string()])))
+}
+
+/// A backup: the parameters are the words of vzdump.
+fn vzdump(asked: Asked) -> Answer {
+    asked.check_node()?;
+    let (mut words, mut vmids) = (Vec::new(), Vec::new());
+    for (name, value) in asked.params.pairs() {
+        if name == "vmid" {
+            vmids = value.split([',', ';', ' ', '\0']).filter(|id| !id.is_empty()).map(str::to_owned).collect();
+            continue;
+        }
+        if !name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')) {
+            return Err(Refusal::parameter(name, "property is not defined in schema and the schema does not allow additional properties"));
+        }
+        words.extend(value.split('\0').flat_map(|value| [format!("--{name}"), value.to_owned()]));
+    }
+    for id in &vmids {
+        let vmid: Vmid = id.parse().map_err(|_| {
+            Refusal::parameter("vmid", "invalid format - value does not look like a valid VM ID\n")
+        })?;
+        asked.check(&format!("/vms/{vmid}"), "VM.Backup")?;
+    }
+    if vmids.is_empty() {
+        // All containers: who may back all of them up.
+        asked.check("/vms", "VM.Backup")?;
+    }
+    // What only root may ask for on a real node.
+    for name in ["dumpdir", "script", "tmpdir", "bwlimit", "ionice"] {
+        if asked.params.get(name).is_some() && asked.who != crate::users::ROOT {
+            return Err(Refusal::parameter(name, "Only root may set this option."));
+        }
+    }
+    let storage = asked.params.get("storage").unwrap_or("local");
+    asked.check(&format!("/storage/{storage}"), "Datastore.AllocateSpace")?;
+    Ok(Reply::Job(Job::named(asked.who.clone(), worker::VZDUMP, vmids.into_iter().chain(words).collect())))
+}

@@ -1,0 +1,23 @@
+//! The standalone node's HTTPS API: what clients of Proxmox VE's API use of it to manage containers.
+//!
+//! - [`serve`]: the server, by its [`Options`]
+//! - [`Users`]: users, tokens, access lists, in the root's own files
+//! - [`Certificate`]: the server's certificate and its fingerprint
+//!
+//! There is no second implementation of anything: reads call the node's code, and what changes something runs in a
+//! worker process of its own ([`pvect_node::worker`]), so that its task has a UPID, a log and a life of its own.
+
+mod api;
+mod certificate;
+mod http;
+mod params;
+mod refusal;
+mod server;
+mod stalled;
+mod ticket;
+mod users;
+mod work;
+
+pub use certificate::{Certificate, CertificateError};
+pub use server::{Options, ServeError, serve};
+pub use users::{ROOT, Token, User, UserConfig, UserError, Users};

@@ -1,0 +1,209 @@
+//! Listens, speaks TLS, keeps every connection within its limits, and ends well.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use pvect_node::{Node, store};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+
+use crate::certificate::{Certificate, CertificateError};
+use crate::http::Server;
+use crate::stalled::Guarded;
+
+/// How the server listens and what it takes.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The address.
+    pub listen: SocketAddr,
+    /// How many connections are open at most; more wait.
+    pub connections: usize,
+    /// How long a handshake may take.
+    pub handshake: Duration,
+    /// How long the head of a request may take, and how long a connection may be idle.
+    pub head: Duration,
+    /// How long a body may take (an upload: how long it may stand still).
+    pub body: Duration,
+    /// How long a client may take nothing of an answer.
+    pub write: Duration,
+    /// How long requests under way may take when the server ends.
+    pub grace: Duration,
+    /// How long an answer to a wrong ticket, token or password waits.
+    pub refusal_delay: Duration,
+    /// The longest body but for uploads, bytes.
+    pub body_limit: usize,
+    /// The longest upload, bytes.
+    pub upload_limit: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8006)),
+            connections: 512,
+            handshake: Duration::from_secs(10),
+            head: Duration::from_secs(15),
+            body: Duration::from_secs(30),
+            write: Duration::from_secs(30),
+            grace: Duration::from_secs(10),
+            refusal_delay: Duration::from_secs(3),
+            body_limit: 64 * 1024,
+            upload_limit: 16 * 1024 * 1024 * 1024,
+        }
+    }
+}
+
+/// Why the server cannot start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// Not root.
+    #[error("the node's server needs root")]
+    NotRoot,
+    /// The root of the node cannot be made.
+    #[error("the node's root cannot be used")]
+    Root(#[source] pvect_node::Failure),
+    /// No certificate.
+    #[error("no certificate")]
+    Certificate(#[source] CertificateError),
+    /// TLS cannot be set up with it.
+    #[error("no TLS with this certificate")]
+    Tls(#[source] rustls::Error),
+    /// The users cannot be read.
+    #[error("no users")]
+    Users(#[source] crate::UserError),
+    /// The address cannot be listened on, or the system refuses something else.
+    #[error("{what}")]
+    System {
+        /// What was to be done.
+        what: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// The stack of threads and their number: readers of the node block.
+const BLOCKING_THREADS: usize = 32;
+
+/// Serves the node's API until SIGTERM or SIGINT; `ready` is told the address that is listened on.
+///
+/// Blocks. Tasks that were started go on when the server ends.
+///
+/// # Errors
+/// See [`ServeError`].
+pub fn serve(node: Node, options: Options, ready: impl FnOnce(SocketAddr)) -> Result<(), ServeError> {
+    if !rustix::process::geteuid().is_root() {
+        return Err(ServeError::NotRoot);
+    }
+    store::ensure_root(&node).map_err(ServeError::Root)?;
+    let certificate = Certificate::load(&node).map_err(ServeError::Certificate)?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut tls = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(ServeError::Tls)?
+        .with_no_client_auth()
+        .with_single_cert(certificate.chain, certificate.key)
+        .map_err(ServeError::Tls)?;
+    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(BLOCKING_THREADS)
+        .enable_all()
+        .build()
+        .map_err(|source| ServeError::System { what: "cannot start".to_owned(), source })?;
+    let served = runtime.block_on(async {
+        let listener = TcpListener::bind(options.listen).await.map_err(|source| ServeError::System {
+            what: format!("cannot listen on {}", options.listen),
+            source,
+        })?;
+        let server = Arc::new(Server::new(node, options.clone())?);
+        if let Ok(address) = listener.local_addr() {
+            ready(address);
+        }
+        accept(listener, TlsAcceptor::from(Arc::new(tls)), server, &options).await
+    });
+    // Readers that still run may block; nobody waits for them.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    served
+}
+
+async fn accept(
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+    server: Arc<Server>,
+    options: &Options,
+) -> Result<(), ServeError> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let failed = |source| ServeError::System { what: "cannot wait for signals".to_owned(), source };
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let places = Arc::new(Semaphore::new(options.connections));
+    let graceful = Arc::new(GracefulShutdown::new());
+    loop {
+        let next = async {
+            // The place first: who finds none waits in the system's queue.
+            let place = Arc::clone(&places).acquire_owned().await.ok();
+            (place, listener.accept().await)
+        };
+        let (place, accepted) = tokio::select! {
+            next = next => next,
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+        };
+        match (place, accepted) {
+            (Some(place), Ok((stream, peer))) => {
+                let (acceptor, server) = (acceptor.clone(), Arc::clone(&server));
+                let watcher = graceful.watcher();
+                tokio::spawn(connection(stream, peer.ip(), acceptor, server, watcher, place));
+            }
+            (_, Err(error)) => {
+                // Out of files, for one: trying again at once would only burn time.
+                tracing::warn!(%error, "cannot accept a connection");
+                sleep(Duration::from_millis(100)).await;
+            }
+            (None, Ok(_)) => break,
+        }
+    }
+    drop(listener);
+    tracing::info!("ending");
+    let Some(graceful) = Arc::into_inner(graceful) else { return Ok(()) };
+    if timeout(options.grace, graceful.shutdown()).await.is_err() {
+        tracing::warn!("some requests have not ended in time");
+    }
+    Ok(())
+}
+
+async fn connection(
+    stream: TcpStream,
+    peer: IpAddr,
+    acceptor: TlsAcceptor,
+    server: Arc<Server>,
+    watcher: hyper_util::server::graceful::Watcher,
+    place: OwnedSemaphorePermit,
+) {
+    let options = server.options().clone();
+    let _ = stream.set_nodelay(true);
+    let Ok(Ok(stream)) = timeout(options.handshake, acceptor.accept(stream)).await else {
+        return;
+    };
+    let io = TokioIo::new(Guarded::new(stream, options.write));
+    let service = hyper::service::service_fn(move |request| {
+        let server = Arc::clone(&server);
+        async move { Ok::<_, std::convert::Infallible>(server.answer(request, peer).await) }
+    });
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(options.head)
+        .max_buf_size(64 * 1024)
+        .max_headers(64)
+        .serve_connection(io, service);
+    if let Err(error) = watcher.watch(connection).await {
+        tracing::debug!(%error, %peer, "connection");
+    }
+    drop(place);
+}

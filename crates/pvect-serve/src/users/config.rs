@@ -1,0 +1,362 @@
+//! `user.cfg`. Lines of kinds that are not known here survive.
+
+use std::collections::BTreeSet;
+
+use super::{ROOT, UserError, roles};
+
+/// A user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// `USER@REALM`.
+    pub name: String,
+    /// Whether it may log in.
+    pub enabled: bool,
+    /// When its access ends, seconds since 1970; 0 is never.
+    pub expire: u64,
+    /// A remark.
+    pub comment: String,
+}
+
+/// A token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Token {
+    /// `USER@REALM`.
+    pub user: String,
+    /// Its name.
+    pub id: String,
+    /// When it ends, seconds since 1970; 0 is never.
+    pub expire: u64,
+    /// Whether it has only what access lists grant to itself, too.
+    pub separated: bool,
+    /// A remark.
+    pub comment: String,
+}
+
+/// A line of the access lists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Grant {
+    propagate: bool,
+    path: String,
+    /// Users, tokens, and groups as `@name`.
+    names: Vec<String>,
+    roles: Vec<String>,
+}
+
+/// The parsed file.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct UserConfig {
+    users: Vec<User>,
+    tokens: Vec<Token>,
+    grants: Vec<Grant>,
+    groups: Vec<(String, Vec<String>)>,
+    roles: Vec<(String, Vec<String>)>,
+    /// The lines, as they are.
+    lines: Vec<String>,
+}
+
+fn list(text: &str) -> Vec<String> {
+    text.split([',', ';', ' ']).filter(|word| !word.is_empty()).map(str::to_owned).collect()
+}
+
+impl UserConfig {
+    /// Parses the text. `root@pam` is always there.
+    pub fn parse(text: &str) -> Self {
+        let mut config = Self::default();
+        for line in text.lines() {
+            config.take(line);
+        }
+        if config.user(ROOT).is_none() {
+            config.take("user:root@pam:1:0::::::");
+        }
+        config
+    }
+
+    fn take(&mut self, line: &str) {
+        self.lines.push(line.to_owned());
+        let fields: Vec<&str> = line.split(':').collect();
+        match fields[..] {
+            ["user", name, enable, expire, ref rest @ ..] => self.users.push(User {
+                name: name.to_owned(),
+                enabled: enable == "1",
+                expire: expire.parse().unwrap_or(0),
+                comment: rest.get(3).copied().unwrap_or_default().to_owned(),
+            }),
+            ["token", name, expire, privsep, ref rest @ ..] => {
+                if let Some((user, id)) = name.split_once('!') {
+                    self.tokens.push(Token {
+                        user: user.to_owned(),
+                        id: id.to_owned(),
+                        expire: expire.parse().unwrap_or(0),
+                        separated: privsep == "1",
+                        comment: rest.first().copied().unwrap_or_default().to_owned(),
+                    });
+                }
+            }
+            ["acl", propagate, path, names, roles, ..] => self.grants.push(Grant {
+                propagate: propagate == "1",
+                path: path.to_owned(),
+                names: list(names),
+                roles: list(roles),
+            }),
+            ["group", name, users, ..] => self.groups.push((name.to_owned(), list(users))),
+            ["role", name, privileges, ..] => self.roles.push((name.to_owned(), list(privileges))),
+            _ => {}
+        }
+    }
+
+    /// The text of the file.
+    pub fn to_text(&self) -> String {
+        self.lines.iter().map(|line| format!("{line}\n")).collect()
+    }
+
+    /// The users, in the order of the file.
+    pub fn users(&self) -> &[User] {
+        &self.users
+    }
+
+    /// The tokens, in the order of the file.
+    pub fn tokens(&self) -> &[Token] {
+        &self.tokens
+    }
+
+    /// Finds a user.
+    pub fn user(&self, name: &str) -> Option<&User> {
+        self.users.iter().find(|user| user.name == name)
+    }
+
+    /// Finds a token.
+    pub fn token(&self, user: &str, id: &str) -> Option<&Token> {
+        self.tokens.iter().find(|token| token.user == user && token.id == id)
+    }
+
+    pub(super) fn add_user(&mut self, name: &str) {
+        if self.user(name).is_none() {
+            self.take(&format!("user:{name}:1:0::::::"));
+        }
+    }
+
+    /// Removes a user; returns the names of its tokens, or `None` when it is not there.
+    pub(super) fn remove_user(&mut self, name: &str) -> Option<Vec<String>> {
+        self.user(name)?;
+        let tokens: Vec<String> =
+            self.tokens.iter().filter(|token| token.user == name).map(|token| token.id.clone()).collect();
+        let mut gone = vec![name.to_owned()];
+        gone.extend(tokens.iter().map(|id| format!("{name}!{id}")));
+        self.forget(&gone);
+        Some(tokens)
+    }
+
+    /// Adds a token; returns false when it is there already.
+    pub(super) fn add_token(&mut self, user: &str, id: &str, separated: bool) -> Result<bool, UserError> {
+        if self.user(user).is_none() {
+            return Err(UserError::Missing(format!("user {user}")));
+        }
+        if self.token(user, id).is_some() {
+            return Ok(false);
+        }
+        self.take(&format!("token:{user}!{id}:0:{}::", u8::from(separated)));
+        Ok(true)
+    }
+
+    pub(super) fn remove_token(&mut self, user: &str, id: &str) -> bool {
+        let is_there = self.token(user, id).is_some();
+        self.forget(&[format!("{user}!{id}")]);
+        is_there
+    }
+
+    pub(super) fn grant(
+        &mut self,
+        name: &str,
+        role: &str,
+        path: &str,
+        propagate: bool,
+    ) -> Result<(), UserError> {
+        let is_there = match name.split_once('!') {
+            Some((user, id)) => self.token(user, id).is_some(),
+            None => self.user(name).is_some(),
+        };
+        if !is_there {
+            return Err(UserError::Missing(name.to_owned()));
+        }
+        if roles::built_in(role).is_none() && !self.roles.iter().any(|(known, _)| known == role) {
+            return Err(UserError::Missing(format!("role {role}")));
+        }
+        if !path.starts_with('/') || path.contains(':') || path.contains(char::is_whitespace) {
+            return Err(UserError::Name(path.to_owned(), "/PATH"));
+        }
+        self.take(&format!("acl:{}:{path}:{name}:{role}:", u8::from(propagate)));
+        Ok(())
+    }
+
+    /// Takes names out of all lines; lines that are left without a name go.
+    fn forget(&mut self, gone: &[String]) {
+        let lines = std::mem::take(&mut self.lines);
+        *self = Self::default();
+        for line in lines {
+            let mut fields: Vec<String> = line.split(':').map(str::to_owned).collect();
+            let names_at = match fields.first().map(String::as_str) {
+                Some("user" | "token") if fields.get(1).is_some_and(|name| gone.contains(name)) => continue,
+                Some("acl") => 3,
+                Some("group") => 2,
+                _ => {
+                    self.take(&line);
+                    continue;
+                }
+            };
+            if let Some(field) = fields.get_mut(names_at) {
+                let left: Vec<String> =
+                    list(field).into_iter().filter(|name| !gone.contains(name)).collect();
+                if left.is_empty() && names_at == 3 {
+                    continue;
+                }
+                *field = left.join(",");
+            }
+            self.take(&fields.join(":"));
+        }
+    }
+
+    /// Returns the privileges that a user or token has on a path, sorted, each with whether it holds below the path.
+    ///
+    /// Deeper lines replace higher ones, those of users those of groups, and NoAccess everything. A token with
+    /// privilege separation has what both it and its user have.
+    pub fn privileges(&self, who: &str, path: &str) -> Vec<(String, bool)> {
+        match who.split_once('!') {
+            None => self.own_privileges(who, path),
+            Some((user, id)) => {
+                let of_user = self.own_privileges(user, path);
+                match self.token(user, id) {
+                    None => Vec::new(),
+                    Some(token) if !token.separated => of_user,
+                    Some(_) => {
+                        let own = self.own_privileges(who, path);
+                        own.into_iter()
+                            .filter(|(name, _)| of_user.iter().any(|(known, _)| known == name))
+                            .collect()
+                    }
+                }
+            }
+        }
+    }
+
+    /// Returns whether a user or token has a privilege on a path.
+    pub fn may(&self, who: &str, path: &str, privilege: &str) -> bool {
+        self.privileges(who, path).iter().any(|(name, _)| name == privilege)
+    }
+
+    /// Returns the paths that access lists name for anybody, and the top.
+    pub fn paths(&self) -> BTreeSet<String> {
+        let usual = ["/", "/access", "/nodes", "/pool", "/sdn", "/storage", "/vms"].map(str::to_owned);
+        usual.into_iter().chain(self.grants.iter().map(|grant| grant.path.clone())).collect()
+    }
+
+    fn own_privileges(&self, who: &str, path: &str) -> Vec<(String, bool)> {
+        if who == ROOT {
+            return roles::ALL_PRIVILEGES.iter().map(|name| ((*name).to_owned(), true)).collect();
+        }
+        let mut roles: Vec<(&str, bool)> = Vec::new();
+        for level in levels(path) {
+            let at = self.grants.iter().filter(|grant| {
+                grant.path.trim_end_matches('/') == level.trim_end_matches('/')
+                    && (grant.propagate || level == path)
+            });
+            let (mut own, mut of_groups) = (Vec::new(), Vec::new());
+            for grant in at {
+                let given = grant.roles.iter().map(|role| (role.as_str(), grant.propagate));
+                if grant.names.iter().any(|name| name == who) {
+                    own.extend(given);
+                } else if grant.names.iter().any(|name| self.is_member(name, who)) {
+                    of_groups.extend(given);
+                }
+            }
+            let here = if own.is_empty() { of_groups } else { own };
+            if !here.is_empty() {
+                roles = here;
+            }
+        }
+        if roles.iter().any(|(role, _)| *role == "NoAccess") {
+            return Vec::new();
+        }
+        let mut found: Vec<(String, bool)> = Vec::new();
+        for (role, propagate) in roles {
+            for name in self.role(role) {
+                match found.iter_mut().find(|(known, _)| *known == name) {
+                    Some((_, known)) => *known |= propagate,
+                    None => found.push((name, propagate)),
+                }
+            }
+        }
+        found.sort();
+        found
+    }
+
+    fn is_member(&self, group: &str, user: &str) -> bool {
+        let Some(group) = group.strip_prefix('@') else { return false };
+        self.groups.iter().any(|(name, users)| name == group && users.iter().any(|one| one == user))
+    }
+
+    fn role(&self, role: &str) -> Vec<String> {
+        if let Some(built_in) = roles::built_in(role) {
+            return built_in.into_iter().map(str::to_owned).collect();
+        }
+        let own = self.roles.iter().find(|(name, _)| name == role);
+        own.map_or_else(Vec::new, |(_, list)| {
+            list.iter().filter(|name| roles::is_privilege(name)).cloned().collect()
+        })
+    }
+}
+
+/// `/`, `/vms`, `/vms/100`.
+fn levels(path: &str) -> Vec<&str> {
+    let mut levels = vec!["/"];
+    levels.extend(path.match_indices('/').skip(1).map(|(at, _)| &path[..at]));
+    if path != "/" {
+        levels.push(path);
+    }
+    levels
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "user:root@pam:1:0::::::\nuser:joe@pve:1:0::::::\nuser:ann@pve:0:5::::::\n\
+        token:joe@pve!ci:0:1::\ntoken:joe@pve!all:0:0::\ngroup:ops:ann@pve::\npool:p1::100:local:\n\
+        role:Snap:VM.Snapshot,VM.Audit,Bogus:\nacl:1:/:@ops:PVEAuditor:\nacl:1:/vms:joe@pve:PVEVMAdmin:\n\
+        acl:0:/vms/105:joe@pve:NoAccess:\nacl:1:/vms:joe@pve!ci:Snap:\n";
+
+    #[test]
+    fn the_file_survives() {
+        assert_eq!(UserConfig::parse(TEXT).to_text(), TEXT);
+        assert_eq!(UserConfig::parse("").to_text(), "user:root@pam:1:0::::::\n");
+    }
+
+    #[test]
+    fn access_is_granted_level_by_level() {
+        let config = UserConfig::parse(TEXT);
+        for (who, path, privilege, expected) in [
+            ("root@pam", "/vms/7", "Sys.Modify", true),
+            ("joe@pve", "/vms/100", "VM.Allocate", true),
+            ("joe@pve", "/vms/105", "VM.Audit", false),
+            ("joe@pve", "/storage/local", "Datastore.Audit", false),
+            ("ann@pve", "/vms/100", "VM.Audit", true),
+            ("ann@pve", "/vms/100", "VM.PowerMgmt", false),
+            ("joe@pve!ci", "/vms/100", "VM.Snapshot", true),
+            ("joe@pve!ci", "/vms/100", "VM.PowerMgmt", false),
+            ("joe@pve!ci", "/vms/105", "VM.Snapshot", false),
+            ("joe@pve!all", "/vms/100", "VM.PowerMgmt", true),
+            ("joe@pve!gone", "/vms/100", "VM.PowerMgmt", false),
+            ("eve@pve", "/", "VM.Audit", false),
+        ] {
+            assert_eq!(config.may(who, path, privilege), expected, "{who} {path} {privilege}");
+        }
+    }
+
+    #[test]
+    fn who_goes_is_in_no_line() {
+        let mut config = UserConfig::parse(TEXT);
+        assert_eq!(config.remove_user("joe@pve").unwrap(), ["ci", "all"]);
+        assert!(!config.to_text().contains("joe"), "{}", config.to_text());
+        assert!(config.to_text().contains("pool:p1::100:local:\n"));
+        assert!(config.remove_user("joe@pve").is_none());
+    }
+}

@@ -1,0 +1,323 @@
+//! Who may do what: users, tokens, their secrets, roles and access lists.
+//!
+//! - `etc/pve/user.cfg`: users, tokens, groups, roles and access lists, in the form of pve-access-control
+//! - `etc/pve/priv/shadow.cfg`: hashed passwords (SHA-512 crypt), one `USER@REALM:HASH:` a line
+//! - `etc/pve/priv/token.cfg`: hashed tokens, one `USER@REALM!ID sha256:HEX` a line
+//!
+//! The host's own users and passwords are never asked.
+
+mod config;
+mod roles;
+mod secrets;
+
+use std::io::ErrorKind;
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use pvect_node::{Layout, Node, store};
+use secrecy::{ExposeSecret, SecretString};
+
+pub use config::{Token, User, UserConfig};
+pub use roles::{ALL_PRIVILEGES, is_privilege};
+
+/// The one user that may do everything, and that is there from the start.
+pub const ROOT: &str = "root@pam";
+
+/// Why a change of users failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum UserError {
+    /// The name is not of the form `USER@REALM`, or `USER@REALM!ID`.
+    #[error("'{0}' is not a name of the form {1}")]
+    Name(String, &'static str),
+    /// It is there already.
+    #[error("{0} is there already")]
+    Exists(String),
+    /// It is not there.
+    #[error("there is no {0}")]
+    Missing(String),
+    /// The password is too short.
+    #[error("a password has at least 5 characters")]
+    ShortPassword,
+    /// A file could not be read or written.
+    #[error("{path}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The system could not give random bytes, or the hash could not be made.
+    #[error("{0}")]
+    Secret(String),
+}
+
+/// The users of one node. Each question reads the files anew: they are small, and a removed token ends at once.
+#[derive(Debug, Clone)]
+pub struct Users {
+    layout: Layout,
+}
+
+impl Users {
+    /// The users of a node.
+    pub fn new(node: &Node) -> Self {
+        Self { layout: node.layout.clone() }
+    }
+
+    /// `etc/pve/user.cfg`.
+    pub fn config_file(&self) -> PathBuf {
+        self.layout.root().join("etc/pve/user.cfg")
+    }
+
+    /// `etc/pve/priv`, for secrets; made 0700 where it is missing.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn secret_dir(&self) -> Result<PathBuf, UserError> {
+        let path = self.layout.root().join("etc/pve/priv");
+        secrets::make_private(&path).map_err(|source| UserError::File { path: path.clone(), source })?;
+        Ok(path)
+    }
+
+    /// Reads `user.cfg`; without one there is `root@pam` alone.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn load(&self) -> Result<UserConfig, UserError> {
+        let path = self.config_file();
+        match std::fs::read(&path) {
+            Ok(bytes) => Ok(UserConfig::parse(&String::from_utf8_lossy(&bytes))),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(UserConfig::parse("")),
+            Err(source) => Err(UserError::File { path, source }),
+        }
+    }
+
+    fn change<T>(
+        &self,
+        change: impl FnOnce(&mut UserConfig) -> Result<T, UserError>,
+    ) -> Result<T, UserError> {
+        let path = self.config_file();
+        let failed = |source| UserError::File { path: path.clone(), source };
+        let _lock = secrets::Lock::take(&self.secret_dir()?.join(".lock")).map_err(failed)?;
+        let mut config = self.load()?;
+        let done = change(&mut config)?;
+        store::replace(&path, config.to_text().as_bytes(), 0o640).map_err(failed)?;
+        Ok(done)
+    }
+
+    /// Adds a user with a password, or gives one that is there a new password.
+    ///
+    /// # Errors
+    /// See [`UserError`].
+    pub fn add(&self, user: &str, password: &SecretString) -> Result<(), UserError> {
+        check_user(user)?;
+        if password.expose_secret().chars().count() < 5 {
+            return Err(UserError::ShortPassword);
+        }
+        let hash = secrets::hash_password(password.expose_secret().as_bytes()).map_err(UserError::Secret)?;
+        self.change(|config| {
+            config.add_user(user);
+            secrets::Shadow::at(&self.secret_dir()?).set(user, Some(&hash))
+        })
+    }
+
+    /// Removes a user with tokens, access and password.
+    ///
+    /// # Errors
+    /// See [`UserError`].
+    pub fn remove(&self, user: &str) -> Result<(), UserError> {
+        check_user(user)?;
+        self.change(|config| {
+            let tokens = config.remove_user(user).ok_or_else(|| UserError::Missing(format!("user {user}")))?;
+            let dir = self.secret_dir()?;
+            for id in tokens {
+                secrets::Tokens::at(&dir).set(&format!("{user}!{id}"), None)?;
+            }
+            secrets::Shadow::at(&dir).set(user, None)
+        })
+    }
+
+    /// Makes a token and returns its secret, which is kept nowhere: only its hash is.
+    ///
+    /// # Errors
+    /// See [`UserError`].
+    pub fn add_token(&self, name: &str, separated: bool) -> Result<SecretString, UserError> {
+        let (user, id) = check_token(name)?;
+        let secret = secrets::uuid().map_err(UserError::Secret)?;
+        self.change(|config| {
+            if !config.add_token(user, id, separated)? {
+                return Err(UserError::Exists(format!("token {name}")));
+            }
+            let hash = secrets::hash_token(secret.expose_secret());
+            secrets::Tokens::at(&self.secret_dir()?).set(name, Some(&hash))
+        })?;
+        Ok(secret)
+    }
+
+    /// Removes a token.
+    ///
+    /// # Errors
+    /// See [`UserError`].
+    pub fn remove_token(&self, name: &str) -> Result<(), UserError> {
+        let (user, id) = check_token(name)?;
+        self.change(|config| {
+            if !config.remove_token(user, id) {
+                return Err(UserError::Missing(format!("token {name}")));
+            }
+            secrets::Tokens::at(&self.secret_dir()?).set(name, None)
+        })
+    }
+
+    /// Grants a role on a path to a user or token: a line of the access list.
+    ///
+    /// # Errors
+    /// See [`UserError`].
+    pub fn grant(&self, name: &str, role: &str, path: &str, propagate: bool) -> Result<(), UserError> {
+        self.change(|config| config.grant(name, role, path, propagate))
+    }
+
+    /// Returns why a user may not log in, or `None`.
+    ///
+    /// # Errors
+    /// As [`Users::load`].
+    pub fn refusal_of(&self, user: &str) -> Result<Option<String>, UserError> {
+        Ok(enabled(&self.load()?, user).err())
+    }
+
+    /// Returns whether a password is a user's. It takes as long for a user who is not there.
+    ///
+    /// # Errors
+    /// When the files cannot be read.
+    pub fn check_password(&self, user: &str, password: &SecretString) -> Result<bool, UserError> {
+        let known = secrets::Shadow::at(&self.secret_dir()?).get(user)?;
+        let right =
+            secrets::check_password(known.as_deref(), password.expose_secret().as_bytes());
+        Ok(right && enabled(&self.load()?, user).is_ok())
+    }
+
+    /// Checks `USER@REALM!ID=SECRET` and returns the token's name.
+    ///
+    /// # Errors
+    /// The text for the client.
+    pub fn check_secret(&self, text: &str) -> Result<String, String> {
+        let (name, secret) = text.rsplit_once('=').ok_or("no tokenid specified")?;
+        let (user, id) = check_token(name).map_err(|_| format!("tokenid '{name}' look invalid"))?;
+        let failed = |error: UserError| {
+            tracing::error!(%error, "users");
+            "invalid token value!".to_owned()
+        };
+        let config = self.load().map_err(failed)?;
+        enabled(&config, user)?;
+        let token = config.token(user, id).ok_or_else(|| format!("no such token '{id}' for user '{user}'"))?;
+        if token.expire != 0 && token.expire < now() {
+            return Err(format!("token '{id}' access expired"));
+        }
+        let known = secrets::Tokens::at(&self.secret_dir().map_err(failed)?).get(name).map_err(failed)?;
+        match known.is_some_and(|hash| secrets::check_token(&hash, secret)) {
+            true => Ok(name.to_owned()),
+            false => Err("invalid token value!".to_owned()),
+        }
+    }
+}
+
+fn enabled(config: &UserConfig, name: &str) -> Result<(), String> {
+    let user = config.user(name).ok_or_else(|| format!("no such user ('{name}')"))?;
+    if !user.enabled {
+        return Err(format!("user '{name}' is disabled"));
+    }
+    if user.expire != 0 && user.expire < now() {
+        return Err(format!("user '{name}' access expired"));
+    }
+    Ok(())
+}
+
+pub(crate) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// `USER@REALM`: no `:`, `/`, blank or `!` in either part.
+fn check_user(name: &str) -> Result<(), UserError> {
+    let wrong = || UserError::Name(name.to_owned(), "USER@REALM");
+    let (user, realm) = name.rsplit_once('@').ok_or_else(wrong)?;
+    let is_good = |part: &str| !part.is_empty() && !part.contains([':', '/', ',', '!', '=']) && is_visible(part);
+    let is_word =
+        |part: &str| part.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
+    if name.len() <= 64 && is_good(user) && !user.starts_with('@') && is_good(realm) && is_word(realm) {
+        Ok(())
+    } else {
+        Err(wrong())
+    }
+}
+
+fn is_visible(text: &str) -> bool {
+    !text.chars().any(|c| c.is_whitespace() || c.is_control())
+}
+
+/// `USER@REALM!ID`.
+fn check_token(name: &str) -> Result<(&str, &str), UserError> {
+    let wrong = || UserError::Name(name.to_owned(), "USER@REALM!ID");
+    let (user, id) = name.split_once('!').ok_or_else(wrong)?;
+    check_user(user).map_err(|_| wrong())?;
+    let starts = id.chars().next().is_some_and(|c| c.is_ascii_alphabetic());
+    let rest = id.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
+    if starts && rest && id.len() >= 2 { Ok((user, id)) } else { Err(wrong()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn users() -> (tempfile::TempDir, Users) {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(dir.path().join("etc/pve")).unwrap();
+        let layout = Layout::new(dir.path(), "vm".parse().unwrap());
+        (dir, Users { layout })
+    }
+
+    fn secret(text: &str) -> SecretString {
+        text.to_owned().into()
+    }
+
+    #[test]
+    fn users_come_and_go() {
+        let (dir, users) = users();
+        assert!(!users.check_password(ROOT, &secret("hunter22")).unwrap());
+        users.add(ROOT, &secret("hunter22")).unwrap();
+        users.add("joe@pve", &secret("hunter33")).unwrap();
+        assert!(users.check_password(ROOT, &secret("hunter22")).unwrap());
+        assert!(!users.check_password(ROOT, &secret("hunter33")).unwrap());
+        assert!(!users.check_password("nobody@pve", &secret("hunter33")).unwrap());
+        let shadow = std::fs::read_to_string(dir.path().join("etc/pve/priv/shadow.cfg")).unwrap();
+        assert!(shadow.contains("joe@pve:$6$") && !shadow.contains("hunter"), "{shadow}");
+        users.remove("joe@pve").unwrap();
+        assert!(!users.check_password("joe@pve", &secret("hunter33")).unwrap());
+        assert_eq!(users.remove("joe@pve").unwrap_err().to_string(), "there is no user joe@pve");
+        assert_eq!(
+            users.add("joe", &secret("hunter33")).unwrap_err().to_string(),
+            "'joe' is not a name of the form USER@REALM"
+        );
+        assert!(matches!(users.add("joe@pve", &secret("1234")), Err(UserError::ShortPassword)));
+    }
+
+    #[test]
+    fn tokens_are_kept_as_hashes() {
+        let (dir, users) = users();
+        let made = users.add_token("root@pam!ci", false).unwrap();
+        let file = std::fs::read_to_string(dir.path().join("etc/pve/priv/token.cfg")).unwrap();
+        assert!(file.starts_with("root@pam!ci sha256:") && !file.contains(made.expose_secret()), "{file}");
+        let full = |secret: &str| format!("root@pam!ci={secret}");
+        assert_eq!(users.check_secret(&full(made.expose_secret())), Ok("root@pam!ci".to_owned()));
+        assert_eq!(users.check_secret(&full("x")), Err("invalid token value!".to_owned()));
+        assert_eq!(
+            users.check_secret("root@pam!cd=x"),
+            Err("no such token 'cd' for user 'root@pam'".to_owned())
+        );
+        assert_eq!(users.check_secret("joe@pve!cd=x"), Err("no such user ('joe@pve')".to_owned()));
+        assert_eq!(
+            users.add_token("root@pam!ci", true).unwrap_err().to_string(),
+            "token root@pam!ci is there already"
+        );
+        users.remove_token("root@pam!ci").unwrap();
+        assert!(users.check_secret(&full(made.expose_secret())).is_err());
+    }
+}
