@@ -18,8 +18,16 @@ const LIMIT: u64 = 64 << 10;
 /// # Errors
 /// When it cannot be read, is empty, or the two answers differ.
 pub fn read(ui: &Ui, given: &Given) -> Result<SecretString> {
+    read_for(ui, given, "Password of root in the container: ")
+}
+
+/// As [`read`], with another prompt.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_for(ui: &Ui, given: &Given, prompt: &str) -> Result<SecretString> {
     match given {
-        Given::Ask => ask(),
+        Given::Ask => ask(prompt),
         Given::Stdin => first_line("stdin", std::io::stdin().lock()),
         Given::File(path) => {
             let what = || format!("cannot read '{path}'");
@@ -55,13 +63,13 @@ fn wrong(text: &str) -> Error {
     ))
 }
 
-fn ask() -> Result<SecretString> {
+fn ask(question: &str) -> Result<SecretString> {
     let prompt = |text: &str| {
         rpassword::prompt_password(text).map(SecretString::from).map_err(|_| {
             wrong("there is no terminal to ask on; use --password-file FILE or --password-stdin")
         })
     };
-    let first = prompt("Password of root in the container: ")?;
+    let first = prompt(question)?;
     let again = prompt("Again: ")?;
     use secrecy::ExposeSecret;
     if first.expose_secret() == again.expose_secret() {

@@ -117,7 +117,9 @@ fn work(root: &str, name: &str, begun: impl Fn(&Upid) + Send + Sync + 'static) -
             exit => Err(Failure::with_exit(String::from_utf8_lossy(&err).trim_end(), exit)),
         },
         (REMOVE, [volume]) => remove(&node, volume, &mut output).map(|()| 0),
-        (PLACE, [file, storage, name]) => place(&node, Path::new(file), storage, name, &mut output).map(|()| 0),
+        (PLACE, [file, storage, name]) => {
+            place(&node, Path::new(file), storage, name, &mut output).map(|()| 0)
+        }
         _ => {
             let (call, _files) = call(job)?;
             verbs::dispatch(&node, &call, &mut output)

@@ -78,12 +78,7 @@ impl Certificate {
 }
 
 fn make(node: &Node, pem: &PathBuf, key: &PathBuf) -> Result<(), CertificateError> {
-    let names = vec![
-        node.name.to_string(),
-        "localhost".to_owned(),
-        "127.0.0.1".to_owned(),
-        "::1".to_owned(),
-    ];
+    let names = vec![node.name.to_string(), "localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
     let mut params = CertificateParams::new(names).map_err(CertificateError::Make)?;
     params.distinguished_name.push(DnType::CommonName, node.name.as_str());
     params.distinguished_name.push(DnType::OrganizationName, "pvect standalone node");

@@ -127,13 +127,11 @@ impl Server {
         }
         asked.params.merge(query);
         let user = asked.who.clone();
-        let reply = blocking(move || run(asked)).await?;
+        let reply = blocking(move || run(&asked)).await?;
         match reply {
             Reply::Data(data) => Ok(refusal::data(&data)),
             Reply::Total(data, total) => Ok(refusal::data_and(&data, "total", total.into())),
-            Reply::Work(call) => {
-                self.workers.run(&user, &call).await.map(|data| refusal::data(&data))
-            }
+            Reply::Work(call) => self.workers.run(&user, &call).await.map(|data| refusal::data(&data)),
             Reply::Job(job) => self.workers.start(job).await.map(|data| refusal::data(&data)),
         }
     }

@@ -176,7 +176,8 @@ fn response(status: u16, reason: &str, body: Body) -> Response<Body> {
     headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
     headers.insert(header::SERVER, HeaderValue::from_static("pve-api-daemon/3.0"));
     // What cannot stand in a status line is left out of it; the body has it all.
-    let phrase: Vec<u8> = reason.bytes().filter(|byte| matches!(byte, b'\t' | b' '..=b'~' | 0x80..)).collect();
+    let phrase: Vec<u8> =
+        reason.bytes().filter(|byte| matches!(byte, b'\t' | b' '..=b'~' | 0x80..)).collect();
     if let Ok(phrase) = ReasonPhrase::try_from(phrase) {
         response.extensions_mut().insert(phrase);
     }
@@ -210,7 +211,10 @@ mod tests {
             let refusal = Refusal::of_text(text);
             let found: Vec<(&str, &str)> =
                 refusal.errors.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
-            assert_eq!((refusal.status, refusal.message.as_str(), found.as_slice()), (status, message, errors));
+            assert_eq!(
+                (refusal.status, refusal.message.as_str(), found.as_slice()),
+                (status, message, errors)
+            );
         }
     }
 
@@ -228,7 +232,10 @@ mod tests {
         let mut errors = Refusal::parameters(&found).errors;
         errors.sort();
         let expected = [
-            ("bogus", "property is not defined in schema and the schema does not allow additional properties"),
+            (
+                "bogus",
+                "property is not defined in schema and the schema does not allow additional properties",
+            ),
             ("hostname", "invalid format - value does not look like a valid DNS name\n"),
             ("memory", "value must have a minimum value of 16"),
             (

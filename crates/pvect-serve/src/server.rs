@@ -17,7 +17,7 @@ use crate::http::Server;
 use crate::stalled::Guarded;
 
 /// How the server listens and what it takes.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct Options {
     /// The address.
     pub listen: SocketAddr,
@@ -87,7 +87,7 @@ pub enum ServeError {
     },
 }
 
-/// The stack of threads and their number: readers of the node block.
+/// How many threads read the node at a time.
 const BLOCKING_THREADS: usize = 32;
 
 /// Serves the node's API until SIGTERM or SIGINT; `ready` is told the address that is listened on.
@@ -121,7 +121,7 @@ pub fn serve(node: Node, options: Options, ready: impl FnOnce(SocketAddr)) -> Re
             what: format!("cannot listen on {}", options.listen),
             source,
         })?;
-        let server = Arc::new(Server::new(node, options.clone())?);
+        let server = Arc::new(Server::new(node, options)?);
         if let Ok(address) = listener.local_addr() {
             ready(address);
         }
@@ -186,7 +186,7 @@ async fn connection(
     watcher: hyper_util::server::graceful::Watcher,
     place: OwnedSemaphorePermit,
 ) {
-    let options = server.options().clone();
+    let options = *server.options();
     let _ = stream.set_nodelay(true);
     let Ok(Ok(stream)) = timeout(options.handshake, acceptor.accept(stream)).await else {
         return;

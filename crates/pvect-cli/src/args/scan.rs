@@ -17,7 +17,7 @@ pub const OWN: &[(&str, &str)] = &[
     ("version", "Print the versions of pvect and pct."),
     ("demo", "Show a whole life of three containers on a standalone node of its own."),
     ("backup", "Back containers up by vzdump, or list the backups."),
-    ("node", "The standalone node: start or stop all containers in order, its network, its vzdump."),
+    ("node", "The standalone node: start or stop all containers in order, its network, its API, its vzdump."),
     ("pct", "The pct of the standalone node."),
 ];
 

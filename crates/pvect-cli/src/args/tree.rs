@@ -181,7 +181,7 @@ fn network_commands() -> [Command; 3] {
     ]
 }
 
-fn node_commands() -> [Command; 4] {
+fn node_commands() -> [Command; 9] {
     let cts = |text: &'static str| Arg::new("ct").value_name("CT").num_args(0..).help(text);
     [
         bare("up", "Start the containers with onboot=1 that do not run, in startup order.")
@@ -190,8 +190,72 @@ fn node_commands() -> [Command; 4] {
         bare("network", "The node's own bridge: made at first use, and here.")
             .subcommand_required(true)
             .subcommands(network_commands()),
+        bare("serve", "Serve the node's HTTPS API, as that of Proxmox VE, until SIGTERM.").arg(
+            Arg::new("listen")
+                .long("listen")
+                .value_name("ADDRESS:PORT")
+                .default_value("127.0.0.1:8006")
+                .help("Where to listen; reachable from this machine alone by default."),
+        ),
+        bare("fingerprint", "Print the SHA-256 fingerprint of the API's certificate, for clients to pin."),
+        bare("user", "The users of the API.").subcommand_required(true).subcommands(user_commands()),
+        bare("token", "The tokens of the API.").subcommand_required(true).subcommands(token_commands()),
+        bare("acl", "What users and tokens of the API may do.").subcommand_required(true).subcommand(
+            bare("grant", "Grant a role on a path.")
+                .arg(Arg::new("who").required(true).value_name("USER@REALM[!ID]").help("The user or token."))
+                .arg(Arg::new("role").required(true).help("The role, such as PVEVMAdmin or PVEAuditor."))
+                .arg(
+                    Arg::new("path").default_value("/").help("The path, such as /vms/101 or /storage/local."),
+                )
+                .arg(
+                    Arg::new("propagate")
+                        .long("propagate")
+                        .value_parser(PossibleValuesParser::new(["0", "1"]))
+                        .default_value("1")
+                        .help("Whether it holds below the path, too."),
+                ),
+        ),
         bare("vzdump", "The vzdump of the standalone node; its words are those of the real one.")
             .arg(Arg::new("words").num_args(0..).help("Words for vzdump.")),
+    ]
+}
+
+fn user_commands() -> [Command; 3] {
+    let user =
+        || Arg::new("user").required(true).value_name("USER@REALM").help("The user, such as root@pam.");
+    [
+        bare("add", "Add a user, or give one a new password.")
+            .arg(user())
+            .arg(
+                Arg::new("password-file")
+                    .long("password-file")
+                    .value_name("FILE")
+                    .value_hint(clap::ValueHint::FilePath)
+                    .help("Read the password from the first line of a file."),
+            )
+            .arg(
+                Arg::new("password-stdin")
+                    .long("password-stdin")
+                    .action(ArgAction::SetTrue)
+                    .help("Read the password from the first line of stdin."),
+            ),
+        bare("list", "List the users."),
+        bare("remove", "Remove a user with its tokens.").arg(user()),
+    ]
+}
+
+fn token_commands() -> [Command; 3] {
+    let token = || Arg::new("token").required(true).value_name("USER@REALM!ID").help("The token.");
+    [
+        bare("add", "Make a token and print its secret, once.").arg(token()).arg(
+            Arg::new("privsep")
+                .long("privsep")
+                .value_parser(PossibleValuesParser::new(["0", "1"]))
+                .default_value("1")
+                .help("0: it may do all that its user may. 1: only what is granted to itself, too."),
+        ),
+        bare("list", "List the tokens."),
+        bare("remove", "Remove a token.").arg(token()),
     ]
 }
 

@@ -16,6 +16,7 @@ pub mod man;
 pub mod network;
 pub mod node;
 pub mod operate;
+pub mod serve;
 pub mod settings;
 pub mod template;
 pub mod usage;

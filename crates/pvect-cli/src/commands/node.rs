@@ -49,8 +49,10 @@ pub fn vzdump(ui: &Ui, env: &BTreeMap<String, String>, words: &[String]) -> u8 {
 pub fn power(app: &App, words: &[String]) -> Result<u8> {
     let matches = super::own_words("node", words)?;
     let Some((name, matches)) = matches.subcommand() else { return Ok(0) };
-    if name == "network" {
-        return super::network::run(app, matches);
+    match name {
+        "network" => return super::network::run(app, matches),
+        "serve" | "fingerprint" | "user" | "token" | "acl" => return super::serve::run(app, name, matches),
+        _ => {}
     }
     if !matches!(app.builder().connect()?.place(), Place::Standalone { .. }) {
         let what = "this is for the standalone node; on a node of Proxmox VE pve-guests.service starts and stops \

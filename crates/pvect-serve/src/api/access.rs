@@ -3,12 +3,12 @@
 use secrecy::SecretString;
 use serde_json::{Map, Value, json};
 
-use super::{Answer, Asked, Reply};
+use super::{Answer, Asked, Reply, Row};
 use crate::params::{Params, TEXT, optional, required};
 use crate::refusal::Refusal;
 use crate::users::{ROOT, Users};
 
-pub(super) const ENDPOINTS: &[(&str, &str, fn(Asked) -> Answer)] = &[
+pub(super) const ENDPOINTS: &[Row] = &[
     ("GET", "/version", version),
     ("GET", "/access/ticket", |_| Ok(Reply::Data(Value::Null))),
     ("GET", "/access/permissions", permissions),
@@ -20,7 +20,7 @@ pub(super) const ENDPOINTS: &[(&str, &str, fn(Asked) -> Answer)] = &[
 const VERSION: &str = "9.1.0";
 const RELEASE: &str = "9.1";
 
-fn version(asked: Asked) -> Answer {
+fn version(asked: &Asked) -> Answer {
     asked.params.check(&[])?;
     Ok(Reply::Data(version_record()))
 }
@@ -81,14 +81,15 @@ pub(crate) fn capabilities(users: &Users, user: &str) -> Result<Value, Refusal> 
         ("mapping", "/mapping", &["Mapping.", "Permissions."]),
     ] {
         let privileges = config.privileges(user, path);
-        let here = privileges.into_iter().filter(|(one, _)| prefixes.iter().any(|prefix| one.starts_with(prefix)));
+        let here =
+            privileges.into_iter().filter(|(one, _)| prefixes.iter().any(|prefix| one.starts_with(prefix)));
         let here: Map<String, Value> = here.map(|(one, _)| (one, Value::from(1))).collect();
         cap.insert(name.to_owned(), here.into());
     }
     Ok(cap.into())
 }
 
-fn permissions(asked: Asked) -> Answer {
+fn permissions(asked: &Asked) -> Answer {
     asked.params.check(&[optional("userid", TEXT), optional("path", TEXT)])?;
     let who = match asked.params.get("userid") {
         Some(other) if other != asked.who => {
@@ -114,13 +115,14 @@ fn permissions(asked: Asked) -> Answer {
     Ok(Reply::Data(found.into()))
 }
 
-fn users(asked: Asked) -> Answer {
+fn users(asked: &Asked) -> Answer {
     asked.params.check(&[
         optional("enabled", pvect_core::schema::Kind::Boolean),
         optional("full", pvect_core::schema::Kind::Boolean),
     ])?;
     let config = asked.rights()?;
-    let sees_all = config.may(&asked.who, "/access", "User.Modify") || config.may(&asked.who, "/access", "Sys.Audit");
+    let sees_all =
+        config.may(&asked.who, "/access", "User.Modify") || config.may(&asked.who, "/access", "Sys.Audit");
     let own = asked.who.split('!').next().unwrap_or_default();
     let mut list = Vec::new();
     for user in config.users().iter().filter(|user| sees_all || user.name == own) {
@@ -148,7 +150,7 @@ fn users(asked: Asked) -> Answer {
     Ok(Reply::Data(list.into()))
 }
 
-fn domains(asked: Asked) -> Answer {
+fn domains(asked: &Asked) -> Answer {
     asked.params.check(&[])?;
     Ok(Reply::Data(json!([
         { "realm": "pam", "type": "pam", "comment": "users of this node's server" },

@@ -5,11 +5,11 @@ use pvect_core::schema::{Format, Kind};
 use pvect_node::store;
 use serde_json::{Value, json};
 
-use super::{Answer, Asked, Reply, lxc, node, storage};
+use super::{Answer, Asked, Reply, Row, lxc, node, storage};
 use crate::params::optional;
 use crate::refusal::Refusal;
 
-pub(super) const ENDPOINTS: &[(&str, &str, fn(Asked) -> Answer)] = &[
+pub(super) const ENDPOINTS: &[Row] = &[
     ("GET", "/cluster/resources", resources),
     ("GET", "/cluster/nextid", next_id),
     ("GET", "/cluster/status", status),
@@ -19,14 +19,14 @@ pub(super) const ENDPOINTS: &[(&str, &str, fn(Asked) -> Answer)] = &[
     }),
 ];
 
-fn resources(asked: Asked) -> Answer {
+fn resources(asked: &Asked) -> Answer {
     asked.params.check(&[optional("type", Kind::Enum(&["vm", "storage", "node", "sdn", "network"]))])?;
     let kind = asked.params.get("type").map(str::to_owned);
     let wants = |name: &str| kind.as_deref().is_none_or(|kind| kind == name);
     let name = asked.node().name.to_string();
     let mut list = Vec::new();
     if wants("vm") {
-        for status in lxc::visible(&asked)? {
+        for status in lxc::visible(asked)? {
             let mut one = lxc::record(&status);
             one.remove("pid");
             one.remove("swap");
@@ -42,10 +42,10 @@ fn resources(asked: Asked) -> Answer {
         }
     }
     if wants("node") {
-        list.push(node::summary(&asked));
+        list.push(node::summary(asked));
     }
     if wants("storage") {
-        for mut one in storage::summaries(&asked)? {
+        for mut one in storage::summaries(asked)? {
             let id = one["storage"].as_str().unwrap_or_default().to_owned();
             list.push(json!({
                 "id": format!("storage/{name}/{id}"),
@@ -65,7 +65,7 @@ fn resources(asked: Asked) -> Answer {
 }
 
 /// The first number that is free, from 100 on: as text, as the real one.
-fn next_id(asked: Asked) -> Answer {
+fn next_id(asked: &Asked) -> Answer {
     asked.params.check(&[optional("vmid", Kind::Text(Format::Vmid))])?;
     let taken = store::vmids(asked.node()).map_err(|failure| Refusal::of_failure(&failure))?;
     if let Some(text) = asked.params.get("vmid") {
@@ -82,7 +82,7 @@ fn next_id(asked: Asked) -> Answer {
     }
 }
 
-fn status(asked: Asked) -> Answer {
+fn status(asked: &Asked) -> Answer {
     asked.check("/", "Sys.Audit")?;
     asked.params.check(&[])?;
     let name = asked.node().name.to_string();

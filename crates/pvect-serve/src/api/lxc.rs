@@ -6,11 +6,11 @@ use pvect_node::store::{self, Stored};
 use pvect_node::{Node, Output, runtime, verbs};
 use serde_json::{Map, Value, json};
 
-use super::{Answer, Asked, Reply, permission};
+use super::{Answer, Asked, Reply, Row, permission};
 use crate::params::{TEXT, optional, required};
 use crate::refusal::Refusal;
 
-pub(super) const ENDPOINTS: &[(&str, &str, fn(Asked) -> Answer)] = &[
+pub(super) const ENDPOINTS: &[Row] = &[
     ("GET", "/nodes/{node}/lxc/{vmid}/interfaces", interfaces),
     ("GET", "/nodes/{node}/lxc/{vmid}/feature", feature),
     ("GET", "/nodes/{node}/lxc/{vmid}/snapshot/{snapname}", |_| {
@@ -21,20 +21,20 @@ pub(super) const ENDPOINTS: &[(&str, &str, fn(Asked) -> Answer)] = &[
 ];
 
 /// A verb's twin: reads are answered, everything else is for a worker.
-pub(super) fn verb(asked: Asked, verb: Verb) -> Answer {
-    permission::of_verb(&asked, verb)?;
+pub(super) fn verb(asked: &Asked, verb: Verb) -> Answer {
+    permission::of_verb(asked, verb)?;
     asked.check_node()?;
     match verb {
-        Verb::List => list(&asked),
-        Verb::Status => status(&asked),
-        Verb::Config => config(&asked),
-        Verb::Pending => pending(&asked),
-        Verb::Listsnapshot => snapshots(&asked),
+        Verb::List => list(asked),
+        Verb::Status => status(asked),
+        Verb::Config => config(asked),
+        Verb::Pending => pending(asked),
+        Verb::Listsnapshot => snapshots(asked),
         _ => work(asked, verb),
     }
 }
 
-fn work(asked: Asked, verb: Verb) -> Answer {
+fn work(asked: &Asked, verb: Verb) -> Answer {
     let mut params = asked.params.clone();
     for name in ["vmid", "snapname"] {
         if let Some(value) = asked.place.get(name) {
@@ -51,7 +51,7 @@ fn work(asked: Asked, verb: Verb) -> Answer {
         Some(vmid) if !makes && verb == Verb::Set => Some(load(asked.node(), vmid)?.config),
         _ => None,
     };
-    permission::of_call(&asked, &call, config.as_ref())?;
+    permission::of_call(asked, &call, config.as_ref())?;
     Ok(Reply::Work(call))
 }
 
@@ -194,7 +194,7 @@ fn snapshots(asked: &Asked) -> Answer {
     Ok(Reply::Data(list.into()))
 }
 
-fn snapshot_config(asked: Asked) -> Answer {
+fn snapshot_config(asked: &Asked) -> Answer {
     let privileges = ["VM.Snapshot", "VM.Snapshot.Rollback", "VM.Audit"];
     asked.check_any(&format!("/vms/{}", asked.part("vmid")), &privileges)?;
     asked.check_node()?;
@@ -207,7 +207,7 @@ fn snapshot_config(asked: Asked) -> Answer {
     Ok(Reply::Data(data))
 }
 
-fn set_snapshot_config(asked: Asked) -> Answer {
+fn set_snapshot_config(asked: &Asked) -> Answer {
     asked.check(&format!("/vms/{}", asked.part("vmid")), "VM.Snapshot")?;
     asked.check_node()?;
     asked.params.check(&[optional("description", TEXT)])?;
@@ -233,7 +233,7 @@ fn set_snapshot_config(asked: Asked) -> Answer {
     Ok(Reply::Data(Value::Null))
 }
 
-fn interfaces(asked: Asked) -> Answer {
+fn interfaces(asked: &Asked) -> Answer {
     asked.check(&format!("/vms/{}", asked.part("vmid")), "VM.Audit")?;
     asked.check_node()?;
     asked.params.check(&[])?;
@@ -242,7 +242,7 @@ fn interfaces(asked: Asked) -> Answer {
     let Some(pid) = runtime::reader(asked.node()).init_pid(vmid) else {
         return Ok(Reply::Data(Value::Null));
     };
-    let addresses = pvect_node::runtime::addresses(pid).map_err(|failure| Refusal::of_failure(&failure))?;
+    let addresses = runtime::addresses(pid).map_err(|failure| Refusal::of_failure(&failure))?;
     let list: Value = serde_json::from_str(&addresses).unwrap_or(Value::Null);
     let interfaces = list.as_array().into_iter().flatten().map(interface).collect();
     Ok(Reply::Data(interfaces))
@@ -275,7 +275,7 @@ fn interface(one: &Value) -> Value {
 }
 
 /// Whether a volume's storage can do something. A directory storage can copy; others are asked by the verbs themselves.
-fn feature(asked: Asked) -> Answer {
+fn feature(asked: &Asked) -> Answer {
     asked.check(&format!("/vms/{}", asked.part("vmid")), "VM.Audit")?;
     asked.check_node()?;
     asked.params.check(&[

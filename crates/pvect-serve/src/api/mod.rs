@@ -56,7 +56,7 @@ pub(crate) type Answer = Result<Reply, Refusal>;
 #[derive(Clone)]
 pub(crate) enum Run {
     /// By a function that may block.
-    Answer(Arc<dyn Fn(Asked) -> Answer + Send + Sync>),
+    Answer(Arc<dyn Fn(&Asked) -> Answer + Send + Sync>),
     /// The one whose body is a stream.
     Upload,
 }
@@ -73,7 +73,8 @@ pub(crate) struct Endpoints(Vec<Endpoint>);
 /// An endpoint that is found, and the parts of its path that vary.
 type Found = (Run, BTreeMap<&'static str, String>);
 
-type Plain = fn(Asked) -> Answer;
+/// Method, path and what answers.
+type Row = (&'static str, &'static str, fn(&Asked) -> Answer);
 
 impl Endpoints {
     pub(crate) fn new() -> Self {
@@ -86,7 +87,7 @@ impl Endpoints {
                 all.push(Endpoint { method: twin.method, path: twin.path, run });
             }
         }
-        let tables: [&[(&'static str, &'static str, Plain)]; 6] = [
+        let tables: [&[Row]; 6] = [
             access::ENDPOINTS,
             cluster::ENDPOINTS,
             lxc::ENDPOINTS,
@@ -145,7 +146,7 @@ impl Endpoints {
         }
         names.sort_unstable();
         let list: Vec<Value> = names.iter().map(|name| json!({ "name": name, "subdir": name })).collect();
-        let run = move |asked: Asked| {
+        let run = move |asked: &Asked| {
             asked.check_node()?;
             asked.params.check(&[])?;
             Ok(Reply::Data(Value::Array(list.clone())))
@@ -198,9 +199,7 @@ impl Asked {
     pub(crate) fn vmid(&self) -> Result<Vmid, Refusal> {
         let text = self.part("vmid");
         text.parse().map_err(|_| match text.parse::<i64>() {
-            Ok(_) => {
-                Refusal::parameter("vmid", "invalid format - value does not look like a valid VM ID\n")
-            }
+            Ok(_) => Refusal::parameter("vmid", "invalid format - value does not look like a valid VM ID\n"),
             Err(_) => Refusal::parameter("vmid", format!("type check ('integer') failed - got '{text}'")),
         })
     }

@@ -2,11 +2,14 @@
 
 use serde_json::{Value, json};
 
-use super::{Answer, Asked, Reply};
+use super::{Answer, Asked, Reply, Row};
 use crate::certificate::Certificate;
 
-pub(super) const ENDPOINTS: &[(&str, &str, fn(Asked) -> Answer)] =
-    &[("GET", "/nodes", list), ("GET", "/nodes/{node}/status", status), ("GET", "/nodes/{node}/version", version)];
+pub(super) const ENDPOINTS: &[Row] = &[
+    ("GET", "/nodes", list),
+    ("GET", "/nodes/{node}/status", status),
+    ("GET", "/nodes/{node}/version", version),
+];
 
 /// What the kernel tells of this machine.
 struct Machine {
@@ -67,27 +70,28 @@ pub(super) fn summary(asked: &Asked) -> Value {
     line
 }
 
-fn list(asked: Asked) -> Answer {
+fn list(asked: &Asked) -> Answer {
     asked.params.check(&[])?;
-    let mut line = summary(&asked);
+    let mut line = summary(asked);
     if let Ok(certificate) = Certificate::load(asked.node()) {
         line["ssl_fingerprint"] = certificate.fingerprint().into();
     }
     Ok(Reply::Data(json!([line])))
 }
 
-fn version(asked: Asked) -> Answer {
+fn version(asked: &Asked) -> Answer {
     asked.check_node()?;
     asked.params.check(&[])?;
     Ok(Reply::Data(super::access::version_record()))
 }
 
-fn status(asked: Asked) -> Answer {
+fn status(asked: &Asked) -> Answer {
     asked.check(&format!("/nodes/{}", asked.part("node")), "Sys.Audit")?;
     asked.check_node()?;
     asked.params.check(&[])?;
     let machine = Machine::read(asked.node().layout.root());
-    let use_of = |[total, used]: [u64; 2]| json!({ "total": total, "used": used, "free": total.saturating_sub(used) });
+    let use_of =
+        |[total, used]: [u64; 2]| json!({ "total": total, "used": used, "free": total.saturating_sub(used) });
     let mut rootfs = use_of(machine.disk);
     rootfs["avail"] = rootfs["free"].clone();
     Ok(Reply::Data(json!({

@@ -115,8 +115,20 @@ fn options(
                 features(asked, path, old.as_deref(), value, is_unprivileged)?;
             }
             // What is not of the container itself.
-            "delete" | "revert" | "digest" | "storage" | "password" | "ssh-public-keys" | "start" | "force"
-            | "restore" | "unique" | "bwlimit" | "ignore-unpack-errors" | "pool" | "ha-managed"
+            "delete"
+            | "revert"
+            | "digest"
+            | "storage"
+            | "password"
+            | "ssh-public-keys"
+            | "start"
+            | "force"
+            | "restore"
+            | "unique"
+            | "bwlimit"
+            | "ignore-unpack-errors"
+            | "pool"
+            | "ha-managed"
             | "unprivileged" => {}
             _ => asked.check(path, "VM.Config.Options")?,
         }
@@ -167,7 +179,9 @@ fn features(
     is_unprivileged: bool,
 ) -> Result<(), Refusal> {
     if !is_unprivileged {
-        return Err(only_root("changing feature flags for privileged container is only allowed for root@pam"));
+        return Err(only_root(
+            "changing feature flags for privileged container is only allowed for root@pam",
+        ));
     }
     let parse = |text: Option<&str>| text.map_or(Ok(Features::default()), Features::parse);
     let (Ok(old), Ok(new)) = (parse(old), parse(new)) else { return Ok(()) };

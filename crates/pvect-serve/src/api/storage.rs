@@ -11,11 +11,11 @@ use pvect_node::store;
 use pvect_node::worker::{self, Job};
 use serde_json::{Value, json};
 
-use super::{Answer, Asked, Reply};
+use super::{Answer, Asked, Reply, Row};
 use crate::params::{COUNT, TEXT, optional};
 use crate::refusal::Refusal;
 
-pub(super) const ENDPOINTS: &[(&str, &str, fn(Asked) -> Answer)] = &[
+pub(super) const ENDPOINTS: &[Row] = &[
     ("GET", "/nodes/{node}/storage", list),
     ("GET", "/nodes/{node}/storage/{storage}/status", status),
     ("GET", "/nodes/{node}/storage/{storage}/content", content),
@@ -65,7 +65,7 @@ fn summary(storage: &Storage) -> Value {
     one
 }
 
-fn list(asked: Asked) -> Answer {
+fn list(asked: &Asked) -> Answer {
     asked.check_node()?;
     asked.params.check(&[
         optional("storage", Kind::Text(Format::StorageId)),
@@ -83,12 +83,12 @@ fn list(asked: Asked) -> Answer {
             && asked.params.get("content").is_none_or(holds)
             && (!asked.params.is_on("enabled") || one["enabled"] == 1)
     };
-    Ok(Reply::Data(summaries(&asked)?.into_iter().filter(wanted).collect()))
+    Ok(Reply::Data(summaries(asked)?.into_iter().filter(wanted).collect()))
 }
 
-fn configured(asked: Asked) -> Answer {
+fn configured(asked: &Asked) -> Answer {
     asked.params.check(&[optional("type", TEXT)])?;
-    let lines = summaries(&asked)?.into_iter().map(|one| {
+    let lines = summaries(asked)?.into_iter().map(|one| {
         json!({ "storage": one["storage"], "type": one["type"], "content": one["content"], "shared": 0 })
     });
     Ok(Reply::Data(lines.collect()))
@@ -106,11 +106,11 @@ fn check_audit(asked: &Asked) -> Result<(), Refusal> {
     asked.check_any(&path, &["Datastore.Audit", "Datastore.AllocateSpace"])
 }
 
-fn status(asked: Asked) -> Answer {
-    check_audit(&asked)?;
+fn status(asked: &Asked) -> Answer {
+    check_audit(asked)?;
     asked.check_node()?;
     asked.params.check(&[])?;
-    let mut one = summary(&find(&asked)?);
+    let mut one = summary(&find(asked)?);
     if let Value::Object(record) = &mut one {
         record.remove("storage");
         record.remove("used_fraction");
@@ -118,11 +118,11 @@ fn status(asked: Asked) -> Answer {
     Ok(Reply::Data(one))
 }
 
-fn content(asked: Asked) -> Answer {
-    check_audit(&asked)?;
+fn content(asked: &Asked) -> Answer {
+    check_audit(asked)?;
     asked.check_node()?;
     asked.params.check(&[optional("content", TEXT), optional("vmid", COUNT)])?;
-    let storage = find(&asked)?;
+    let storage = find(asked)?;
     let failed = |failure: pvect_node::Failure| Refusal::of_failure(&failure);
     let path = storage.path().map_err(failed)?;
     let mut list = Vec::new();
@@ -141,13 +141,14 @@ fn content(asked: Asked) -> Answer {
     }
     for vmid in store::vmids(asked.node()).map_err(failed)? {
         for volume in storage::volumes_of(asked.node(), vmid).map_err(failed)? {
-            list.extend(image(&asked, &storage, vmid, &volume));
+            list.extend(image(asked, &storage, vmid, &volume));
         }
     }
     for one in prune::archives(&path.join("dump")).map_err(failed)? {
         let Some(name) = one.path.file_name().and_then(|name| name.to_str()) else { continue };
         let size = one.path.metadata().map_or(0, |meta| meta.len());
-        let format = name.rsplit_once(".tar").map_or("tar", |(_, end)| if end.is_empty() { "tar" } else { "tar.x" });
+        let format =
+            name.rsplit_once(".tar").map_or("tar", |(_, end)| if end.is_empty() { "tar" } else { "tar.x" });
         let format = match (format, name.rsplit('.').next()) {
             ("tar.x", Some(end)) => format!("tar.{end}"),
             _ => "tar".to_owned(),
@@ -187,7 +188,7 @@ fn image(asked: &Asked, storage: &Storage, vmid: Vmid, volume: &VolumeId) -> Opt
 }
 
 /// Removes a volume that no container has, in a task.
-fn remove(asked: Asked) -> Answer {
+fn remove(asked: &Asked) -> Answer {
     asked.check_node()?;
     asked.params.check(&[optional("delay", COUNT)])?;
     let (storage, given) = (asked.part("storage"), asked.part("volume"));
@@ -202,21 +203,25 @@ fn remove(asked: Asked) -> Answer {
         Some("vztmpl") => asked.check_any(&path, &["Datastore.Allocate", "Datastore.AllocateTemplate"])?,
         _ => asked.check(&path, "Datastore.Allocate")?,
     }
-    find(&asked)?;
+    find(asked)?;
     Ok(Reply::Job(Job::named(asked.who.clone(), worker::REMOVE, vec![volume.to_string()])))
 }
 
 /// A backup: the parameters are the words of vzdump.
-fn vzdump(asked: Asked) -> Answer {
+fn vzdump(asked: &Asked) -> Answer {
     asked.check_node()?;
     let (mut words, mut vmids) = (Vec::new(), Vec::new());
     for (name, value) in asked.params.pairs() {
         if name == "vmid" {
-            vmids = value.split([',', ';', ' ', '\0']).filter(|id| !id.is_empty()).map(str::to_owned).collect();
+            vmids =
+                value.split([',', ';', ' ', '\0']).filter(|id| !id.is_empty()).map(str::to_owned).collect();
             continue;
         }
         if !name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')) {
-            return Err(Refusal::parameter(name, "property is not defined in schema and the schema does not allow additional properties"));
+            return Err(Refusal::parameter(
+                name,
+                "property is not defined in schema and the schema does not allow additional properties",
+            ));
         }
         words.extend(value.split('\0').flat_map(|value| [format!("--{name}"), value.to_owned()]));
     }

@@ -8,13 +8,13 @@ use pvect_node::history::{self, Record};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use super::{Answer, Asked, Reply};
+use super::{Answer, Asked, Reply, Row};
 use crate::params::{COUNT, TEXT, optional};
 use crate::refusal::Refusal;
 
-pub(super) const ENDPOINTS: &[(&str, &str, fn(Asked) -> Answer)] = &[
-    ("GET", "/cluster/tasks", |asked| list(&asked, 25)),
-    ("GET", "/nodes/{node}/tasks", |asked| list(&asked, 50)),
+pub(super) const ENDPOINTS: &[Row] = &[
+    ("GET", "/cluster/tasks", |asked| list(asked, 25)),
+    ("GET", "/nodes/{node}/tasks", |asked| list(asked, 50)),
     ("GET", "/nodes/{node}/tasks/{upid}/status", status),
     ("GET", "/nodes/{node}/tasks/{upid}/log", log),
     ("DELETE", "/nodes/{node}/tasks/{upid}", stop),
@@ -105,10 +105,8 @@ fn is_own(asked: &Asked, upid: &Upid) -> bool {
 /// The task of the path, for who may see it.
 fn task(asked: &Asked, privilege: &str) -> Result<Upid, Refusal> {
     asked.check_node()?;
-    let upid: Upid = asked
-        .part("upid")
-        .parse()
-        .map_err(|_| Refusal::parameter("upid", "unable to parse worker upid"))?;
+    let upid: Upid =
+        asked.part("upid").parse().map_err(|_| Refusal::parameter("upid", "unable to parse worker upid"))?;
     if !is_own(asked, &upid) {
         asked.check(&format!("/nodes/{}", asked.node().name), privilege)?;
     }
@@ -118,9 +116,9 @@ fn task(asked: &Asked, privilege: &str) -> Result<Upid, Refusal> {
     Ok(upid)
 }
 
-fn status(asked: Asked) -> Answer {
+fn status(asked: &Asked) -> Answer {
     asked.params.check(&[])?;
-    let upid = task(&asked, "Sys.Audit")?;
+    let upid = task(asked, "Sys.Audit")?;
     let mut fields = fields(&upid);
     if history::is_running(&upid) {
         fields["status"] = "running".into();
@@ -131,13 +129,13 @@ fn status(asked: Asked) -> Answer {
     Ok(Reply::Data(fields))
 }
 
-fn log(asked: Asked) -> Answer {
+fn log(asked: &Asked) -> Answer {
     asked.params.check(&[
         optional("start", COUNT),
         optional("limit", COUNT),
         optional("download", Kind::Boolean),
     ])?;
-    let upid = task(&asked, "Sys.Audit")?;
+    let upid = task(asked, "Sys.Audit")?;
     let number = |name: &str, default: u64| {
         usize::try_from(asked.params.number(name).unwrap_or(default)).unwrap_or(usize::MAX)
     };
@@ -160,9 +158,9 @@ const MOST_LINES: usize = 50_000;
 /// How long a task is waited for after it was told to end.
 const GRACE: Duration = Duration::from_secs(5);
 
-fn stop(asked: Asked) -> Answer {
+fn stop(asked: &Asked) -> Answer {
     asked.params.check(&[])?;
-    let upid = task(&asked, "Sys.Modify")?;
+    let upid = task(asked, "Sys.Modify")?;
     let pid = i32::try_from(upid.pid).ok().and_then(Pid::from_raw);
     // The file's name was made by this node, but its number may be another process's by now: same start, or none.
     if let Some(pid) = pid.filter(|_| history::is_running(&upid)) {

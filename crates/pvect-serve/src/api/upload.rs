@@ -52,7 +52,9 @@ pub(crate) async fn upload(mut asked: Asked, headers: &HeaderMap, body: Body) ->
     let late = |_| Refusal::new(408, "upload failed: nothing came for too long");
     let mut form = Multipart::from_request(request, &()).await.map_err(|_| broken())?;
     let mut file = None;
-    while let Some(mut field) = timeout(patience, form.next_field()).await.map_err(late)?.map_err(|_| broken())? {
+    while let Some(mut field) =
+        timeout(patience, form.next_field()).await.map_err(late)?.map_err(|_| broken())?
+    {
         let name = field.name().unwrap_or_default().to_owned();
         if name == "filename" && field.file_name().is_some() {
             let given = field.file_name().unwrap_or_default().to_owned();
@@ -60,7 +62,9 @@ pub(crate) async fn upload(mut asked: Asked, headers: &HeaderMap, body: Body) ->
             let mut target = NamedTempFile::with_prefix_in(".upload-", &cache)
                 .map_err(|error| Refusal::failed(format!("can't write to the storage - {error}")))?;
             let (mut sums, mut length) = (Sums::default(), 0_u64);
-            while let Some(chunk) = timeout(patience, field.chunk()).await.map_err(late)?.map_err(|_| broken())? {
+            while let Some(chunk) =
+                timeout(patience, field.chunk()).await.map_err(late)?.map_err(|_| broken())?
+            {
                 length += chunk.len() as u64;
                 if length > limit {
                     return Err(Refusal::new(413, format!("upload failed: longer than {limit} bytes")));
@@ -68,9 +72,9 @@ pub(crate) async fn upload(mut asked: Asked, headers: &HeaderMap, body: Body) ->
                 (target, sums) = blocking(move || {
                     sums.sha256.update(&chunk);
                     sums.sha512.update(&chunk);
-                    target
-                        .write_all(&chunk)
-                        .map_err(|error| Refusal::failed(format!("write to temporary file failed - {error}")))?;
+                    target.write_all(&chunk).map_err(|error| {
+                        Refusal::failed(format!("write to temporary file failed - {error}"))
+                    })?;
                     Ok((target, sums))
                 })
                 .await?;

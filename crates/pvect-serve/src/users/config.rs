@@ -204,8 +204,7 @@ impl UserConfig {
                 }
             };
             if let Some(field) = fields.get_mut(names_at) {
-                let left: Vec<String> =
-                    list(field).into_iter().filter(|name| !gone.contains(name)).collect();
+                let left: Vec<String> = list(field).into_iter().filter(|name| !gone.contains(name)).collect();
                 if left.is_empty() && names_at == 3 {
                     continue;
                 }

@@ -18,7 +18,6 @@ use pvect_node::{Layout, Node, store};
 use secrecy::{ExposeSecret, SecretString};
 
 pub use config::{Token, User, UserConfig};
-pub use roles::{ALL_PRIVILEGES, is_privilege};
 
 /// The one user that may do everything, and that is there from the start.
 pub const ROOT: &str = "root@pam";
@@ -128,7 +127,8 @@ impl Users {
     pub fn remove(&self, user: &str) -> Result<(), UserError> {
         check_user(user)?;
         self.change(|config| {
-            let tokens = config.remove_user(user).ok_or_else(|| UserError::Missing(format!("user {user}")))?;
+            let tokens =
+                config.remove_user(user).ok_or_else(|| UserError::Missing(format!("user {user}")))?;
             let dir = self.secret_dir()?;
             for id in tokens {
                 secrets::Tokens::at(&dir).set(&format!("{user}!{id}"), None)?;
@@ -190,8 +190,7 @@ impl Users {
     /// When the files cannot be read.
     pub fn check_password(&self, user: &str, password: &SecretString) -> Result<bool, UserError> {
         let known = secrets::Shadow::at(&self.secret_dir()?).get(user)?;
-        let right =
-            secrets::check_password(known.as_deref(), password.expose_secret().as_bytes());
+        let right = secrets::check_password(known.as_deref(), password.expose_secret().as_bytes());
         Ok(right && enabled(&self.load()?, user).is_ok())
     }
 
@@ -208,7 +207,8 @@ impl Users {
         };
         let config = self.load().map_err(failed)?;
         enabled(&config, user)?;
-        let token = config.token(user, id).ok_or_else(|| format!("no such token '{id}' for user '{user}'"))?;
+        let token =
+            config.token(user, id).ok_or_else(|| format!("no such token '{id}' for user '{user}'"))?;
         if token.expire != 0 && token.expire < now() {
             return Err(format!("token '{id}' access expired"));
         }
@@ -239,7 +239,8 @@ pub(crate) fn now() -> u64 {
 fn check_user(name: &str) -> Result<(), UserError> {
     let wrong = || UserError::Name(name.to_owned(), "USER@REALM");
     let (user, realm) = name.rsplit_once('@').ok_or_else(wrong)?;
-    let is_good = |part: &str| !part.is_empty() && !part.contains([':', '/', ',', '!', '=']) && is_visible(part);
+    let is_good =
+        |part: &str| !part.is_empty() && !part.contains([':', '/', ',', '!', '=']) && is_visible(part);
     let is_word =
         |part: &str| part.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
     if name.len() <= 64 && is_good(user) && !user.starts_with('@') && is_good(realm) && is_word(realm) {

@@ -87,12 +87,12 @@ pub(super) fn built_in(role: &str) -> Option<Vec<&'static str>> {
         "PVETemplateUser" => Some(vec!["VM.Audit", "VM.Clone"]),
         _ => {
             let role = role.strip_prefix("PVE")?;
-            let (category, levels): (&str, &[Level]) = match (role.strip_suffix("Admin"), role.strip_suffix("User"))
-            {
-                (Some(category), _) => (category, &[Admin, User, Audit]),
-                (_, Some(category)) => (category, &[User, Audit]),
-                _ => return None,
-            };
+            let (category, levels): (&str, &[Level]) =
+                match (role.strip_suffix("Admin"), role.strip_suffix("User")) {
+                    (Some(category), _) => (category, &[Admin, User, Audit]),
+                    (_, Some(category)) => (category, &[User, Audit]),
+                    _ => return None,
+                };
             let prefixes: &[&str] = match category {
                 "VM" => &["VM."],
                 "Sys" => &["Sys."],
@@ -132,7 +132,9 @@ mod tests {
                 "VM.PowerMgmt"
             ]
         );
-        assert!(role("PVEVMAdmin").contains(&"VM.Config.Options") && role("PVEAuditor").contains(&"Sys.Audit"));
+        assert!(
+            role("PVEVMAdmin").contains(&"VM.Config.Options") && role("PVEAuditor").contains(&"Sys.Audit")
+        );
         assert!(!role("PVEAdmin").contains(&"Sys.Modify"));
         assert!(built_in("Custom").is_none() && built_in("PVEFooAdmin").is_none());
     }
