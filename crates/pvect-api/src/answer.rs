@@ -36,7 +36,7 @@ pub(crate) async fn read(about: &About<'_>, response: reqwest::Response) -> Resu
     let bytes = collect(about, response).await?;
     if (200..300).contains(&status) {
         let body: Body = serde_json::from_slice(&bytes)
-            .map_err(|error| about.invalid(format!("the answer is no JSON of the API: {error}"), &bytes))?;
+            .map_err(|error| about.invalid(format!("it is no JSON of the API: {error}"), &bytes))?;
         return Ok(body.data);
     }
     // Failures of the API are JSON too; those of a proxy before it are not.
@@ -57,7 +57,7 @@ fn message(body: &Body, reason: &str) -> String {
 
 async fn collect(about: &About<'_>, mut response: reqwest::Response) -> Result<Vec<u8>> {
     let too_long = |bytes: &[u8]| -> Error {
-        about.invalid(format!("the answer is longer than {} MiB", LONGEST / 1024 / 1024), bytes)
+        about.invalid(format!("it is longer than {} MiB", LONGEST / 1024 / 1024), bytes)
     };
     let announced = response.content_length().unwrap_or(0);
     if announced > LONGEST as u64 {

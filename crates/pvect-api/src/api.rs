@@ -23,6 +23,8 @@ use crate::tls::{self, Shown};
 const READS_AGAIN: u32 = 2;
 /// The pause before the first of them; it doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// How many connections to a host are kept for the next reads.
+const KEPT: usize = 8;
 
 /// A client of the API. Clones share connections and ticket.
 #[derive(Clone)]
@@ -32,7 +34,11 @@ pub struct Api {
 
 struct Inner {
     config: ApiConfig,
-    http: reqwest::Client,
+    /// For reads: connections are kept and used again.
+    reads: reqwest::Client,
+    /// For everything else: a connection of its own for each request. On one that was kept, a server that closes it
+    /// just then leaves open whether the request was carried out.
+    writes: reqwest::Client,
     shown: Shown,
     /// The host that answered last.
     host: AtomicUsize,
@@ -63,16 +69,23 @@ impl Api {
             return Err(Error::Settings { what: "the API has no hosts".to_owned() });
         }
         let shown = Shown::default();
-        let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls::config(&config.trust, &shown)?)
-            .connect_timeout(config.connect_timeout)
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .https_only(true)
-            .user_agent(concat!("pvect/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| Error::Settings { what: format!("no client of HTTPS: {error}") })?;
-        let inner = Inner { config, http, shown, host: AtomicUsize::new(0), ticket: Mutex::new(None) };
+        let tls = tls::config(&config.trust, &shown)?;
+        let client = |kept: usize| {
+            reqwest::Client::builder()
+                .tls_backend_preconfigured(tls.clone())
+                .connect_timeout(config.connect_timeout)
+                .pool_max_idle_per_host(kept)
+                .retry(reqwest::retry::never())
+                .redirect(reqwest::redirect::Policy::none())
+                .no_proxy()
+                .https_only(true)
+                .user_agent(concat!("pvect/", env!("CARGO_PKG_VERSION")))
+                .build()
+                .map_err(|error| Error::Settings { what: format!("no client of HTTPS: {error}") })
+        };
+        let (reads, writes) = (client(KEPT)?, client(0)?);
+        let inner =
+            Inner { config, reads, writes, shown, host: AtomicUsize::new(0), ticket: Mutex::new(None) };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -156,7 +169,7 @@ impl Api {
             *held = None;
         }
         if let Some(ticket) = &*held {
-            if !ticket.is_old() {
+            if !ticket.is_old(self.inner.config.renew_after) {
                 return Ok(ticket.clone());
             }
             let renewed = self.somewhere(&ticket::ask(user, &ticket.cookie), None, purpose).await;
@@ -226,7 +239,7 @@ impl Api {
         let response = match self.build(request, ticket, host, purpose.limit).send().await {
             Ok(response) => response,
             Err(error) => {
-                let shown = self.inner.shown.lock().unwrap_or_else(PoisonError::into_inner).take();
+                let shown = *self.inner.shown.lock().unwrap_or_else(PoisonError::into_inner);
                 return Err(about.lost(of_transport(&error, host, shown)));
             }
         };
@@ -241,7 +254,7 @@ impl Api {
         limit: Duration,
     ) -> reqwest::RequestBuilder {
         let url = format!("https://{host}/api2/json{}", request.path);
-        let http = &self.inner.http;
+        let http = if request.is_read() { &self.inner.reads } else { &self.inner.writes };
         let pairs = request.pairs();
         let mut builder = match request.method {
             Method::Get => http.get(url).query(&pairs),

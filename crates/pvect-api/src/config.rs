@@ -182,10 +182,15 @@ pub struct ApiConfig {
     pub timeout: Option<Duration>,
     /// How long the list of which container is on which node is kept.
     pub node_cache: Duration,
+    /// The age at which a ticket is renewed. Source: tickets of pve-access-control live for two hours.
+    pub renew_after: Duration,
+    /// How long a task is watched without an answer before the watch is given up; the task goes on by itself.
+    pub patience: Duration,
 }
 
 impl ApiConfig {
-    /// Starts with hosts and credentials; the system's authorities, 5 s to connect, nodes kept for 60 s.
+    /// Starts with hosts and credentials; the system's authorities, 5 s to connect, nodes kept for 60 s,
+    /// tickets renewed after 90 minutes, tasks watched for 60 s without an answer.
     pub fn new(hosts: Vec<Host>, credentials: Credentials) -> Self {
         Self {
             hosts,
@@ -194,6 +199,8 @@ impl ApiConfig {
             connect_timeout: Duration::from_secs(5),
             timeout: None,
             node_cache: Duration::from_secs(60),
+            renew_after: Duration::from_secs(90 * 60),
+            patience: Duration::from_secs(60),
         }
     }
 

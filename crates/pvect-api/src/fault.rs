@@ -1,7 +1,5 @@
 //! What went wrong between here and there, as errors of the vocabulary.
 
-use std::error::Error as _;
-
 use pvect_core::error::{Exit, Run};
 use pvect_core::schema::Verb;
 use pvect_core::{Error, ErrorKind, Vmid, classify};
@@ -56,6 +54,9 @@ impl About<'_> {
                 vmid: self.vmid,
                 run: self.run("", None),
             },
+            Fault::MayHaveRun(kind, message) if !self.request.is_read() => {
+                self.failed(kind, format!("{message}; it may have run, and may still"))
+            }
             Fault::NeverSent(kind, message) | Fault::MayHaveRun(kind, message) => self.failed(kind, message),
         }
     }
@@ -101,14 +102,12 @@ fn meaning(verb: Verb, status: u16, message: &str) -> (ErrorKind, String) {
 
 /// Judges an error of the HTTP client. `shown` is the fingerprint of a certificate that was not the pinned one.
 pub(crate) fn of_transport(error: &reqwest::Error, host: &Host, shown: Option<Fingerprint>) -> Fault {
-    if let Some(found) = shown {
-        let text = format!("the certificate of {host} has another fingerprint: {found}");
+    if let Some(text) = tls(error, host, shown) {
         return Fault::NeverSent(ErrorKind::ApiUntrusted, text);
     }
-    if let Some(text) = tls(error, host) {
-        return Fault::NeverSent(ErrorKind::ApiUntrusted, text);
-    }
-    if error.is_connect() {
+    // hyper cancels only what it has not begun to write.
+    let canceled = chain(error).filter_map(|error| error.downcast_ref::<hyper::Error>());
+    if error.is_connect() || canceled.into_iter().any(hyper::Error::is_canceled) {
         let why = if error.is_timeout() { "no answer".to_owned() } else { innermost(error) };
         return Fault::NeverSent(ErrorKind::ApiUnreachable, format!("cannot connect to {host}: {why}"));
     }
@@ -121,8 +120,13 @@ pub(crate) fn of_transport(error: &reqwest::Error, host: &Host, shown: Option<Fi
     Fault::MayHaveRun(ErrorKind::ConnectionLost, innermost(error))
 }
 
-fn tls(error: &reqwest::Error, host: &Host) -> Option<String> {
+fn tls(error: &reqwest::Error, host: &Host, shown: Option<Fingerprint>) -> Option<String> {
     Some(match find(error)? {
+        rustls::Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure)
+            if let Some(found) = shown =>
+        {
+            format!("the certificate of {host} has another fingerprint: {found}")
+        }
         rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
             format!("{host} does not speak TLS; is it a port of plain HTTP?")
         }
@@ -144,30 +148,34 @@ fn tls(error: &reqwest::Error, host: &Host) -> Option<String> {
     })
 }
 
-/// Finds the error of TLS in a chain; it is wrapped in errors of I/O.
-fn find(error: &reqwest::Error) -> Option<&rustls::Error> {
-    let mut next = error.source();
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref::<rustls::Error>() {
-            return Some(found);
-        }
-        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if let Some(found) = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-            return Some(found);
-        }
-        next = match inner {
+/// Returns an error and those below it, also those that errors of I/O wrap.
+fn chain(error: &reqwest::Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
+    let first: &(dyn std::error::Error + 'static) = error;
+    std::iter::successors(Some(first), |error| {
+        let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        match wrapped {
             Some(inner) => Some(inner),
             None => error.source(),
-        };
-    }
-    None
+        }
+    })
 }
 
+/// Finds the error of TLS.
+fn find(error: &reqwest::Error) -> Option<&rustls::Error> {
+    chain(error).find_map(|error| error.downcast_ref())
+}
+
+/// What is at the bottom of an error, in words of this side where those of the libraries are not for users.
 fn innermost(error: &reqwest::Error) -> String {
-    let mut last: &dyn std::error::Error = error;
-    while let Some(inner) = last.source() {
-        last = inner;
+    let closed = chain(error).any(|error| {
+        error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_incomplete_message)
+            || error
+                .downcast_ref::<std::io::Error>()
+                .is_some_and(|error| error.kind() == std::io::ErrorKind::UnexpectedEof)
+    });
+    if closed {
+        return "the server closed it without an answer".to_owned();
     }
-    let text = last.to_string();
+    let text = chain(error).last().map(ToString::to_string).unwrap_or_default();
     text.split(" (os error").next().unwrap_or_default().to_owned()
 }

@@ -7,6 +7,9 @@ use pvect_core::schema::{Reason, Violation};
 use pvect_core::{Call, Error, NodeName, Result, Verb};
 use secrecy::{ExposeSecret, SecretString};
 
+/// Where tickets come from.
+pub(crate) const LOGIN: &str = "/access/ticket";
+
 /// The methods of the API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
@@ -76,9 +79,9 @@ impl Request {
         self.params.iter().map(|(name, value)| (name.as_str(), value.expose_secret())).collect()
     }
 
-    /// Returns whether repeating it changes nothing more.
+    /// Returns whether repeating it changes nothing: reads, and the login.
     pub(crate) fn is_read(&self) -> bool {
-        self.method == Method::Get
+        self.method == Method::Get || self.path == LOGIN
     }
 
     /// Makes the request of a call on a node.
@@ -166,9 +169,9 @@ pub(crate) fn encode(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn request(call: Call) -> String {
+    fn request(call: &Call) -> String {
         let node = "pve1".parse().unwrap();
-        match Request::of(&call, &node) {
+        match Request::of(call, &node) {
             Ok(request) => {
                 let pairs: Vec<String> =
                     request.pairs().into_iter().map(|(name, value)| format!("{name}={value}")).collect();
@@ -205,7 +208,7 @@ mod tests {
                 "the API cannot do 'exec'; pct can: run pvect on the node, or reach it through ssh with --node",
             ),
         ] {
-            assert_eq!(request(call), expected);
+            assert_eq!(request(&call), expected);
         }
     }
 

@@ -17,8 +17,6 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// How many lines of a log are asked for at a time.
 const PAGE: u32 = 500;
-/// How long the watch goes on without an answer before it gives up; the task goes on by itself.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A task of the API.
 #[derive(Debug, Clone)]
@@ -78,7 +76,7 @@ impl Task {
                         error.kind(),
                         ErrorKind::ConnectionLost | ErrorKind::ApiUnreachable | ErrorKind::NodeUnreachable
                     );
-                    if !passes || since.elapsed() > PATIENCE {
+                    if !passes || since.elapsed() > api.config().patience {
                         return Err(self.unwatched(error, purpose));
                     }
                 }
@@ -164,7 +162,11 @@ impl Task {
 pub(crate) fn parse<T: serde::de::DeserializeOwned>(data: Value) -> Result<T> {
     let raw = data.to_string();
     serde_json::from_value(data).map_err(|error| Error::InvalidOutput {
-        what: format!("the answer has another shape than expected: {error}"),
-        run: Box::new(Run { stdout: raw.chars().take(4096).collect(), ..Run::default() }),
+        what: format!("it has another shape than expected: {error}"),
+        run: Box::new(Run {
+            argv: vec!["GET".to_owned()],
+            stdout: raw.chars().take(4096).collect(),
+            ..Run::default()
+        }),
     })
 }

@@ -2,16 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use pvect_core::error::Run;
 use pvect_core::{Error, ErrorKind, Result};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::config::OneTimeCode;
-use crate::request::{Method, Request};
-
-/// Renewed before the two hours of its life end. Source: ticket lifetime of pve-access-control.
-const RENEW_AFTER: Duration = Duration::from_secs(90 * 60);
+use crate::request::{LOGIN, Method, Request};
 
 /// A ticket with its token against forged requests.
 #[derive(Debug, Clone)]
@@ -23,8 +21,8 @@ pub(crate) struct Ticket {
 
 impl Ticket {
     /// Returns whether it should be renewed while it is still good.
-    pub(crate) fn is_old(&self) -> bool {
-        self.got.elapsed() > RENEW_AFTER
+    pub(crate) fn is_old(&self, renew_after: Duration) -> bool {
+        self.got.elapsed() > renew_after
     }
 }
 
@@ -39,7 +37,7 @@ struct Data {
 
 /// The request for a ticket. An old ticket stands for the password when one is renewed.
 pub(crate) fn ask(user: &str, password: &SecretString) -> Request {
-    Request::new(Method::Post, "/access/ticket").param("username", user).secret("password", password.clone())
+    Request::new(Method::Post, LOGIN).param("username", user).secret("password", password.clone())
 }
 
 /// What the server answered.
@@ -56,8 +54,8 @@ pub(crate) enum Answer {
 /// `PctInvalidOutput` when it is no ticket.
 pub(crate) fn read(data: &Value) -> Result<Answer> {
     let invalid = || Error::InvalidOutput {
-        what: "the answer to the login has no ticket".to_owned(),
-        run: Box::default(),
+        what: "it has no ticket".to_owned(),
+        run: Box::new(Run { argv: vec!["POST".to_owned(), LOGIN.to_owned()], ..Run::default() }),
     };
     let data = Data::deserialize(data).map_err(|_| invalid())?;
     let ticket = SecretString::from(data.ticket.ok_or_else(invalid)?);
@@ -92,7 +90,7 @@ pub(crate) fn second(user: &str, challenge: SecretString, code: Option<&OneTimeC
         text if text.contains(':') => text.to_owned(),
         text => format!("totp:{text}"),
     };
-    Ok(Request::new(Method::Post, "/access/ticket")
+    Ok(Request::new(Method::Post, LOGIN)
         .param("username", user)
         .secret("tfa-challenge", challenge)
         .secret("password", answer.into()))

@@ -336,7 +336,7 @@ pub enum Error {
         run: Box<Run>,
     },
     /// What pct printed could not be understood.
-    #[error("the output of pct could not be understood: {what}")]
+    #[error("the {} could not be understood: {what}", whose(run))]
     InvalidOutput {
         /// What was expected and where it broke.
         what: String,
@@ -473,6 +473,14 @@ fn unavailable(path: &std::path::Path, reason: &Unavailable) -> String {
         Unavailable::NotExecutable => format!("'{path}' is not an executable file"),
         Unavailable::Sudo(text) => format!("sudo cannot run '{path}': {text}"),
         Unavailable::Unreachable(text) => format!("the node cannot be reached to run '{path}': {text}"),
+    }
+}
+
+/// The run of a request to the API begins with its method.
+fn whose(run: &Run) -> &'static str {
+    match run.argv.first().map(String::as_str) {
+        Some("GET" | "POST" | "PUT" | "DELETE") => "answer of the API",
+        _ => "output of pct",
     }
 }
 

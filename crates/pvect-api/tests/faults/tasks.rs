@@ -1,0 +1,189 @@
+//! Tasks: followed, lost, found again.
+
+use super::*;
+
+const UPID: &str = "UPID:pve1:0000C0DE:00A1B2C3:67000000:vzstart:101:ci@pve!test:";
+
+#[derive(Default)]
+struct Lines(Vec<String>);
+
+impl Events for Lines {
+    fn log(&mut self, line: &str) {
+        self.0.push(line.to_owned());
+    }
+
+    fn warning(&mut self, _: &str) {}
+}
+
+fn call() -> Call {
+    Call::on(Verb::Start, Vmid::try_from(101).unwrap())
+}
+
+fn backend(config: ApiConfig) -> ApiBackend {
+    ApiBackend::new(Api::new(config).unwrap(), Some("pve1".parse().unwrap()))
+}
+
+/// A task that has `lines` and ends after `looks` looks at its state.
+fn task(
+    looks: usize,
+    lines: &'static [&'static str],
+    end: &'static str,
+) -> impl Fn(&scripted::Asked, usize) -> Reply + Send + Sync + 'static {
+    let seen = AtomicUsize::new(0);
+    move |asked, _| {
+        if asked.line.starts_with("POST") {
+            return data(&format!("\"{UPID}\""));
+        }
+        if asked.line.ends_with("/status") {
+            return if seen.fetch_add(1, Ordering::SeqCst) >= looks {
+                data(&format!(r#"{{"status":"stopped","exitstatus":"{end}","upid":"{UPID}"}}"#))
+            } else {
+                data(&format!(r#"{{"status":"running","upid":"{UPID}"}}"#))
+            };
+        }
+        let start: usize = asked
+            .head
+            .split_once("start=")
+            .and_then(|(_, rest)| rest.split(['&', ' ']).next()?.parse().ok())
+            .unwrap_or(0);
+        let entries: Vec<String> = lines
+            .iter()
+            .enumerate()
+            .skip(start)
+            .map(|(n, line)| format!(r#"{{"n":{},"t":"{line}"}}"#, n + 1))
+            .collect();
+        data(&format!("[{}]", entries.join(",")))
+    }
+}
+
+#[tokio::test]
+async fn the_log_comes_once_and_warnings_are_no_failure() {
+    let lines =
+        &["explicitly configured lxc.apparmor.profile overrides", "WARN: old feature", "TASK WARNINGS: 1"];
+    let server = Server::start(task(2, lines, "WARNINGS: 1")).await;
+    let mut log = Lines::default();
+    let outcome = backend(config(&server)).operate(&call(), &mut log).await.unwrap();
+    assert_eq!(log.0, lines[..2]);
+    assert_eq!((outcome.status, outcome.warnings), (0, vec!["old feature".to_owned()]));
+}
+
+#[tokio::test]
+async fn a_failed_task_is_a_failure_with_its_log() {
+    let server =
+        Server::start(task(0, &["mounting", "TASK ERROR: CT is locked (backup)"], "CT is locked (backup)"))
+            .await;
+    let error = backend(config(&server)).operate(&call(), &mut Lines::default()).await.unwrap_err();
+    assert_eq!(shown(&error), "locked 4: CT is locked (backup)");
+    assert_eq!(error.run().map(|run| run.stdout.as_str()), Some("mounting\n"));
+}
+
+#[tokio::test]
+async fn the_watch_goes_on_when_the_server_comes_back() {
+    let server = Server::start(task(usize::MAX, &["one"], "OK")).await;
+    let backend = backend(config(&server));
+    let running = tokio::spawn(async move {
+        let mut log = Lines::default();
+        let outcome = backend.operate(&call(), &mut log).await;
+        (outcome, log.0)
+    });
+    while server.lines().len() < 5 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(server.lines().iter().filter(|line| line.starts_with("POST")).count(), 1);
+    let (address, certificate) = server.kill().await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let server = Server::at(address, certificate, task(0, &["one", "two"], "OK")).await;
+    let (outcome, log) = running.await.unwrap();
+    assert_eq!(outcome.unwrap().status, 0);
+    assert_eq!(log, ["one", "two"]);
+    assert!(server.lines().iter().all(|line| line.starts_with("GET")), "{:?}", server.lines());
+}
+
+#[tokio::test]
+async fn a_server_that_stays_away_leaves_the_task_running() {
+    let server = Server::start(task(usize::MAX, &["one"], "OK")).await;
+    let mut config = config(&server);
+    config.patience = Duration::from_millis(500);
+    let backend = backend(config);
+    let running = tokio::spawn(async move { backend.operate(&call(), &mut Lines::default()).await });
+    while server.lines().len() < 3 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    server.kill().await;
+    let error = running.await.unwrap().unwrap_err();
+    assert_eq!(
+        shown(&error),
+        format!(
+            "connection_lost 7: the connection to 'pve1' was lost: the task {UPID} could not be watched any more: \
+             cannot connect to 127.0.0.1:PORT: Connection refused; the command may have run"
+        )
+    );
+    assert_eq!(error.run().map(|run| run.stdout.as_str()), Some("one\n"));
+}
+
+#[tokio::test]
+async fn a_task_that_does_not_end_is_left_at_the_limit() {
+    let server = Server::start(task(usize::MAX, &[], "OK")).await;
+    let mut config = config(&server);
+    config.timeout = Some(Duration::from_millis(400));
+    let error = backend(config).operate(&call(), &mut Lines::default()).await.unwrap_err();
+    assert_eq!(shown(&error), format!("pct_timeout 6: the task has not ended after 0 s and goes on: {UPID}"));
+}
+
+#[tokio::test]
+async fn a_container_that_moves_is_found_again() {
+    let server = Server::start(|asked, before| match asked.line.as_str() {
+        "GET /api2/json/cluster/resources" => {
+            let node = if before == 0 { "pve1" } else { "pve2" };
+            data(&format!(r#"[{{"type":"lxc","vmid":101,"node":"{node}","status":"running"}},{{"type":"qemu","vmid":102,"node":"pve1"}}]"#))
+        }
+        "GET /api2/json/nodes/pve2/lxc/101/status/current" => data(r#"{"vmid":101,"status":"running"}"#),
+        _ => status(500, "Configuration file 'nodes/pve1/lxc/101.conf' does not exist", ""),
+    })
+    .await;
+    let backend = ApiBackend::new(api(&server), None);
+    let status = backend.status(Vmid::try_from(101).unwrap()).await.unwrap();
+    assert_eq!(status.status.to_string(), "running");
+    let error = backend.status(Vmid::try_from(102).unwrap()).await.unwrap_err();
+    assert_eq!(shown(&error), "unsupported 9: 102 is a virtual machine; pvect manages containers only");
+    let error = backend.status(Vmid::try_from(103).unwrap()).await.unwrap_err();
+    assert_eq!(shown(&error), "not_found 3: there is no container 103");
+}
+
+#[tokio::test]
+async fn no_secret_is_logged() {
+    use std::io::Write;
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<u8>>>);
+    impl Write for Kept {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let kept = Kept::default();
+    let writer = kept.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
+        .with_writer(move || writer.clone())
+        .finish();
+    let guard = tracing_subscriber::util::SubscriberInitExt::set_default(subscriber);
+    let server = Server::start(with_login(|_, _| Reply::Close)).await;
+    let mut config = config(&server);
+    config.credentials = password(None);
+    let api = Api::new(config).unwrap();
+    failure(&api, &version()).await;
+    let secret =
+        Request::new(Method::Post, "/nodes/pve1/lxc").secret("password", "hunter22".to_owned().into());
+    failure(&api, &secret).await;
+    assert!(!format!("{api:?}").contains("hunter22"));
+    drop(guard);
+    let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+    assert!(text.contains("again"), "{text}");
+    for secret in ["hunter22", "secret-ticket", "secret-csrf"] {
+        assert!(!text.contains(secret), "{secret} in {text}");
+    }
+}
