@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use tempfile::TempDir;
 
@@ -127,7 +128,9 @@ impl TestNode {
     /// # Panics
     /// When `ip` cannot make it.
     pub fn bridge(&self) -> String {
-        let name = format!("pvt{:x}{}", std::process::id() & 0xffff, self.bridges.borrow().len());
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("pvt{:x}b{count}", std::process::id() & 0xffff);
         for words in [["link", "add", &name, "type", "bridge"].as_slice(), &["link", "set", &name, "up"]] {
             let status = Command::new("ip").args(words).status().expect("ip can be started");
             assert!(status.success(), "ip {words:?} failed");

@@ -252,3 +252,91 @@ fn vmbr0_needs_nothing_at_all() {
     node.pvect(&["node", "network", "down"]).ok();
     assert_eq!(node.leftovers(), Vec::<String>::new());
 }
+
+fn device(node: &TestNode, vmid: &str) -> String {
+    let devices = fs::read_dir("/sys/class/net").expect("devices").flatten();
+    let suffix = format!("-{vmid}i0");
+    let root = node.root().join("lib/lxc");
+    let prefix = pvect_native::Names::new(root).device(vmid.parse().expect("a vmid"), 0);
+    let mut names = devices.filter_map(|entry| entry.file_name().into_string().ok());
+    names.find(|name| *name == prefix && name.ends_with(&suffix)).expect("the device is there")
+}
+
+fn of_device(device: &str, file: &str) -> String {
+    fs::read_to_string(format!("/sys/class/net/{device}/{file}")).expect("a device's file").trim().to_owned()
+}
+
+#[test]
+fn an_interface_changes_while_it_runs() {
+    let node = node_or_skip!();
+    let (one, two) = (node.bridge(), node.bridge());
+    let template = node.busybox();
+    let mac = "BC:24:11:00:77:01";
+    let net = |bridge: &str, rest: &str| format!("name=eth0,bridge={bridge},hwaddr={mac}{rest}");
+    create(&node, "101", "live", &template, &net(&one, ",ip=10.126.1.2/24"));
+    node.pvect(&["start", "101"]).ok();
+    let set = |value: &str| node.pvect(&["set", "101", "--net0", value]);
+    let inside = |words: &[&str]| node.pvect(&[&["exec", "101", "--"], words].concat()).ok();
+    assert!(address(&node, "101").starts_with("10.126.1.2/24"));
+    let outside = device(&node, "101");
+    let index = of_device(&outside, "ifindex");
+
+    set(&net(&one, ",ip=10.126.1.3/24,gw=10.126.1.1,ip6=fd00:9::3/64")).ok();
+    let addresses = inside(&["ip", "addr", "show", "dev", "eth0"]);
+    assert!(addresses.contains("10.126.1.3/24") && addresses.contains("fd00:9::3/64"), "{addresses}");
+    assert!(!addresses.contains("10.126.1.2/24"), "{addresses}");
+    assert!(inside(&["ip", "route"]).contains("default via 10.126.1.1 dev eth0"));
+    // For the next start of its network the guest has it in its files.
+    let file = inside(&["cat", "/etc/network/interfaces"]);
+    assert!(file.contains("address 10.126.1.3\n") && file.contains("address fd00:9::3\n"), "{file}");
+
+    let base = ",ip=10.126.1.3/24";
+    set(&net(&one, base)).ok();
+    assert!(!inside(&["ip", "route"]).contains("default"));
+    set(&net(&two, &format!("{base},mtu=1400"))).ok();
+    let master = fs::read_link(format!("/sys/class/net/{outside}/master")).expect("it is in a bridge");
+    assert!(master.ends_with(&two), "{}", master.display());
+    assert_eq!(of_device(&outside, "mtu"), "1400");
+    assert_eq!(inside(&["cat", "/sys/class/net/eth0/mtu"]), "1400\n");
+    set(&net(&two, &format!("{base},link_down=1"))).ok();
+    assert_eq!(of_device(&outside, "operstate"), "down");
+    assert!(fs::read_link(format!("/sys/class/net/{outside}/master")).is_err());
+    set(&net(&two, base)).ok();
+    assert_ne!(of_device(&outside, "operstate"), "down");
+    // All that time it was the same interface; another MAC address makes another one.
+    assert_eq!(of_device(&outside, "ifindex"), index);
+    set(&net(&two, base).replace(":77:01", ":77:02")).ok();
+    assert_eq!(inside(&["cat", "/sys/class/net/eth0/address"]), "bc:24:11:00:77:02\n");
+    assert!(inside(&["ip", "addr", "show", "dev", "eth0"]).contains("10.126.1.3/24"));
+    assert_ne!(of_device(&outside, "ifindex"), index);
+    assert!(
+        !fs::read_to_string(node.config_file(101)).expect("a configuration").contains("[pve:pending]"),
+        "nothing waits"
+    );
+
+    // What cannot be is told, waits, and changes nothing.
+    for (rest, reason) in [
+        (",tag=7", "is not VLAN aware".to_owned()),
+        (
+            ",mtu=9000",
+            format!("net0: MTU size '9000' is bigger than bridge MTU '{}'", of_device(&two, "mtu")),
+        ),
+    ] {
+        let value = net(&two, &format!("{base}{rest}")).replace(":77:01", ":77:02");
+        let finished = set(&value);
+        assert!(finished.status != 0 && finished.stderr.contains(&reason), "{rest}: {finished:?}");
+        assert!(inside(&["ip", "addr", "show", "dev", "eth0"]).contains("10.126.1.3/24"));
+    }
+    let limited = set(&net(&two, &format!("{base},rate=5")).replace(":77:01", ":77:02"));
+    let limits = Command::new("tc").args(["qdisc", "show", "dev", &outside]).output().expect("tc runs");
+    let limits = String::from_utf8_lossy(&limits.stdout).into_owned();
+    if limited.status == 0 {
+        assert!(limits.contains("tbf") && limits.contains("ingress"), "{limits}");
+    } else {
+        // A kernel without the policing of packets.
+        assert!(limited.stderr.contains("unable to hotplug net0"), "{limited:?}");
+        assert!(!limits.contains("tbf"), "changed back: {limits}");
+    }
+    node.pvect(&["stop", "101"]).ok();
+    assert_eq!(node.leftovers(), Vec::<String>::new());
+}

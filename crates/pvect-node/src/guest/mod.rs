@@ -17,6 +17,7 @@ mod section;
 mod users;
 mod wicked;
 
+use std::net::IpAddr;
 use std::path::Path;
 
 use pvect_core::property::NetInterface;
@@ -197,6 +198,29 @@ pub fn prepare_start(
         Some(dns) => guest.each_start(dns),
         None => guest.each_start(&HostDns::of_this_host()),
     }
+}
+
+/// Writes the network of a running container into its root file system (`/proc/<pid>/root`), for the guest's next start
+/// of it. `dns` as in [`prepare_start`].
+///
+/// # Errors
+/// When a file cannot be written.
+pub fn write_network(
+    root: &Path,
+    vmid: Vmid,
+    config: &ContainerConfig,
+    dns: Option<&HostDns>,
+) -> NodeResult<()> {
+    let guest = Guest::open(root, vmid, config)?;
+    match dns {
+        Some(dns) => guest.network(dns),
+        None => guest.network(&HostDns::of_this_host()),
+    }
+}
+
+/// Returns whether an address lies in the network of another; link-local ones (IPv6) always do.
+pub fn is_in_network(address: IpAddr, other: IpAddr, prefix: u8) -> bool {
+    interfaces::reachable(address, other, prefix)
 }
 
 /// Sets up a root file system that was just unpacked: what is unique to each container, root's password and keys,

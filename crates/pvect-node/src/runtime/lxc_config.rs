@@ -60,9 +60,23 @@ impl Host {
         text.trim().parse().map_err(|_| missing())
     }
 
-    fn is_vlan_aware(&self, bridge: &str) -> bool {
+    /// Sees to it that a bridge knows VLANs.
+    ///
+    /// # Errors
+    /// `net0: bridge '<name>' is not VLAN aware`; that the kernel's bridges know none.
+    pub(super) fn check_vlans(&self, index: u16, bridge: &str) -> NodeResult<()> {
         let path = self.net.join(bridge).join("bridge/vlan_filtering");
-        std::fs::read_to_string(path).is_ok_and(|text| text.trim() == "1")
+        match std::fs::read_to_string(path) {
+            Ok(text) if text.trim() == "1" => Ok(()),
+            Ok(_) => Err(Failure::new(format!("net{index}: bridge '{bridge}' is not VLAN aware"))),
+            Err(_) => {
+                let failure = crate::network::no_vlans();
+                Err(Failure::new(format!(
+                    "net{index}: bridge '{bridge}' is not VLAN aware: {}",
+                    failure.text
+                )))
+            }
+        }
     }
 }
 
@@ -268,9 +282,7 @@ fn put_net(lines: &mut Lines, host: &Host, vmid: Vmid, index: u16, net: &NetInte
         if !net.link_down {
             put("link", bridge)?;
             if net.tag.is_some() || !net.trunks.is_empty() {
-                if !host.is_vlan_aware(bridge) {
-                    return Err(Failure::new(format!("net{index}: bridge '{bridge}' is not VLAN aware")));
-                }
+                host.check_vlans(index, bridge)?;
                 if let Some(tag) = net.tag {
                     put("veth.vlan.id", &tag.to_string())?;
                 }

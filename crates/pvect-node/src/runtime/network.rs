@@ -1,5 +1,8 @@
 //! The host's side of a running container's network.
 
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
 use pvect_core::property::{Ipv4Config, Ipv6Config, NetInterface};
 use pvect_core::{ContainerConfig, Vmid};
 
@@ -49,13 +52,13 @@ pub(super) fn after_start(
     Ok(())
 }
 
-/// Limits both directions of a device, where a rate is set.
+/// Limits both directions of a device to its rate; without one, to none.
 fn limit_rate(device: &str, net: &NetInterface) -> NodeResult<()> {
+    let tc = |words: &[&str]| Tool::new("tc", "iproute2").args(words).run();
     let rate: Option<f64> = net.rate.as_deref().and_then(|rate| rate.parse().ok());
     let Some(rate) = rate.filter(|rate| *rate > 0.0) else { return Ok(()) };
     let bytes = rate * MEGABYTE;
     let (rate, burst) = (format!("{bytes:.0}bps"), format!("{:.0}b", bytes.max(BURST_MIN)));
-    let tc = |words: &[&str]| Tool::new("tc", "iproute2").args(words).run();
     // To the container and from it; one direction is limited even where the kernel cannot limit the other.
     let to = tc(&[
         "qdisc", "add", "dev", device, "root", "tbf", "rate", &rate, "latency", "100ms", "burst", &burst,
@@ -67,10 +70,21 @@ fn limit_rate(device: &str, net: &NetInterface) -> NodeResult<()> {
     to.and(from)
 }
 
+fn unlimit_rate(device: &str) {
+    for kind in ["root", "ingress"] {
+        // There may be none.
+        let _ = Tool::new("tc", "iproute2").args(["qdisc", "del", "dev", device, kind]).run();
+    }
+}
+
 /// Adds, changes or removes an interface of a running container. Returns `false` when that needs a restart.
 ///
+/// A new name or MAC address makes a new interface. The firewall option is stored and does nothing here. The guest's
+/// files are written for its next start of the network; what its kernel has is changed at once, save that nobody
+/// starts a DHCP client. Source: `update_net` and `update_ipconfig` of pve-container.
+///
 /// # Errors
-/// `bridge '<name>' does not exist`, or what `ip` says; what was made is removed again.
+/// `bridge '<name>' does not exist`, or what `ip` says; what was changed is changed back.
 pub(super) fn hotplug(
     node: &Node,
     vmid: Vmid,
@@ -80,37 +94,46 @@ pub(super) fn hotplug(
     value: Option<&str>,
 ) -> NodeResult<bool> {
     let device = names(node).device(vmid, index);
-    let is_there = std::path::Path::new("/sys/class/net").join(&device).exists();
+    let is_there = Path::new("/sys/class/net").join(&device).exists();
     let Some(value) = value else {
         if is_there {
             ip(&["link", "delete", "dev", &device])?;
         }
         return Ok(true);
     };
-    let net = parse(key, value)?;
-    if net.tag.is_some() || !net.trunks.is_empty() || net.rate.is_some() || net.firewall {
+    let new = parse(key, value)?;
+    let old = config.main.options.get(key).and_then(|old| parse(key, old).ok());
+    if old.as_ref().is_some_and(|old| old.host_managed != new.host_managed) {
         return Ok(false);
     }
+    let mut after = config.clone();
+    after.main.set(key, value);
+    let (mut out, mut err) = (std::io::sink(), std::io::sink());
+    crate::network::ensure(node, &after, &mut Output { out: &mut out, err: &mut err })?;
+    let pid = reader(node).init_pid(vmid).ok_or_else(|| Failure::new(format!("CT {vmid} not running")))?;
     let host = Host::of_this_machine(names(node));
-    let bridge_mtu = net.bridge.as_deref().map(|bridge| host.bridge_mtu(bridge)).transpose()?;
-    let mtu = net.mtu.map(u32::from).or(bridge_mtu);
-    let old = config.main.options.get(key).and_then(|old| NetInterface::parse(key, old).ok());
-    if !is_there {
-        let pid =
-            reader(node).init_pid(vmid).ok_or_else(|| Failure::new(format!("CT {vmid} not running")))?;
-        let added = add(&device, &net, mtu, pid);
-        if added.is_err() {
-            let _ = ip(&["link", "delete", "dev", &device]);
+    let link = Link { device: &device, pid, index, host: &host };
+    match old.filter(|_| is_there) {
+        Some(old) if old.name == new.name && same_mac(&old, &new) => {
+            link.change(&old, &new).inspect_err(|_| drop(link.change(&new, &old)))?;
         }
-        return added.map(|()| true);
+        old => {
+            link.check(&new)?;
+            if is_there {
+                ip(&["link", "delete", "dev", &device])?;
+            }
+            if let Err(failure) = link.add(&new) {
+                let _ = ip(&["link", "delete", "dev", &device]);
+                // With what it had before; if that fails too, the first failure is the one to tell.
+                let _ = old.map(|old| link.add(&old));
+                return Err(failure);
+            }
+        }
     }
-    // The same interface on another bridge, or its link up or down: all else needs a restart of the guest's network.
-    let Some(old) = old else { return Ok(false) };
-    let (bridge, written) = (net.bridge.clone(), net.written.clone());
-    if (NetInterface { bridge, link_down: net.link_down, written, ..old }) != net {
-        return Ok(false);
-    }
-    attach(&device, &net)?;
+    // The next start writes them anyway.
+    let root = PathBuf::from(format!("/proc/{pid}/root"));
+    let dns = crate::network::resolver(node, &after);
+    let _ = crate::guest::write_network(&root, vmid, &after, dns.as_ref());
     Ok(true)
 }
 
@@ -118,44 +141,210 @@ fn parse(key: &str, value: &str) -> NodeResult<NetInterface> {
     NetInterface::parse(key, value).map_err(|_| Failure::new(format!("unable to parse {key} '{value}'")))
 }
 
-/// Puts a device into its bridge and sets its link.
-fn attach(device: &str, net: &NetInterface) -> NodeResult<()> {
-    match &net.bridge {
-        Some(bridge) if !net.link_down => {
-            ip(&["link", "set", "dev", device, "master", bridge])?;
-            ip(&["link", "set", "dev", device, "up"])
+fn same_mac(old: &NetInterface, new: &NetInterface) -> bool {
+    let lower = |net: &NetInterface| net.hwaddr.as_deref().map(str::to_ascii_lowercase);
+    lower(old) == lower(new)
+}
+
+/// What an interface is plugged into.
+fn plug(net: &NetInterface) -> (Option<&str>, Option<u16>, &[u16], bool) {
+    (net.bridge.as_deref(), net.tag, &net.trunks, net.link_down)
+}
+
+/// Both ends of a running container's interface.
+struct Link<'a> {
+    device: &'a str,
+    pid: u32,
+    index: u16,
+    host: &'a Host,
+}
+
+impl Link<'_> {
+    /// Sees to it that the bridge is there and can do what is asked.
+    fn check(&self, net: &NetInterface) -> NodeResult<()> {
+        self.mtu(net)?;
+        match &net.bridge {
+            Some(bridge) if !net.link_down && (net.tag.is_some() || !net.trunks.is_empty()) => {
+                self.host.check_vlans(self.index, bridge)
+            }
+            _ => Ok(()),
         }
-        _ => {
-            ip(&["link", "set", "dev", device, "nomaster"])?;
-            ip(&["link", "set", "dev", device, "down"])
+    }
+
+    fn mtu(&self, net: &NetInterface) -> NodeResult<u32> {
+        let bridge = net.bridge.as_deref().map(|bridge| self.host.bridge_mtu(bridge)).transpose()?;
+        let mtu = net.mtu.map(u32::from).or(bridge).unwrap_or(1500);
+        match bridge {
+            Some(most) if mtu > most => Err(Failure::new(format!(
+                "net{}: MTU size '{mtu}' is bigger than bridge MTU '{most}'",
+                self.index
+            ))),
+            _ => Ok(mtu),
+        }
+    }
+
+    fn change(&self, old: &NetInterface, new: &NetInterface) -> NodeResult<()> {
+        self.check(new)?;
+        let mtu = self.mtu(new)?;
+        if self.mtu(old).ok() != Some(mtu) {
+            let mtu = mtu.to_string();
+            ip(&["link", "set", "dev", self.device, "mtu", &mtu])?;
+            ip_inside(self.pid, &["link", "set", "dev", &new.name, "mtu", &mtu])?;
+        }
+        if plug(old) != plug(new) {
+            self.attach(new)?;
+        }
+        if old.rate != new.rate {
+            unlimit_rate(self.device);
+            limit_rate(self.device, new)?;
+        }
+        self.address(&new.name, &Addresses::four(old), &Addresses::four(new))?;
+        self.address(&new.name, &Addresses::six(old), &Addresses::six(new))
+    }
+
+    /// Puts the device into its bridge and VLANs, and sets its link.
+    fn attach(&self, net: &NetInterface) -> NodeResult<()> {
+        let device = self.device;
+        // Leaving a bridge, it forgets its VLANs.
+        ip(&["link", "set", "dev", device, "nomaster"])?;
+        let Some(bridge) = net.bridge.as_deref().filter(|_| !net.link_down) else {
+            return ip(&["link", "set", "dev", device, "down"]);
+        };
+        ip(&["link", "set", "dev", device, "master", bridge])?;
+        let vlan = |words: &[&str]| Tool::new("bridge", "iproute2").arg("vlan").args(words).run();
+        if let Some(tag) = net.tag {
+            vlan(&["del", "dev", device, "vid", "1"])?;
+            vlan(&["add", "dev", device, "vid", &tag.to_string(), "pvid", "untagged"])?;
+        }
+        for trunk in &net.trunks {
+            vlan(&["add", "dev", device, "vid", &trunk.to_string()])?;
+        }
+        ip(&["link", "set", "dev", device, "up"])
+    }
+
+    fn add(&self, net: &NetInterface) -> NodeResult<()> {
+        let (device, pid) = (self.device, self.pid.to_string());
+        let mtu = self.mtu(net)?.to_string();
+        let mut words = vec!["link", "add", "dev", device, "mtu", &mtu, "type", "veth", "peer"];
+        words.extend(["name", net.name.as_str(), "mtu", &mtu, "netns", &pid]);
+        if let Some(hwaddr) = &net.hwaddr {
+            words.extend(["address", hwaddr]);
+        }
+        ip(&words)?;
+        self.attach(net)?;
+        limit_rate(device, net)?;
+        ip_inside(self.pid, &["link", "set", "dev", &net.name, "up"])?;
+        self.address(&net.name, &Addresses::default(), &Addresses::four(net))?;
+        self.address(&net.name, &Addresses::default(), &Addresses::six(net))
+    }
+
+    /// Replaces address and gateway of one family.
+    fn address(&self, name: &str, old: &Addresses, new: &Addresses) -> NodeResult<()> {
+        if old == new {
+            return Ok(());
+        }
+        let inside = |words: &[&str]| ip_inside(self.pid, &[&[new.family()], words].concat());
+        if old.cidr != new.cidr {
+            if let Some(cidr) = &old.cidr {
+                // The guest may have removed it. It goes first: as the older one of two in a network, it would take
+                // the newer one with it.
+                let _ = inside(&["address", "del", cidr, "dev", name]);
+            }
+            if let Some(cidr) = &new.cidr {
+                inside(&["address", "replace", cidr, "dev", name])?;
+            }
+        }
+        match (&new.gateway, &old.gateway) {
+            (Some(gateway), _) => {
+                if new.is_far {
+                    inside(&["route", "replace", gateway, "dev", name])?;
+                }
+                inside(&["route", "replace", "default", "via", gateway, "dev", name])
+            }
+            (None, Some(_)) => {
+                // It may have gone with its address.
+                let _ = inside(&["route", "del", "default", "dev", name]);
+                Ok(())
+            }
+            (None, None) => Ok(()),
         }
     }
 }
 
-fn add(device: &str, net: &NetInterface, mtu: Option<u32>, pid: u32) -> NodeResult<()> {
-    let mtu = mtu.unwrap_or(1500).to_string();
-    let mut words = vec!["link", "add", "dev", device, "mtu", &mtu, "type", "veth", "peer"];
-    let pid_text = pid.to_string();
-    words.extend(["name", net.name.as_str(), "mtu", &mtu, "netns", &pid_text]);
-    if let Some(hwaddr) = &net.hwaddr {
-        words.extend(["address", hwaddr]);
+/// Address and gateway of one family, as `ip` takes them.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Addresses {
+    six: bool,
+    cidr: Option<String>,
+    gateway: Option<String>,
+    /// The gateway lies outside of the network.
+    is_far: bool,
+}
+
+impl Addresses {
+    fn four(net: &NetInterface) -> Self {
+        let fixed = match net.ip {
+            Some(Ipv4Config::Static(address, prefix)) => Some((address, prefix)),
+            _ => None,
+        };
+        Self::new(false, fixed.map(|(address, prefix)| (address.into(), prefix)), net.gw.map(Into::into))
     }
-    ip(&words)?;
-    attach(device, net)?;
-    ip_inside(pid, &["link", "set", "dev", &net.name, "up"])?;
-    // The guest's own files are written at its next start; until then its kernel has the addresses.
-    if let Some(Ipv4Config::Static(address, prefix)) = net.ip {
-        ip_inside(pid, &["address", "add", &format!("{address}/{prefix}"), "dev", &net.name])?;
+
+    fn six(net: &NetInterface) -> Self {
+        let fixed = match net.ip6 {
+            Some(Ipv6Config::Static(address, prefix)) => Some((address, prefix)),
+            _ => None,
+        };
+        Self::new(true, fixed.map(|(address, prefix)| (address.into(), prefix)), net.gw6.map(Into::into))
     }
-    if let Some(Ipv6Config::Static(address, prefix)) = net.ip6 {
-        ip_inside(pid, &["address", "add", &format!("{address}/{prefix}"), "dev", &net.name])?;
+
+    fn new(six: bool, fixed: Option<(IpAddr, u8)>, gateway: Option<IpAddr>) -> Self {
+        let is_far = matches!((fixed, gateway), (Some((address, prefix)), Some(gateway))
+            if !crate::guest::is_in_network(gateway, address, prefix));
+        Self {
+            six,
+            cidr: fixed.map(|(address, prefix)| format!("{address}/{prefix}")),
+            gateway: gateway.map(|gateway| gateway.to_string()),
+            is_far,
+        }
     }
-    if let Some(gateway) = net.gw {
-        ip_inside(pid, &["route", "replace", "default", "via", &gateway.to_string(), "dev", &net.name])?;
+
+    fn family(&self) -> &'static str {
+        if self.six { "-6" } else { "-4" }
     }
-    if let Some(gateway) = net.gw6 {
-        let gateway = gateway.to_string();
-        ip_inside(pid, &["-6", "route", "replace", "default", "via", &gateway, "dev", &net.name])?;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn net(text: &str) -> NetInterface {
+        NetInterface::parse("net0", &format!("name=eth0,{text}")).unwrap()
     }
-    Ok(())
+
+    #[test]
+    fn addresses_are_as_ip_takes_them() {
+        let far = Addresses::four(&net("ip=10.0.0.5/24,gw=192.168.0.1"));
+        assert_eq!(far.cidr.as_deref(), Some("10.0.0.5/24"));
+        assert_eq!((far.gateway.as_deref(), far.is_far, far.family()), (Some("192.168.0.1"), true, "-4"));
+        let local = Addresses::six(&net("ip6=fd00::5/64,gw6=fe80::1"));
+        assert_eq!((local.gateway.as_deref(), local.is_far, local.family()), (Some("fe80::1"), false, "-6"));
+        assert_eq!(Addresses::four(&net("ip=dhcp")), Addresses::default());
+    }
+
+    #[test]
+    fn what_makes_a_new_interface_and_what_plugs_it_anew() {
+        let one = net("bridge=a,hwaddr=BC:24:11:00:00:01");
+        assert!(same_mac(&one, &net("bridge=b,hwaddr=bc:24:11:00:00:01")));
+        assert!(!same_mac(&one, &net("bridge=a,hwaddr=bc:24:11:00:00:02")));
+        for (text, same) in [
+            ("bridge=a,rate=5,firewall=1,ip=dhcp,mtu=1400", true),
+            ("bridge=b", false),
+            ("bridge=a,tag=5", false),
+            ("bridge=a,trunks=5;6", false),
+            ("bridge=a,link_down=1", false),
+        ] {
+            assert_eq!(plug(&net(text)) == plug(&one), same, "{text}");
+        }
+    }
 }
