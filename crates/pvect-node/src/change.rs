@@ -30,6 +30,7 @@ pub struct Changes<'a> {
     config: &'a mut ContainerConfig,
     only: Option<&'a BTreeSet<String>>,
     made: Vec<VolumeId>,
+    mounted: Vec<(String, MountPoint)>,
     errors: BTreeMap<String, String>,
 }
 
@@ -38,8 +39,23 @@ pub struct Changes<'a> {
 pub struct Changed {
     /// Volumes that were made, to be removed if the configuration cannot be saved.
     pub made: Vec<VolumeId>,
+    /// What was mounted in the running container, to be taken away likewise.
+    pub mounted: Vec<(String, MountPoint)>,
     /// What failed, by option; these changes are still pending.
     pub errors: BTreeMap<String, String>,
+}
+
+impl Changed {
+    /// Takes away what was mounted and made: the configuration is not saved.
+    ///
+    /// # Errors
+    /// When a volume cannot be removed.
+    pub fn undo(&self, node: &Node, vmid: Vmid) -> NodeResult<()> {
+        for (key, point) in self.mounted.iter().rev() {
+            runtime::unplug_mount(node, vmid, key, point)?;
+        }
+        self.made.iter().try_for_each(|volume| storage::free(node, volume))
+    }
 }
 
 impl<'a> Changes<'a> {
@@ -50,7 +66,7 @@ impl<'a> Changes<'a> {
         config: &'a mut ContainerConfig,
         only: Option<&'a BTreeSet<String>>,
     ) -> Self {
-        Self { node, vmid, config, only, made: Vec::new(), errors: BTreeMap::new() }
+        Self { node, vmid, config, only, made: Vec::new(), mounted: Vec::new(), errors: BTreeMap::new() }
     }
 
     /// Applies them to a container that does not run. Failures go to stderr, too.
@@ -73,8 +89,9 @@ impl<'a> Changes<'a> {
         self.done()
     }
 
-    /// Applies those that a running container can take; the others stay pending.
-    pub fn hotplug(mut self) -> Changed {
+    /// Applies those that a running container can take; the others stay pending. What mkfs and the like print goes to
+    /// stdout.
+    pub fn hotplug(mut self, output: &mut Output<'_>) -> Changed {
         for (key, value) in self.values() {
             if IMMEDIATE.contains(&key.as_str()) {
                 self.changed(&key, value);
@@ -97,7 +114,7 @@ impl<'a> Changes<'a> {
             }
         }
         for (key, value) in self.values() {
-            match self.plug(&key, &value) {
+            match self.plug(&key, &value, output) {
                 Ok(Some(value)) => self.changed(&key, value),
                 Ok(None) => {}
                 Err(failure) => self.failed("hotplug", &key, ":", &failure, None),
@@ -107,16 +124,32 @@ impl<'a> Changes<'a> {
     }
 
     /// Brings one value into a running container; `None` when it has to wait for the next start.
-    ///
-    /// A mount point always waits, unlike with the real pct. Its volume is made at that start: one that was made
-    /// now would be nobody's once the waiting change is taken back.
-    fn plug(&mut self, key: &str, value: &str) -> NodeResult<Option<String>> {
-        let is_new_device = is_family(key, "dev") && self.config.main.get(key).is_none();
-        if !LIMITS.contains(&key) && !is_family(key, "net") && !is_new_device {
+    fn plug(&mut self, key: &str, value: &str, output: &mut Output<'_>) -> NodeResult<Option<String>> {
+        let is_new = self.config.main.get(key).is_none();
+        if is_new && is_family(key, "mp") {
+            return self.plug_mount(key, value, output).map(Some);
+        }
+        if !LIMITS.contains(&key) && !is_family(key, "net") && !(is_new && is_family(key, "dev")) {
             return Ok(None);
         }
         let plugged = runtime::hotplug(self.node, self.vmid, self.config, key, Some(value))?;
         Ok(plugged.then(|| value.to_owned()))
+    }
+
+    /// Makes the volume of a new mount point where one is asked for, and mounts it. On failure the volume is removed.
+    fn plug_mount(&mut self, key: &str, value: &str, output: &mut Output<'_>) -> NodeResult<String> {
+        let made = self.made.len();
+        let value = self.mount_point(key, value, output)?;
+        if let Err(failure) = runtime::hotplug(self.node, self.vmid, self.config, key, Some(&value)) {
+            for volume in self.made.drain(made..) {
+                storage::free(self.node, &volume)?;
+            }
+            return Err(failure);
+        }
+        if let Ok(point) = MountPoint::parse(key, &value) {
+            self.mounted.push((key.to_owned(), point));
+        }
+        Ok(value)
     }
 
     fn is_wanted(&self, key: &str) -> bool {
@@ -170,7 +203,7 @@ impl<'a> Changes<'a> {
         if self.config.pending.as_ref().is_some_and(Section::is_empty) {
             self.config.pending = None;
         }
-        Changed { made: self.made, errors: self.errors }
+        Changed { made: self.made, mounted: self.mounted, errors: self.errors }
     }
 
     /// What deleting an option does besides: the volume of a mount point becomes unused, an unused one is removed.

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use pvect_core::ContainerConfig;
 use pvect_core::property::DeviceEntry;
 use rustix::fs::{CWD, FileType, Gid, Mode, Uid};
-use rustix::mount::MountFlags;
 
 use crate::idmap::IdMap;
 use crate::{Failure, NodeResult};
@@ -61,25 +60,34 @@ pub(super) fn make_nodes(directory: &Path, config: &ContainerConfig) -> NodeResu
     if entries.is_empty() {
         return Ok(());
     }
-    let place = directory_of(directory);
-    let failed = |error: std::io::Error| Failure::io("can't make device nodes in", &place, &error);
-    std::fs::create_dir_all(&place).map_err(failed)?;
-    rustix::mount::mount("none", &place, "tmpfs", MountFlags::empty(), c"size=64k,mode=0755")
-        .map_err(|errno| failed(errno.into()))?;
+    make_place(directory)?;
     let map = IdMap::of(config);
-    for (key, entry) in entries {
-        let device = Device::find(&key, &entry)?;
-        let path = node_path(directory, &key);
-        let unmapped = || Failure::new(format!("{key}: the container has no such user or group"));
-        let user = map.user(entry.uid.unwrap_or(0)).ok_or_else(unmapped)?;
-        let group = map.group(entry.gid.unwrap_or(0)).ok_or_else(unmapped)?;
-        let mode = Mode::from_raw_mode(entry.mode.unwrap_or(DEFAULT_MODE));
-        rustix::fs::mknodat(CWD, &path, device.kind, mode, device.number)
-            .and_then(|()| rustix::fs::chown(&path, Some(Uid::from_raw(user)), Some(Gid::from_raw(group))))
-            .and_then(|()| rustix::fs::chmod(&path, mode))
-            .map_err(|errno| Failure::io("can't make the device node", &path, &errno.into()))?;
-    }
-    Ok(())
+    entries.iter().try_for_each(|(key, entry)| make_node(directory, key, entry, &map))
+}
+
+/// Mounts the small file system for the nodes, unless it is there.
+///
+/// # Errors
+/// When it cannot be mounted.
+pub(super) fn make_place(directory: &Path) -> NodeResult<()> {
+    super::live::small_file_system(&directory_of(directory))
+}
+
+/// Makes the node of one entry.
+///
+/// # Errors
+/// As [`make_nodes`].
+pub(super) fn make_node(directory: &Path, key: &str, entry: &DeviceEntry, map: &IdMap) -> NodeResult<()> {
+    let device = Device::find(key, entry)?;
+    let path = node_path(directory, key);
+    let unmapped = || Failure::new(format!("{key}: the container has no such user or group"));
+    let user = map.user(entry.uid.unwrap_or(0)).ok_or_else(unmapped)?;
+    let group = map.group(entry.gid.unwrap_or(0)).ok_or_else(unmapped)?;
+    let mode = Mode::from_raw_mode(entry.mode.unwrap_or(DEFAULT_MODE));
+    rustix::fs::mknodat(CWD, &path, device.kind, mode, device.number)
+        .and_then(|()| rustix::fs::chown(&path, Some(Uid::from_raw(user)), Some(Gid::from_raw(group))))
+        .and_then(|()| rustix::fs::chmod(&path, mode))
+        .map_err(|errno| Failure::io("can't make the device node", &path, &errno.into()))
 }
 
 #[cfg(test)]

@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use pvect_core::property::{DeviceEntry, MountPoint};
 use pvect_core::{ContainerConfig, Vmid};
 use pvect_native::{Cgroups, Names, Version};
 
 use super::limits::{self, MemoryLimit, Setting};
-use super::{names, network};
+use super::{live, names, network};
 use crate::{Failure, Node, NodeResult};
 
 /// Options that are in force as soon as they are stored. Source: pve-container's `LXC_FASTPLUG_OPTIONS`.
@@ -26,11 +27,33 @@ pub(super) fn hotplug(
     match key {
         "memory" | "swap" | "cpulimit" | "cpuunits" | "cores" => limits.change(key, value),
         _ if IMMEDIATE.contains(&key) => Ok(true),
-        _ => match index_of(key, "net") {
-            Some(index) => network::hotplug(node, vmid, config, key, index, value),
-            None => Ok(value.is_none() && index_of(key, "unused").is_some()),
+        _ => match (index_of(key, "net"), value) {
+            // The real pct takes one digit only.
+            (Some(10..), None) => Ok(false),
+            (Some(index), _) => network::hotplug(node, vmid, config, key, index, value),
+            (None, Some(value)) => plug(node, vmid, config, key, value),
+            (None, None) => Ok(index_of(key, "unused").is_some()),
         },
     }
+}
+
+/// Brings a new mount point or device in; one that replaces another waits for the next start.
+fn plug(node: &Node, vmid: Vmid, config: &ContainerConfig, key: &str, value: &str) -> NodeResult<bool> {
+    let bad = |_| Failure::new(format!("unable to parse the value '{value}'"));
+    if config.main.get(key).is_some() {
+        return Ok(false);
+    }
+    if index_of(key, "mp").is_some() {
+        let point = MountPoint::parse(key, value).map_err(bad)?;
+        live::mount(node, vmid, config, key, &point)?;
+        return Ok(true);
+    }
+    if index_of(key, "dev").is_some() {
+        let entry = DeviceEntry::parse(key, value).map_err(bad)?;
+        live::device(node, vmid, config, key, &entry)?;
+        return Ok(true);
+    }
+    Ok(false)
 }
 
 fn index_of(key: &str, family: &str) -> Option<u16> {
@@ -331,7 +354,8 @@ mod tests {
             ("tags", None, true),
             ("unused0", None, true),
             ("features", Some("nesting=1"), false),
-            ("mp0", Some("/srv,mp=/srv"), false),
+            ("mp0", None, false),
+            ("net10", None, false),
             ("tty", Some("1"), false),
         ] {
             assert_eq!(hotplug(&node, vmid, &config, key, value).unwrap(), done, "{key}");

@@ -10,6 +10,7 @@ mod freezer;
 mod hookscript;
 mod hotplug;
 mod limits;
+mod live;
 mod lxc_config;
 mod network;
 mod reachable;
@@ -131,6 +132,19 @@ pub fn hotplug(
     value: Option<&str>,
 ) -> NodeResult<bool> {
     hotplug::hotplug(node, vmid, config, key, value)
+}
+
+/// Takes a mount point that [`hotplug()`] brought in away again: another change of the same call failed.
+///
+/// # Errors
+/// When it is not mounted.
+pub fn unplug_mount(
+    node: &Node,
+    vmid: Vmid,
+    key: &str,
+    point: &pvect_core::property::MountPoint,
+) -> NodeResult<()> {
+    live::unmount(node, vmid, key, point)
 }
 
 /// Writes `lib/lxc/<vmid>/config`, the LXC configuration, and what belongs to it.

@@ -14,8 +14,8 @@ use pvect_core::size::DiskSize;
 use pvect_core::{Vmid, VolumeId};
 
 pub use cfg::{Storage, Storages};
-pub(crate) use mounts::mounted_below_in;
 pub use mounts::{MountFor, mount_all, mount_all_for, unmount_all};
+pub(crate) use mounts::{check_mount, mounted_below_in, stage};
 pub use namespace::PrivateMounts;
 
 use crate::idmap::IdMap;

@@ -59,7 +59,9 @@ pub fn mount_all_for(
 ) -> NodeResult<()> {
     std::fs::create_dir_all(root).map_err(|error| Failure::io("can't create", root, &error))?;
     let owner = IdMap::of(config).root();
-    let mounted = wanted(config)?.iter().try_for_each(|mount| mount_one(node, mount, root, owner, purpose));
+    let wanted = wanted(config)?;
+    wanted.iter().try_for_each(|mount| check_mount(node, config, &mount.key, &mount.fs))?;
+    let mounted = wanted.iter().try_for_each(|mount| mount_one(node, mount, root, owner, purpose));
     if mounted.is_err() {
         let _ = unmount_all(root);
     }
@@ -92,6 +94,36 @@ fn is_mount_point(key: &str) -> bool {
         .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
+/// Checks what cannot be mounted at all.
+///
+/// # Errors
+/// When the configuration asks for what this node or kind of container cannot do.
+pub(crate) fn check_mount(_node: &Node, config: &ContainerConfig, key: &str, fs: &RootFs) -> NodeResult<()> {
+    let unsupported =
+        |what: &str| Failure::new(format!("{key}: '{what}' is not supported by the standalone node"));
+    if fs.idmap.is_some() && !IdMap::of(config).is_identity() {
+        return Err(unsupported("idmap"));
+    }
+    if fs.quota {
+        return Err(unsupported("quota"));
+    }
+    Ok(())
+}
+
+/// Mounts one file system at a directory of ours, for a container that runs already.
+///
+/// # Errors
+/// When the volume is missing or cannot be mounted.
+pub(crate) fn stage(node: &Node, key: &str, fs: &RootFs, directory: &Path) -> NodeResult<()> {
+    let mount = Wanted { key: key.to_owned(), fs: fs.clone(), path: None, keep_attrs: false };
+    attach(node, &mount, directory, MountFor::Start)?;
+    let flags = flags(fs, MountFor::Start);
+    if is_bind(node, &fs.source)? && flags != MountFlags::empty() {
+        restrict(directory, flags)?;
+    }
+    Ok(())
+}
+
 fn mount_one(
     node: &Node,
     mount: &Wanted,
@@ -99,15 +131,6 @@ fn mount_one(
     owner: (u32, u32),
     purpose: MountFor,
 ) -> NodeResult<()> {
-    let key = &mount.key;
-    let unsupported =
-        |what: &str| Failure::new(format!("{key}: '{what}' is not supported by the standalone node"));
-    if mount.fs.idmap.is_some() {
-        return Err(unsupported("idmap"));
-    }
-    if mount.fs.quota {
-        return Err(unsupported("quota"));
-    }
     let Some(path) = &mount.path else {
         return attach(node, mount, root, purpose);
     };

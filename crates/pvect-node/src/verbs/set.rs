@@ -13,7 +13,7 @@ use super::AFTER_LOAD_EXIT;
 use crate::change::{Changes, is_family};
 use crate::cli::report::{USAGE_EXIT, refused};
 use crate::storage::{Storages, dir};
-use crate::{Failure, Node, NodeResult, Output, options, runtime, storage, store};
+use crate::{Failure, Node, NodeResult, Output, options, runtime, store};
 
 /// Where the kernel lists the network interfaces.
 const INTERFACES: &str = "/sys/class/net";
@@ -43,7 +43,8 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
     let modified = note(node, vmid, call, &mut config, output)?;
     config.cleanup_pending();
     let changes = Changes::new(node, vmid, &mut config, Some(&modified));
-    let changed = if runtime::is_running(node, vmid) { changes.hotplug() } else { changes.apply(output) };
+    let changed =
+        if runtime::is_running(node, vmid) { changes.hotplug(output) } else { changes.apply(output) };
     let saved = if changed.errors.is_empty() {
         store::save(node, vmid, &config)
     } else {
@@ -54,9 +55,7 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
         Err(Failure::new(refused(Verb::Set, &violations).text))
     };
     if saved.is_err() {
-        for volume in &changed.made {
-            storage::free(node, volume)?;
-        }
+        changed.undo(node, vmid)?;
     }
     saved.map(|()| 0)
 }
