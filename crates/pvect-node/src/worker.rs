@@ -207,6 +207,7 @@ fn call(job: Job) -> NodeResult<(Call, Vec<tempfile::NamedTempFile>)> {
         files.push(file);
     }
     let call = call.verified().map_err(|found| crate::cli::report::refused(verb, &found))?;
+    crate::cli::check_zone(&call)?;
     Ok((call, files))
 }
 

@@ -4,11 +4,13 @@
 mod fake_pct;
 mod node;
 mod outcome;
+mod server;
 mod sshd;
 
 pub use fake_pct::FakePct;
 pub use node::{TestNode, missing_requirement};
 pub use outcome::Finished;
+pub use server::TestServer;
 pub use sshd::TestSshd;
 
 /// Ends a test early when this machine cannot run it, and says so; a skipped test is never silent.

@@ -15,7 +15,7 @@ use crate::Finished;
 #[derive(Debug)]
 pub struct TestNode {
     root: TempDir,
-    bridges: std::cell::RefCell<Vec<String>>,
+    bridges: std::sync::Mutex<Vec<String>>,
 }
 
 /// Returns why this machine cannot run real containers, or `None`.
@@ -59,7 +59,7 @@ impl TestNode {
             .prefix("pvt")
             .tempdir_in("/var/tmp")
             .map_err(|error| format!("no temporary directory: {error}"))?;
-        Ok(Self { root, bridges: std::cell::RefCell::default() })
+        Ok(Self { root, bridges: std::sync::Mutex::default() })
     }
 
     /// The root.
@@ -123,6 +123,10 @@ impl TestNode {
         list[start..].chars().take_while(|c| *c != '"').collect()
     }
 
+    fn bridges(&self) -> std::sync::MutexGuard<'_, Vec<String>> {
+        self.bridges.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
     /// Makes a bridge for this test; it is removed with the node.
     ///
     /// # Panics
@@ -135,7 +139,7 @@ impl TestNode {
             let status = Command::new("ip").args(words).status().expect("ip can be started");
             assert!(status.success(), "ip {words:?} failed");
         }
-        self.bridges.borrow_mut().push(name.clone());
+        self.bridges().push(name.clone());
         name
     }
 
@@ -228,7 +232,7 @@ impl Drop for TestNode {
                 let _ = Command::new("umount").args(["-l", point]).status();
             }
         }
-        for bridge in self.bridges.borrow().iter() {
+        for bridge in self.bridges().iter() {
             let _ = Command::new("ip").args(["link", "del", bridge]).status();
         }
         // The volumes of templates are immutable; else the root could not be removed.

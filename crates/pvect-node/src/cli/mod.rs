@@ -18,6 +18,7 @@ use pvect_core::Verb;
 
 use crate::{Failure, Node, NodeResult, Output, store, verbs};
 pub(crate) use describe::describe;
+pub(crate) use parse::check_zone;
 pub(crate) use usage::{Meant, all_usages, resolve, usage_line};
 
 /// Parses the words after `pct`, runs the verb, and returns the exit status.

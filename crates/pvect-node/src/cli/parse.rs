@@ -73,12 +73,21 @@ pub(super) fn parse(
         };
     }
     let call = call.verified().map_err(|violations| refused(verb, &violations))?;
-    if let Some(zone) = call.get("timezone").filter(|zone| !is_known_zone(Path::new(ZONES), zone)) {
-        let (pct, value) = (format!("invalid time zone '{zone}'"), zone.to_owned());
-        let reason = Reason::Format { pct, allowed: Format::TimeZone.allowed().to_owned(), value };
-        return Err(refused(verb, &[Violation::option("timezone", reason)]));
-    }
+    check_zone(&call)?;
     Ok(Parsed { call, json: json.unwrap_or(false) })
+}
+
+/// Refuses a time zone that the host does not know.
+///
+/// # Errors
+/// pct's text with the usage line.
+pub(crate) fn check_zone(call: &Call) -> NodeResult<()> {
+    let Some(zone) = call.get("timezone").filter(|zone| !is_known_zone(Path::new(ZONES), zone)) else {
+        return Ok(());
+    };
+    let (pct, value) = (format!("invalid time zone '{zone}'"), zone.to_owned());
+    let reason = Reason::Format { pct, allowed: Format::TimeZone.allowed().to_owned(), value };
+    Err(refused(call.verb(), &[Violation::option("timezone", reason)]))
 }
 
 /// The options that Getopt knows of a verb: its own, and the positionals, which may be named too.

@@ -1,0 +1,115 @@
+//! A container's life through pvect-api, by token and by password.
+
+use pvect_api::{Api, ApiBackend, ApiConfig, Credentials, Host, Request, Trust};
+use pvect_core::backend::ConfigView;
+use pvect_core::{Call, ErrorKind, Inspect, Operate, RunState, Verb};
+use pvect_testkit::{TestNode, TestServer, node_or_skip};
+
+fn backend(server: &TestServer, credentials: Credentials) -> ApiBackend {
+    let host = Host { name: "127.0.0.1".to_owned(), port: server.port };
+    let mut config = ApiConfig::new(vec![host], credentials);
+    config.trust = Trust::Fingerprint(server.fingerprint.parse().unwrap());
+    ApiBackend::new(Api::new(config).unwrap(), None)
+}
+
+async fn life(api: &ApiBackend, template: &str, vmid: u32, user: &str) {
+    let vmid = pvect_core::Vmid::try_from(vmid).unwrap();
+    let on = |verb| Call::on(verb, vmid);
+    let create = on(Verb::Create)
+        .arg(template)
+        .option("rootfs", "local:0.1")
+        .option("hostname", "web")
+        .option("memory", "64")
+        .secret("password", "hunter22".to_owned().into());
+    api.operate(&create, &mut ()).await.unwrap();
+    api.operate(&on(Verb::Start), &mut ()).await.unwrap();
+    let status = api.status(vmid).await.unwrap();
+    assert_eq!((status.status, status.maxmem), (RunState::Running, Some(64 << 20)));
+    assert!(status.pid.is_some());
+    let again = api.operate(&on(Verb::Start), &mut ()).await.unwrap_err();
+    assert_eq!(again.kind(), ErrorKind::AlreadyRunning);
+    api.operate(&on(Verb::Set).option("memory", "96").option("tags", "b;a"), &mut ()).await.unwrap();
+    let config = api.config(vmid, &ConfigView::Pending).await.unwrap();
+    assert_eq!(config.main.get("memory").as_deref(), Some("96"));
+    assert_eq!(config.main.get("tags").as_deref(), Some("a;b"));
+    let refused = api.operate(&on(Verb::Snapshot).arg("s1"), &mut ()).await.unwrap_err();
+    let texts = ["snapshot feature is not available", "cannot do 'pct snapshot' yet"];
+    assert!(texts.iter().any(|text| refused.to_string().contains(text)), "{refused}");
+    api.operate(&on(Verb::Stop), &mut ()).await.unwrap();
+    let mut all = vec![vmid];
+    let copy = pvect_core::Vmid::try_from(u32::from(vmid) + 1).unwrap();
+    match api.operate(&on(Verb::Clone).arg(copy.to_string()).option("hostname", "copy"), &mut ()).await {
+        Ok(_) => all.push(copy),
+        Err(error) => assert!(error.to_string().contains("cannot do 'pct clone' yet"), "{error}"),
+    }
+    assert_eq!(api.list().await.unwrap().len(), all.len());
+    for one in all {
+        api.operate(&Call::on(Verb::Destroy, one).flag("purge", true), &mut ()).await.unwrap();
+    }
+    assert_eq!(api.list().await.unwrap(), []);
+    let tasks = api.api().send(&Request::get("/nodes/vm/tasks").param("userfilter", user)).await.unwrap();
+    let done: Vec<String> = tasks
+        .as_array()
+        .unwrap()
+        .iter()
+        .rev()
+        .map(|task| format!("{} {}", task["type"].as_str().unwrap(), task["status"].as_str().unwrap()))
+        .collect();
+    for expected in ["vzcreate OK", "vzstart OK", "vzstop OK", "vzdestroy OK"] {
+        assert!(done.iter().any(|task| task == expected), "{done:?}");
+    }
+}
+
+fn run(node: &TestNode, credentials: Credentials, vmid: u32, user: &str) {
+    let template = node.busybox();
+    let server = TestServer::start(node);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(life(&backend(&server, credentials), &template, vmid, user));
+    assert_eq!(server.stop(), 0);
+}
+
+#[test]
+fn a_life_by_token() {
+    let node = node_or_skip!();
+    let token = node.token("root@pam!ci", false);
+    run(&node, Credentials::Token(token.into()), 151, "root@pam!ci");
+    assert_eq!(node.leftovers(), Vec::<String>::new());
+}
+
+#[test]
+fn a_life_by_password() {
+    let node = node_or_skip!();
+    node.user("root@pam", "hunter22");
+    let password = "hunter22".to_owned().into();
+    let credentials = Credentials::Password { user: "root@pam".to_owned(), password, code: None };
+    run(&node, credentials, 161, "root@pam");
+}
+
+#[test]
+fn a_task_goes_on_without_its_client_and_its_server() {
+    let node = node_or_skip!();
+    let token = node.token("root@pam!ci", false);
+    let template = node.busybox();
+    let server = TestServer::start(&node);
+    let header = format!("Authorization: PVEAPIToken={token}");
+    let body = format!("vmid=171&ostemplate={template}&rootfs=local:0.1&hostname=web");
+    let answer = crate::raw::request(
+        &node,
+        &server,
+        "POST /api2/json/nodes/vm/lxc",
+        &[&header, "Content-Type: application/x-www-form-urlencoded"],
+        &body,
+    );
+    assert!(answer.contains(":vzcreate:171:root@pam!ci:\""), "{answer}");
+    assert_eq!(server.stop(), 0);
+    let upid = answer.split('"').find(|word| word.starts_with("UPID:")).unwrap().to_owned();
+    let server = TestServer::start(&node);
+    let path = format!("GET /api2/json/nodes/vm/tasks/{upid}/status");
+    let ended = (0..200).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        let status = crate::raw::request(&node, &server, &path, &[&header], "");
+        status.contains("\"status\":\"stopped\",\"exitstatus\":\"OK\"")
+    });
+    assert!(ended, "the task did not end well");
+    assert!(node.config_file(171).exists());
+}
