@@ -119,6 +119,9 @@ impl Endpoints {
         let parts = parts?;
         for endpoint in self.0.iter().filter(|endpoint| endpoint.method == method) {
             let names: Vec<&'static str> = segments(endpoint.path).collect();
+            // A volume's name has slashes: it is the rest of the path.
+            let is_rest = names.last() == Some(&"{volume}") && parts.len() > names.len();
+            let parts = if is_rest { joined(&parts, names.len()) } else { parts.clone() };
             if names.len() == parts.len()
                 && let Some(place) = matched(&names, &parts)
             {
@@ -157,6 +160,12 @@ impl Endpoints {
 
 fn segments(path: &'static str) -> impl Iterator<Item = &'static str> {
     path.split('/').filter(|part| !part.is_empty())
+}
+
+/// The parts with all from the last place on in one.
+fn joined(parts: &[String], count: usize) -> Vec<String> {
+    let (first, rest) = parts.split_at(count.saturating_sub(1));
+    first.iter().cloned().chain([rest.join("/")]).collect()
 }
 
 fn matched(names: &[&'static str], parts: &[String]) -> Option<BTreeMap<&'static str, String>> {
@@ -244,6 +253,9 @@ mod tests {
             ("PUT", "/version", false),
             ("GET", "/version/", true),
             ("POST", "/nodes/vm/lxc/101/vncproxy", false),
+            ("DELETE", "/nodes/vm/storage/local/content/local:vztmpl/a.tar", true),
+            ("DELETE", "/nodes/vm/storage/local/content/local%3Avztmpl%2Fa.tar", true),
+            ("DELETE", "/nodes/vm/storage/local/content", false),
         ] {
             assert_eq!(endpoints.find(method, path).unwrap().is_some(), found, "{method} {path}");
         }

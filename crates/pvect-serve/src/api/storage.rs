@@ -19,6 +19,7 @@ pub(super) const ENDPOINTS: &[Row] = &[
     ("GET", "/nodes/{node}/storage", list),
     ("GET", "/nodes/{node}/storage/{storage}/status", status),
     ("GET", "/nodes/{node}/storage/{storage}/content", content),
+    ("GET", "/nodes/{node}/storage/{storage}/content/{volume}", volume),
     ("DELETE", "/nodes/{node}/storage/{storage}/content/{volume}", remove),
     ("POST", "/nodes/{node}/vzdump", vzdump),
     ("GET", "/storage", configured),
@@ -166,6 +167,32 @@ fn content(asked: &Asked) -> Answer {
     Ok(Reply::Data(list.into_iter().filter(wanted).collect()))
 }
 
+/// One volume, with its path.
+fn volume(asked: &Asked) -> Answer {
+    check_audit(asked)?;
+    asked.check_node()?;
+    asked.params.check(&[])?;
+    find(asked)?;
+    let volume = named(asked)?;
+    let path =
+        storage::volume_path(asked.node(), &volume).map_err(|failure| Refusal::of_failure(&failure))?;
+    let meta = path.metadata().map_err(|error| Refusal::failed(error.to_string()))?;
+    Ok(Reply::Data(json!({
+        "path": path.to_string_lossy(),
+        "size": if meta.is_dir() { 0 } else { meta.len() },
+        "used": meta.blocks() * 512,
+        "format": if meta.is_dir() { "subvol" } else { "raw" },
+    })))
+}
+
+/// The volume of the path, with or without its storage in its name.
+fn named(asked: &Asked) -> Result<VolumeId, Refusal> {
+    let (storage, given) = (asked.part("storage"), asked.part("volume"));
+    let name = if given.contains(':') { given.to_owned() } else { format!("{storage}:{given}") };
+    let volume = name.parse().ok().filter(|volume: &VolumeId| volume.storage() == storage);
+    volume.ok_or_else(|| Refusal::parameter("volume", format!("unable to parse volume ID '{name}'")))
+}
+
 fn changed(path: &Path) -> i64 {
     path.metadata().map_or(0, |meta| meta.ctime())
 }
@@ -191,13 +218,8 @@ fn image(asked: &Asked, storage: &Storage, vmid: Vmid, volume: &VolumeId) -> Opt
 fn remove(asked: &Asked) -> Answer {
     asked.check_node()?;
     asked.params.check(&[optional("delay", COUNT)])?;
-    let (storage, given) = (asked.part("storage"), asked.part("volume"));
-    let name = if given.contains(':') { given.to_owned() } else { format!("{storage}:{given}") };
-    let volume: VolumeId = name
-        .parse()
-        .ok()
-        .filter(|volume: &VolumeId| volume.storage() == storage)
-        .ok_or_else(|| Refusal::parameter("volume", format!("unable to parse volume ID '{name}'")))?;
+    let storage = asked.part("storage");
+    let volume = named(asked)?;
     let path = format!("/storage/{storage}");
     match volume.volume().split('/').next() {
         Some("vztmpl") => asked.check_any(&path, &["Datastore.Allocate", "Datastore.AllocateTemplate"])?,

@@ -65,6 +65,6 @@ fn ansible_creates_and_deletes_a_container() {
         .output()
         .unwrap();
     let shown = Finished::of("ansible-playbook", &output).ok();
-    assert!(shown.contains("failed=0"), "{shown}");
+    assert!(shown.contains("changed=4") && shown.contains("failed=0"), "{shown}");
     assert!(!node.config_file(181).exists());
 }
