@@ -3,7 +3,7 @@ CARGO ?= cargo
 PVECT := target/release/pvect
 ARGS ?=
 
-.PHONY: help build demo test lint bench docs install clean
+.PHONY: help build demo test lint bench instructions docs install clean
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -24,11 +24,19 @@ test: ## Set up and run every test (as root: real containers too)
 lint: ## rustfmt, clippy, rustdoc, fuzz targets, cargo-deny
 	scripts/lint
 
-bench: ## Measure; writes docs/performance.md's figures to target/bench
+bench: ## Measure; writes the tables of docs/performance.md
 	@scripts/as-root
 	@scripts/setup bench
 	$(CARGO) build --release -p pvect-cli
+	$(CARGO) build --release -p pvect-native --example monitors
 	scripts/bench $(ARGS)
+
+instructions: ## Count the instructions of reads; too many fail
+	@scripts/as-root
+	@scripts/setup instructions
+	$(CARGO) build --release -p pvect-cli
+	$(CARGO) build --release -p pvect-native --example monitors
+	scripts/instructions $(ARGS)
 
 docs: ## The book's generated pages; Rust documentation, man pages and completions below target/
 	PVECT_DOCS=write $(CARGO) test -q -p pvect-cli --test docs
