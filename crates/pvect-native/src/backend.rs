@@ -10,6 +10,7 @@ use pvect_core::error::Run;
 use pvect_core::{ContainerConfig, Error, ErrorKind, Inspect, Listing, Result, RunState, Status, Vmid};
 
 use crate::NativeReader;
+use crate::socket::Knocker;
 
 /// Reads the containers of the node that this program runs on. It starts no process and changes nothing.
 ///
@@ -65,6 +66,7 @@ impl NativeBackend {
     pub fn list(&self) -> Result<Vec<Listing>> {
         let vmids = self.vmids()?;
         let running = self.reader.running();
+        let mut knocker = Knocker::default();
         let mut list = Vec::with_capacity(vmids.len());
         for vmid in vmids {
             let head = match std::fs::read(self.path(vmid)) {
@@ -72,7 +74,7 @@ impl NativeBackend {
                 Err(error) if error.kind() == IoKind::NotFound => continue,
                 Err(_) => ContainerConfig::default(),
             };
-            let runs = running.contains(&vmid) || self.reader.is_reachable(vmid);
+            let runs = running.contains(&vmid) || self.reader.is_reachable_by(&mut knocker, vmid);
             list.push(Listing {
                 vmid,
                 status: if runs { RunState::Running } else { RunState::Stopped },
@@ -163,10 +165,12 @@ impl NativeBackend {
     }
 }
 
-/// Parses what stands before the first section: all that a list needs.
+/// Parses what a list needs: the lines of host names and locks, and what tells which sections they are in.
 fn head(bytes: &[u8]) -> Option<ContainerConfig> {
-    let end = bytes.windows(2).position(|pair| pair == b"\n[").map_or(bytes.len(), |at| at + 1);
-    ContainerConfig::parse(&bytes[..end], ParseMode::Lenient).ok().map(|(config, _)| config)
+    let wanted = |line: &&str| ["hostname:", "lock:", "["].iter().any(|start| line.starts_with(start));
+    // All of it is looked at, as pct refuses the whole file for a byte that is not UTF-8.
+    let lines: String = std::str::from_utf8(bytes).ok()?.split_inclusive('\n').filter(wanted).collect();
+    ContainerConfig::parse(lines.as_bytes(), ParseMode::Lenient).ok().map(|(config, _)| config)
 }
 
 fn failed(kind: ErrorKind, message: String, vmid: Vmid) -> Error {
@@ -231,6 +235,30 @@ mod tests {
             shown,
             ["101 stopped Some(Backup) web", "103 stopped None CT103", "1000 stopped None CT1000"]
         );
+    }
+
+    #[test]
+    fn the_head_names_as_the_whole_file_does() {
+        let texts: [&[u8]; 10] = [
+            b"hostname: web\nlock: backup\n",
+            b"memory: 512\r\nhostname: web\r\n",
+            b"#hostname: no\nhostname : no\n hostname: no\nhostname:yes\n",
+            b"hostname: a b\nlock: what\n",
+            b"[no section\nhostname: web\n",
+            b"[no section!]\nhostname: web\n",
+            b"hostname: web\n[pve:pending]\nhostname: next\nlock: backup\n",
+            b"hostname: one\nhostname: two\nlock: mounted",
+            b"hostname: web\ndescription: \xff\n",
+            b"",
+        ];
+        let vmid = "101".parse().unwrap();
+        for text in texts {
+            let whole = ContainerConfig::parse(text, ParseMode::Lenient).map(|(config, _)| config);
+            let whole = whole.unwrap_or_default();
+            let head = head(text).unwrap_or_default();
+            let text = String::from_utf8_lossy(text);
+            assert_eq!((head.name(vmid), head.lock()), (whole.name(vmid), whole.lock()), "{text}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use pvect_core::{ContainerConfig, RunState, Status, Vmid};
 
 use crate::cgroup::Cgroups;
 use crate::names::Names;
-use crate::socket::{CommandSocket, abstract_names, socket_name};
+use crate::socket::{CommandSocket, Knocker, abstract_names, socket_name};
 use crate::{network, process};
 
 /// The size that Proxmox VE assumes of a root file system that says none, in bytes.
@@ -74,7 +74,12 @@ impl NativeReader {
 
     /// Returns whether a container's monitor takes a connection: what the table of sockets may have missed.
     pub fn is_reachable(&self, vmid: Vmid) -> bool {
-        CommandSocket::connect(self.names.lxc_path(), vmid).is_ok()
+        self.is_reachable_by(&mut Knocker::default(), vmid)
+    }
+
+    /// As [`NativeReader::is_reachable`], for many containers.
+    pub(crate) fn is_reachable_by(&self, knocker: &mut Knocker, vmid: Vmid) -> bool {
+        knocker.is_open(&self.names.socket(vmid))
     }
 
     /// Returns whether a container runs, by its command socket.

@@ -8,6 +8,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use pvect_core::Vmid;
+use rustix::fd::OwnedFd;
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
 /// Names of this many bytes and more are hashed: 108 of `sun_path`, less the leading NUL and a final one.
 const NAME_LIMIT: usize = 106;
@@ -55,6 +58,30 @@ pub(crate) fn abstract_names(table: &[u8]) -> impl Iterator<Item = &[u8]> {
         }
         rest.strip_prefix(b" @")
     })
+}
+
+/// Tries whether somebody listens on abstract sockets. It keeps one socket of its own for all that refuse.
+#[derive(Debug, Default)]
+pub(crate) struct Knocker {
+    socket: Option<OwnedFd>,
+}
+
+impl Knocker {
+    /// Returns whether somebody listens; it does not wait for who is slow to accept.
+    pub(crate) fn is_open(&mut self, name: &[u8]) -> bool {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let made = || socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).ok();
+        let Some(socket) = self.socket.take().or_else(made) else { return false };
+        let Ok(address) = SocketAddrUnix::new_abstract_name(name) else { return false };
+        match connect(&socket, &address) {
+            Ok(()) => true,
+            Err(error) => {
+                self.socket = Some(socket);
+                // So many wait already that no more may.
+                error == Errno::AGAIN
+            }
+        }
+    }
 }
 
 /// A connection to the monitor of a running container.
@@ -176,6 +203,20 @@ mod tests {
             names,
             ["/var/lib/lxc/201/command", "lxc/ad055575fe28ddd5//var/lib/lxc", "/tmp/a b/lib/lxc/7/command"]
         );
+    }
+
+    #[test]
+    fn a_knocker_tells_open_sockets_from_others() {
+        let name = |word: &str| format!("pvect-test-{}-{word}", std::process::id()).into_bytes();
+        let address = SocketAddr::from_abstract_name(name("open")).unwrap();
+        let listener = std::os::unix::net::UnixListener::bind_addr(&address).unwrap();
+        let mut knocker = Knocker::default();
+        let answers = ["no", "open", "no", "open", "neither"].map(|word| knocker.is_open(&name(word)));
+        assert_eq!(answers, [false, true, false, true, false]);
+        // Nobody accepts: once the queue is full, it is open all the same.
+        assert!((0..5000).all(|_| knocker.is_open(&name("open"))));
+        drop(listener);
+        assert!(!knocker.is_open(&name("open")));
     }
 
     #[test]
