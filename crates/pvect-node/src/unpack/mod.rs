@@ -117,7 +117,7 @@ pub struct Options<'a> {
 /// Unpacks an archive into an existing directory.
 ///
 /// # Errors
-/// When the file is no tar archive (plain, or packed by gzip or zstd), is damaged, or a member cannot be
+/// When the file is no tar archive (plain, or packed by gzip, bzip2, xz or zstd), is damaged, or a member cannot be
 /// unpacked. What was unpacked by then stays: the caller removes the whole root.
 pub fn extract(archive: &Path, root: &Path, options: &Options<'_>) -> Result<Summary, UnpackError> {
     let read_failed = |source| UnpackError::Read { path: archive.to_owned(), source };

@@ -8,6 +8,9 @@ use std::rc::Rc;
 
 use super::UnpackError;
 
+/// The memory that an archive packed by xz may ask for, in bytes.
+const XZ_MEMORY: u64 = 256 << 20;
+
 /// How an archive is packed; told by its first bytes, not by its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compression {
@@ -17,9 +20,9 @@ pub enum Compression {
     Gzip,
     /// Zstandard.
     Zstd,
-    /// xz: known, not supported.
+    /// xz.
     Xz,
-    /// bzip2: known, not supported.
+    /// bzip2.
     Bzip2,
     /// lzop: known, not supported.
     Lzop,
@@ -43,7 +46,7 @@ impl Compression {
 pub(super) fn open(file: File) -> io::Result<Box<dyn Read>> {
     let mut buffered = BufReader::with_capacity(256 * 1024, file);
     let unsupported = |name: &str| {
-        let text = format!("it is packed by {name}; supported are tar, tar.gz and tar.zst");
+        let text = format!("it is packed by {name}; supported are tar, tar.gz, tar.bz2, tar.xz and tar.zst");
         Err(io::Error::new(io::ErrorKind::Unsupported, text))
     };
     match Compression::of(buffered.fill_buf()?) {
@@ -57,8 +60,17 @@ pub(super) fn open(file: File) -> io::Result<Box<dyn Read>> {
             decoder.window_log_max(31)?;
             Ok(Box::new(BufReader::with_capacity(128 * 1024, decoder)))
         }
-        Compression::Xz => unsupported("xz"),
-        Compression::Bzip2 => unsupported("bzip2"),
+        Compression::Xz => {
+            // `xz -T0` makes several blocks, some tools several streams; -9 needs 65 MiB.
+            let stream =
+                liblzma::stream::Stream::new_stream_decoder(XZ_MEMORY, liblzma::stream::CONCATENATED)
+                    .map_err(io::Error::other)?;
+            let decoder = liblzma::bufread::XzDecoder::new_stream(buffered, stream);
+            Ok(Box::new(BufReader::with_capacity(128 * 1024, decoder)))
+        }
+        Compression::Bzip2 => {
+            Ok(Box::new(BufReader::with_capacity(128 * 1024, bzip2::bufread::MultiBzDecoder::new(buffered))))
+        }
         Compression::Lzop => unsupported("lzop"),
     }
 }

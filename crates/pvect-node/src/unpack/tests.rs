@@ -295,7 +295,11 @@ fn packed_archives_are_told_by_their_bytes() {
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     gzip.write_all(&plain).unwrap();
     let zstd = zstd::encode_all(&plain[..], 3).unwrap();
-    for bytes in [plain, gzip.finish().unwrap(), zstd] {
+    let mut bzip2 = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+    bzip2.write_all(&plain).unwrap();
+    // Two streams one after the other are one archive, too.
+    let xz: Vec<u8> = plain.chunks(512).flat_map(|part| liblzma::encode_all(part, 1).unwrap()).collect();
+    for bytes in [plain, gzip.finish().unwrap(), bzip2.finish().unwrap(), xz, zstd] {
         let _ = fs::remove_file(place.root().join("etc/x"));
         place.unpack(&bytes, &IdMap::identity()).unwrap();
         assert_eq!(place.text("etc/x"), "text");
@@ -316,9 +320,11 @@ fn what_is_no_archive_is_said_so() {
         (vec![0; 10_240], "is not a template archive: it has no members"),
         (vec![b'x'; 2048], "is not a template archive: "),
         (
-            b"\xfd7zXZ\0rest".to_vec(),
-            "is not a template archive: it is packed by xz; supported are tar, tar.gz and tar.zst",
+            b"\x89LZOrest".to_vec(),
+            "is not a template archive: it is packed by lzop; supported are tar, tar.gz, tar.bz2, tar.xz and tar.zst",
         ),
+        (b"\xfd7zXZ\0rest".to_vec(), "is not a template archive: "),
+        (b"BZh9rest".to_vec(), "is not a template archive: "),
         (bad_gzip, "is not a template archive: "),
     ] {
         let failure = place.unpack(&bytes, &IdMap::identity()).unwrap_err().to_string();
