@@ -29,6 +29,11 @@ impl NativeBackend {
         Self { reader: NativeReader::new(lxc_path, &configs), configs }
     }
 
+    /// Makes a backend of a reader, for tests with other roots.
+    pub fn of(reader: NativeReader, configs: impl Into<PathBuf>) -> Self {
+        Self { reader, configs: configs.into() }
+    }
+
     /// Returns the reader of what runs.
     pub fn reader(&self) -> &NativeReader {
         &self.reader
@@ -153,7 +158,7 @@ impl NativeBackend {
         self.configs.join(format!("{vmid}.conf"))
     }
 
-    fn vmids(&self) -> Result<Vec<Vmid>> {
+    pub(crate) fn vmids(&self) -> Result<Vec<Vmid>> {
         let failed = |source| Error::Io { what: format!("cannot read {}", self.configs.display()), source };
         let mut found = Vec::new();
         for entry in std::fs::read_dir(&self.configs).map_err(failed)? {

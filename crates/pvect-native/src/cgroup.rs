@@ -1,6 +1,7 @@
 //! Control groups of both versions, side by side where a machine has both.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The version of a hierarchy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,10 +105,55 @@ impl Cgroups {
         Usage { memory, swap, read, written }
     }
 
-    /// Memory without the page cache, and swap. Source: `PVE::CGroup`.
+    /// Memory without the page cache, and swap.
     fn memory(&self, cgroup: &str) -> Option<(u64, u64)> {
-        let Controller { version, path } = self.controller("memory")?;
-        let path = path.join(cgroup);
+        self.controller("memory")?.memory(cgroup)
+    }
+
+    /// Bytes read from and written to block devices.
+    fn disk(&self, cgroup: &str) -> Option<(u64, u64)> {
+        self.controller("blkio")?.disk(cgroup)
+    }
+
+    /// Returns the pressure averages of ten seconds as the kernel writes them: `pressurecpusome` and so on.
+    ///
+    /// Nothing where the kernel has no pressure stall information. Source: the kernel's accounting/psi.rst.
+    pub(crate) fn pressure(&self, cgroup: &str) -> Vec<(String, String)> {
+        let Some(root) = self.unified() else { return Vec::new() };
+        let mut found = Vec::new();
+        for kind in ["cpu", "io", "memory"] {
+            let path = root.join(cgroup).join(format!("{kind}.pressure"));
+            let text = std::fs::read_to_string(path).unwrap_or_default();
+            for line in text.lines() {
+                let mut words = line.split_ascii_whitespace();
+                if let (Some(word @ ("some" | "full")), Some(average)) = (words.next(), words.next())
+                    && let Some(average) = average.strip_prefix("avg10=")
+                {
+                    found.push((format!("pressure{kind}{word}"), average.to_owned()));
+                }
+            }
+        }
+        found
+    }
+}
+
+impl Controller {
+    /// The CPU time that a cgroup has used. Source: `usage_usec` of cpu.stat, `cpuacct.usage` (nanoseconds).
+    pub(crate) fn cpu_time(&self, cgroup: &str) -> Option<Duration> {
+        let path = self.path.join(cgroup);
+        match self.version {
+            Version::V2 => {
+                let stat = std::fs::read_to_string(path.join("cpu.stat")).ok()?;
+                let line = stat.lines().find_map(|line| line.strip_prefix("usage_usec "))?;
+                line.trim().parse().ok().map(Duration::from_micros)
+            }
+            Version::V1 => number(&path.join("cpuacct.usage")).map(Duration::from_nanos),
+        }
+    }
+
+    /// Memory without the page cache, and swap. Source: `PVE::CGroup`.
+    pub(crate) fn memory(&self, cgroup: &str) -> Option<(u64, u64)> {
+        let (version, path) = (self.version, self.path.join(cgroup));
         let stat = std::fs::read_to_string(path.join("memory.stat")).ok()?;
         let value = |key: &str| -> u64 {
             let line = stat.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' '));
@@ -128,8 +174,8 @@ impl Cgroups {
     }
 
     /// Bytes read from and written to block devices.
-    fn disk(&self, cgroup: &str) -> Option<(u64, u64)> {
-        let Controller { version, path } = self.controller("blkio")?;
+    pub(crate) fn disk(&self, cgroup: &str) -> Option<(u64, u64)> {
+        let (version, path) = (self.version, &self.path);
         let file = match version {
             Version::V2 => "io.stat",
             Version::V1 => "blkio.throttle.io_service_bytes_recursive",
@@ -158,27 +204,6 @@ impl Cgroups {
             }
         }
         Some(sums)
-    }
-
-    /// Returns the pressure averages of ten seconds as the kernel writes them: `pressurecpusome` and so on.
-    ///
-    /// Nothing where the kernel has no pressure stall information. Source: the kernel's accounting/psi.rst.
-    pub(crate) fn pressure(&self, cgroup: &str) -> Vec<(String, String)> {
-        let Some(root) = self.unified() else { return Vec::new() };
-        let mut found = Vec::new();
-        for kind in ["cpu", "io", "memory"] {
-            let path = root.join(cgroup).join(format!("{kind}.pressure"));
-            let text = std::fs::read_to_string(path).unwrap_or_default();
-            for line in text.lines() {
-                let mut words = line.split_ascii_whitespace();
-                if let (Some(word @ ("some" | "full")), Some(average)) = (words.next(), words.next())
-                    && let Some(average) = average.strip_prefix("avg10=")
-                {
-                    found.push((format!("pressure{kind}{word}"), average.to_owned()));
-                }
-            }
-        }
-        found
     }
 }
 

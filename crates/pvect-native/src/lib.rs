@@ -11,10 +11,12 @@ mod names;
 mod network;
 mod process;
 mod reader;
+mod sample;
 mod socket;
 
 pub use backend::NativeBackend;
 pub use cgroup::{Cgroups, Controller, Version};
 pub use names::Names;
 pub use reader::NativeReader;
+pub use sample::{Details, Frame, Rates, Sample, Sampler};
 pub use socket::{CommandSocket, socket_name};

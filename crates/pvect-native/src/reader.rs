@@ -11,7 +11,7 @@ use crate::socket::{CommandSocket, Knocker, abstract_names, socket_name};
 use crate::{network, process};
 
 /// The size that Proxmox VE assumes of a root file system that says none, in bytes.
-const DEFAULT_DISK: u64 = 4 << 30;
+pub(crate) const DEFAULT_DISK: u64 = 4 << 30;
 const MIB: u64 = 1 << 20;
 
 /// Reads the containers of one node. Cheap to make; each question reads anew.
@@ -48,6 +48,11 @@ impl NativeReader {
     /// Returns the names of the containers' cgroups and devices.
     pub fn names(&self) -> &Names {
         &self.names
+    }
+
+    /// Returns where `/proc` is.
+    pub(crate) fn proc_root(&self) -> &Path {
+        &self.proc_root
     }
 
     /// Returns the machine's cgroups.
@@ -148,7 +153,7 @@ impl NativeReader {
         status
     }
 
-    fn cpus(&self, config: &ContainerConfig) -> f64 {
+    pub(crate) fn cpus(&self, config: &ContainerConfig) -> f64 {
         let cores = config.cores().filter(|cores| *cores > 0).map(f64::from);
         cores.or_else(|| config.cpulimit()).unwrap_or_else(|| f64::from(process::cpu_count(&self.proc_root)))
     }
@@ -181,7 +186,7 @@ fn is_hashed(name: &[u8]) -> bool {
 }
 
 /// Used and total bytes of a file system, as `df` counts them.
-fn disk_use(path: &Path) -> Option<(u64, u64)> {
+pub(crate) fn disk_use(path: &Path) -> Option<(u64, u64)> {
     let fs = rustix::fs::statvfs(path).ok()?;
     let bytes = |blocks: u64| blocks.saturating_mul(fs.f_frsize);
     Some((bytes(fs.f_blocks.saturating_sub(fs.f_bfree)), bytes(fs.f_blocks)))

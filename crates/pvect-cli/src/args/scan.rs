@@ -12,6 +12,7 @@ use super::options::{ExtraSpec, Found, by_letter, extras, find};
 pub const OWN: &[(&str, &str)] = &[
     ("settings", "Show, check and migrate the settings."),
     ("doctor", "Check that everything is there; name what killed commands left, and mend it."),
+    ("top", "Show the containers of the node live: cpu, memory, disk, net, io, pressure."),
     ("completion", "Print the completions for a shell."),
     ("man", "Print the manual page, or write all of them."),
     ("version", "Print the versions of pvect and pct."),

@@ -122,6 +122,28 @@ pub fn own(name: &'static str) -> Command {
         "man" => command
             .arg(Arg::new("command").help("The command whose page is printed; pvect's own when left out."))
             .arg(Arg::new("dir").long("dir").value_name("DIR").help("Write every page into this directory.")),
+        "top" => command
+            .arg(
+                Arg::new("container")
+                    .num_args(0..)
+                    .value_name("CONTAINER")
+                    .help("The containers to show, as for verbs on many; all when left out."),
+            )
+            .arg(
+                Arg::new("delay")
+                    .long("delay")
+                    .short('d')
+                    .value_name("SECONDS")
+                    .help("Between two frames; 1 by default."),
+            )
+            .arg(
+                Arg::new("count")
+                    .long("count")
+                    .short('n')
+                    .value_name("N")
+                    .help("Print N frames as text and end."),
+            )
+            .arg(flag("batch", "Print frames as text, one after the other.")),
         "demo" => command
             .arg(flag("fast", "Use a small busybox template in the place of Debian."))
             .arg(flag("keep", "Leave everything there at the end.")),

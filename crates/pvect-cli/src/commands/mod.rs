@@ -19,6 +19,7 @@ pub mod operate;
 pub mod serve;
 pub mod settings;
 pub mod template;
+pub mod top;
 pub mod usage;
 pub mod version;
 
@@ -41,6 +42,7 @@ pub async fn run(app: &App, line: Line) -> Result<u8> {
         }
         Line::Own("settings", words) => settings::run(app, &words),
         Line::Own("doctor", words) => doctor::run(app, &words).await,
+        Line::Own("top", words) => top::run(app, &words).await,
         Line::Own("template", words) => template::run(app, &words).await,
         Line::Own("demo", words) => demo::run(app, &words).await,
         Line::Own("completion", words) => completion::run(app, &words),

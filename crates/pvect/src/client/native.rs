@@ -41,6 +41,11 @@ impl Client {
         self.native.is_some()
     }
 
+    /// Returns what reads the node's own files, where they are here and may be read.
+    pub fn native_backend(&self) -> Option<&NativeBackend> {
+        self.native.as_ref()
+    }
+
     /// Returns what reads the node's own files, where that is the way to read; `what` is for the log.
     pub(super) fn native(&self, what: &str) -> Option<&NativeBackend> {
         if self.api.is_none() {
