@@ -13,6 +13,7 @@ mod process;
 mod reader;
 mod sample;
 mod socket;
+mod watch;
 
 pub use backend::NativeBackend;
 pub use cgroup::{Cgroups, Controller, Version};
@@ -20,3 +21,4 @@ pub use names::Names;
 pub use reader::NativeReader;
 pub use sample::{Details, Frame, Rates, Sample, Sampler};
 pub use socket::{CommandSocket, socket_name};
+pub use watch::{Change, Event, Watcher};

@@ -1,6 +1,7 @@
 //! LXC's command sockets: one abstract Unix socket for each running container.
 
 use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixStream};
@@ -125,6 +126,16 @@ impl CommandSocket {
         Ok(self.ask(GET_STATE)? == STATE_RUNNING)
     }
 
+    /// Returns whether the monitor has closed the connection, without waiting.
+    pub fn is_closed(&self) -> bool {
+        let mut byte = [0_u8];
+        let flags = rustix::net::RecvFlags::PEEK | rustix::net::RecvFlags::DONTWAIT;
+        match rustix::net::recv(&self.stream, &mut byte[..], flags) {
+            Ok((count, _)) => count == 0,
+            Err(error) => error != rustix::io::Errno::AGAIN && error != rustix::io::Errno::INTR,
+        }
+    }
+
     /// Waits until the monitor closes the connection, which is when it ends.
     ///
     /// # Errors
@@ -161,6 +172,12 @@ impl CommandSocket {
             return Err(io::Error::from_raw_os_error(result.saturating_neg()));
         }
         Ok(u64::from_ne_bytes(data))
+    }
+}
+
+impl AsFd for CommandSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
     }
 }
 

@@ -144,6 +144,14 @@ pub fn own(name: &'static str) -> Command {
                     .help("Print N frames as text and end."),
             )
             .arg(flag("batch", "Print frames as text, one after the other.")),
+        "watch" => command
+            .arg(
+                Arg::new("container")
+                    .num_args(0..)
+                    .value_name("CONTAINER")
+                    .help("The containers to watch, as for verbs on many; all when left out."),
+            )
+            .arg(Arg::new("count").long("count").short('n').value_name("N").help("End after N events.")),
         "demo" => command
             .arg(flag("fast", "Use a small busybox template in the place of Debian."))
             .arg(flag("keep", "Leave everything there at the end.")),

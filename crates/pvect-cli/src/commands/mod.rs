@@ -22,6 +22,7 @@ pub mod template;
 pub mod top;
 pub mod usage;
 pub mod version;
+pub mod watch;
 
 use clap::ArgMatches;
 use clap::error::{ContextKind, ContextValue, ErrorKind as Kind};
@@ -42,6 +43,7 @@ pub async fn run(app: &App, line: Line) -> Result<u8> {
         }
         Line::Own("settings", words) => settings::run(app, &words),
         Line::Own("doctor", words) => doctor::run(app, &words).await,
+        Line::Own("watch", words) => watch::run(app, &words).await,
         Line::Own("top", words) => top::run(app, &words).await,
         Line::Own("template", words) => template::run(app, &words).await,
         Line::Own("demo", words) => demo::run(app, &words).await,

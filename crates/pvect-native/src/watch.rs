@@ -1,0 +1,344 @@
+//! What happens on a node, as it happens: states, configurations, tasks.
+//!
+//! The kernel tells of changed files (inotify) and of ended monitors (their command sockets close). A new container
+//! makes its cgroup and its task's line, both of which inotify sees. What is told by neither, such as a configuration
+//! that another node of the cluster wrote, is found by a look every few seconds.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use pvect_core::Vmid;
+use pvect_core::upid::Upid;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::inotify::{self, CreateFlags, Reader, WatchFlags};
+
+use crate::{CommandSocket, NativeBackend};
+
+/// How often everything is looked at although nothing was told.
+const LOOK: Duration = Duration::from_secs(3);
+/// How often a container that is on its way up, or a task that is not in the index yet, is looked at.
+const STARTING: Duration = Duration::from_millis(50);
+
+/// How long a task that ended may take to come into the index.
+const INDEXED: Duration = Duration::from_secs(2);
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A container runs now, or does not any more.
+    State {
+        /// The container.
+        vmid: Vmid,
+        /// Whether it runs.
+        running: bool,
+    },
+    /// A configuration file came, went or was written.
+    Config {
+        /// The container.
+        vmid: Vmid,
+        /// What happened to it.
+        change: Change,
+    },
+    /// A task began.
+    TaskBegan {
+        /// Its name.
+        upid: Upid,
+    },
+    /// A task ended.
+    TaskEnded {
+        /// Its name.
+        upid: Upid,
+        /// How: `OK`, `WARNINGS: n` or the error; `None` where the index does not say it yet.
+        status: Option<String>,
+    },
+}
+
+/// What happened to a configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// It was made.
+    Made,
+    /// It was changed.
+    Changed,
+    /// It was removed.
+    Removed,
+}
+
+/// Watches a node.
+#[derive(Debug)]
+pub struct Watcher {
+    backend: NativeBackend,
+    tasks: PathBuf,
+    told: OwnedFd,
+    running: BTreeMap<Vmid, CommandSocket>,
+    starting: BTreeSet<Vmid>,
+    configs: BTreeMap<Vmid, Vec<u8>>,
+    active: BTreeMap<String, Upid>,
+    /// Tasks that are gone from the list and not in the index yet.
+    ending: BTreeMap<String, (Upid, Instant)>,
+    looked: Instant,
+}
+
+impl Watcher {
+    /// Starts to watch; what is there already is no event. `tasks` is the directory of the tasks' lists
+    /// (`/var/log/pve/tasks`).
+    ///
+    /// # Errors
+    /// When the kernel gives no inotify, or the configurations cannot be watched.
+    pub fn new(backend: NativeBackend, tasks: impl Into<PathBuf>) -> io::Result<Self> {
+        let told = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
+        let written = WatchFlags::CREATE
+            | WatchFlags::CLOSE_WRITE
+            | WatchFlags::MOVED_TO
+            | WatchFlags::MOVED_FROM
+            | WatchFlags::DELETE;
+        inotify::add_watch(&told, backend.configs(), written)?;
+        let tasks = tasks.into();
+        // These may not be there yet; then the look every few seconds has to do.
+        let _ = inotify::add_watch(&told, &tasks, written | WatchFlags::MODIFY);
+        let names = backend.reader().names();
+        for hierarchy in backend.reader().cgroups().hierarchies() {
+            let cgroup = hierarchy.join(names.cgroup(Vmid::MIN));
+            let parent = cgroup.parent().unwrap_or(&hierarchy);
+            let flags = WatchFlags::CREATE | WatchFlags::DELETE;
+            if inotify::add_watch(&told, parent, flags).is_err() {
+                let _ = inotify::add_watch(&told, &hierarchy, flags);
+            }
+        }
+        let mut watcher = Self {
+            backend,
+            tasks,
+            told,
+            running: BTreeMap::new(),
+            starting: BTreeSet::new(),
+            configs: BTreeMap::new(),
+            active: BTreeMap::new(),
+            ending: BTreeMap::new(),
+            looked: Instant::now(),
+        };
+        watcher.look();
+        Ok(watcher)
+    }
+
+    /// Waits until something happened, at most for `limit`; returns nothing when the limit passed.
+    ///
+    /// # Errors
+    /// When waiting fails.
+    pub fn wait(&mut self, limit: Duration) -> io::Result<Vec<Event>> {
+        let until = Instant::now() + limit;
+        loop {
+            let step = if self.starting.is_empty() && self.ending.is_empty() { LOOK } else { STARTING };
+            let left = until.saturating_duration_since(Instant::now()).min(step);
+            let woken = self.sleep(left)?;
+            let overdue = self.looked.elapsed() >= step;
+            let events = if woken || overdue { self.look() } else { Vec::new() };
+            if !events.is_empty() || Instant::now() >= until {
+                return Ok(events);
+            }
+        }
+    }
+
+    /// Sleeps until the kernel tells something; returns whether it did.
+    fn sleep(&mut self, limit: Duration) -> io::Result<bool> {
+        let timeout = Timespec {
+            tv_sec: limit.as_secs().try_into().unwrap_or(i64::MAX),
+            tv_nsec: limit.subsec_nanos().into(),
+        };
+        let mut fds = vec![PollFd::new(&self.told, PollFlags::IN)];
+        fds.extend(
+            self.running.values().map(|socket| PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::IN)),
+        );
+        let ready = match poll(&mut fds, Some(&timeout)) {
+            Ok(count) => count > 0,
+            Err(rustix::io::Errno::INTR) => false,
+            Err(error) => return Err(error.into()),
+        };
+        if ready {
+            // What exactly was told does not matter: everything is looked at.
+            let mut buffer = [MaybeUninit::uninit(); 4096];
+            let mut reader = Reader::new(&self.told, &mut buffer);
+            while reader.next().is_ok() {}
+        }
+        Ok(ready)
+    }
+
+    /// Compares what is there with what was there.
+    fn look(&mut self) -> Vec<Event> {
+        self.looked = Instant::now();
+        let mut events = Vec::new();
+        self.look_at_configs(&mut events);
+        self.look_at_tasks(&mut events);
+        self.look_at_states(&mut events);
+        events
+    }
+
+    fn look_at_states(&mut self, events: &mut Vec<Event>) {
+        let reader = self.backend.reader();
+        let gone: Vec<Vmid> =
+            self.running.iter().filter(|(_, socket)| socket.is_closed()).map(|(vmid, _)| *vmid).collect();
+        for vmid in gone {
+            self.running.remove(&vmid);
+            events.push(Event::State { vmid, running: false });
+        }
+        self.starting.clear();
+        for vmid in reader.running() {
+            if self.running.contains_key(&vmid) {
+                continue;
+            }
+            let connect = || CommandSocket::connect(reader.names().lxc_path(), vmid);
+            // A monitor answers one question on each connection; this one is for its end.
+            let Ok(socket) = connect() else { continue };
+            if connect().and_then(CommandSocket::is_running).unwrap_or(false) {
+                self.running.insert(vmid, socket);
+                events.push(Event::State { vmid, running: true });
+            } else {
+                self.starting.insert(vmid);
+            }
+        }
+    }
+
+    fn look_at_configs(&mut self, events: &mut Vec<Event>) {
+        let Ok(vmids) = self.backend.vmids() else { return };
+        let gone: Vec<Vmid> =
+            self.configs.keys().filter(|vmid| vmids.binary_search(vmid).is_err()).copied().collect();
+        for vmid in gone {
+            self.configs.remove(&vmid);
+            events.push(Event::Config { vmid, change: Change::Removed });
+        }
+        for vmid in vmids {
+            let Ok(text) = std::fs::read(self.backend.configs().join(format!("{vmid}.conf"))) else {
+                continue;
+            };
+            let change = match self.configs.get(&vmid) {
+                Some(known) if *known == text => continue,
+                Some(_) => Change::Changed,
+                None => Change::Made,
+            };
+            self.configs.insert(vmid, text);
+            events.push(Event::Config { vmid, change });
+        }
+    }
+
+    fn look_at_tasks(&mut self, events: &mut Vec<Event>) {
+        let text = std::fs::read_to_string(self.tasks.join("active")).unwrap_or_default();
+        let now: BTreeMap<String, Upid> = active(&text).map(|upid| (upid.to_string(), upid)).collect();
+        for (name, upid) in &now {
+            if !self.active.contains_key(name) {
+                events.push(Event::TaskBegan { upid: upid.clone() });
+            }
+        }
+        let before = std::mem::replace(&mut self.active, now);
+        let gone = before.into_iter().filter(|(name, _)| !self.active.contains_key(name));
+        self.ending.extend(gone.map(|(name, upid)| (name, (upid, Instant::now()))));
+        let tasks = &self.tasks;
+        self.ending.retain(|name, (upid, since)| {
+            let status = status_of(tasks, &text, name);
+            let told = status.is_some() || since.elapsed() > INDEXED;
+            if told {
+                events.push(Event::TaskEnded { upid: upid.clone(), status });
+            }
+            !told
+        });
+    }
+}
+
+/// The tasks that run, of the text of `active`: lines of a UPID, whether it is in the index, and, when it has ended,
+/// its end and status. Source: `active` of `PVE::RESTEnvironment`.
+fn active(text: &str) -> impl Iterator<Item = Upid> {
+    text.lines().filter_map(|line| {
+        let mut words = line.split(' ');
+        let upid = words.next()?.parse().ok()?;
+        // Beyond the mark come the end and the status.
+        words.nth(1).is_none().then_some(upid)
+    })
+}
+
+/// How a task ended: by its line in `active`, else by the last one in the index (`UPID END STATUS`).
+fn status_of(tasks: &Path, active: &str, name: &str) -> Option<String> {
+    let rest = active.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    if let Some(status) = rest.and_then(|rest| rest.splitn(3, ' ').nth(2)) {
+        return Some(status.to_owned());
+    }
+    let index = std::fs::read_to_string(tasks.join("index")).ok()?;
+    let rest = index.lines().rev().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
+    rest.split_once(' ').map(|(_, status)| status.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: &str = "UPID:pve1:00000001:00000002:00000003:vzstart:101:root@pam:";
+    const TWO: &str = "UPID:pve1:00000009:00000002:00000003:vzstop:102:root@pam:";
+
+    fn watcher(dir: &Path) -> Watcher {
+        let (configs, tasks) = (dir.join("lxc"), dir.join("tasks"));
+        std::fs::create_dir_all(&configs).unwrap();
+        std::fs::create_dir_all(&tasks).unwrap();
+        Watcher::new(NativeBackend::new(dir.join("none"), configs), tasks).unwrap()
+    }
+
+    fn shown(events: &[Event]) -> Vec<String> {
+        events
+            .iter()
+            .map(|event| match event {
+                Event::State { vmid, running } => format!("{vmid} {running}"),
+                Event::Config { vmid, change } => format!("{vmid} {change:?}"),
+                Event::TaskBegan { upid } => format!("began {}", upid.worker),
+                Event::TaskEnded { upid, status } => format!("ended {} {status:?}", upid.worker),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn files_are_watched() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut watcher = watcher(dir.path());
+        let mut happens = |what: &dyn Fn(&Path)| {
+            what(dir.path());
+            shown(&watcher.wait(Duration::from_secs(30)).unwrap())
+        };
+        assert_eq!(
+            happens(&|dir| std::fs::write(dir.join("lxc/101.conf.tmp"), "x")
+                .and_then(|()| std::fs::rename(dir.join("lxc/101.conf.tmp"), dir.join("lxc/101.conf")))
+                .unwrap()),
+            ["101 Made"]
+        );
+        assert_eq!(
+            happens(&|dir| std::fs::rename(dir.join("lxc/101.conf"), dir.join("lxc/102.conf")).unwrap()),
+            ["101 Removed", "102 Made"]
+        );
+        assert_eq!(
+            happens(&|dir| std::fs::write(dir.join("tasks/active"), format!("{ONE} 0\n")).unwrap()),
+            ["began vzstart"]
+        );
+        let end = |dir: &Path| {
+            std::fs::write(
+                dir.join("tasks/index"),
+                format!("{TWO} 00000001 OK\n{ONE} 00000005 command failed: x\n"),
+            )
+            .unwrap();
+            std::fs::write(dir.join("tasks/active"), "").unwrap();
+        };
+        assert_eq!(happens(&end), ["ended vzstart Some(\"command failed: x\")"]);
+    }
+
+    #[test]
+    fn nothing_is_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut watcher = watcher(dir.path());
+        assert_eq!(watcher.wait(Duration::from_millis(1)).unwrap(), []);
+    }
+
+    #[test]
+    fn lists_of_the_real_node_are_read() {
+        let text = format!("{ONE} 0\n{TWO} 1 00000005 WARNINGS: 2\nnonsense\n");
+        assert_eq!(active(&text).map(|upid| upid.worker).collect::<Vec<_>>(), ["vzstart"]);
+        assert_eq!(status_of(Path::new("/none"), &text, TWO).as_deref(), Some("WARNINGS: 2"));
+        assert_eq!(status_of(Path::new("/none"), &text, ONE), None);
+    }
+}
