@@ -132,7 +132,7 @@ impl CommandSocket {
         let flags = rustix::net::RecvFlags::PEEK | rustix::net::RecvFlags::DONTWAIT;
         match rustix::net::recv(&self.stream, &mut byte[..], flags) {
             Ok((count, _)) => count == 0,
-            Err(error) => error != rustix::io::Errno::AGAIN && error != rustix::io::Errno::INTR,
+            Err(error) => error != Errno::AGAIN && error != Errno::INTR,
         }
     }
 
