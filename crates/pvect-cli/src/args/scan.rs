@@ -12,6 +12,7 @@ use super::options::{ExtraSpec, Found, by_letter, extras, find};
 pub const OWN: &[(&str, &str)] = &[
     ("settings", "Show, check and migrate the settings."),
     ("doctor", "Check that everything is there; name what killed commands left, and mend it."),
+    ("compare", "Read the same through pct, the node's own files and the API; print what differs."),
     ("completion", "Print the completions for a shell."),
     ("man", "Print the manual page, or write all of them."),
     ("version", "Print the versions of pvect and pct."),
