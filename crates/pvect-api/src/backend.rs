@@ -16,7 +16,8 @@ use serde_json::Value;
 use crate::api::Api;
 use crate::cluster::{Guest, Known};
 use crate::records;
-use crate::request::Request;
+use crate::records::Volume;
+use crate::request::{Request, encode};
 use crate::root_only::root_only;
 use crate::task::{Task, parse};
 
@@ -86,6 +87,19 @@ impl ApiBackend {
             version: String,
         }
         Ok(parse::<Version>(self.api.send(&Request::get("/version")).await?)?.version)
+    }
+
+    /// Lists what a storage of the node keeps, of one kind: `vztmpl`, `backup`, `rootdir`.
+    ///
+    /// # Errors
+    /// As [`Api::send`]; [`Error::Settings`] when there are several nodes and none is meant.
+    pub async fn content(&self, storage: &str, kind: &str) -> Result<Vec<Volume>> {
+        let node = self.node(None).await?;
+        let path = format!("/nodes/{}/storage/{}/content", encode(node.as_str()), encode(storage));
+        let mut volumes: Vec<Volume> =
+            parse(self.api.send(&Request::get(path).param("content", kind)).await?)?;
+        volumes.sort_by(|a, b| a.volid.cmp(&b.volid));
+        Ok(volumes)
     }
 
     /// Returns the lowest number that is free in the cluster.

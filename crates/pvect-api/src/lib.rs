@@ -24,6 +24,7 @@ pub use api::Api;
 pub use backend::ApiBackend;
 pub use cluster::Guest;
 pub use config::{ApiConfig, Credentials, DEFAULT_PORT, Fingerprint, Host, OneTimeCode, Trust};
+pub use records::Volume;
 pub use request::{Method, Request};
 pub use root_only::root_only;
 pub use task::Task;

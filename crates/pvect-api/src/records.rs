@@ -18,6 +18,16 @@ pub(crate) fn number<'de, D: Deserializer<'de>>(
     })
 }
 
+/// A volume of a storage.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Volume {
+    /// Its id, such as `local:vztmpl/a.tar.zst`.
+    pub volid: String,
+    /// Its size, bytes.
+    #[serde(default)]
+    pub size: u64,
+}
+
 /// The text of a value, as pct shows it.
 fn text(value: &Value) -> String {
     match value {

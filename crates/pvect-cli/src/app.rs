@@ -6,7 +6,7 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use pvect::client::Builder;
-use pvect::settings::{self, Loaded, Origin, Sources};
+use pvect::settings::{self, Backend, Loaded, Origin, Sources};
 use pvect::{Client, Place, Settings, names};
 use pvect_core::schema::{Reason, Violation};
 use pvect_core::{Error, NodeName, Result, Verb};
@@ -175,6 +175,18 @@ impl App {
         let mut settings = self.loaded.settings.clone();
         settings.proxmox.node = Some(node.clone());
         let client = self.builder_of(settings).node_asked(true).connect()?;
+        commands::interrupt::watch(&client);
+        Ok(client)
+    }
+
+    /// Connects through one backend, whatever the settings choose.
+    ///
+    /// # Errors
+    /// When the backend is not there.
+    pub fn connect_by(&self, backend: Backend) -> Result<Client> {
+        let mut settings = self.loaded.settings.clone();
+        settings.proxmox.backend = backend;
+        let client = self.builder_of(settings).connect()?;
         commands::interrupt::watch(&client);
         Ok(client)
     }

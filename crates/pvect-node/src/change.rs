@@ -129,7 +129,8 @@ impl<'a> Changes<'a> {
         if is_new && is_family(key, "mp") {
             return self.plug_mount(key, value, output).map(Some);
         }
-        if !LIMITS.contains(&key) && !is_family(key, "net") && !(is_new && is_family(key, "dev")) {
+        let lives = LIMITS.contains(&key) || is_family(key, "net") || is_new && is_family(key, "dev");
+        if !lives {
             return Ok(None);
         }
         let plugged = runtime::hotplug(self.node, self.vmid, self.config, key, Some(value))?;

@@ -299,7 +299,7 @@ async fn ports_where_no_api_is() {
     let address = shy.local_addr().unwrap();
     let task = tokio::spawn(async move {
         while let Ok((stream, _)) = shy.accept().await {
-            drop(stream)
+            drop(stream);
         }
     });
     let text = failure(&at(host(address)), &start()).await;

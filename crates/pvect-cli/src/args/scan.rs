@@ -14,6 +14,7 @@ pub const OWN: &[(&str, &str)] = &[
     ("doctor", "Check that everything is there; name what killed commands left, and mend it."),
     ("top", "Show the containers of the node live: cpu, memory, disk, net, io, pressure."),
     ("watch", "Tell what happens on the node, as it happens: states, configurations, tasks."),
+    ("compare", "Read the same through pct, the node's own files and the API; print what differs."),
     ("completion", "Print the completions for a shell."),
     ("man", "Print the manual page, or write all of them."),
     ("version", "Print the versions of pvect and pct."),

@@ -113,6 +113,8 @@ pub fn own(name: &'static str) -> Command {
             .subcommands(template_commands()),
         "backup" => backup_command(command),
         "node" => bare("node", text).subcommand_required(true).subcommands(node_commands()),
+        "compare" => command
+            .arg(Arg::new("ct").value_name("CT").num_args(0..).help("Numbers or names; all when left out.")),
         "completion" => command.arg(
             Arg::new("shell")
                 .required(true)

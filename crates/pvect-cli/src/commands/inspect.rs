@@ -81,7 +81,11 @@ async fn begin(app: &App, line: &PctLine) -> Result<Typed> {
     let form = app.form(if shaped { Form::Table } else { Form::Plain });
     match call.vmid() {
         Some(vmid) if form != Form::Plain || shaped => Ok(Typed::Call(Box::new(client), call, vmid, form)),
-        Some(vmid) if client.reads_natively() && has_plain_twin(&call) => {
+        // pct itself draws the tree of snapshots, and the API is not pct.
+        Some(vmid) if client.api().is_some() && call.verb() == Verb::Listsnapshot => {
+            Ok(Typed::Call(Box::new(client), call, vmid, Form::Table))
+        }
+        Some(vmid) if client.reads_records() && has_plain_twin(&call) => {
             app.ui.print(plain(&client, &call, vmid).await?)?;
             Ok(Typed::Printed)
         }
@@ -127,7 +131,7 @@ fn view(call: &Call, vmid: Vmid) -> Result<ConfigView> {
 }
 
 /// One flat object, as the API has it: numbers as numbers, switches as booleans, raw lines under `lxc`.
-fn flat(config: &ContainerConfig) -> Map<String, Value> {
+pub fn flat(config: &ContainerConfig) -> Map<String, Value> {
     let section = &config.main;
     let mut object = Map::new();
     for key in section.keys() {

@@ -21,7 +21,7 @@ pub async fn run(app: &App, line: &PctLine) -> Result<u8> {
     let form = app.form(Form::Table);
     let globals = &app.ui.globals;
     let untouched = globals.columns.is_none() && globals.sort.is_none() && !globals.no_header;
-    if form == Form::Plain && untouched && client.reads_natively() {
+    if form == Form::Plain && untouched && client.reads_records() {
         app.ui.print(Listing::table(&client.list().await?))?;
         return Ok(0);
     }

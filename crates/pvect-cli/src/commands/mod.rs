@@ -3,6 +3,7 @@
 pub mod backup;
 pub mod bulk;
 pub mod careful;
+pub mod compare;
 pub mod completion;
 pub mod create;
 pub mod demo;
@@ -46,6 +47,7 @@ pub async fn run(app: &App, line: Line) -> Result<u8> {
         Line::Own("watch", words) => watch::run(app, &words).await,
         Line::Own("top", words) => top::run(app, &words).await,
         Line::Own("template", words) => template::run(app, &words).await,
+        Line::Own("compare", words) => compare::run(app, &words).await,
         Line::Own("demo", words) => demo::run(app, &words).await,
         Line::Own("completion", words) => completion::run(app, &words),
         Line::Own("man", words) => man::run(app, &words),

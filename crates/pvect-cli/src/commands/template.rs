@@ -36,8 +36,9 @@ pub async fn run(app: &App, words: &[String]) -> Result<u8> {
             let what = format!("the templates of a standalone node are managed on itself, at {destination}");
             return Err(Error::Unsupported { what, vmid: None });
         }
+        Place::Api { .. } if matches.subcommand_name() == Some("list") => None,
         Place::Api { .. } => {
-            let what = "templates are not managed through the API: run pvect on the node, or use --node NAME";
+            let what = "templates are only listed through the API: run pvect on the node, or use --node NAME";
             return Err(Error::Unsupported { what: what.to_owned(), vmid: None });
         }
         Place::Proxmox | Place::Far { .. } => None,
@@ -95,6 +96,12 @@ async fn list(app: &App, client: &Client, node: Option<&Node>, storage: &str) ->
             let all = storage::templates(node).map_err(|failure| failed(&failure))?;
             all.iter().filter(|one| one.volume.storage() == storage).map(listed).collect()
         }
+        None if let Some(api) = client.api() => api
+            .content(storage, "vztmpl")
+            .await?
+            .into_iter()
+            .map(|volume| Listed { volid: volume.volid, size: volume.size })
+            .collect(),
         None => {
             let output = pveam(app, client, &["list", storage]).await?;
             if form == Form::Plain {

@@ -46,6 +46,11 @@ impl Client {
         self.native.as_ref()
     }
 
+    /// Returns whether reads give records without a pct's text: from the node's own files, or through the API.
+    pub fn reads_records(&self) -> bool {
+        self.native.is_some() || self.api.is_some()
+    }
+
     /// Returns what reads the node's own files, where that is the way to read; `what` is for the log.
     pub(super) fn native(&self, what: &str) -> Option<&NativeBackend> {
         if self.api.is_none() {

@@ -49,7 +49,7 @@ impl Client {
 /// As [`Client::list`]; `Unsupported` for pools of a node whose files are not here.
 pub async fn candidates(client: &Client, selector: &Selector, startup: bool) -> Result<Vec<Candidate>> {
     if let Some(api) = client.api() {
-        return of_api(api, client, selector, startup).await;
+        return of_api(api, client, startup).await;
     }
     let node = client.node()?;
     let members = if selector.needs_pools() { pools(&user_cfg(client)?) } else { Default::default() };
@@ -65,14 +65,9 @@ pub async fn candidates(client: &Client, selector: &Selector, startup: bool) -> 
 }
 
 /// Through the API one answer has the nodes, tags and pools of all.
-async fn of_api(
-    api: &ApiBackend,
-    client: &Client,
-    selector: &Selector,
-    startup: bool,
-) -> Result<Vec<Candidate>> {
+async fn of_api(api: &ApiBackend, client: &Client, startup: bool) -> Result<Vec<Candidate>> {
     let own = match client.place() {
-        Place::Api { node, .. } if selector.nodes().is_empty() => node.clone(),
+        Place::Api { node, .. } => node.clone(),
         _ => None,
     };
     let all =

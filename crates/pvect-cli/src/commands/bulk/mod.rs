@@ -3,13 +3,13 @@
 mod board;
 mod report;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, IsTerminal, Write};
 use std::num::NonZeroUsize;
 
 use pvect::bulk::{self, Direction, Limits, Reporter};
 use pvect::select::{self, Candidate, Selector};
-use pvect::{Client, Manner};
+use pvect::{Client, Manner, Place};
 use pvect_core::schema::{Reason, Violation};
 use pvect_core::{Call, Error, NodeName, Result, Verb, Vmid};
 
@@ -145,6 +145,13 @@ impl Options {
 /// Connects to each node that the selector names, or to the one that the settings choose.
 async fn connect(app: &App, selector: &Selector) -> Result<BTreeMap<NodeName, Client>> {
     let own = app.client()?;
+    if let (Some(api), Place::Api { node: None, .. }) = (own.api(), own.place()) {
+        // One host of the API answers for every node.
+        let named = selector.nodes();
+        let nodes: BTreeSet<NodeName> = api.guests().await?.into_iter().map(|guest| guest.node).collect();
+        let meant = nodes.into_iter().filter(|node| named.is_empty() || named.contains(node));
+        return meant.map(|node| Ok((node.clone(), app.connect_to(&node)?))).collect();
+    }
     let name = own.node()?;
     let mut clients = BTreeMap::new();
     for node in selector.nodes().into_iter().filter(|node| *node != name) {

@@ -1,0 +1,241 @@
+//! `pvect compare`: the same reads through every backend that is there, and what differs.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use pvect::settings::Backend;
+use pvect::{Client, Inspect};
+use pvect_core::backend::ConfigView;
+use pvect_core::{Error, ErrorKind, Result, Vmid};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::inspect::flat;
+use crate::app::App;
+use crate::args::Form;
+use crate::render;
+
+/// Fields that move between two reads, and by how much they may have.
+const MOVING: &[(&str, f64)] = &[
+    ("mem", 4e6),
+    ("swap", 4e6),
+    ("disk", 4e6),
+    ("diskread", 4e6),
+    ("diskwrite", 4e6),
+    ("netin", 1e5),
+    ("netout", 1e5),
+    ("uptime", 5.0),
+];
+
+/// One difference.
+#[derive(Debug, PartialEq, Serialize)]
+struct Difference {
+    read: String,
+    field: String,
+    first: String,
+    #[serde(rename = "first-value")]
+    first_value: String,
+    second: String,
+    #[serde(rename = "second-value")]
+    second_value: String,
+}
+
+/// What one read gave: fields by path, or the kind of failure.
+type Fields = BTreeMap<String, String>;
+
+/// Runs the command: 0 when nothing differs, 1 when something does.
+///
+/// # Errors
+/// When fewer than two backends are there, or a container is not.
+pub async fn run(app: &App, words: &[String]) -> Result<u8> {
+    let matches = super::own_words("compare", words)?;
+    let mut clients = Vec::new();
+    for (name, backend) in [("pct", Backend::Pct), ("native", Backend::Native), ("api", Backend::Api)] {
+        match reachable(app, backend).await {
+            Ok(client) => clients.push((name, client)),
+            Err(error) => app.ui.note(&format!("without {name}: {error}")),
+        }
+    }
+    let [(first, by), others @ ..] = clients.as_slice() else { return Err(too_few()) };
+    if others.is_empty() {
+        return Err(too_few());
+    }
+    let named: Vec<&String> = matches.get_many("ct").into_iter().flatten().collect();
+    let mut vmids = Vec::new();
+    for word in &named {
+        vmids.push(by.resolve(word).await?);
+    }
+    if named.is_empty() {
+        vmids = by.list().await?.into_iter().map(|one| one.vmid).collect();
+    }
+    let mut found = Vec::new();
+    let mut reads = 0;
+    for (second, other) in others {
+        let mut compare = |read: String, one: &Result<Value>, two: &Result<Value>| {
+            reads += 1;
+            found.extend(differences(&read, (first, &fields(one)), (second, &fields(two))));
+        };
+        compare("list".to_owned(), &list(by).await, &list(other).await);
+        for vmid in &vmids {
+            for what in ["status", "config", "pending", "listsnapshot"] {
+                let (one, two) = (read(by, what, *vmid).await, read(other, what, *vmid).await);
+                compare(format!("{what} {vmid}"), &one, &two);
+            }
+        }
+    }
+    if found.is_empty() {
+        let names: Vec<&str> = clients.iter().map(|(name, _)| *name).collect();
+        app.ui.note(&format!("{} agree in {reads} comparisons", names.join(", ")));
+    }
+    let form = app.form(Form::Table);
+    if !found.is_empty() || form != Form::Table {
+        let columns = ["read", "field", "first", "first-value", "second", "second-value"];
+        app.ui.print(render::records(&app.ui.globals, form, &columns, &found)?)?;
+    }
+    Ok(u8::from(!found.is_empty()))
+}
+
+fn too_few() -> Error {
+    let what = "there are not two ways to read: `pvect doctor` says what is missing".to_owned();
+    Error::Unsupported { what, vmid: None }
+}
+
+async fn reachable(app: &App, backend: Backend) -> Result<Client> {
+    let client = app.connect_by(backend)?;
+    if backend != Backend::Native {
+        client.probe().await?;
+    }
+    Ok(client)
+}
+
+async fn list(client: &Client) -> Result<Value> {
+    let list = client.list().await?;
+    // One field a container, so that a missing one is one difference.
+    let entries = list.into_iter().map(|one| Ok((one.vmid.to_string(), value(&one)?)));
+    Ok(Value::Object(entries.collect::<Result<_>>()?))
+}
+
+async fn read(client: &Client, what: &str, vmid: Vmid) -> Result<Value> {
+    match what {
+        "status" => value(&client.status(vmid).await?),
+        "config" => Ok(Value::Object(flat(&client.config(vmid, &ConfigView::Current).await?))),
+        "pending" => {
+            let items = client.pending(vmid).await?;
+            let entries = items.into_iter().map(|item| Ok((item.key.clone(), value(&item)?)));
+            Ok(Value::Object(entries.collect::<Result<_>>()?))
+        }
+        _ => value(&client.snapshots(vmid).await?),
+    }
+}
+
+fn value(record: &impl Serialize) -> Result<Value> {
+    serde_json::to_value(record).map_err(|error| Error::InvalidOutput {
+        what: format!("a record cannot be shown: {error}"),
+        run: Box::default(),
+    })
+}
+
+fn fields(read: &Result<Value>) -> Fields {
+    let mut fields = Fields::new();
+    match read {
+        Ok(value) => flatten("", value, &mut fields),
+        Err(error) => {
+            let kind: ErrorKind = error.kind();
+            fields.insert("error".to_owned(), kind.to_string());
+        }
+    }
+    fields
+}
+
+/// Puts the leaves of a record under their paths; what is not set is as if it were not there.
+fn flatten(path: &str, value: &Value, fields: &mut Fields) {
+    let below = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+    match value {
+        Value::Null => {}
+        Value::Object(object) => object.iter().for_each(|(key, value)| flatten(&below(key), value, fields)),
+        Value::Array(list) => {
+            list.iter().enumerate().for_each(|(n, value)| flatten(&below(&n.to_string()), value, fields));
+        }
+        Value::String(text) => drop(fields.insert(path.to_owned(), text.clone())),
+        other => drop(fields.insert(path.to_owned(), other.to_string())),
+    }
+}
+
+fn differences(read: &str, one: (&str, &Fields), two: (&str, &Fields)) -> Vec<Difference> {
+    let keys: BTreeSet<&String> = one.1.keys().chain(two.1.keys()).collect();
+    let text = |fields: &Fields, key: &String| fields.get(key).cloned().unwrap_or_else(|| "-".to_owned());
+    let mut found = Vec::new();
+    for key in keys {
+        let (first, second) = (one.1.get(key), two.1.get(key));
+        if first == second || (read.starts_with("status") && has_only_moved(key, first, second)) {
+            continue;
+        }
+        found.push(Difference {
+            read: read.to_owned(),
+            field: key.clone(),
+            first: one.0.to_owned(),
+            first_value: text(one.1, key),
+            second: two.0.to_owned(),
+            second_value: text(two.1, key),
+        });
+    }
+    found
+}
+
+fn has_only_moved(key: &str, first: Option<&String>, second: Option<&String>) -> bool {
+    let name = key.rsplit('.').next().unwrap_or_default();
+    if name == "cpu" {
+        // A rate since the last look: only the API tells it.
+        return true;
+    }
+    if name.starts_with("pressure") {
+        return first.is_some() == second.is_some();
+    }
+    let number = |text: Option<&String>| text.and_then(|text| text.parse::<f64>().ok());
+    match (MOVING.iter().find(|(known, _)| *known == name), number(first), number(second)) {
+        (Some((_, step)), Some(first), Some(second)) => (first - second).abs() <= *step,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn found(read: &str, one: Value, two: Value) -> Vec<String> {
+        let (one, two) = (fields(&Ok(one)), fields(&Ok(two)));
+        let list = differences(read, ("pct", &one), ("api", &two));
+        list.into_iter()
+            .map(|one| format!("{} {}: {} / {}", one.read, one.field, one.first_value, one.second_value))
+            .collect()
+    }
+
+    #[test]
+    fn each_field_is_compared_and_what_moves_may_move() {
+        let one = json!({"status": "running", "mem": 1000, "uptime": 5, "pid": 7, "lock": null, "cpus": 2});
+        let two = json!({"status": "stopped", "mem": 9000, "uptime": 500, "pid": 7, "name": "web"});
+        assert_eq!(
+            found("status 101", one, two),
+            [
+                "status 101 cpus: 2 / -",
+                "status 101 name: - / web",
+                "status 101 status: running / stopped",
+                "status 101 uptime: 5 / 500",
+            ]
+        );
+        assert_eq!(found("config 101", json!({"mem": 1}), json!({"mem": 2})), ["config 101 mem: 1 / 2"]);
+        assert_eq!(
+            found(
+                "status 101",
+                json!({"other": {"pressurecpusome": "0.1"}}),
+                json!({"other": {"pressurecpusome": "7"}})
+            ),
+            [""; 0]
+        );
+        assert_eq!(
+            found("listsnapshot 101", json!([{"name": "a"}]), json!([])),
+            ["listsnapshot 101 0.name: a / -"]
+        );
+    }
+}

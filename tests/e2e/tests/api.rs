@@ -1,0 +1,118 @@
+//! The same life of a container through pct and through the HTTPS API.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use pvect_testkit::{Finished, TestNode, TestServer, node_or_skip};
+
+/// `pvect` as on another machine: it knows the API of a node and nothing of its files.
+struct Far<'a> {
+    node: &'a TestNode,
+    settings: String,
+    _server: TestServer,
+}
+
+impl<'a> Far<'a> {
+    fn start(node: &'a TestNode) -> Self {
+        let server = TestServer::start(node);
+        let token = node.token("root@pam!ci", false);
+        let settings = node.root().join("api.json");
+        let text = format!(
+            r#"{{"proxmox": {{"backend": "api", "legacy_api": {{"hosts": ["127.0.0.1:{}"], "token": "{token}", "fingerprint": "{}"}}}}}}"#,
+            server.port, server.fingerprint
+        );
+        fs::write(&settings, text).expect("the root can be written");
+        fs::set_permissions(&settings, fs::Permissions::from_mode(0o600)).expect("the mode can be set");
+        Self { node, settings: settings.to_string_lossy().into_owned(), _server: server }
+    }
+
+    fn run(&self, words: &[&str], on_the_node: bool) -> Finished {
+        let mut command = self.node.command(["--settings", &self.settings]);
+        command.args(words);
+        if !on_the_node {
+            command.env_remove("PVECT_ROOT").env_remove("PVECT_NODE");
+        }
+        let output = command.output().expect("pvect can be started; build it first");
+        Finished::of(&format!("pvect {}", words.join(" ")), &output)
+    }
+
+    fn pvect(&self, words: &[&str]) -> Finished {
+        self.run(words, false)
+    }
+}
+
+/// What a run shows: status and stdout.
+fn seen(finished: &Finished) -> String {
+    format!("[{}]\n{}", finished.status, finished.stdout)
+}
+
+/// One life; returns what each read showed on the way.
+fn life(pvect: &dyn Fn(&[&str]) -> Finished, vmid: &str, template: &str) -> Vec<String> {
+    let mut shown = Vec::new();
+    pvect(&["create", vmid, template, "--hostname", "web", "--memory", "128", "--rootfs", "local:0"]).ok();
+    shown.push(seen(&pvect(&["status", "web"])));
+    pvect(&["start", "web"]).ok();
+    shown.push(seen(&pvect(&["status", vmid])));
+    pvect(&["set", vmid, "--memory", "96", "--cmode", "shell"]).ok();
+    for read in [&["config", vmid][..], &["pending", vmid], &["list"], &["list", "-o", "json"]] {
+        shown.push(seen(&pvect(read)));
+    }
+    shown.push(pvect(&["start", vmid]).fails(4));
+    pvect(&["shutdown", vmid, "--timeout", "20"]).ok();
+    pvect(&["start", vmid]).ok();
+    pvect(&["stop", vmid]).ok();
+    shown.push(seen(&pvect(&["status", vmid])));
+    pvect(&["destroy", vmid]).ok();
+    for missing in ["status", "config", "start"] {
+        let text = pvect(&[missing, vmid]).fails(3);
+        shown.push(text.lines().next().unwrap_or_default().to_owned());
+    }
+    shown.into_iter().map(|text| text.replace(vmid, "VMID")).collect()
+}
+
+#[test]
+fn pct_and_api_show_the_same_life() {
+    let node = node_or_skip!();
+    let template = node.busybox();
+    let server = Far::start(&node);
+    let pct = life(&|words| node.pvect(&[&["--backend", "pct"], words].concat()), "101", &template);
+    let api = life(&|words| server.pvect(words), "102", &template);
+    assert_eq!(pct, api);
+    only_the_api(&server, &template);
+}
+
+fn only_the_api(server: &Far<'_>, template: &str) {
+    let api = |words: &[&str]| server.pvect(words);
+    let made = api(&["create", template, "--rootfs", "local:0", "--hostname", "free"]);
+    assert!(made.stdout.contains("100"), "{made:?}");
+    assert!(made.stderr.contains("extracting archive"), "the task's log comes along: {made:?}");
+    let text = api(&["template", "list"]).ok();
+    assert!(text.contains(template), "{text}");
+    for (words, status, expected) in [
+        (
+            &["push", "100", "/etc/hostname", "/x"][..],
+            9,
+            "error: the API cannot do 'push'; pct can: run pvect on the node, or reach it through ssh with --node\n",
+        ),
+        (
+            &["set", "100", "--mp0", "/srv,mp=/srv"],
+            5,
+            "error: through the API only root@pam, logged in with a password, may set --mp0; root@pam!ci may not: use pct on the node, or --node NAME through ssh\n",
+        ),
+    ] {
+        assert_eq!(api(words).fails(status), expected);
+    }
+    let shown = api(&["--dry-run", "set", "100", "--memory", "64"]).ok();
+    assert!(
+        shown.starts_with("PUT 'https://127.0.0.1:") && shown.ends_with("/lxc/100/config' memory=64\n"),
+        "{shown}"
+    );
+    api(&["start", "all", "-q"]).ok();
+    let compared = server.run(&["compare"], true);
+    assert_eq!((compared.status, compared.stdout.as_str()), (0, ""), "{compared:?}");
+    let agreed = compared.stderr.contains("pct, native, api agree in 10 comparisons");
+    assert!(agreed, "{compared:?}");
+    api(&["stop", "all", "--yes", "-q"]).ok();
+    api(&["destroy", "100"]).ok();
+    assert_eq!(api(&["list", "-o", "json"]).ok().trim(), "[]");
+}
