@@ -23,7 +23,8 @@ use view::View;
 /// Runs the command.
 pub async fn run(app: &App, words: &[String]) -> Result<u8> {
     let matches = super::own_words("top", words)?;
-    let client = app.connect(|builder| builder)?;
+    // Without a handler for signals: a terminal that is closed ends this too.
+    let client = app.builder().connect()?;
     let Some(backend) = client.native_backend().cloned() else {
         let what = "top reads the node's own files and sockets: run it on the node, as root".to_owned();
         return Err(Error::Unsupported { what, vmid: None });
