@@ -10,7 +10,7 @@ fuzz_target!(|bytes: &[u8]| {
     let _ = parse::snapshots(bytes, Clock::Utc);
     let text = String::from_utf8_lossy(bytes);
     for verb in pvect_core::Verb::ALL {
-        let _ = pvect_pct::classify::judge(*verb, 1, "", &text);
+        let _ = pvect_core::classify::judge(*verb, 1, "", &text);
     }
     let Ok(rows) = parse::list(bytes) else { return };
     let mut printed = format!("{:<10} {:<10} {:<12} {:<20}\n", "VMID", "Status", "Lock", "Name");
