@@ -28,13 +28,40 @@ const STEP: Duration = Duration::from_millis(5);
 /// the file is then removed.
 pub fn create(path: &Path, size: DiskSize, owner: (u32, u32), log: &mut dyn FnMut(&str)) -> NodeResult<()> {
     check_room(path, size)?;
+    let announce = |log: &mut dyn FnMut(&str)| {
+        log(&format!("Formatting '{}', fmt=raw size={} preallocation=off", path.display(), size.0));
+    };
+    make(path, size, owner, &announce, log)
+}
+
+/// As [`create`], without the `Formatting` line: where pct makes the file without qemu-img.
+///
+/// # Errors
+/// As [`create`].
+pub(crate) fn create_quietly(
+    path: &Path,
+    size: DiskSize,
+    owner: (u32, u32),
+    log: &mut dyn FnMut(&str),
+) -> NodeResult<()> {
+    check_room(path, size)?;
+    make(path, size, owner, &|_| {}, log)
+}
+
+fn make(
+    path: &Path,
+    size: DiskSize,
+    owner: (u32, u32),
+    announce: &dyn Fn(&mut dyn FnMut(&str)),
+    log: &mut dyn FnMut(&str),
+) -> NodeResult<()> {
     let file = OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o640)
         .open(path)
         .map_err(|error| Failure::io("can't create", path, &error))?;
-    log(&format!("Formatting '{}', fmt=raw size={} preallocation=off", path.display(), size.0));
+    announce(log);
     let made = file
         .set_len(size.0)
         .map_err(|error| Failure::io("can't set the size of", path, &error))

@@ -200,6 +200,15 @@ pub fn prepare_start(
     }
 }
 
+/// Removes from the mounted root file system of a clone what each machine must have its own of.
+///
+/// # Errors
+/// When a file cannot be removed.
+pub fn after_clone(root: &Path, vmid: Vmid, config: &ContainerConfig) -> NodeResult<()> {
+    let guest = Guest::open(root, vmid, config)?;
+    if guest.system.ostype == "unmanaged" { Ok(()) } else { init::forget_identity(&guest) }
+}
+
 /// Writes the network of a running container into its root file system (`/proc/<pid>/root`), for the guest's next start
 /// of it. `dns` as in [`prepare_start`].
 ///

@@ -9,17 +9,18 @@ use pvect_core::{Vmid, VolumeId};
 use rustix::fs::{CWD, IFlags, RenameFlags, ioctl_getflags, ioctl_setflags};
 
 use super::dir::Volume;
-use super::locate;
+use super::{Place, btrfs, locate};
 use crate::error::os_text;
 use crate::{Failure, Node, NodeResult};
 
-/// A volume on its way to be a base: its file has the new name, and the old one still, so that whichever of the two
-/// a configuration names is there.
+/// A volume on its way to be a base: it has the new name, and the old one still, so that whichever of the two a
+/// configuration names is there. On btrfs there are two subvolumes for a moment, which share their blocks.
 #[derive(Debug)]
 pub struct Base {
     /// Its new name.
     pub volume: VolumeId,
     path: PathBuf,
+    subvolume: bool,
     old: Option<PathBuf>,
 }
 
@@ -45,19 +46,27 @@ impl Base {
     /// # Errors
     /// `file '<path>' already exists`, `rename '<path>' to '<path>' failed - <reason>`.
     pub fn prepare(node: &Node, volume: &VolumeId) -> NodeResult<Self> {
-        let (parsed, path) = locate(node, volume)?;
-        let Volume::Image { vmid, name } = &parsed else {
-            return Ok(Self { volume: volume.clone(), path, old: None });
+        let place = Place::of(node, volume)?;
+        let subvolume = place.subvolume.is_some();
+        let path = place.subvolume.unwrap_or(place.path);
+        let renamed = match &place.volume {
+            Volume::Image { vmid, name } => {
+                name.strip_prefix("vm-").map(|rest| (*vmid, format!("base-{rest}")))
+            }
+            Volume::Directory { .. } | Volume::File { .. } => None,
         };
-        let Some(rest) = name.strip_prefix("vm-") else {
-            return Ok(Self { volume: volume.clone(), path, old: None });
+        let Some((vmid, name)) = renamed else {
+            return Ok(Self { volume: volume.clone(), path, subvolume, old: None });
         };
-        let name = format!("base-{rest}");
+        let id = super::volume_id(volume.storage(), vmid, &name)?;
+        if subvolume {
+            let new_path = path.with_file_name(name.trim_end_matches(".raw"));
+            add_copy(&path, &new_path)?;
+            return Ok(Self { volume: id, path: new_path, subvolume, old: Some(path) });
+        }
         let new_path = path.with_file_name(&name);
         let old = add_name(&path, &new_path)?.then_some(path);
-        let id = format!("{}:{vmid}/{name}", volume.storage());
-        let volume = id.parse().map_err(|error| Failure::new(format!("{error}")))?;
-        Ok(Self { volume, path: new_path, old })
+        Ok(Self { volume: id, path: new_path, subvolume, old })
     }
 
     /// Removes the old name and protects the volume: an image gets the mode 0444, both kinds the flag "immutable"
@@ -68,6 +77,13 @@ impl Base {
     /// # Errors
     /// When the old name cannot be removed.
     pub fn finish(self, log: &mut dyn FnMut(&str)) -> NodeResult<()> {
+        if self.subvolume {
+            self.old.as_deref().map_or(Ok(()), btrfs::delete)?;
+            return btrfs::protect(&self.path).or_else(|failure| {
+                log(&failure.text);
+                Ok(())
+            });
+        }
         if let Some(old) = &self.old {
             std::fs::remove_file(old).map_err(|error| Failure::io("can't remove", old, &error))?;
         }
@@ -76,6 +92,19 @@ impl Base {
         }
         Ok(())
     }
+}
+
+/// Copies a subvolume to a new name, which shares its blocks.
+///
+/// A copy that is there already was made by a conversion that was cut short: the container's lock is held and its
+/// configuration names the old one, which alone counts.
+fn add_copy(path: &Path, new_path: &Path) -> NodeResult<()> {
+    if btrfs::is_subvolume(new_path) {
+        btrfs::delete(new_path)?;
+    } else if std::fs::symlink_metadata(new_path).is_ok() {
+        return Err(Failure::new(format!("file '{}' already exists", new_path.display())));
+    }
+    btrfs::copy(path, new_path)
 }
 
 /// Gives a file a second name, or the new name only where its file system has no links. Returns whether the old one

@@ -1,11 +1,20 @@
 //! `storage.cfg`: which storages there are.
 //!
 //! The grammar is Proxmox VE's: `TYPE: NAME` begins a section, indented `key value` lines follow, a bare key means
-//! true. Types other than `dir` are kept and named, but cannot be used.
+//! true. Types other than `dir` and `btrfs` are kept and named, but cannot be used.
 
 use std::path::Path;
 
 use crate::{Failure, Layout, NodeResult};
+
+/// The types of storages that this node can use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StorageKind {
+    /// `dir`: files and directories.
+    Dir,
+    /// `btrfs`: each volume is a subvolume, which can have snapshots.
+    Btrfs,
+}
 
 /// One section of `storage.cfg`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,17 +49,27 @@ impl Storage {
         self.get("disable").is_some_and(|value| pvect_core::property::boolean(value) != Some(false))
     }
 
-    /// Returns the directory of a `dir` storage.
+    /// Returns the type.
+    ///
+    /// # Errors
+    /// When this node cannot use it.
+    pub fn usable_kind(&self) -> NodeResult<StorageKind> {
+        match self.kind.as_str() {
+            "dir" => Ok(StorageKind::Dir),
+            "btrfs" => Ok(StorageKind::Btrfs),
+            other => Err(Failure::new(format!(
+                "storage '{}' has the type '{other}', the standalone node can only use 'dir' and 'btrfs'",
+                self.name
+            ))),
+        }
+    }
+
+    /// Returns the directory of a `dir` or `btrfs` storage.
     ///
     /// # Errors
     /// When the storage is of another type or has no path.
     pub fn path(&self) -> NodeResult<&Path> {
-        if self.kind != "dir" {
-            return Err(Failure::new(format!(
-                "storage '{}' has the type '{}', the standalone node can only use 'dir'",
-                self.name, self.kind
-            )));
-        }
+        self.usable_kind()?;
         match self.get("path") {
             Some(path) if path.starts_with('/') => Ok(Path::new(path)),
             _ => Err(Failure::new(format!("storage '{}' has no absolute path", self.name))),
@@ -130,19 +149,22 @@ fn local(path: &Path) -> Storage {
 mod tests {
     use super::*;
 
-    const TEXT: &str = "# a comment\ndir: local\n\tpath /var/lib/vz\n\tcontent rootdir,vztmpl,images\n\nbtrfs: btr\n\
-        \tpath /var/lib/pve-btrfs\n\tcontent rootdir,images\n\ndir: off\n    path /x\n\tdisable\n";
+    const TEXT: &str = "# a comment\ndir: local\n\tpath /var/lib/vz\n\tcontent rootdir,vztmpl,images\n\nzfspool: tank\n\
+        \tpool tank\n\tcontent rootdir\n\nbtrfs: btr\n\tpath /var/lib/pve-btrfs\n\tcontent rootdir,images\n\ndir: off\n    path /x\n\tdisable\n";
 
     #[test]
     fn sections_and_keys_are_kept() {
         let storages = Storages::parse(TEXT);
-        assert_eq!(storages.0.len(), 3);
+        assert_eq!(storages.0.len(), 4);
         let local = storages.find("local").unwrap();
         assert_eq!(local.path().unwrap(), Path::new("/var/lib/vz"));
         assert!(local.holds("vztmpl") && !local.holds("iso"));
+        let btr = storages.find("btr").unwrap();
+        assert_eq!(btr.path().unwrap(), Path::new("/var/lib/pve-btrfs"));
+        assert_eq!(btr.usable_kind().unwrap(), StorageKind::Btrfs);
         assert_eq!(
-            storages.find("btr").unwrap().path().unwrap_err().text,
-            "storage 'btr' has the type 'btrfs', the standalone node can only use 'dir'"
+            storages.find("tank").unwrap().path().unwrap_err().text,
+            "storage 'tank' has the type 'zfspool', the standalone node can only use 'dir' and 'btrfs'"
         );
         assert_eq!(storages.find("off").unwrap_err().text, "storage 'off' is disabled");
         assert_eq!(storages.find("nosuch").unwrap_err().text, "storage 'nosuch' does not exist");

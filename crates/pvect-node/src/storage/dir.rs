@@ -1,4 +1,4 @@
-//! The storage type `dir`: names of volumes and where they lie.
+//! Names of volumes, and where they lie on a storage of the type `dir`.
 
 use std::path::{Path, PathBuf};
 
@@ -95,9 +95,10 @@ pub fn next_number<'a>(vmid: Vmid, names: impl Iterator<Item = &'a str>) -> u32 
     (0..).find(|number| !used.contains(number)).unwrap_or(0)
 }
 
-/// The number in `vm-101-disk-3.raw`, `base-101-disk-3.raw`, `subvol-101-disk-3.subvol`.
+/// The number in `vm-101-disk-3.raw`, `base-101-disk-3.raw`, `subvol-101-disk-3.subvol`; that of a snapshot is its
+/// volume's.
 fn number(vmid: Vmid, name: &str) -> Option<u32> {
-    let (stem, _) = name.split_once('.').unwrap_or((name, ""));
+    let stem = name.split(['.', '@']).next()?;
     let (kind, rest) = stem.split_once('-')?;
     let rest = rest.strip_prefix(&format!("{vmid}-disk-"))?;
     if matches!(kind, "vm" | "base" | "subvol" | "basevol") { rest.parse().ok() } else { None }

@@ -8,7 +8,7 @@ use pvect_core::VolumeId;
 
 use super::PrivateMounts;
 use super::dir::Volume;
-use super::{locate, volume_path};
+use super::{Place, StorageKind, locate, volume_path};
 use crate::tool::Tool;
 use crate::{Failure, Node, NodeResult, image};
 
@@ -64,8 +64,12 @@ fn ext4_size(file: &mut (impl Read + Seek)) -> Option<u64> {
 /// `can't resize this image format` when it is no raw image; when it would become smaller; what the system says.
 pub fn grow_image(node: &Node, volume: &VolumeId, bytes: u64) -> NodeResult<PathBuf> {
     let path = volume_path(node, volume)?;
-    match locate(node, volume)?.0 {
+    let place = Place::of(node, volume)?;
+    match place.volume {
         Volume::Image { name, .. } if name.ends_with(".raw") => {}
+        Volume::Directory { .. } if place.kind == StorageKind::Btrfs => {
+            return Err(Failure::new("cannot resize subvolume - btrfs quotas are currently not supported"));
+        }
         _ => return Err(Failure::new("can't resize this image format")),
     }
     let failed = |error: std::io::Error| Failure::io("can't resize", &path, &error);

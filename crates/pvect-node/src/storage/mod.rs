@@ -1,11 +1,14 @@
 //! Storages: storage.cfg, volumes, templates.
 
 pub mod base;
+mod btrfs;
 pub mod cfg;
+pub mod copy;
 pub mod dir;
 pub mod grow;
 mod mounts;
 mod namespace;
+pub mod snapshot;
 pub mod usage;
 
 use std::path::{Path, PathBuf};
@@ -13,7 +16,7 @@ use std::path::{Path, PathBuf};
 use pvect_core::size::DiskSize;
 use pvect_core::{Vmid, VolumeId};
 
-pub use cfg::{Storage, Storages};
+pub use cfg::{Storage, StorageKind, Storages};
 pub use mounts::{MountFor, mount_all, mount_all_for, unmount_all};
 pub(crate) use mounts::{check_mount, mounted_below_in, stage};
 pub use namespace::PrivateMounts;
@@ -33,14 +36,49 @@ pub struct Template {
     pub size: u64,
 }
 
+/// Where a volume lies.
+#[derive(Debug)]
+struct Place {
+    kind: StorageKind,
+    volume: Volume,
+    /// The file or directory.
+    path: PathBuf,
+    /// The subvolume, on btrfs.
+    subvolume: Option<PathBuf>,
+}
+
+impl Place {
+    /// Finds a volume's storage and parses its name. The volume need not exist.
+    fn of(node: &Node, volume: &VolumeId) -> NodeResult<Self> {
+        let (storage, name) = volume.split();
+        let storages = Storages::load(&node.layout)?;
+        let storage = storages.find(storage)?;
+        let (kind, root) = (storage.usable_kind()?, storage.path()?);
+        let volume = Volume::parse(name)?;
+        Ok(match kind {
+            StorageKind::Dir => Self { kind, path: volume.path(root), subvolume: None, volume },
+            StorageKind::Btrfs => Self {
+                kind,
+                path: btrfs::path(&volume, root),
+                subvolume: btrfs::subvolume(&volume, root),
+                volume,
+            },
+        })
+    }
+
+    /// Whose it is, when it is a container's.
+    fn owner(&self) -> Option<Vmid> {
+        match &self.volume {
+            Volume::Image { vmid, .. } | Volume::Directory { vmid, .. } => Some(*vmid),
+            Volume::File { .. } => None,
+        }
+    }
+}
+
 /// Finds a volume's storage and parses its name.
 fn locate(node: &Node, volume: &VolumeId) -> NodeResult<(Volume, PathBuf)> {
-    let (storage, name) = volume.split();
-    let storages = Storages::load(&node.layout)?;
-    let storage = storages.find(storage)?.path()?.to_owned();
-    let parsed = Volume::parse(name)?;
-    let path = parsed.path(&storage);
-    Ok((parsed, path))
+    let place = Place::of(node, volume)?;
+    Ok((place.volume, place.path))
 }
 
 /// Returns the path of an existing volume (`local:101/vm-101-disk-0.raw`, `local:vztmpl/x.tar.zst`).
@@ -93,27 +131,48 @@ pub fn allocate(
             "content type 'rootdir' is not available or configured on storage '{storage}'"
         )));
     }
-    let directory = dir::images(found.path()?, vmid);
-    std::fs::create_dir_all(&directory).map_err(|error| Failure::io("can't create", &directory, &error))?;
+    let (kind, path) = (found.usable_kind()?, found.path()?);
+    if kind == StorageKind::Btrfs {
+        btrfs::check(path)?;
+    }
     let owner = if unprivileged { IdMap::unprivileged() } else { IdMap::identity() }.root();
-    let made = allocate_in(&directory, vmid, size, owner, log);
+    let name = new_volume(path, vmid, |directory, number| match kind {
+        StorageKind::Dir => make_file(directory, vmid, number, size, owner, log),
+        StorageKind::Btrfs => make_subvolume(directory, vmid, number, size, owner, log),
+    })?;
+    volume_id(storage, vmid, &name)
+}
+
+fn volume_id(storage: &str, vmid: Vmid, name: &str) -> NodeResult<VolumeId> {
+    format!("{storage}:{vmid}/{name}").parse().map_err(|error| Failure::new(format!("{error}")))
+}
+
+/// Has a volume made in a container's directory on a storage; `make` gets the directory and a free number and returns
+/// the name.
+fn new_volume(
+    storage: &Path,
+    vmid: Vmid,
+    make: impl FnOnce(&Path, u32) -> NodeResult<String>,
+) -> NodeResult<String> {
+    let directory = dir::images(storage, vmid);
+    std::fs::create_dir_all(&directory).map_err(|error| Failure::io("can't create", &directory, &error))?;
+    let made = file_names(&directory)
+        .and_then(|names| make(&directory, dir::next_number(vmid, names.iter().map(String::as_str))));
     if made.is_err() {
         // Only an empty one goes.
         let _ = std::fs::remove_dir(&directory);
     }
-    let name = made?;
-    format!("{storage}:{vmid}/{name}").parse().map_err(|error| Failure::new(format!("{error}")))
+    made
 }
 
-fn allocate_in(
+fn make_file(
     directory: &Path,
     vmid: Vmid,
+    number: u32,
     size: DiskSize,
     owner: (u32, u32),
     log: &mut dyn FnMut(&str),
 ) -> NodeResult<String> {
-    let names = file_names(directory)?;
-    let number = dir::next_number(vmid, names.iter().map(String::as_str));
     if size.0 > 0 {
         let name = format!("vm-{vmid}-disk-{number}.raw");
         image::create(&directory.join(&name), size, owner, log)?;
@@ -122,11 +181,41 @@ fn allocate_in(
     let name = format!("subvol-{vmid}-disk-{number}.subvol");
     let path = directory.join(&name);
     std::fs::create_dir(&path).map_err(|error| Failure::io("can't create", &path, &error))?;
-    std::os::unix::fs::chown(&path, Some(owner.0), Some(owner.1)).map_err(|error| {
+    give(&path, owner).inspect_err(|_| {
         let _ = std::fs::remove_dir(&path);
-        Failure::io("can't change the owner of", &path, &error)
     })?;
     Ok(name)
+}
+
+fn make_subvolume(
+    directory: &Path,
+    vmid: Vmid,
+    number: u32,
+    size: DiskSize,
+    owner: (u32, u32),
+    log: &mut dyn FnMut(&str),
+) -> NodeResult<String> {
+    let (name, entry) = if size.0 > 0 {
+        let stem = format!("vm-{vmid}-disk-{number}");
+        (format!("{stem}.raw"), stem)
+    } else {
+        let name = format!("subvol-{vmid}-disk-{number}.subvol");
+        (name.clone(), name)
+    };
+    let volume = Volume::parse(&format!("{vmid}/{name}"))?;
+    let subvolume = directory.join(entry);
+    btrfs::create(&subvolume)?;
+    let path = btrfs::inside(&volume, &subvolume);
+    let made = if size.0 > 0 { image::create_quietly(&path, size, owner, log) } else { give(&path, owner) };
+    if made.is_err() {
+        let _ = btrfs::delete(&subvolume);
+    }
+    made.map(|()| name)
+}
+
+fn give(path: &Path, owner: (u32, u32)) -> NodeResult<()> {
+    std::os::unix::fs::chown(path, Some(owner.0), Some(owner.1))
+        .map_err(|error| Failure::io("can't change the owner of", path, &error))
 }
 
 fn file_names(directory: &Path) -> NodeResult<Vec<String>> {
@@ -151,35 +240,43 @@ pub fn free(node: &Node, volume: &VolumeId) -> NodeResult<()> {
 /// # Errors
 /// As [`free`].
 pub fn free_telling(node: &Node, volume: &VolumeId, log: &mut dyn FnMut(&str)) -> NodeResult<()> {
-    let (parsed, path) = locate(node, volume)?;
+    let place = Place::of(node, volume)?;
+    let path = &place.path;
     let empty_parent = || {
-        if let (Volume::Directory { .. } | Volume::Image { .. }, Some(parent)) = (&parsed, path.parent()) {
+        if let (Some(_), Some(parent)) = (place.owner(), place.subvolume.as_ref().unwrap_or(path).parent()) {
             // Only an empty one goes.
             let _ = std::fs::remove_dir(parent);
         }
     };
-    if std::fs::symlink_metadata(&path).is_err() {
+    if let Some(subvolume) = &place.subvolume {
+        // First, so that no snapshot is without its volume.
+        for name in btrfs::snapshots(subvolume) {
+            btrfs::delete(&btrfs::snapshot_path(subvolume, &name))?;
+        }
+    }
+    if std::fs::symlink_metadata(path).is_err() {
         log(&format!("disk image '{}' does not exist", path.display()));
         // One that was killed here may have removed the volume only.
         empty_parent();
         return Ok(());
     }
-    base::release(&path);
-    let removed = match &parsed {
-        Volume::Directory { .. } => {
-            // A bind mount left below would be emptied with it.
-            if let Some(mounted) = mounts::mounted_below(&path)?.first() {
-                return Err(Failure::new(format!(
-                    "can't remove '{}' - '{}' is mounted in it",
-                    path.display(),
-                    mounted.display()
-                )));
-            }
-            std::fs::remove_dir_all(&path)
+    base::release(path);
+    if matches!(place.volume, Volume::Directory { .. }) {
+        // A bind mount left below would be emptied with it.
+        if let Some(mounted) = mounts::mounted_below(path)?.first() {
+            return Err(Failure::new(format!(
+                "can't remove '{}' - '{}' is mounted in it",
+                path.display(),
+                mounted.display()
+            )));
         }
-        Volume::Image { .. } | Volume::File { .. } => std::fs::remove_file(&path),
-    };
-    removed.map_err(|error| Failure::io("can't remove", &path, &error))?;
+    }
+    let failed = |error: std::io::Error| Failure::io("can't remove", path, &error);
+    match (&place.subvolume, &place.volume) {
+        (Some(subvolume), _) if btrfs::is_subvolume(subvolume) => btrfs::delete(subvolume)?,
+        (_, Volume::Directory { .. }) => std::fs::remove_dir_all(path).map_err(failed)?,
+        (_, Volume::Image { .. } | Volume::File { .. }) => std::fs::remove_file(path).map_err(failed)?,
+    }
     empty_parent();
     Ok(())
 }
@@ -191,8 +288,16 @@ pub fn free_telling(node: &Node, volume: &VolumeId, log: &mut dyn FnMut(&str)) -
 pub fn volumes_of(node: &Node, vmid: Vmid) -> NodeResult<Vec<VolumeId>> {
     let mut volumes = Vec::new();
     for storage in Storages::load(&node.layout)?.0.iter().filter(|storage| storage.holds("rootdir")) {
-        let Ok(path) = storage.path() else { continue };
-        for name in file_names(&dir::images(path, vmid))? {
+        let (Ok(kind), Ok(path)) = (storage.usable_kind(), storage.path()) else { continue };
+        let images = dir::images(path, vmid);
+        for entry in file_names(&images)? {
+            let name = match kind {
+                StorageKind::Dir => entry,
+                StorageKind::Btrfs => match btrfs::volume_name(&images, &entry) {
+                    Some(name) => name,
+                    None => continue,
+                },
+            };
             let id = format!("{}:{vmid}/{name}", storage.name);
             if Volume::parse(&format!("{vmid}/{name}")).is_ok() {
                 volumes.extend(id.parse::<VolumeId>());

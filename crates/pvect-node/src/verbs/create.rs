@@ -80,12 +80,12 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
     let mut reserved = ContainerConfig::default();
     reserved.main.set("lock", "create");
     store::create(node, vmid, &reserved).map_err(cannot)?;
-    let mut undo = Undo { node, vmid, volumes: Vec::new(), armed: true };
+    let mut undo = Undo::of(node, vmid);
     task::run(node, "vzcreate", &vmid.to_string(), output, |log, output| {
         let built = build(node, &plan, &mut undo, &interrupt, log, output);
         match built {
             Ok(config) => {
-                undo.armed = false;
+                undo.disarm();
                 drop(interrupt);
                 if plan.start { runtime::start(node, vmid, &config, false, output) } else { Ok(()) }
             }
@@ -391,16 +391,28 @@ pub(super) fn detect_guest(
     Ok(())
 }
 
-/// Removes what a create made, also when it panics.
-struct Undo<'a> {
+/// Removes what a create or a clone made, also when it panics.
+pub(super) struct Undo<'a> {
     node: &'a Node,
     vmid: Vmid,
-    volumes: Vec<VolumeId>,
+    /// What was made so far.
+    pub(super) volumes: Vec<VolumeId>,
     armed: bool,
 }
 
-impl Undo<'_> {
-    fn now(&mut self, log: &mut dyn FnMut(&str)) {
+impl<'a> Undo<'a> {
+    /// Of a container whose configuration was just made.
+    pub(super) fn of(node: &'a Node, vmid: Vmid) -> Self {
+        Self { node, vmid, volumes: Vec::new(), armed: true }
+    }
+
+    /// The container is whole: nothing is removed any more.
+    pub(super) fn disarm(&mut self) {
+        self.armed = false;
+    }
+
+    /// Removes it now; `log` gets what cannot be removed.
+    pub(super) fn now(&mut self, log: &mut dyn FnMut(&str)) {
         if !std::mem::take(&mut self.armed) {
             return;
         }

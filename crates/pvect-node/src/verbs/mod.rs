@@ -1,9 +1,11 @@
 //! One file for each verb. A verb takes the checked call and returns the exit status.
 
+mod clone;
 mod config;
 mod console;
 mod cpusets;
 mod create;
+mod delsnapshot;
 mod destroy;
 mod df;
 mod enter;
@@ -13,7 +15,9 @@ mod fstrim;
 mod help;
 mod list;
 mod listsnapshot;
+mod migrate;
 mod mount;
+mod move_volume;
 mod pending;
 mod pull;
 mod push;
@@ -21,11 +25,14 @@ mod reboot;
 mod rescan;
 mod resize;
 mod restore;
+mod rollback;
 mod set;
 mod shutdown;
+mod snapshot;
 mod start;
 mod status;
 mod stop;
+mod suspend;
 mod template;
 mod unlock;
 mod unmount;
@@ -43,10 +50,12 @@ use crate::{Failure, Node, NodeResult, Output};
 /// The text and status that pct ends with.
 pub fn dispatch(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> {
     match call.verb() {
+        Verb::Clone => clone::run(node, call, output),
         Verb::Config => config::run(node, call, output),
         Verb::Console => console::run(node, call, output),
         Verb::Cpusets => cpusets::run(node, call, output),
         Verb::Create => create::run(node, call, output),
+        Verb::Delsnapshot => delsnapshot::run(node, call, output),
         Verb::Destroy => destroy::run(node, call, output),
         Verb::Df => df::run(node, call, output),
         Verb::Enter => enter::run(node, call, output),
@@ -56,7 +65,9 @@ pub fn dispatch(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult
         Verb::Help => help::run(node, call, output),
         Verb::List => list::run(node, call, output),
         Verb::Listsnapshot => listsnapshot::run(node, call, output),
+        Verb::Migrate | Verb::RemoteMigrate => migrate::run(node, call, output),
         Verb::Mount => mount::run(node, call, output),
+        Verb::MoveVolume => move_volume::run(node, call, output),
         Verb::Pending => pending::run(node, call, output),
         Verb::Pull => pull::run(node, call, output),
         Verb::Push => push::run(node, call, output),
@@ -64,15 +75,17 @@ pub fn dispatch(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult
         Verb::Rescan => rescan::run(node, call, output),
         Verb::Restore => restore::run(node, call, output),
         Verb::Resize => resize::run(node, call, output),
+        Verb::Rollback => rollback::run(node, call, output),
         Verb::Set => set::run(node, call, output),
         Verb::Shutdown => shutdown::run(node, call, output),
+        Verb::Snapshot => snapshot::run(node, call, output),
         Verb::Start => start::run(node, call, output),
         Verb::Status => status::run(node, call, output),
         Verb::Stop => stop::run(node, call, output),
+        Verb::Suspend | Verb::Resume => suspend::run(node, call, output),
         Verb::Template => template::run(node, call, output),
         Verb::Unlock => unlock::run(node, call, output),
         Verb::Unmount => unmount::run(node, call, output),
-        other => Err(Failure::new(format!("the standalone node cannot do 'pct {other}' yet"))),
     }
 }
 

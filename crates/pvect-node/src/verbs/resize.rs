@@ -90,7 +90,7 @@ impl Plan {
 }
 
 /// Parses the value of a volume key; `rootfs` becomes a mount point at `/`.
-fn mount_point(disk: &str, value: Option<&str>) -> NodeResult<MountPoint> {
+pub(super) fn mount_point(disk: &str, value: Option<&str>) -> NodeResult<MountPoint> {
     let is_root = disk == "rootfs";
     let Some(value) = value else {
         let mut text = "format error\nvolume: property is missing and it is not optional".to_owned();

@@ -1,0 +1,214 @@
+//! Copies of volumes, file by file: to another storage, from a snapshot, of a template.
+//!
+//! Source of the way: pve-container's `copy_volume`. Both volumes are mounted in a namespace that ends with the copy,
+//! and rsync carries owners, modes, links, ACLs, extended attributes and holes.
+
+use std::path::{Path, PathBuf};
+
+use pvect_core::size::DiskSize;
+use pvect_core::{SnapshotName, Vmid, VolumeId};
+use rustix::mount::{MountFlags, UnmountFlags};
+
+use super::dir::Volume;
+use super::{Place, PrivateMounts, allocate, btrfs, free};
+use crate::interrupt::Interrupt;
+use crate::tool::Tool;
+use crate::{Failure, Node, NodeResult, image};
+
+/// What is to be copied, and where to.
+#[derive(Debug)]
+pub struct Copy<'a> {
+    /// The volume.
+    pub source: &'a VolumeId,
+    /// The snapshot of it; `None` for its present state, which nobody writes to.
+    pub snapshot: Option<&'a SnapshotName>,
+    /// The storage that the new volume is made on.
+    pub storage: &'a str,
+    /// Whose the new volume is.
+    pub vmid: Vmid,
+    /// Whether that container is unprivileged.
+    pub unprivileged: bool,
+    /// At most so many KiB a second.
+    pub bandwidth: Option<u64>,
+}
+
+impl Copy<'_> {
+    /// Makes the new volume, as large as the old one, and fills it. Returns it with its size; `log` gets what pct
+    /// prints.
+    ///
+    /// # Errors
+    /// When a volume cannot be made or mounted, or rsync fails; `interrupted by signal`. Nothing is left then.
+    pub fn run(
+        &self,
+        node: &Node,
+        interrupt: &Interrupt,
+        log: &mut dyn FnMut(&str),
+    ) -> NodeResult<(VolumeId, DiskSize)> {
+        let source = Source::of(node, self)?;
+        let size = DiskSize(source.size()?);
+        let new = allocate(node, self.storage, self.vmid, size, self.unprivileged, log)?;
+        let filled = self.fill(node, &source, &new, interrupt, log);
+        if let Err(failure) = filled {
+            if let Err(second) = free(node, &new) {
+                log(&second.text);
+            }
+            return Err(failure);
+        }
+        Ok((new, size))
+    }
+
+    fn fill(
+        &self,
+        node: &Node,
+        source: &Source,
+        new: &VolumeId,
+        interrupt: &Interrupt,
+        log: &mut dyn FnMut(&str),
+    ) -> NodeResult<()> {
+        let directory = node.layout.container(self.vmid);
+        let places = Places { to: directory.join(".copy-volume-1"), from: directory.join(".copy-volume-2") };
+        places.make()?;
+        let target = Place::of(node, new)?;
+        let _mounts = PrivateMounts::enter()?;
+        source.mount(&places.from)?;
+        mount(&target.volume, &target.path, &places.to, false)?;
+        let copied = self.rsync(&places, interrupt, log);
+        // What was written must be on its way to the disk before the volume counts as made.
+        let unmounted = [&places.to, &places.from].map(|path| {
+            rustix::mount::unmount(path, UnmountFlags::NOFOLLOW)
+                .map_err(|errno| Failure::io("can't unmount", path, &errno.into()))
+        });
+        interrupt.check()?;
+        copied?;
+        unmounted.into_iter().collect()
+    }
+
+    fn rsync(&self, places: &Places, interrupt: &Interrupt, log: &mut dyn FnMut(&str)) -> NodeResult<()> {
+        let mut from = places.from.as_os_str().to_owned();
+        from.push("/");
+        let limit = format!("--bwlimit={}", self.bandwidth.unwrap_or(0));
+        let words = ["--stats", "-X", "-A", "--numeric-ids", "-aH", "--whole-file", "--sparse"];
+        Tool::new("rsync", "rsync")
+            .args(words)
+            .args(["--one-file-system", &limit])
+            .arg(from)
+            .arg(&places.to)
+            .until(interrupt)
+            .keeping_locks()
+            .stream(log)
+    }
+}
+
+/// What is read.
+struct Source {
+    volume: Volume,
+    path: PathBuf,
+    /// A writable copy of a snapshot, that is there as long as this lives: the journal of an image that was in use can
+    /// be replayed in it.
+    scratch: Option<PathBuf>,
+}
+
+impl Source {
+    fn of(node: &Node, copy: &Copy<'_>) -> NodeResult<Self> {
+        let Place { volume, path, subvolume, .. } = Place::of(node, copy.source)?;
+        if !is_readable(&volume) {
+            let source = copy.source;
+            return Err(Failure::new(format!(
+                "cannot copy volume '{source}': it is no raw image or directory"
+            )));
+        }
+        let Some(name) = copy.snapshot else {
+            super::volume_path(node, copy.source)?;
+            if matches!(volume, Volume::Image { .. }) {
+                image::wait_until_free(&path)?;
+            }
+            return Ok(Self { volume, path, scratch: None });
+        };
+        super::snapshot::check(node, copy.source, name)?;
+        let Some(subvolume) = subvolume else {
+            return Err(Failure::new("snapshot feature is not available"));
+        };
+        let snapshot = btrfs::snapshot_path(&subvolume, name.as_str());
+        if matches!(volume, Volume::Directory { .. }) {
+            return Ok(Self { volume, path: snapshot, scratch: None });
+        }
+        btrfs::sweep(&subvolume)?;
+        let scratch = btrfs::snapshot_path(&subvolume, &format!("{name}.copy"));
+        btrfs::copy(&snapshot, &scratch)?;
+        Ok(Self { path: btrfs::inside(&volume, &scratch), volume, scratch: Some(scratch) })
+    }
+
+    fn size(&self) -> NodeResult<u64> {
+        match &self.volume {
+            Volume::Image { .. } => std::fs::metadata(&self.path)
+                .map(|meta| meta.len())
+                .map_err(|error| Failure::io("can't stat", &self.path, &error)),
+            Volume::Directory { .. } | Volume::File { .. } => Ok(0),
+        }
+    }
+
+    fn mount(&self, place: &Path) -> NodeResult<()> {
+        // Read-only, an image whose journal is not empty cannot be mounted: its host went down while it was in use.
+        mount(&self.volume, &self.path, place, true)
+            .or_else(|_| mount(&self.volume, &self.path, place, false))
+    }
+}
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        if let (Some(scratch), Volume::Image { .. }) = (&self.scratch, &self.volume) {
+            let removed = image::wait_until_free(&self.path).and_then(|()| btrfs::delete(scratch));
+            if let Err(failure) = removed {
+                tracing::warn!("a copy of a snapshot is left: {}", failure.text);
+            }
+        }
+    }
+}
+
+fn is_readable(volume: &Volume) -> bool {
+    match volume {
+        Volume::Image { name, .. } => name.ends_with(".raw"),
+        Volume::Directory { .. } => true,
+        Volume::File { .. } => false,
+    }
+}
+
+fn mount(volume: &Volume, path: &Path, place: &Path, read_only: bool) -> NodeResult<()> {
+    if matches!(volume, Volume::Image { .. }) {
+        let mut options = vec!["nosuid", "nodev"];
+        options.extend(read_only.then_some("ro"));
+        return image::mount(path, place, &options);
+    }
+    rustix::mount::mount_bind(path, place)
+        .and_then(|()| {
+            let mut flags = MountFlags::BIND | MountFlags::NOSUID | MountFlags::NODEV;
+            flags.set(MountFlags::RDONLY, read_only);
+            rustix::mount::mount_remount(place, flags, "")
+        })
+        .map_err(|errno| Failure::io("can't mount", path, &errno.into()))
+}
+
+/// The directories that the two volumes are mounted on; removed in the end.
+struct Places {
+    from: PathBuf,
+    to: PathBuf,
+}
+
+impl Places {
+    fn make(&self) -> NodeResult<()> {
+        [&self.from, &self.to].into_iter().try_for_each(|path| {
+            std::fs::create_dir_all(path).map_err(|error| Failure::io("can't create", path, &error))
+        })
+    }
+}
+
+impl Drop for Places {
+    fn drop(&mut self) {
+        for path in [&self.from, &self.to] {
+            // Not recursive: were something still mounted there, it would be lost.
+            let _ = std::fs::remove_dir(path);
+        }
+        // The container's directory, where it was made for this.
+        let _ = self.from.parent().map(std::fs::remove_dir);
+    }
+}

@@ -1,0 +1,188 @@
+//! `pct delsnapshot`: removes a snapshot of a container.
+
+use pvect_core::config::Section;
+use pvect_core::{Call, ContainerConfig, Lock, SnapshotName, Vmid, VolumeId};
+
+use super::snapshot::{is_unused, name, volumes};
+use crate::storage::snapshot;
+use crate::{Failure, Node, NodeResult, Output, locked, store, task};
+
+/// How many `unused[n]` a configuration can have.
+const UNUSED_MAX: u16 = 256;
+
+/// Which volume snapshots go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// All; the lock is ours to set.
+    All,
+    /// Those of these keys, which were taken before the snapshot failed; its lock is set.
+    Only(Vec<String>),
+}
+
+/// Removes a snapshot. Returns the exit status.
+///
+/// # Errors
+/// The text and status that pct ends with.
+pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> {
+    let (vmid, name) = (super::vmid(call)?, name(call)?);
+    let force = super::is_on(call, "force");
+    task::run(node, "vzdelsnapshot", &vmid.to_string(), output, |_, output| {
+        let _interrupt = crate::interrupt::Interrupt::watch();
+        delete(node, vmid, &name, force, Extent::All, output)
+    })?;
+    Ok(0)
+}
+
+/// Returns the section of a snapshot.
+///
+/// # Errors
+/// `snapshot '<name>' does not exist`.
+pub(super) fn section<'a>(
+    config: &'a mut ContainerConfig,
+    name: &SnapshotName,
+) -> NodeResult<&'a mut Section> {
+    let missing = || Failure::new(format!("snapshot '{name}' does not exist"));
+    config.snapshots.get_mut(name.as_str()).ok_or_else(missing)
+}
+
+/// Removes the snapshots of the volumes, one by one, then the section. With `force` also when one cannot be removed.
+pub(super) fn delete(
+    node: &Node,
+    vmid: Vmid,
+    name: &SnapshotName,
+    force: bool,
+    extent: Extent,
+    output: &mut Output<'_>,
+) -> NodeResult<()> {
+    let lock = if extent == Extent::All { Lock::SnapshotDelete } else { Lock::Snapshot };
+    let change = |output: &mut Output<'_>,
+                  change: &mut dyn FnMut(&mut ContainerConfig) -> NodeResult<()>|
+     -> NodeResult<ContainerConfig> {
+        let _held = store::lock(node, vmid, store::LOCK_SECONDS, output)?;
+        let mut config = store::load_telling(node, vmid, output)?.config;
+        if config.lock().as_ref() != Some(&lock) {
+            return Err(Failure::new(format!("encountered invalid lock, expected '{lock}'")));
+        }
+        change(&mut config)?;
+        store::save(node, vmid, &config)?;
+        Ok(config)
+    };
+    if extent == Extent::All {
+        let _held = store::lock(node, vmid, store::LOCK_SECONDS, output)?;
+        let mut config = store::load_telling(node, vmid, output)?.config;
+        section(&mut config, name)?;
+        locked::check(&config)?;
+        if config.is_set("template") {
+            return Err(Failure::new("you can't delete a snapshot if vm is a template"));
+        }
+        locked::set(node, vmid, &lock, output)?;
+    }
+    let mut config = change(output, &mut |config| {
+        section(config, name)?.set("snapstate", "delete");
+        Ok(())
+    })?;
+    let is_taken = |key: &String| match &extent {
+        Extent::All => true,
+        Extent::Only(keys) => keys.contains(key),
+    };
+    let mut removed = Vec::new();
+    for (key, volume) in volumes(section(&mut config, name)?) {
+        if is_taken(&key) {
+            match snapshot::remove(node, &volume, name) {
+                Ok(()) => removed.push(volume),
+                Err(failure) if force => output.warn(failure.text),
+                Err(failure) => return Err(failure),
+            }
+        }
+        change(output, &mut |config| {
+            section(config, name)?.remove(&key);
+            Ok(())
+        })?;
+    }
+    change(output, &mut |config| {
+        remove_section(config, name)?;
+        removed.iter().try_for_each(|volume| add_unused(config, volume))
+    })?;
+    let _held = store::lock(node, vmid, store::LOCK_SECONDS, output)?;
+    locked::remove(node, vmid, &lock, output)
+}
+
+/// Removes a snapshot's section; what came after it comes after its parent.
+fn remove_section(config: &mut ContainerConfig, name: &SnapshotName) -> NodeResult<()> {
+    let parent = section(config, name)?.options.get("parent").cloned();
+    config.snapshots.remove(name.as_str());
+    for section in std::iter::once(&mut config.main).chain(config.snapshots.values_mut()) {
+        if section.options.get("parent").is_some_and(|known| known == name.as_str()) {
+            match &parent {
+                Some(parent) => section.set("parent", parent.clone()),
+                None => {
+                    section.remove("parent");
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Lists a volume as unused, unless an option or a snapshot names it.
+///
+/// # Errors
+/// `Too many unused volumes - please delete them first.`
+pub(super) fn add_unused(config: &mut ContainerConfig, volume: &VolumeId) -> NodeResult<()> {
+    let named = |section: &Section| volumes(section).iter().any(|(_, known)| known == volume);
+    let mut sections = std::iter::once(&config.main).chain(&config.pending).chain(config.snapshots.values());
+    let listed = config.main.options.iter().any(|(key, value)| {
+        is_unused(key) && value.split(',').next().is_some_and(|first| first.ends_with(volume.as_str()))
+    });
+    if listed || sections.any(named) {
+        return Ok(());
+    }
+    let key = (0..UNUSED_MAX)
+        .map(|number| format!("unused{number}"))
+        .find(|key| !config.main.options.contains_key(key))
+        .ok_or_else(|| Failure::new("Too many unused volumes - please delete them first."))?;
+    config.main.set(&key, volume.to_string());
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use pvect_core::config::ParseMode;
+
+    use super::*;
+
+    fn parsed(text: &str) -> ContainerConfig {
+        ContainerConfig::parse(text.as_bytes(), ParseMode::Lenient).unwrap().0
+    }
+
+    #[test]
+    fn what_came_after_a_snapshot_comes_after_its_parent() {
+        let name = |text: &str| text.parse::<SnapshotName>().unwrap();
+        let mut config =
+            parsed("parent: s2\n\n[s1]\nsnaptime: 1\n\n[s2]\nparent: s1\nsnaptime: 2\n\n[s3]\nparent: s2\n");
+        remove_section(&mut config, &name("s2")).unwrap();
+        assert_eq!(config.to_text().unwrap(), "parent: s1\n\n[s1]\nsnaptime: 1\n\n[s3]\nparent: s1\n");
+        remove_section(&mut config, &name("s1")).unwrap();
+        assert_eq!(config.to_text().unwrap(), "\n[s3]\n");
+        assert_eq!(
+            remove_section(&mut config, &name("s1")).unwrap_err().text,
+            "snapshot 's1' does not exist"
+        );
+    }
+
+    #[test]
+    fn a_volume_that_nothing_names_is_listed_once() {
+        let volume = |text: &str| text.parse::<VolumeId>().unwrap();
+        let mut config =
+            parsed("rootfs: btr:401/vm-401-disk-0.raw\n\n[s1]\nmp0: btr:401/vm-401-disk-1.raw,mp=/a\n");
+        for name in ["btr:401/vm-401-disk-0.raw", "btr:401/vm-401-disk-1.raw"] {
+            add_unused(&mut config, &volume(name)).unwrap();
+        }
+        assert!(!config.main.options.contains_key("unused0"));
+        for _ in 0..2 {
+            add_unused(&mut config, &volume("btr:401/vm-401-disk-2.raw")).unwrap();
+        }
+        assert_eq!(config.main.options["unused0"], "btr:401/vm-401-disk-2.raw");
+        assert!(!config.main.options.contains_key("unused1"));
+    }
+}

@@ -1,0 +1,242 @@
+//! `pct snapshot`: takes a snapshot of a container.
+//!
+//! First the configuration gets the snapshot's section with `snapstate: prepare` and the lock `snapshot`, then the
+//! volumes are snapshotted, then both marks go. What is killed in between can so be told and removed.
+
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use pvect_core::config::Section;
+use pvect_core::property::MountSource;
+use pvect_core::{Call, ContainerConfig, Lock, SnapshotName, Vmid, VolumeId};
+use rustix::fs::OFlags;
+
+use super::delsnapshot::{self, Extent};
+use crate::interrupt::Interrupt;
+use crate::rooted::Rooted;
+use crate::storage::snapshot;
+use crate::task::TaskLog;
+use crate::{Failure, Node, NodeResult, Output, locked, runtime, store, task};
+
+/// Names that have a meaning of their own.
+const RESERVED: [&str; 2] = ["current", "vzdump"];
+/// Keys that belong to a configuration as a whole, or to its snapshot alone.
+const OWN_KEYS: [&str; 5] = ["snapstate", "snaptime", "vmstate", "lock", "digest"];
+
+/// Takes a snapshot of a container, running or not. Returns the exit status.
+///
+/// # Errors
+/// The text and status that pct ends with.
+pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> {
+    let vmid = super::vmid(call)?;
+    let name = name(call)?;
+    if RESERVED.contains(&name.as_str()) {
+        return Err(Failure::with_exit(format!("unable to use snapshot name '{name}' (reserved name)"), 2));
+    }
+    let description = call.get("description").filter(|text| !text.is_empty());
+    task::run(node, "vzsnapshot", &vmid.to_string(), output, |log, output| {
+        create(node, vmid, &name, description, log, output)
+    })?;
+    Ok(0)
+}
+
+/// Returns the name of the snapshot that a call is about.
+pub(super) fn name(call: &Call) -> NodeResult<SnapshotName> {
+    let text = call.args().get(1).ok_or_else(|| Failure::with_exit("400 not enough arguments", 2))?;
+    text.parse().map_err(|error| Failure::with_exit(format!("{error}"), 2))
+}
+
+/// Takes the snapshot; what was made of it is removed again when that fails.
+fn create(
+    node: &Node,
+    vmid: Vmid,
+    name: &SnapshotName,
+    description: Option<&str>,
+    log: &mut TaskLog,
+    output: &mut Output<'_>,
+) -> NodeResult<()> {
+    let interrupt = Interrupt::watch();
+    let config = prepare(node, vmid, name, description, log, output)?;
+    let mut taken = Vec::new();
+    let done = take_all(node, vmid, &config, name, &mut taken, &interrupt, log, output);
+    if let Err(failure) = done {
+        output.warn("snapshot create failed: starting cleanup");
+        let keys = Extent::Only(taken);
+        if let Err(second) = delsnapshot::delete(node, vmid, name, true, keys, output) {
+            output.warn(second.text);
+        }
+        return Err(failure);
+    }
+    commit(node, vmid, name, output)
+}
+
+/// Adds the section of the snapshot and the lock.
+fn prepare(
+    node: &Node,
+    vmid: Vmid,
+    name: &SnapshotName,
+    description: Option<&str>,
+    log: &mut TaskLog,
+    output: &mut Output<'_>,
+) -> NodeResult<ContainerConfig> {
+    let _held = store::lock(node, vmid, store::LOCK_SECONDS, output)?;
+    let config = store::load_telling(node, vmid, output)?.config;
+    if config.is_set("template") {
+        return Err(Failure::new("you can't take a snapshot if it's a template"));
+    }
+    locked::check(&config)?;
+    if config.snapshots.contains_key(name.as_str()) {
+        return Err(Failure::new(format!("snapshot name '{name}' already used")));
+    }
+    check_volumes(node, &config)?;
+    let mut config = locked::set(node, vmid, &Lock::Snapshot, output)?;
+    for (other, section) in &mut config.snapshots {
+        if section.options.get("parent").is_some_and(|parent| parent == name.as_str()) {
+            log.line(
+                output,
+                &format!("deleting parent '{name}' reference from '{other}' to avoid bogus snapshot cycle."),
+            );
+            section.remove("parent");
+        }
+    }
+    let mut section = copy_of(&config.main);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+    section.set("snapstate", "prepare");
+    section.set("snaptime", now.to_string());
+    section.description = description.map(str::to_owned);
+    config.snapshots.insert(name.to_string(), section);
+    store::save(node, vmid, &config)?;
+    Ok(config)
+}
+
+/// Checks that each volume can have snapshots.
+///
+/// # Errors
+/// `snapshot feature is not available`.
+fn check_volumes(node: &Node, config: &ContainerConfig) -> NodeResult<()> {
+    let missing = || Failure::new("snapshot feature is not available");
+    for (_, mount) in config.volumes() {
+        let MountSource::Volume(text) = &mount.fs.source else { return Err(missing()) };
+        let volume = text.parse().map_err(|_| missing())?;
+        if !snapshot::can_snapshot(node, &volume)? {
+            return Err(missing());
+        }
+    }
+    Ok(())
+}
+
+/// What a snapshot keeps of a configuration, and a rollback takes from a snapshot.
+pub(super) fn copy_of(section: &Section) -> Section {
+    let mut copy = section.clone();
+    copy.description = None;
+    copy.options.retain(|key, _| !OWN_KEYS.contains(&key.as_str()) && !is_unused(key));
+    copy
+}
+
+/// Returns whether a key is `unused[n]`.
+pub(super) fn is_unused(key: &str) -> bool {
+    key.strip_prefix("unused").is_some_and(|number| number.parse::<u16>().is_ok())
+}
+
+/// The volumes of a section, each with its key. Bind mounts and devices are none.
+pub(super) fn volumes(section: &Section) -> Vec<(String, VolumeId)> {
+    let volume = |(key, mount): (String, pvect_core::property::MountPoint)| match mount.fs.source {
+        MountSource::Volume(text) => Some((key, text.parse().ok()?)),
+        MountSource::Allocate { .. } | MountSource::Device(_) | MountSource::Bind(_) => None,
+    };
+    section.volumes().into_iter().filter_map(volume).collect()
+}
+
+/// Snapshots the volumes; a running container stands still meanwhile.
+#[expect(clippy::too_many_arguments, reason = "the parts of one step, each used once")]
+fn take_all(
+    node: &Node,
+    vmid: Vmid,
+    config: &ContainerConfig,
+    name: &SnapshotName,
+    taken: &mut Vec<String>,
+    interrupt: &Interrupt,
+    log: &mut TaskLog,
+    output: &mut Output<'_>,
+) -> NodeResult<()> {
+    let running = runtime::is_running(node, vmid);
+    if running {
+        runtime::freeze(node, vmid, interrupt)?;
+    }
+    let mut take = || {
+        if running {
+            sync(node, vmid, config)?;
+        }
+        for (key, volume) in volumes(&config.main) {
+            interrupt.check()?;
+            // Before it is there: a cleanup looks whether it is.
+            taken.push(key);
+            snapshot::take(node, &volume, name)?;
+        }
+        Ok(())
+    };
+    let done = take();
+    if running && let Err(failure) = runtime::thaw(node, vmid) {
+        log.line(output, &failure.text);
+    }
+    done
+}
+
+/// Has the file systems of a frozen container written.
+fn sync(node: &Node, vmid: Vmid, config: &ContainerConfig) -> NodeResult<()> {
+    let Some(init) = runtime::reader(node).init_pid(vmid) else { return Ok(()) };
+    let root = format!("/proc/{init}/root");
+    let inside = Rooted::open(Path::new(&root), (0, 0))
+        .map_err(|error| Failure::io("can't open", Path::new(&root), &error))?;
+    for (_, mount) in config.volumes() {
+        // One that the guest has unmounted was written then.
+        if let Ok(directory) = inside.open_at(&mount.path, OFlags::RDONLY | OFlags::DIRECTORY) {
+            rustix::fs::syncfs(&directory)
+                .map_err(|errno| Failure::io("can't sync", Path::new(&mount.path), &errno.into()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes the snapshot a whole one: the parent of the present state.
+fn commit(node: &Node, vmid: Vmid, name: &SnapshotName, output: &mut Output<'_>) -> NodeResult<()> {
+    let _held = store::lock(node, vmid, store::LOCK_SECONDS, output)?;
+    let mut config = store::load(node, vmid)?.config;
+    if config.lock() != Some(Lock::Snapshot) {
+        return Err(Failure::new("missing snapshot lock"));
+    }
+    let section = delsnapshot::section(&mut config, name)?;
+    if section.options.get("snapstate").map(String::as_str) != Some("prepare") {
+        return Err(Failure::new("wrong snapshot state"));
+    }
+    section.remove("snapstate");
+    config.main.set("parent", name.to_string());
+    store::save(node, vmid, &config)?;
+    locked::remove(node, vmid, &Lock::Snapshot, output)
+}
+
+#[cfg(test)]
+mod tests {
+    use pvect_core::config::ParseMode;
+
+    use super::*;
+
+    #[test]
+    fn a_snapshot_keeps_what_describes_the_container() {
+        let text = "#notes\nhostname: a\nlock: backup\nmemory: 128\nparent: s1\nrootfs: btr:401/vm-401-disk-0.raw\n\
+                    unused0: btr:401/vm-401-disk-1.raw\nlxc.cap.drop: x\n";
+        let (config, _) = ContainerConfig::parse(text.as_bytes(), ParseMode::Lenient).unwrap();
+        let copy = copy_of(&config.main);
+        assert_eq!(copy.keys(), ["hostname", "memory", "parent", "rootfs"]);
+        assert_eq!((copy.description, copy.raw.len()), (None, 1));
+    }
+
+    #[test]
+    fn only_volumes_are_snapshotted() {
+        let text =
+            "mp0: /srv,mp=/a\nmp1: btr:401/vm-401-disk-1.raw,mp=/b\nrootfs: btr:401/vm-401-disk-0.raw\n";
+        let (config, _) = ContainerConfig::parse(text.as_bytes(), ParseMode::Lenient).unwrap();
+        let keys: Vec<String> = volumes(&config.main).into_iter().map(|(key, _)| key).collect();
+        assert_eq!(keys, ["rootfs", "mp1"]);
+    }
+}
