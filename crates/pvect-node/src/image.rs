@@ -28,10 +28,7 @@ const STEP: Duration = Duration::from_millis(5);
 /// the file is then removed.
 pub fn create(path: &Path, size: DiskSize, owner: (u32, u32), log: &mut dyn FnMut(&str)) -> NodeResult<()> {
     check_room(path, size)?;
-    let announce = |log: &mut dyn FnMut(&str)| {
-        log(&format!("Formatting '{}', fmt=raw size={} preallocation=off", path.display(), size.0));
-    };
-    make(path, size, owner, &announce, log)
+    make(path, size, owner, true, log)
 }
 
 /// As [`create`], without the `Formatting` line: where pct makes the file without qemu-img.
@@ -45,14 +42,14 @@ pub(crate) fn create_quietly(
     log: &mut dyn FnMut(&str),
 ) -> NodeResult<()> {
     check_room(path, size)?;
-    make(path, size, owner, &|_| {}, log)
+    make(path, size, owner, false, log)
 }
 
 fn make(
     path: &Path,
     size: DiskSize,
     owner: (u32, u32),
-    announce: &dyn Fn(&mut dyn FnMut(&str)),
+    announce: bool,
     log: &mut dyn FnMut(&str),
 ) -> NodeResult<()> {
     let file = OpenOptions::new()
@@ -61,7 +58,9 @@ fn make(
         .mode(0o640)
         .open(path)
         .map_err(|error| Failure::io("can't create", path, &error))?;
-    announce(log);
+    if announce {
+        log(&format!("Formatting '{}', fmt=raw size={} preallocation=off", path.display(), size.0));
+    }
     let made = file
         .set_len(size.0)
         .map_err(|error| Failure::io("can't set the size of", path, &error))

@@ -122,7 +122,12 @@ fn lock(node: &Node, host: &Host, vmid: Vmid, config: &ContainerConfig) -> NodeR
         Lock::Fstrim | Lock::Disk | Lock::Backup | Lock::Snapshot | Lock::SnapshotDelete => Some(
             finding(" and nothing works on it").by("remove the lock value", Action::Unlock(lock.clone())),
         ),
-        Lock::Create | Lock::Destroyed | Lock::Migrate | Lock::Rollback | Lock::Other(_) => {
+        // Which snapshot it was is known to people only. Where volumes are put back and the configuration is not, the
+        // rollback has to be done once more.
+        Lock::Rollback => Some(
+            finding(" and nothing works on it").by_hand(format!("pvect rollback {vmid} SNAPSHOT, once more")),
+        ),
+        Lock::Create | Lock::Destroyed | Lock::Migrate | Lock::Other(_) => {
             Some(finding(" and nothing works on it").by_hand(by_hand))
         }
     })

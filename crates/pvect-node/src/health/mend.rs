@@ -36,6 +36,9 @@ pub(super) fn mend(
     }
     if let Some(call) = verb(node, vmid, &finding.action)? {
         if let Action::DropSnapshot(_) = finding.action {
+            if runtime::is_running(node, vmid) {
+                runtime::thaw(node, vmid)?;
+            }
             for value in [Lock::Snapshot, Lock::SnapshotDelete] {
                 unlock(node, vmid, &value)?;
             }
@@ -123,8 +126,8 @@ fn act(node: &Node, host: &Host, vmid: Vmid, action: &Action) -> NodeResult<()> 
         Action::Detach(device) => detach(host, device),
         Action::UndoCreate => undo_create(node, vmid),
         Action::Unlock(lock) => {
-            // A backup may have left it frozen.
-            if *lock == Lock::Backup && runtime::is_running(node, vmid) {
+            // A backup or a snapshot may have left it frozen.
+            if matches!(lock, Lock::Backup | Lock::Snapshot) && runtime::is_running(node, vmid) {
                 runtime::thaw(node, vmid)?;
             }
             unlock(node, vmid, lock)
@@ -132,6 +135,8 @@ fn act(node: &Node, host: &Host, vmid: Vmid, action: &Action) -> NodeResult<()> 
         Action::RemoveDirectory => remove_directory(node, vmid),
         Action::RemoveVolumeDirectories => remove_volume_directories(node, vmid),
         Action::RemoveFile(path) => remove_file(path),
+        Action::Sweep(volume) => storage::snapshot::sweep(node, volume),
+        Action::FreeVolume(volume) => storage::free(node, volume),
         Action::None
         | Action::EndTasks
         | Action::Destroy

@@ -93,6 +93,8 @@ pub enum Kind {
     MissingVolume,
     /// A second name of a volume. Before it would be listed as unused.
     SecondName,
+    /// A copy of a volume that a command needed for a moment.
+    LeftCopy,
     /// A volume that no option of its container names.
     UnusedVolume,
     /// A volume of a container that is not there.
@@ -148,6 +150,8 @@ enum Action {
     RemoveDirectory,
     RemoveVolumeDirectories,
     RemoveFile(PathBuf),
+    Sweep(VolumeId),
+    FreeVolume(VolumeId),
 }
 
 impl Finding {

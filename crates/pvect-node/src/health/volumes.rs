@@ -8,7 +8,7 @@ use pvect_core::property::MountSource;
 use pvect_core::{ContainerConfig, Vmid, VolumeId};
 
 use super::{Action, Finding, Kind};
-use crate::storage::{self, grow};
+use crate::storage::{self, grow, snapshot};
 use crate::{Node, NodeResult};
 
 /// Volumes of a container that has no configuration. They may be somebody's data: people decide.
@@ -48,7 +48,31 @@ pub(super) fn of(
     found.extend(not_named(node, vmid, &named)?);
     found.extend(cut_short(node, vmid, config, running)?);
     found.extend(half_a_template(vmid, config, running));
+    found.extend(passing(node, vmid, &named));
     Ok(found)
+}
+
+/// Subvolumes that a rollback or a copy of a snapshot needs for a moment.
+fn passing(node: &Node, vmid: Vmid, named: &BTreeMap<VolumeId, (String, bool)>) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for volume in named.keys().filter(|volume| owner(volume) == Some(vmid)) {
+        for path in snapshot::passing(node, volume).unwrap_or_default() {
+            let what = format!("a rollback or a clone of CT {vmid} was cut short and left this copy");
+            let finding = Finding::new(Kind::LeftCopy, Some(vmid), path.display(), what);
+            found.push(finding.by("remove the copy; the volume stays", Action::Sweep(volume.clone())));
+        }
+    }
+    found
+}
+
+fn owner(volume: &VolumeId) -> Option<Vmid> {
+    volume.volume().split_once('/').and_then(|(owner, _)| owner.parse().ok())
+}
+
+/// The volume that a base volume is made of: where that one is named, the base is a copy of it.
+fn origin(base: &VolumeId) -> Option<VolumeId> {
+    let (directory, name) = base.volume().split_once('/')?;
+    format!("{}:{directory}/vm-{}", base.storage(), name.strip_prefix("base-")?).parse().ok()
 }
 
 /// A container that is no template and has a base volume of its own.
@@ -130,11 +154,18 @@ fn not_named(
     let paths: Vec<PathBuf> =
         named.keys().filter_map(|volume| storage::volume_path(node, volume).ok()).collect();
     let real = |path: &Path| path.canonicalize().ok();
+    let ids: Vec<&VolumeId> = named.keys().collect();
     let named: Vec<PathBuf> = paths.iter().filter_map(|path| real(path)).collect();
     let inodes: Vec<(u64, u64)> = named.iter().filter_map(|path| inode(path)).collect();
     let mut found = Vec::new();
     for (volume, path) in super::volumes_of(node, vmid)? {
         if real(&path).is_some_and(|path| named.contains(&path)) {
+            continue;
+        }
+        if origin(&volume).is_some_and(|origin| ids.contains(&&origin)) && is_btrfs(node, &volume) {
+            let what = format!("CT {vmid} was being made a template when that ended, and left this copy");
+            let finding = Finding::new(Kind::LeftCopy, Some(vmid), &volume, what);
+            found.push(finding.by("remove the copy; the volume stays", Action::FreeVolume(volume)));
             continue;
         }
         let is_second = path.is_file() && inode(&path).is_some_and(|inode| inodes.contains(&inode));
@@ -152,6 +183,10 @@ fn not_named(
     Ok(found)
 }
 
+fn is_btrfs(node: &Node, volume: &VolumeId) -> bool {
+    snapshot::can_snapshot(node, volume) == Ok(true)
+}
+
 fn inode(path: &Path) -> Option<(u64, u64)> {
     std::fs::symlink_metadata(path).ok().map(|meta| (meta.dev(), meta.ino()))
 }
@@ -162,8 +197,7 @@ fn cut_short(node: &Node, vmid: Vmid, config: &ContainerConfig, running: bool) -
     for (key, mount) in config.volumes() {
         let MountSource::Volume(text) = &mount.fs.source else { continue };
         let Ok(volume) = text.parse::<VolumeId>() else { continue };
-        let owner = volume.volume().split_once('/').and_then(|(owner, _)| owner.parse::<Vmid>().ok());
-        if owner != Some(vmid) || storage::volume_path(node, &volume).is_err() {
+        if owner(&volume) != Some(vmid) || storage::volume_path(node, &volume).is_err() {
             continue;
         }
         let size = grow::size(node, &volume)?.filter(|size| *size > 0);

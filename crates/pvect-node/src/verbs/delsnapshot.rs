@@ -4,20 +4,12 @@ use pvect_core::config::Section;
 use pvect_core::{Call, ContainerConfig, Lock, SnapshotName, Vmid, VolumeId};
 
 use super::snapshot::{is_unused, name, volumes};
+use crate::interrupt::Interrupt;
 use crate::storage::snapshot;
 use crate::{Failure, Node, NodeResult, Output, locked, store, task};
 
 /// How many `unused[n]` a configuration can have.
 const UNUSED_MAX: u16 = 256;
-
-/// Which volume snapshots go.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Extent {
-    /// All; the lock is ours to set.
-    All,
-    /// Those of these keys, which were taken before the snapshot failed; its lock is set.
-    Only(Vec<String>),
-}
 
 /// Removes a snapshot. Returns the exit status.
 ///
@@ -27,8 +19,9 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
     let (vmid, name) = (super::vmid(call)?, name(call)?);
     let force = super::is_on(call, "force");
     task::run(node, "vzdelsnapshot", &vmid.to_string(), output, |_, output| {
-        let _interrupt = crate::interrupt::Interrupt::watch();
-        delete(node, vmid, &name, force, Extent::All, output)
+        let _interrupt = Interrupt::watch();
+        lock(node, vmid, &name, output)?;
+        Removal { node, vmid, name: &name, force, lock: Lock::SnapshotDelete, taken: None }.run(output)
     })?;
     Ok(0)
 }
@@ -45,66 +38,76 @@ pub(super) fn section<'a>(
     config.snapshots.get_mut(name.as_str()).ok_or_else(missing)
 }
 
-/// Removes the snapshots of the volumes, one by one, then the section. With `force` also when one cannot be removed.
-pub(super) fn delete(
-    node: &Node,
-    vmid: Vmid,
-    name: &SnapshotName,
-    force: bool,
-    extent: Extent,
-    output: &mut Output<'_>,
-) -> NodeResult<()> {
-    let lock = if extent == Extent::All { Lock::SnapshotDelete } else { Lock::Snapshot };
-    let change = |output: &mut Output<'_>,
-                  change: &mut dyn FnMut(&mut ContainerConfig) -> NodeResult<()>|
-     -> NodeResult<ContainerConfig> {
-        let _held = store::lock(node, vmid, store::LOCK_SECONDS, output)?;
-        let mut config = store::load_telling(node, vmid, output)?.config;
-        if config.lock().as_ref() != Some(&lock) {
-            return Err(Failure::new(format!("encountered invalid lock, expected '{lock}'")));
-        }
-        change(&mut config)?;
-        store::save(node, vmid, &config)?;
-        Ok(config)
-    };
-    if extent == Extent::All {
-        let _held = store::lock(node, vmid, store::LOCK_SECONDS, output)?;
-        let mut config = store::load_telling(node, vmid, output)?.config;
-        section(&mut config, name)?;
-        locked::check(&config)?;
-        if config.is_set("template") {
-            return Err(Failure::new("you can't delete a snapshot if vm is a template"));
-        }
-        locked::set(node, vmid, &lock, output)?;
+/// Sets the lock, when there is such a snapshot.
+fn lock(node: &Node, vmid: Vmid, name: &SnapshotName, output: &mut Output<'_>) -> NodeResult<()> {
+    let _held = store::lock(node, vmid, store::LOCK_SECONDS, output)?;
+    let mut config = store::load_telling(node, vmid, output)?.config;
+    section(&mut config, name)?;
+    locked::check(&config)?;
+    if config.is_set("template") {
+        return Err(Failure::new("you can't delete a snapshot if vm is a template"));
     }
-    let mut config = change(output, &mut |config| {
-        section(config, name)?.set("snapstate", "delete");
-        Ok(())
-    })?;
-    let is_taken = |key: &String| match &extent {
-        Extent::All => true,
-        Extent::Only(keys) => keys.contains(key),
-    };
-    let mut removed = Vec::new();
-    for (key, volume) in volumes(section(&mut config, name)?) {
-        if is_taken(&key) {
-            match snapshot::remove(node, &volume, name) {
-                Ok(()) => removed.push(volume),
-                Err(failure) if force => output.warn(failure.text),
-                Err(failure) => return Err(failure),
-            }
-        }
-        change(output, &mut |config| {
-            section(config, name)?.remove(&key);
+    locked::set(node, vmid, &Lock::SnapshotDelete, output).map(|_| ())
+}
+
+/// The removal of a snapshot: of those of the volumes, one by one, then of the section.
+pub(super) struct Removal<'a> {
+    pub(super) node: &'a Node,
+    pub(super) vmid: Vmid,
+    pub(super) name: &'a SnapshotName,
+    /// Whether it goes on when a volume's snapshot cannot be removed.
+    pub(super) force: bool,
+    /// The lock that is set.
+    pub(super) lock: Lock,
+    /// The keys of the volumes that were snapshotted, when that was cut short; all when it was not.
+    pub(super) taken: Option<&'a [String]>,
+}
+
+impl Removal<'_> {
+    /// Removes the snapshot and the lock.
+    pub(super) fn run(&self, output: &mut Output<'_>) -> NodeResult<()> {
+        let Self { node, vmid, name, .. } = *self;
+        let mut config = self.change(output, &|config| {
+            section(config, name)?.set("snapstate", "delete");
             Ok(())
         })?;
+        let mut removed = Vec::new();
+        for (key, volume) in volumes(section(&mut config, name)?) {
+            if self.taken.is_none_or(|taken| taken.contains(&key)) {
+                match snapshot::remove(node, &volume, name) {
+                    Ok(()) => removed.push(volume),
+                    Err(failure) if self.force => output.warn(failure.text),
+                    Err(failure) => return Err(failure),
+                }
+            }
+            self.change(output, &|config| {
+                section(config, name)?.remove(&key);
+                Ok(())
+            })?;
+        }
+        self.change(output, &|config| {
+            remove_section(config, name)?;
+            removed.iter().try_for_each(|volume| add_unused(config, volume))
+        })?;
+        let _held = store::lock(node, vmid, store::LOCK_SECONDS, output)?;
+        locked::remove(node, vmid, &self.lock, output)
     }
-    change(output, &mut |config| {
-        remove_section(config, name)?;
-        removed.iter().try_for_each(|volume| add_unused(config, volume))
-    })?;
-    let _held = store::lock(node, vmid, store::LOCK_SECONDS, output)?;
-    locked::remove(node, vmid, &lock, output)
+
+    /// Changes the configuration, as long as the lock is ours.
+    fn change(
+        &self,
+        output: &mut Output<'_>,
+        change: &dyn Fn(&mut ContainerConfig) -> NodeResult<()>,
+    ) -> NodeResult<ContainerConfig> {
+        let _held = store::lock(self.node, self.vmid, store::LOCK_SECONDS, output)?;
+        let mut config = store::load_telling(self.node, self.vmid, output)?.config;
+        if config.lock().as_ref() != Some(&self.lock) {
+            return Err(Failure::new(format!("encountered invalid lock, expected '{}'", self.lock)));
+        }
+        change(&mut config)?;
+        store::save(self.node, self.vmid, &config)?;
+        Ok(config)
+    }
 }
 
 /// Removes a snapshot's section; what came after it comes after its parent.

@@ -29,7 +29,7 @@ mod rollback;
 mod set;
 mod shutdown;
 mod snapshot;
-mod start;
+pub(crate) mod start;
 mod status;
 mod stop;
 mod suspend;

@@ -11,7 +11,7 @@ use pvect_core::property::MountSource;
 use pvect_core::{Call, ContainerConfig, Lock, SnapshotName, Vmid, VolumeId};
 use rustix::fs::OFlags;
 
-use super::delsnapshot::{self, Extent};
+use super::delsnapshot::{self, Removal};
 use crate::interrupt::Interrupt;
 use crate::rooted::Rooted;
 use crate::storage::snapshot;
@@ -57,12 +57,12 @@ fn create(
 ) -> NodeResult<()> {
     let interrupt = Interrupt::watch();
     let config = prepare(node, vmid, name, description, log, output)?;
-    let mut taken = Vec::new();
-    let done = take_all(node, vmid, &config, name, &mut taken, &interrupt, log, output);
+    let (taken, done) = take_all(node, vmid, &config, name, &interrupt);
     if let Err(failure) = done {
         output.warn("snapshot create failed: starting cleanup");
-        let keys = Extent::Only(taken);
-        if let Err(second) = delsnapshot::delete(node, vmid, name, true, keys, output) {
+        let lock = Lock::Snapshot;
+        let removal = Removal { node, vmid, name, force: true, lock, taken: Some(&taken) };
+        if let Err(second) = removal.run(output) {
             output.warn(second.text);
         }
         return Err(failure);
@@ -147,21 +147,20 @@ pub(super) fn volumes(section: &Section) -> Vec<(String, VolumeId)> {
     section.volumes().into_iter().filter_map(volume).collect()
 }
 
-/// Snapshots the volumes; a running container stands still meanwhile.
-#[expect(clippy::too_many_arguments, reason = "the parts of one step, each used once")]
+/// Snapshots the volumes; a running container stands still meanwhile. Returns the keys of those that may have a
+/// snapshot now, also when it failed.
 fn take_all(
     node: &Node,
     vmid: Vmid,
     config: &ContainerConfig,
     name: &SnapshotName,
-    taken: &mut Vec<String>,
     interrupt: &Interrupt,
-    log: &mut TaskLog,
-    output: &mut Output<'_>,
-) -> NodeResult<()> {
+) -> (Vec<String>, NodeResult<()>) {
+    let mut taken = Vec::new();
     let running = runtime::is_running(node, vmid);
-    if running {
-        runtime::freeze(node, vmid, interrupt)?;
+    let frozen = if running { runtime::freeze(node, vmid, interrupt) } else { Ok(()) };
+    if frozen.is_err() {
+        return (taken, frozen);
     }
     let mut take = || {
         if running {
@@ -176,10 +175,8 @@ fn take_all(
         Ok(())
     };
     let done = take();
-    if running && let Err(failure) = runtime::thaw(node, vmid) {
-        log.line(output, &failure.text);
-    }
-    done
+    let thawed = if running { runtime::thaw(node, vmid) } else { Ok(()) };
+    (taken, done.and(thawed))
 }
 
 /// Has the file systems of a frozen container written.

@@ -286,7 +286,7 @@ impl Client {
                 let message = format!("there is no container {vmid}");
                 Error::Failed { kind: ErrorKind::NotFound, message, vmid: Some(vmid), run }
             }
-            Error::Failed { message, vmid, .. } if message.starts_with("the standalone node cannot do ") => {
+            Error::Failed { message, vmid, .. } if message.contains(": the standalone node '") => {
                 Error::Unsupported { what: message, vmid }
             }
             other => other,
