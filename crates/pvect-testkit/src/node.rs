@@ -123,6 +123,37 @@ impl TestNode {
         list[start..].chars().take_while(|c| *c != '"').collect()
     }
 
+    /// Makes a storage of the type `btrfs`: a file system of so many MiB in a file, mounted below the root.
+    ///
+    /// # Errors
+    /// Why this machine has none: no `mkfs.btrfs`, no such file system in the kernel.
+    ///
+    /// # Panics
+    /// When the node's own files cannot be written.
+    pub fn btrfs(&self, name: &str, mib: u64) -> Result<(), String> {
+        let (image, place) = (self.root().join(format!("{name}.img")), self.root().join(name));
+        fs::create_dir_all(&place).expect("a directory");
+        fs::File::create(&image).and_then(|file| file.set_len(mib << 20)).expect("a sparse file");
+        for (program, words) in [("mkfs.btrfs", vec!["-q"]), ("mount", vec!["-o", "loop"])] {
+            let mut command = Command::new(program);
+            command.args(words).arg(&image);
+            if program == "mount" {
+                command.arg(&place);
+            }
+            let output = command.output().map_err(|error| format!("{program}: {error}"))?;
+            if !output.status.success() {
+                return Err(format!("{program}: {}", String::from_utf8_lossy(&output.stderr).trim()));
+            }
+        }
+        let cfg = self.root().join("etc/pve/storage.cfg");
+        // The node writes its own at first use.
+        self.pct(&["list"]).ok();
+        let text = fs::read_to_string(&cfg).expect("storage.cfg");
+        let section = format!("\nbtrfs: {name}\n\tpath {}\n\tcontent rootdir,images\n", place.display());
+        fs::write(&cfg, text + &section).expect("storage.cfg");
+        Ok(())
+    }
+
     fn bridges(&self) -> std::sync::MutexGuard<'_, Vec<String>> {
         self.bridges.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }

@@ -31,8 +31,12 @@ enum Before {
     Nothing,
     Stopped,
     Running,
-    /// Stopped, and with a snapshot `one`.
+    /// Stopped, an image on btrfs, and with a snapshot `one`.
     Snapshot,
+    /// The same, running.
+    RunningSnapshot,
+    /// Stopped, an image on btrfs.
+    Btrfs,
 }
 
 fn operations(template: &str, archive: Option<&str>, snapshots: bool) -> Vec<Operation> {
@@ -65,8 +69,17 @@ fn operations(template: &str, archive: Option<&str>, snapshots: bool) -> Vec<Ope
         operation("clone", Before::Stopped, &format!("clone {VICTIM} {COPY} --full 1")),
     ];
     if snapshots {
-        all.push(operation("snapshot", Before::Snapshot, &format!("snapshot {VICTIM} two")));
-        all.push(operation("delsnapshot", Before::Snapshot, &format!("delsnapshot {VICTIM} one")));
+        let clone = format!("clone {VICTIM} {COPY}");
+        all.extend([
+            operation("snapshot", Before::Snapshot, &format!("snapshot {VICTIM} two")),
+            operation("snapshot online", Before::RunningSnapshot, &format!("snapshot {VICTIM} two")),
+            operation("delsnapshot", Before::Snapshot, &format!("delsnapshot {VICTIM} one")),
+            operation("clone a snapshot", Before::Snapshot, &format!("{clone} --full 1 --snapname one")),
+            operation("linked clone", Before::Btrfs, &format!("{clone} --full 0")),
+            operation("template on btrfs", Before::Btrfs, &format!("template {VICTIM}")),
+            operation("move a volume", Before::Btrfs, &format!("move-volume {VICTIM} rootfs local")),
+            operation("destroy with snapshots", Before::Snapshot, &format!("destroy {VICTIM}")),
+        ]);
     }
     if let Some(archive) = archive {
         let words = format!("restore {VICTIM} {archive} --storage {storage}");
@@ -74,27 +87,6 @@ fn operations(template: &str, archive: Option<&str>, snapshots: bool) -> Vec<Ope
         all.push(operation("restore over it", Before::Stopped, &format!("{words} --force 1")));
     }
     all
-}
-
-/// Makes the storage `fast`, which can make snapshots: btrfs in a file. Returns whether the node can use it.
-fn snapshot_storage(node: &TestNode) -> bool {
-    let (image, place) = (node.root().join("btrfs.raw"), node.root().join("btrfs"));
-    fs::create_dir_all(&place).expect("a directory");
-    fs::File::create(&image).and_then(|file| file.set_len(512 << 20)).expect("a file");
-    let run = |program: &str, words: &[&str]| {
-        let status = Command::new(program).args(words).stdout(std::process::Stdio::null()).status();
-        status.is_ok_and(|status| status.success())
-    };
-    let (image, place) = (image.display().to_string(), place.display().to_string());
-    if !run("mkfs.btrfs", &["-q", &image]) || !run("mount", &["-o", "loop", &image, &place]) {
-        pvect_testkit::skipped("kills of snapshots", "there is no btrfs");
-        return false;
-    }
-    let cfg = node.root().join("etc/pve/storage.cfg");
-    let text = fs::read_to_string(&cfg).expect("storage.cfg");
-    fs::write(&cfg, format!("{text}\nbtrfs: fast\n\tpath {place}\n\tcontent rootdir,images\n"))
-        .expect("storage.cfg");
-    true
 }
 
 /// Makes a backup of no container; `None` where tar(1) cannot read the template.
@@ -209,12 +201,14 @@ fn prepare(node: &TestNode, template: &str, before: Before) {
     if before == Before::Nothing {
         return;
     }
-    let rootfs = if before == Before::Snapshot { "fast:0" } else { "local:0.05" };
+    let snapshot = matches!(before, Before::Snapshot | Before::RunningSnapshot);
+    let rootfs = if snapshot || before == Before::Btrfs { "fast:0.05" } else { "local:0.05" };
     node.pct(&["create", VICTIM, template, "--rootfs", rootfs, "--memory", "64"]).ok();
-    match before {
-        Before::Running => drop(node.pct(&["start", VICTIM]).ok()),
-        Before::Snapshot => drop(node.pct(&["snapshot", VICTIM, "one"]).ok()),
-        Before::Nothing | Before::Stopped => {}
+    if snapshot {
+        node.pct(&["snapshot", VICTIM, "one"]).ok();
+    }
+    if matches!(before, Before::Running | Before::RunningSnapshot) {
+        node.pct(&["start", VICTIM]).ok();
     }
 }
 
@@ -239,7 +233,10 @@ fn mend(node: &TestNode, context: &str) -> Vec<String> {
 /// The next commands on a container work, and it is whole.
 fn use_it(node: &TestNode, vmid: &str, context: &str) {
     if !exists(node, vmid) {
-        assert!(!node.root().join("vz/images").join(vmid).exists(), "{context}: volumes of {vmid} are left");
+        for storage in ["vz", "fast"] {
+            let images = node.root().join(storage).join("images").join(vmid);
+            assert!(!images.exists(), "{context}: volumes of {vmid} are left");
+        }
         return;
     }
     let config = node.pct(&["config", vmid]).ok();
@@ -266,7 +263,7 @@ fn use_it(node: &TestNode, vmid: &str, context: &str) {
 /// What is in the system of this node, but for the bystander that runs.
 fn in_the_system(node: &TestNode) -> Vec<String> {
     let running = format!("/lib/lxc {}", Bystanders::RUNNING);
-    let own = node.root().join("btrfs").display().to_string();
+    let own = node.root().join("fast").display().to_string();
     let is_left = |line: &String| !line.contains(&running) && !line.contains(&own);
     node.leftovers().into_iter().filter(is_left).collect()
 }
@@ -275,13 +272,14 @@ fn in_the_system(node: &TestNode) -> Vec<String> {
 fn killed_commands_leave_what_doctor_mends() {
     let node = node_or_skip!();
     let mut random = Random::new("kills");
-    let rounds = rounds("PVECT_TEST_KILLS", 24);
+    let rounds = rounds("PVECT_TEST_KILLS", 28);
     let template = node.busybox();
     let bystanders = Bystanders::make(&node, &template);
-    let snapshots = can(&node, &["snapshot".to_owned(), VICTIM.to_owned(), "one".to_owned()]);
-    let snapshots = snapshots && snapshot_storage(&node);
-    let mut operations = operations(&template, archive(&node, &template).as_deref(), snapshots);
-    operations.retain(|operation| can(&node, &operation.words));
+    let btrfs = node.btrfs("fast", 512);
+    if let Err(reason) = &btrfs {
+        pvect_testkit::skipped("kills of snapshots", reason);
+    }
+    let operations = operations(&template, archive(&node, &template).as_deref(), btrfs.is_ok());
     let mut measures: BTreeMap<&str, Measure> = BTreeMap::new();
     let (mut tally, mut kinds) = (BTreeMap::<&str, (u32, u32)>::new(), BTreeMap::<String, u32>::new());
     for round in 0..rounds {
@@ -322,17 +320,4 @@ fn killed_commands_leave_what_doctor_mends() {
     remove(&node, COPY);
     remove(&node, VICTIM);
     assert_eq!(findings(&node), Vec::<Value>::new());
-}
-
-/// Whether this node has a verb. The victim is not there yet.
-fn can(node: &TestNode, words: &[String]) -> bool {
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    if matches!(words[0], "create" | "restore") {
-        return true;
-    }
-    let is_there = !node.pct(&words).stderr.contains("the standalone node cannot do");
-    if !is_there {
-        pvect_testkit::skipped("kills", &format!("the standalone node cannot do {}", words[0]));
-    }
-    is_there
 }
