@@ -134,7 +134,9 @@ pub(super) fn bridges(client: &Client, host: &Host) -> Check {
     let net = host.sys.join("class/net");
     let there =
         |name: &str| net.join(name).join("bridge").is_dir() || net.join(name).join("openvswitch").exists();
-    let missing: Vec<&str> = wanted.iter().map(String::as_str).filter(|name| !there(name)).collect();
+    let own = own_bridges(client);
+    let missing: Vec<&str> =
+        wanted.iter().map(String::as_str).filter(|name| !there(name) && !own.contains(*name)).collect();
     let names = fs::read_dir(&net).into_iter().flatten().flatten();
     let all: BTreeSet<String> =
         names.filter_map(|entry| entry.file_name().into_string().ok()).filter(|name| there(name)).collect();
@@ -146,11 +148,25 @@ pub(super) fn bridges(client: &Client, host: &Host) -> Check {
             mend,
         );
     }
+    if all.is_empty() && !own.is_empty() {
+        return Check::ok(NAME, "none yet; the node makes its own at first use");
+    }
     if all.is_empty() {
         let mend = "ip link add vmbr0 type bridge && ip link set vmbr0 up";
         return Check::warn(NAME, "there is none: containers can have no network", mend);
     }
     Check::ok(NAME, all.into_iter().collect::<Vec<_>>().join(", "))
+}
+
+/// The bridges that a standalone node makes itself: `vmbr0`, and those of its `network.cfg`.
+fn own_bridges(client: &Client) -> BTreeSet<String> {
+    if !matches!(client.place(), Place::Standalone { .. }) {
+        return BTreeSet::new();
+    }
+    let text = fs::read_to_string(client.pve().join("network.cfg")).unwrap_or_default();
+    let names =
+        text.lines().filter_map(|line| line.strip_prefix("bridge:")).map(|name| name.trim().to_owned());
+    names.chain(["vmbr0".to_owned()]).collect()
 }
 
 /// The locked containers of a node whose processes cannot be looked at.

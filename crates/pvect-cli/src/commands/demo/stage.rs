@@ -9,10 +9,18 @@ use std::time::Duration;
 use pvect::client::{Builder, host_name};
 use pvect::{Client, Settings};
 use pvect_core::{Error, NodeName, Result};
+use pvect_node::{Layout, Node, Output};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::app::App;
 use crate::commands::interrupt;
+
+/// Texts of the node that are no part of the demo.
+macro_rules! quiet {
+    () => {
+        Output { out: &mut std::io::sink(), err: &mut std::io::sink() }
+    };
+}
 
 /// How long one step may take. Building a Debian template is the longest.
 const LIMIT: Duration = Duration::from_secs(600);
@@ -21,8 +29,18 @@ const LIMIT: Duration = Duration::from_secs(600);
 pub struct Stage {
     root: PathBuf,
     program: PathBuf,
-    bridge: Option<String>,
+    network: Option<Network>,
+    problem: Option<String>,
     client: Client,
+}
+
+/// The demo's own network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Network {
+    /// The bridge.
+    pub bridge: String,
+    /// Whether containers get their addresses by DHCP there.
+    pub dhcp: bool,
 }
 
 impl Stage {
@@ -36,7 +54,8 @@ impl Stage {
         fs::set_permissions(&root, fs::Permissions::from_mode(0o711)).map_err(failed)?;
         let client = builder(&root, &app.program)?.timeout(Some(LIMIT)).connect()?;
         interrupt::watch(&client);
-        Ok(Self { bridge: bridge(number), root, program: app.program.clone(), client })
+        let (network, problem) = network(&root, &app.program, number)?;
+        Ok(Self { network, problem, root, program: app.program.clone(), client })
     }
 
     /// The directory.
@@ -44,9 +63,14 @@ impl Stage {
         &self.root
     }
 
-    /// The bridge, where one could be made.
-    pub fn bridge(&self) -> Option<&str> {
-        self.bridge.as_deref()
+    /// The network, where one could be made.
+    pub fn network(&self) -> Option<&Network> {
+        self.network.as_ref()
+    }
+
+    /// What the network lacks.
+    pub fn problem(&self) -> Option<&str> {
+        self.problem.as_deref()
     }
 
     /// The client; Ctrl-C cancels it.
@@ -116,8 +140,10 @@ impl Stage {
                 }
             }
         }
-        if let Some(bridge) = &self.bridge {
-            ip(&["link", "delete", bridge]);
+        if let Ok(node) = standalone(&self.root, &self.program)
+            && let Err(failure) = pvect_node::network::down(&node, None, true, &mut quiet!())
+        {
+            left.push(failure.text);
         }
         if let Err(failure) = pvect_node::storage::unmount_all(&self.root) {
             left.push(failure.text);
@@ -155,21 +181,25 @@ fn builder(root: &Path, program: &Path) -> Result<Builder> {
     Ok(Client::builder(settings).standalone_program(program))
 }
 
-/// Makes a bridge of the demo's own; without the right to do so, the containers have no network.
-fn bridge(number: u32) -> Option<String> {
-    let name = format!("pvd{number}");
-    if !ip(&["link", "add", &name, "type", "bridge"]) {
-        return None;
-    }
-    ip(&["link", "set", &name, "up"]);
-    Some(name)
+fn standalone(root: &Path, program: &Path) -> Result<Node> {
+    let name = node()?;
+    Ok(Node { layout: Layout::new(root, name.clone()), name, helper: program.to_owned() })
 }
 
-fn ip(words: &[&str]) -> bool {
-    let mut command = std::process::Command::new("ip");
-    command.args(words).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    command.status().is_ok_and(|status| status.success())
+/// Makes a network of the demo's own; without the right to do so, the containers have none. With it comes what it
+/// lacks.
+fn network(root: &Path, program: &Path, number: u32) -> Result<(Option<Network>, Option<String>)> {
+    let node = standalone(root, program)?;
+    let bridge = format!("pvd{number}");
+    let made = pvect_node::network::up(&node, Some(&bridge), &[], &mut quiet!());
+    Ok(match made {
+        Ok(problems) => {
+            let dhcp = pvect_node::network::states(&node)
+                .is_ok_and(|states| states.iter().any(|state| state.dhcp == "running"));
+            (Some(Network { bridge, dhcp }), problems.into_iter().next())
+        }
+        Err(failure) => (None, Some(failure.text)),
+    })
 }
 
 fn mounted(root: &Path) -> bool {

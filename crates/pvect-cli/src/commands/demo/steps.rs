@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::future::Future;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use pvect::{Client, Create, Operate};
 use pvect_core::call::shell_quoted;
@@ -23,6 +23,9 @@ pub const VMIDS: [u32; 3] = [101, 102, 103];
 /// How much is copied into a container and back.
 const SIZE: u32 = 16 << 20;
 
+/// How long a container may take to have an address.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// The steps of the demo.
 pub struct Steps<'a> {
     app: &'a App,
@@ -40,6 +43,9 @@ impl<'a> Steps<'a> {
     pub async fn run(&self, keep: bool) -> Result<()> {
         let what = if self.fast { "busybox" } else { "debian" };
         self.app.ui.print(format!("A standalone node below {}\n", self.stage.root().display()))?;
+        if let Some(problem) = self.stage.problem() {
+            self.app.ui.print(format!("Without a whole network: {problem}\n"))?;
+        }
         let title = format!("Build a template: pvect template build {what}");
         let template = self.step(&title, self.stage.build(what)).await?;
         self.step("Create three containers", self.create(&template)).await?;
@@ -47,6 +53,9 @@ impl<'a> Steps<'a> {
         self.step("Show them: pvect list", self.show(Form::Table)).await?;
         self.step("Show them to programs: pvect list --output json", self.show(Form::Json)).await?;
         self.step("Run a command in each: pvect exec NAME -- ...", self.exec()).await?;
+        if self.stage.network().is_some_and(|network| network.dhcp) {
+            self.step("They have addresses and know each other by name", self.names()).await?;
+        }
         self.step("Copy 16 MiB in and out: pvect push, pvect pull", self.copy()).await?;
         if !keep {
             self.step("Stop them together", self.each(Verb::Stop)).await?;
@@ -80,9 +89,10 @@ impl<'a> Steps<'a> {
                 .option("hostname", name)
                 .option("memory", "256")
                 .option("rootfs", "local:1");
-            if let Some(bridge) = self.stage.bridge() {
-                let net = format!("name=eth0,bridge={bridge},ip=10.231.77.{}/24", 11 + index);
-                create = create.option("net0", net);
+            if let Some(network) = self.stage.network() {
+                let address =
+                    if network.dhcp { "dhcp".to_owned() } else { format!("10.231.77.{}/24", 11 + index) };
+                create = create.option("net0", format!("name=eth0,bridge={},ip={address}", network.bridge));
             }
             self.say(&format!("$ pvect {}", shell_quoted(&create.call(vmid).masked_argv())))?;
             let client = self.stage.client().clone();
@@ -127,6 +137,43 @@ impl<'a> Steps<'a> {
             return Err(failed(format!("`exit 7` in a container became {}", done.status)));
         }
         self.say("and `exit 7` in a container is exit status 7 here")
+    }
+
+    async fn names(&self) -> Result<()> {
+        let (client, mut addresses) = (self.stage.client(), Vec::new());
+        let show = "ip -4 addr show dev eth0 | sed -n 's/.* inet \\([0-9.]*\\).*/\\1/p' | grep .";
+        for (index, name) in NAMES.into_iter().enumerate() {
+            let vmid = number(index)?;
+            let address = self.until(vmid, show).await?;
+            self.say(&format!("{name} has {}", address.trim()))?;
+            addresses.push(address.trim().to_owned());
+        }
+        let (first, second) = (number(0)?, NAMES[1]);
+        // Debian's small system has no ping.
+        let ask = if self.fast { format!("ping -c 1 {second}") } else { format!("getent hosts {second}") };
+        self.say(&format!("$ pvect exec {} -- {ask}", NAMES[0]))?;
+        let done = client.exec(first, ["sh", "-c", ask.as_str()], None).await?;
+        let text = String::from_utf8_lossy(&done.stdout);
+        if done.status != 0 || !text.contains(&addresses[1]) {
+            return Err(failed(format!("{} does not find {second}", NAMES[0])));
+        }
+        self.say(text.lines().next().unwrap_or_default())
+    }
+
+    /// Runs a script until it succeeds: a network needs a moment after the start.
+    async fn until(&self, vmid: Vmid, script: &str) -> Result<String> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            self.stage.check()?;
+            let done = self.stage.client().exec(vmid, ["sh", "-c", script], None).await?;
+            if done.status == 0 {
+                return Ok(String::from_utf8_lossy(&done.stdout).into_owned());
+            }
+            if Instant::now() > deadline {
+                return Err(failed(format!("{vmid} has no address after {} s", PATIENCE.as_secs())));
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 
     async fn copy(&self) -> Result<()> {
