@@ -33,8 +33,8 @@ pub async fn run(app: &App, words: &[String]) -> Result<u8> {
         for vmid in steps::VMIDS {
             text += &format!("    pvect --root {root} destroy {vmid} --force\n");
         }
-        if let Some(bridge) = stage.bridge() {
-            text += &format!("    ip link delete {bridge}\n");
+        if stage.network().is_some() {
+            text += &format!("    pvect --root {root} node network down\n");
         }
         app.ui.print(text + &format!("    rm -r {root}\n"))?;
         return Ok(0);
