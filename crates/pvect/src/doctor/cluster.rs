@@ -197,7 +197,7 @@ mod tests {
         let host = Host { sys: dir.path().join("sys"), ..Host::default() };
         assert_eq!(storages(&client).verdict, Verdict::Ok);
         assert_eq!(templates(&client).mend.as_deref(), Some("pvect template build busybox, or debian"));
-        assert_eq!(bridges(&client, &host).detail, "there is none: containers can have no network");
+        assert_eq!(bridges(&client, &host).detail, "none yet; the node makes its own at first use");
     }
 
     #[test]
