@@ -11,7 +11,7 @@ use pvect_core::size::DiskSize;
 use pvect_core::{ContainerConfig, Vmid, VolumeId};
 
 use crate::storage::dir;
-use crate::{Failure, Node, NodeResult, Output, runtime, storage};
+use crate::{Failure, Node, NodeResult, Output, named, runtime, storage};
 
 /// Options that need nothing but the new text, even while the container runs.
 const IMMEDIATE: [&str; 8] =
@@ -19,9 +19,6 @@ const IMMEDIATE: [&str; 8] =
 
 /// Options besides `net[n]`, `mp[n]`, `dev[n]` and `unused[n]` that a running container can take.
 const LIMITS: [&str; 5] = ["cores", "cpulimit", "cpuunits", "memory", "swap"];
-
-/// The largest index of `unused[n]`.
-const MAX_UNUSED: u16 = 255;
 
 /// Pending changes on their way into the main section of a configuration in memory; the caller saves it.
 pub struct Changes<'a> {
@@ -217,8 +214,7 @@ impl<'a> Changes<'a> {
                 self.retire(key, &volume)?;
             }
         } else if is_family(key, "unused") {
-            let volume = text.split(',').next().unwrap_or_default();
-            let volume = volume.strip_prefix("volume=").unwrap_or(volume);
+            let volume = named::unused_volume(&text);
             if !self.is_in_use(volume) {
                 storage::free(self.node, &volume_id(volume)?)?;
             }
@@ -269,7 +265,7 @@ impl<'a> Changes<'a> {
 
     /// Lists a volume as unused, unless another option has it.
     fn retire(&mut self, key: &str, volume: &str) -> NodeResult<()> {
-        let main = &mut self.config.main;
+        let main = &self.config.main;
         let elsewhere = main
             .volumes()
             .into_iter()
@@ -277,10 +273,7 @@ impl<'a> Changes<'a> {
         if elsewhere || main.family("unused").into_iter().any(|(_, _, known)| known == volume) {
             return Ok(());
         }
-        let free = (0..=MAX_UNUSED).map(|index| format!("unused{index}")).find(|key| main.get(key).is_none());
-        let key = free.ok_or_else(|| Failure::new("Too many unused volumes - please delete them first."))?;
-        main.set(&key, volume);
-        Ok(())
+        named::list_as_unused(self.config, volume).map(drop)
     }
 
     /// Whether a mount point has the volume, now, pending, or in a snapshot.

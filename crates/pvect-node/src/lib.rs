@@ -20,6 +20,7 @@ pub mod internal;
 pub mod interrupt;
 pub mod layout;
 pub mod locked;
+mod named;
 pub mod network;
 pub mod options;
 pub mod output;

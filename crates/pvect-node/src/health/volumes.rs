@@ -8,6 +8,7 @@ use pvect_core::property::MountSource;
 use pvect_core::{ContainerConfig, Vmid, VolumeId};
 
 use super::{Action, Finding, Kind};
+use crate::named::{self, owner};
 use crate::storage::{self, grow, snapshot};
 use crate::{Node, NodeResult};
 
@@ -65,10 +66,6 @@ fn passing(node: &Node, vmid: Vmid, named: &BTreeMap<VolumeId, (String, bool)>) 
     found
 }
 
-fn owner(volume: &VolumeId) -> Option<Vmid> {
-    volume.volume().split_once('/').and_then(|(owner, _)| owner.parse().ok())
-}
-
 /// The volume that a base volume is made of: where that one is named, the base is a copy of it.
 fn origin(base: &VolumeId) -> Option<VolumeId> {
     let (directory, name) = base.volume().split_once('/')?;
@@ -99,21 +96,9 @@ fn half_a_template(vmid: Vmid, config: &ContainerConfig, running: bool) -> Optio
 /// The volumes that a configuration names anywhere, each with the first option that does; the main section first.
 fn named(config: &ContainerConfig) -> BTreeMap<VolumeId, (String, bool)> {
     let mut found = BTreeMap::new();
-    let mut add = |text: &str, key: &str, main: bool| {
-        if let Ok(volume) = text.parse::<VolumeId>() {
-            found.entry(volume).or_insert_with(|| (key.to_owned(), main));
-        }
-    };
-    let sections = std::iter::once(&config.main).chain(&config.pending).chain(config.snapshots.values());
-    for (index, section) in sections.enumerate() {
-        for (key, mount) in section.volumes() {
-            if let MountSource::Volume(text) = mount.fs.source {
-                add(&text, &key, index == 0);
-            }
-        }
-        for (_, key, value) in section.family("unused") {
-            let first = value.split(',').next().unwrap_or_default();
-            add(first.trim_start_matches("volume="), key, index == 0);
+    for (index, section) in named::sections(config).enumerate() {
+        for (key, volume) in named::all(section) {
+            found.entry(volume).or_insert((key, index == 0));
         }
     }
     found

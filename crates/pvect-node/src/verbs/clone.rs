@@ -9,8 +9,8 @@ use pvect_core::property::{MountPoint, MountSource, NetInterface};
 use pvect_core::{Call, ContainerConfig, Lock, SnapshotName, Vmid, VolumeId};
 
 use super::create::Undo;
-use super::snapshot::is_unused;
 use crate::interrupt::Interrupt;
+use crate::named::is_unused;
 use crate::storage::copy::Copy;
 use crate::storage::{self, MountFor, PrivateMounts, snapshot};
 use crate::task::TaskLog;

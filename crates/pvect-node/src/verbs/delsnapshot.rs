@@ -1,15 +1,13 @@
 //! `pct delsnapshot`: removes a snapshot of a container.
 
 use pvect_core::config::Section;
-use pvect_core::{Call, ContainerConfig, Lock, SnapshotName, Vmid, VolumeId};
+use pvect_core::{Call, ContainerConfig, Lock, SnapshotName, Vmid};
 
-use super::snapshot::{is_unused, name, volumes};
+use super::snapshot::name;
 use crate::interrupt::Interrupt;
+use crate::named::{add_unused, in_use};
 use crate::storage::snapshot;
 use crate::{Failure, Node, NodeResult, Output, locked, store, task};
-
-/// How many `unused[n]` a configuration can have.
-const UNUSED_MAX: u16 = 256;
 
 /// Removes a snapshot. Returns the exit status.
 ///
@@ -72,7 +70,7 @@ impl Removal<'_> {
             Ok(())
         })?;
         let mut removed = Vec::new();
-        for (key, volume) in volumes(section(&mut config, name)?) {
+        for (key, volume) in in_use(section(&mut config, name)?) {
             if self.taken.is_none_or(|taken| taken.contains(&key)) {
                 match snapshot::remove(node, &volume, name) {
                     Ok(()) => removed.push(volume),
@@ -127,27 +125,6 @@ fn remove_section(config: &mut ContainerConfig, name: &SnapshotName) -> NodeResu
     Ok(())
 }
 
-/// Lists a volume as unused, unless an option or a snapshot names it.
-///
-/// # Errors
-/// `Too many unused volumes - please delete them first.`
-pub(super) fn add_unused(config: &mut ContainerConfig, volume: &VolumeId) -> NodeResult<()> {
-    let named = |section: &Section| volumes(section).iter().any(|(_, known)| known == volume);
-    let mut sections = std::iter::once(&config.main).chain(&config.pending).chain(config.snapshots.values());
-    let listed = config.main.options.iter().any(|(key, value)| {
-        is_unused(key) && value.split(',').next().is_some_and(|first| first.ends_with(volume.as_str()))
-    });
-    if listed || sections.any(named) {
-        return Ok(());
-    }
-    let key = (0..UNUSED_MAX)
-        .map(|number| format!("unused{number}"))
-        .find(|key| !config.main.options.contains_key(key))
-        .ok_or_else(|| Failure::new("Too many unused volumes - please delete them first."))?;
-    config.main.set(&key, volume.to_string());
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use pvect_core::config::ParseMode;
@@ -171,21 +148,5 @@ mod tests {
             remove_section(&mut config, &name("s1")).unwrap_err().text,
             "snapshot 's1' does not exist"
         );
-    }
-
-    #[test]
-    fn a_volume_that_nothing_names_is_listed_once() {
-        let volume = |text: &str| text.parse::<VolumeId>().unwrap();
-        let mut config =
-            parsed("rootfs: btr:401/vm-401-disk-0.raw\n\n[s1]\nmp0: btr:401/vm-401-disk-1.raw,mp=/a\n");
-        for name in ["btr:401/vm-401-disk-0.raw", "btr:401/vm-401-disk-1.raw"] {
-            add_unused(&mut config, &volume(name)).unwrap();
-        }
-        assert!(!config.main.options.contains_key("unused0"));
-        for _ in 0..2 {
-            add_unused(&mut config, &volume("btr:401/vm-401-disk-2.raw")).unwrap();
-        }
-        assert_eq!(config.main.options["unused0"], "btr:401/vm-401-disk-2.raw");
-        assert!(!config.main.options.contains_key("unused1"));
     }
 }

@@ -2,13 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use pvect_core::config::Section;
-use pvect_core::property::{MountPoint, MountSource, RootFs};
 use pvect_core::{Call, ContainerConfig, Vmid, VolumeId};
 
 use crate::runtime::{self, StopMode};
 use crate::task::TaskLog;
-use crate::{Failure, Node, NodeResult, Output, storage, store, task};
+use crate::{Failure, Node, NodeResult, Output, named, storage, store, task};
 
 /// How long destroy waits for the configuration's lock file, seconds.
 const LOCK_WAIT: u64 = 10;
@@ -101,39 +99,8 @@ fn remove(
 ///
 /// A volume of another container, that somebody made a mount point of, stays.
 pub(super) fn volumes_of(config: &ContainerConfig, vmid: Vmid) -> BTreeSet<VolumeId> {
-    let sections = std::iter::once(&config.main).chain(&config.pending).chain(config.snapshots.values());
-    sections.flat_map(section_volumes).filter(|volume| owner(volume) == Some(vmid)).collect()
-}
-
-fn owner(volume: &VolumeId) -> Option<Vmid> {
-    volume.volume().split_once('/')?.0.parse().ok()
-}
-
-fn section_volumes(section: &Section) -> Vec<VolumeId> {
-    let source = |key: &str, value: &str| -> Option<MountSource> {
-        if key == "rootfs" {
-            return Some(RootFs::parse(value).ok()?.source);
-        }
-        if is_family(key, "mp") {
-            return Some(MountPoint::parse(key, value).ok()?.fs.source);
-        }
-        if is_family(key, "unused") {
-            let first = value.split(',').next()?;
-            return Some(MountSource::Volume(first.trim_start_matches("volume=").to_owned()));
-        }
-        None
-    };
-    let sources = section.options.iter().filter_map(|(key, value)| source(key, value));
-    sources
-        .filter_map(|source| match source {
-            MountSource::Volume(text) => text.parse().ok(),
-            _ => None,
-        })
-        .collect()
-}
-
-fn is_family(key: &str, family: &str) -> bool {
-    key.strip_prefix(family).is_some_and(|rest| rest.parse::<u16>().is_ok())
+    let named = named::sections(config).flat_map(named::all).map(|(_, volume)| volume);
+    named.filter(|volume| named::owner(volume) == Some(vmid)).collect()
 }
 
 /// Removes `lib/lxc/<vmid>`: generated files only, the mounts are gone.

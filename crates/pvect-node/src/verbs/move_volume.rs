@@ -3,10 +3,9 @@
 use pvect_core::property::{MountPoint, MountSource};
 use pvect_core::{Call, ContainerConfig, Lock, Verb, Vmid, VolumeId};
 
-use super::delsnapshot::add_unused;
 use super::resize::mount_point;
-use super::snapshot::{is_unused, volumes};
 use crate::interrupt::Interrupt;
+use crate::named::{add_unused, in_use, is_unused, unused_volume};
 use crate::storage::base::Base;
 use crate::storage::copy::Copy;
 use crate::storage::{self, snapshot};
@@ -141,7 +140,7 @@ fn volume_of(mount: &MountPoint) -> NodeResult<VolumeId> {
 }
 
 fn is_in_snapshots(config: &ContainerConfig, volume: &VolumeId) -> bool {
-    config.snapshots.values().any(|section| volumes(section).iter().any(|(_, known)| known == volume))
+    config.snapshots.values().any(|section| in_use(section).iter().any(|(_, known)| known == volume))
 }
 
 fn check_digest(wanted: Option<&str>, found: &str) -> NodeResult<()> {
@@ -336,7 +335,7 @@ impl Reassign<'_> {
 
 /// An unused volume as a mount point without a place.
 fn unused_mount(value: &str) -> NodeResult<MountPoint> {
-    let volume = value.split(',').next().unwrap_or_default().trim_start_matches("volume=");
+    let volume = unused_volume(value);
     let bad = |_| Failure::new(format!("unable to parse volume ID '{volume}'"));
     MountPoint::parse("mp0", &format!("{volume},mp=/")).map_err(bad)
 }

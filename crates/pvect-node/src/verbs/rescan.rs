@@ -8,10 +8,7 @@ use pvect_core::size::DiskSize;
 use pvect_core::{Call, ContainerConfig, Vmid, VolumeId};
 
 use crate::storage::{self, grow};
-use crate::{Failure, Node, NodeResult, Output, locked, store};
-
-/// How many `unused[n]` a configuration can have.
-const UNUSED_MAX: u16 = 256;
+use crate::{Failure, Node, NodeResult, Output, locked, named, store};
 
 /// Writes the sizes of volumes, and volumes that no option names (as `unused[n]`), into one configuration or all.
 /// Returns the exit status.
@@ -59,42 +56,18 @@ fn add_unused(
     output: &mut Output<'_>,
 ) -> NodeResult<()> {
     let path = |volume: &VolumeId| storage::volume_path(node, volume).ok();
-    let mut known: BTreeSet<PathBuf> = named(config).iter().filter_map(path).collect();
+    // What only a snapshot or a pending change names is in use too: the real pct offers it for removal.
+    let named = named::sections(config).flat_map(named::all);
+    let mut known: BTreeSet<PathBuf> = named.filter_map(|(_, volume)| path(&volume)).collect();
     for volume in volumes {
         let Some(path) = path(volume) else { continue };
         if !known.insert(path) {
             continue;
         }
-        let key = free_key(config)?;
-        config.main.set(&key, volume.to_string());
+        let key = named::list_as_unused(config, volume.as_str())?;
         output.line(format!("CT {vmid}: add unreferenced volume '{volume}' as '{key}' to config."));
     }
     Ok(())
-}
-
-/// The volumes that a configuration names. What only a snapshot or a pending change names is in use too: the real pct
-/// offers it for removal.
-fn named(config: &ContainerConfig) -> Vec<VolumeId> {
-    let sections = std::iter::once(&config.main).chain(&config.pending).chain(config.snapshots.values());
-    let texts = sections.flat_map(|section| {
-        let mounted = section.volumes().into_iter().filter_map(|(_, mount)| match mount.fs.source {
-            MountSource::Volume(text) => Some(text),
-            _ => None,
-        });
-        let unused = section.family("unused").into_iter().map(|(_, _, value)| {
-            let first = value.split(',').next().unwrap_or_default();
-            first.trim_start_matches("volume=").to_owned()
-        });
-        mounted.chain(unused).collect::<Vec<_>>()
-    });
-    texts.filter_map(|text| text.parse().ok()).collect()
-}
-
-fn free_key(config: &ContainerConfig) -> NodeResult<String> {
-    (0..UNUSED_MAX)
-        .map(|number| format!("unused{number}"))
-        .find(|key| !config.main.options.contains_key(key))
-        .ok_or_else(|| Failure::new("Too many unused volumes - please delete them first."))
 }
 
 fn update_sizes(

@@ -6,9 +6,10 @@
 use pvect_core::config::Section;
 use pvect_core::{Call, ContainerConfig, Lock, SnapshotName, Vmid};
 
-use super::delsnapshot::{add_unused, section};
-use super::snapshot::{copy_of, is_unused, name, volumes};
+use super::delsnapshot::section;
+use super::snapshot::{copy_of, name};
 use crate::interrupt::Interrupt;
+use crate::named::{add_unused, in_use, is_unused};
 use crate::runtime::{self, StopMode};
 use crate::storage::snapshot;
 use crate::task::TaskLog;
@@ -33,7 +34,7 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
 
 fn roll_back(node: &Node, vmid: Vmid, name: &SnapshotName, output: &mut Output<'_>) -> NodeResult<()> {
     let saved = prepare(node, vmid, name, output)?;
-    for (_, volume) in volumes(&saved) {
+    for (_, volume) in in_use(&saved) {
         snapshot::roll_back(node, &volume, name)?;
     }
     let _held = store::lock(node, vmid, store::LOCK_SECONDS, output)?;
@@ -55,7 +56,7 @@ fn prepare(node: &Node, vmid: Vmid, name: &SnapshotName, output: &mut Output<'_>
         return Err(Failure::new("you can't rollback if vm is a template"));
     }
     let saved = section(&mut config, name)?.clone();
-    for (_, volume) in volumes(&saved) {
+    for (_, volume) in in_use(&saved) {
         snapshot::check(node, &volume, name)?;
     }
     if let Some(state) = saved.options.get("snapstate") {
@@ -82,8 +83,8 @@ fn prepare(node: &Node, vmid: Vmid, name: &SnapshotName, output: &mut Output<'_>
 /// not know become unused ones, unless another snapshot names them (there the real one offers them for removal).
 fn apply(mut config: ContainerConfig, name: &SnapshotName) -> NodeResult<ContainerConfig> {
     let saved = section(&mut config, name)?.clone();
-    let known = volumes(&saved);
-    let mut superfluous = volumes(&config.main);
+    let known = in_use(&saved);
+    let mut superfluous = in_use(&config.main);
     superfluous.retain(|(_, volume)| !known.iter().any(|(_, known)| known == volume));
     let mut main = copy_of(&saved);
     main.description = config.main.description.take();

@@ -8,11 +8,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use pvect_core::config::Section;
 use pvect_core::property::MountSource;
-use pvect_core::{Call, ContainerConfig, Lock, SnapshotName, Vmid, VolumeId};
+use pvect_core::{Call, ContainerConfig, Lock, SnapshotName, Vmid};
 use rustix::fs::OFlags;
 
 use super::delsnapshot::{self, Removal};
 use crate::interrupt::Interrupt;
+use crate::named::{in_use, is_unused};
 use crate::rooted::Rooted;
 use crate::storage::snapshot;
 use crate::task::TaskLog;
@@ -133,20 +134,6 @@ pub(super) fn copy_of(section: &Section) -> Section {
     copy
 }
 
-/// Returns whether a key is `unused[n]`.
-pub(super) fn is_unused(key: &str) -> bool {
-    key.strip_prefix("unused").is_some_and(|number| number.parse::<u16>().is_ok())
-}
-
-/// The volumes of a section, each with its key. Bind mounts and devices are none.
-pub(super) fn volumes(section: &Section) -> Vec<(String, VolumeId)> {
-    let volume = |(key, mount): (String, pvect_core::property::MountPoint)| match mount.fs.source {
-        MountSource::Volume(text) => Some((key, text.parse().ok()?)),
-        MountSource::Allocate { .. } | MountSource::Device(_) | MountSource::Bind(_) => None,
-    };
-    section.volumes().into_iter().filter_map(volume).collect()
-}
-
 /// Snapshots the volumes; a running container stands still meanwhile. Returns the keys of those that may have a
 /// snapshot now, also when it failed.
 fn take_all(
@@ -166,7 +153,7 @@ fn take_all(
         if running {
             sync(node, vmid, config)?;
         }
-        for (key, volume) in volumes(&config.main) {
+        for (key, volume) in in_use(&config.main) {
             interrupt.check()?;
             // Before it is there: a cleanup looks whether it is.
             taken.push(key);
@@ -226,14 +213,5 @@ mod tests {
         let copy = copy_of(&config.main);
         assert_eq!(copy.keys(), ["hostname", "memory", "parent", "rootfs"]);
         assert_eq!((copy.description, copy.raw.len()), (None, 1));
-    }
-
-    #[test]
-    fn only_volumes_are_snapshotted() {
-        let text =
-            "mp0: /srv,mp=/a\nmp1: btr:401/vm-401-disk-1.raw,mp=/b\nrootfs: btr:401/vm-401-disk-0.raw\n";
-        let (config, _) = ContainerConfig::parse(text.as_bytes(), ParseMode::Lenient).unwrap();
-        let keys: Vec<String> = volumes(&config.main).into_iter().map(|(key, _)| key).collect();
-        assert_eq!(keys, ["rootfs", "mp1"]);
     }
 }
