@@ -2,6 +2,7 @@
 
 use pvect_core::schema::{Format, Kind};
 use pvect_core::{Call, ContainerConfig, Status, Verb, Vmid};
+use pvect_node::storage::snapshot;
 use pvect_node::store::{self, Stored};
 use pvect_node::{Node, Output, runtime, verbs};
 use serde_json::{Map, Value, json};
@@ -274,7 +275,8 @@ fn interface(one: &Value) -> Value {
     interface
 }
 
-/// Whether a volume's storage can do something. A directory storage can copy; others are asked by the verbs themselves.
+/// Whether all volumes of a container, or of its snapshot, can be snapshotted, cloned by sharing blocks, or copied. Bind
+/// mounts and devices can nothing of that.
 fn feature(asked: &Asked) -> Answer {
     asked.check(&format!("/vms/{}", asked.part("vmid")), "VM.Audit")?;
     asked.check_node()?;
@@ -284,10 +286,22 @@ fn feature(asked: &Asked) -> Answer {
     ])?;
     let vmid = asked.vmid()?;
     let config = load(asked.node(), vmid)?.config;
-    let has = match asked.params.get("feature") {
-        Some("copy") => true,
-        Some("clone") => config.is_set("template"),
-        _ => false,
+    let section = match asked.params.get("snapname") {
+        Some(name) => config
+            .snapshots
+            .get(name)
+            .ok_or_else(|| Refusal::failed(format!("snapshot '{name}' does not exist")))?,
+        None => &config.main,
     };
+    let feature = asked.params.get("feature").unwrap_or_default();
+    let has = section.volumes().into_iter().all(|(_, mount)| {
+        let pvect_core::property::MountSource::Volume(text) = mount.fs.source else { return false };
+        let Ok(volume) = text.parse() else { return false };
+        match feature {
+            "copy" => true,
+            "clone" => snapshot::can_link(asked.node(), &volume) == Ok(true),
+            _ => snapshot::can_snapshot(asked.node(), &volume) == Ok(true),
+        }
+    });
     Ok(Reply::Data(json!({ "hasFeature": has })))
 }
