@@ -17,6 +17,8 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connec
 const NAME_LIMIT: usize = 106;
 /// A monitor answers at once; one that is stopped must not hold us up.
 const ANSWER_TIME: Duration = Duration::from_secs(2);
+/// `LXC_CMD_STOP` of LXC's commands.h.
+const STOP: i32 = 2;
 /// `LXC_CMD_GET_STATE` of LXC's commands.h.
 const GET_STATE: i32 = 3;
 /// `LXC_CMD_GET_INIT_PID` of LXC's commands.h.
@@ -126,6 +128,17 @@ impl CommandSocket {
         Ok(self.ask(GET_STATE)? == STATE_RUNNING)
     }
 
+    /// Has the monitor kill the container's init, thawed if it is frozen.
+    ///
+    /// There is no answer: the monitor closes the connection when the container is gone, see
+    /// [`CommandSocket::wait_closed`]. Source: `lxc_cmd_stop_callback` of LXC 5.0.2 (commands.c).
+    ///
+    /// # Errors
+    /// When the monitor is gone or does not take the command.
+    pub fn kill(&mut self) -> io::Result<()> {
+        self.stream.write_all(&request(STOP))
+    }
+
     /// Returns whether the monitor has closed the connection, without waiting.
     pub fn is_closed(&self) -> bool {
         let mut byte = [0_u8];
@@ -158,12 +171,9 @@ impl CommandSocket {
 
     /// Sends a command without data; returns the value that stands in place of the answer's pointer.
     ///
-    /// Request: `int cmd; int datalen; void *data`. Answer: `int ret; int datalen; void *data`. The kernel adds our
-    /// credentials itself, as the monitor asks for them. Source: commands.h and commands.c of LXC 5.0.2.
+    /// Answer: `int ret; int datalen; void *data`. Source: commands.h and commands.c of LXC 5.0.2.
     fn ask(mut self, command: i32) -> io::Result<u64> {
-        let mut request = [0; 16];
-        request[..4].copy_from_slice(&command.to_ne_bytes());
-        self.stream.write_all(&request)?;
+        self.stream.write_all(&request(command))?;
         let mut answer = [0; 16];
         self.stream.read_exact(&mut answer)?;
         let [a, b, c, d, _, _, _, _, data @ ..] = answer;
@@ -173,6 +183,14 @@ impl CommandSocket {
         }
         Ok(u64::from_ne_bytes(data))
     }
+}
+
+/// A command without data: `int cmd; int datalen; void *data`.
+///
+/// The kernel adds our credentials itself, as the monitor asks for them. Source: commands.h of LXC 5.0.2.
+fn request(command: i32) -> [u8; 16] {
+    let [a, b, c, d] = command.to_ne_bytes();
+    [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
 }
 
 impl AsFd for CommandSocket {

@@ -306,6 +306,15 @@ pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {
     sync_parent(path)
 }
 
+/// As [`replace`], without waiting for the disk: for what means nothing after a crash of the machine.
+///
+/// # Errors
+/// As [`replace`].
+pub(crate) fn replace_unsynced(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {
+    written(path, bytes, mode)?.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
 /// Makes a file that must not exist yet, whole or not at all.
 fn write_new(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     temporary(path, bytes, CONFIG_MODE)?.persist_noclobber(path).map_err(|error| error.error)?;
@@ -313,11 +322,16 @@ fn write_new(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 }
 
 fn temporary(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<tempfile::NamedTempFile> {
+    let file = written(path, bytes, mode)?;
+    file.as_file().sync_all()?;
+    Ok(file)
+}
+
+fn written(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<tempfile::NamedTempFile> {
     let parent = path.parent().unwrap_or(Path::new("/"));
     let mut file = tempfile::Builder::new().prefix(".tmp-").tempfile_in(parent)?;
     file.write_all(bytes)?;
     file.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
-    file.as_file().sync_all()?;
     Ok(file)
 }
 

@@ -14,7 +14,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use pvect_core::upid::Upid;
 
-use crate::store::{lock_file, replace};
+use crate::store::{lock_file, replace_unsynced};
 use crate::{Failure, Node, NodeResult, Output};
 
 /// The index is rotated above this many bytes. Source: `PVE::RESTEnvironment`.
@@ -202,7 +202,9 @@ fn change_lists(
     change(&mut active, &mut ended);
     // 0: not in the index yet.
     let text: String = active.iter().map(|upid| format!("{upid} 0\n")).collect();
-    replace(&path, text.as_bytes(), FILE_MODE).map_err(|error| Failure::io("can't write", &path, &error))?;
+    // Not synced, as pct does not: after a crash of the machine none of them is under way.
+    replace_unsynced(&path, text.as_bytes(), FILE_MODE)
+        .map_err(|error| Failure::io("can't write", &path, &error))?;
     if ended.is_empty() { Ok(()) } else { append_index(tasks, &ended) }
 }
 

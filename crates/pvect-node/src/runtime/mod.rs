@@ -13,6 +13,7 @@ mod limits;
 mod live;
 mod lxc_config;
 mod network;
+mod process;
 mod reachable;
 mod seccomp;
 mod shell_words;

@@ -3,15 +3,16 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use pvect_core::{ContainerConfig, Vmid};
 use pvect_native::Cgroups;
 
 use super::lxc_config::is_user_namespace;
 use super::{
-    PATH, StopMode, cgroups, devices, hookscript, names, network, reachable, seccomp, stop, write_lxc_config,
+    PATH, StopMode, cgroups, devices, hookscript, names, network, process, reachable, seccomp, stop,
+    write_lxc_config,
 };
 use crate::change::Changes;
 use crate::error::os_text;
@@ -19,10 +20,6 @@ use crate::idmap::IdMap;
 use crate::interrupt::Interrupt;
 use crate::storage::{self, PrivateMounts};
 use crate::{Failure, Node, NodeResult, Output, guest, held, store};
-
-/// The steps at which a child process is looked at: short at first, since a container starts in some 40 ms.
-const FIRST_STEP: Duration = Duration::from_millis(1);
-const LONGEST_STEP: Duration = Duration::from_millis(20);
 
 /// How long lxc-start may go on after a signal. Killed halfway, it would leave a monitor that goes on without it.
 const START_GRACE: Duration = Duration::from_secs(5);
@@ -129,7 +126,7 @@ fn launch(
     // It keeps the lock files open until the container runs or has failed, also when we are killed: nobody takes it
     // for stopped meanwhile. The monitor, being a daemon, closes them (lxc-start(1), --close-all-fds).
     let child = held::inherited(|| command.spawn()).map_err(|error| cannot_run("lxc-start", &error))?;
-    Ok(wait(child, Some(interrupt), START_GRACE)?.success())
+    Ok(process::wait(child, Some(interrupt), START_GRACE)?.success())
 }
 
 /// The failure of a program of LXC that cannot be run.
@@ -137,37 +134,6 @@ pub(super) fn cannot_run(name: &str, error: &std::io::Error) -> Failure {
     match error.kind() {
         std::io::ErrorKind::NotFound => Failure::new(format!("{name} is not installed: apt-get install lxc")),
         _ => Failure::new(format!("can't run {name} - {}", os_text(error))),
-    }
-}
-
-/// Waits for a child; once a signal has come, it is killed if it does not end by itself within `grace`.
-///
-/// # Errors
-/// `interrupted by signal`.
-pub(super) fn wait(
-    mut child: Child,
-    interrupt: Option<&Interrupt>,
-    grace: Duration,
-) -> NodeResult<ExitStatus> {
-    let failed =
-        |error: std::io::Error| Failure::new(format!("can't wait for a process - {}", os_text(&error)));
-    let (mut step, mut told) = (FIRST_STEP, None);
-    loop {
-        if let Some(status) = child.try_wait().map_err(failed)? {
-            // A signal that comes as late as this changes nothing any more.
-            return match told {
-                Some(_) => Err(Failure::new("interrupted by signal")),
-                None => Ok(status),
-            };
-        }
-        if interrupt.is_some_and(Interrupt::came) {
-            let since = *told.get_or_insert_with(Instant::now);
-            if since.elapsed() >= grace {
-                let _ = child.kill();
-            }
-        }
-        std::thread::sleep(step);
-        step = (step * 2).min(LONGEST_STEP);
     }
 }
 

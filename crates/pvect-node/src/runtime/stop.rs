@@ -8,7 +8,8 @@ use pvect_core::property::MountSource;
 use pvect_core::{ContainerConfig, Vmid};
 use pvect_native::{Cgroups, CommandSocket, Names};
 
-use super::start::{cannot_run, wait};
+use super::process::{self, Process};
+use super::start::cannot_run;
 use super::{PATH, StopMode, cgroups, hookscript, names, reader};
 use crate::interrupt::Interrupt;
 use crate::tool::Tool;
@@ -19,7 +20,7 @@ const GONE_TIME: Duration = Duration::from_secs(30);
 /// How often signals are looked for while the monitor ends.
 const LOOK: Duration = Duration::from_millis(100);
 /// How often it is looked for what the monitor leaves.
-const STEP: Duration = Duration::from_millis(3);
+const STEP: Duration = Duration::from_millis(1);
 
 /// See [`super::stop()`].
 pub(super) fn stop(
@@ -51,13 +52,18 @@ pub(super) fn end(
     // A backup that was killed leaves it frozen, and what is frozen does not end.
     let _ = super::thaw(node, vmid);
     let init = reader(node).init_pid(vmid);
-    let monitor = init.and_then(parent);
+    let monitor = init.and_then(parent).map(Process::of);
     // Kept open: its end is the monitor's.
     if let Ok(mut socket) = CommandSocket::connect(&lxc_path, vmid) {
         match mode {
-            StopMode::Kill => kill(&lxc_path, vmid, interrupt)?,
+            StopMode::Kill => kill(&mut socket),
             StopMode::Shutdown { timeout, then_kill } => {
-                shut_down(&lxc_path, vmid, timeout, then_kill, output, interrupt)?;
+                if !shut_down(&lxc_path, vmid, timeout, interrupt)? {
+                    if !then_kill {
+                        return Err(not_shut_down(vmid, timeout, output));
+                    }
+                    kill(&mut socket);
+                }
             }
         }
         let deadline = Instant::now() + GONE_TIME;
@@ -70,7 +76,7 @@ pub(super) fn end(
     }
     let deadline = Instant::now() + GONE_TIME;
     if let Some(monitor) = monitor {
-        wait_until(deadline, || has_ended(monitor));
+        monitor.wait_until(deadline);
     }
     // When a monitor was killed, its container may have survived it.
     cgroups::kill(&cgroup_root, &names, vmid);
@@ -108,14 +114,6 @@ fn wait_until(deadline: Instant, mut done: impl FnMut() -> bool) -> bool {
         std::thread::sleep(STEP);
     }
     true
-}
-
-/// Whether a process has ended, waited for by its parent or not: where init of the host is slow, ours stays a zombie
-/// for a while. Source: proc_pid_stat(5).
-fn has_ended(pid: u32) -> bool {
-    let Ok(stat) = std::fs::read(format!("/proc/{pid}/stat")) else { return true };
-    let state = stat.iter().rposition(|byte| *byte == b')').and_then(|end| stat.get(end + 2));
-    matches!(state, Some(b'Z' | b'X') | None)
 }
 
 /// The image files of a configuration.
@@ -157,38 +155,32 @@ fn lxc_stop(
         .stderr(Stdio::null())
         .spawn()
         .map_err(|error| cannot_run("lxc-stop", &error))?;
-    Ok(wait(child, interrupt, Duration::ZERO)?.success())
+    Ok(process::wait(child, interrupt, Duration::ZERO)?.success())
 }
 
-fn kill(lxc_path: &Path, vmid: Vmid, interrupt: Option<&Interrupt>) -> NodeResult<()> {
-    // Its status tells less than the socket: it fails for a container that has just ended.
-    lxc_stop(lxc_path, vmid, &["--kill"], interrupt).map(|_| ())
+/// Has the monitor kill the container's init, and with it all of its processes.
+fn kill(socket: &mut CommandSocket) {
+    // The end of the connection tells more than an error here: the container may have ended just now.
+    let _ = socket.kill();
 }
 
+/// Asks the container to shut down; returns whether it has within the time.
 fn shut_down(
     lxc_path: &Path,
     vmid: Vmid,
     timeout: Duration,
-    then_kill: bool,
-    output: &mut Output<'_>,
     interrupt: Option<&Interrupt>,
-) -> NodeResult<()> {
+) -> NodeResult<bool> {
     // For lxc-stop 0 means not to wait.
     let seconds = timeout.as_secs().to_string();
     let stopped = lxc_stop(lxc_path, vmid, &["--nokill", "--timeout", &seconds], interrupt)?;
-    let gone = if timeout.is_zero() {
-        CommandSocket::connect(lxc_path, vmid).is_err()
-    } else {
-        stopped || CommandSocket::connect(lxc_path, vmid).is_err()
-    };
-    if gone {
-        return Ok(());
-    }
-    if then_kill {
-        return kill(lxc_path, vmid, interrupt);
-    }
+    Ok((stopped && !timeout.is_zero()) || CommandSocket::connect(lxc_path, vmid).is_err())
+}
+
+fn not_shut_down(vmid: Vmid, timeout: Duration, output: &mut Output<'_>) -> Failure {
+    let seconds = timeout.as_secs();
     output.line(format!("command 'lxc-stop -n {vmid} --nokill --timeout {seconds}' failed: exit code 1"));
-    Err(Failure::new("container did not stop"))
+    Failure::new("container did not stop")
 }
 
 /// Waits until the network devices are gone, which the kernel removes with the network namespace some time after
@@ -211,15 +203,6 @@ fn devices(names: &Names, vmid: Vmid) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_zombie_has_ended() {
-        let mut child = Command::new("true").spawn().unwrap();
-        let ended = Instant::now() + Duration::from_secs(30);
-        assert!(wait_until(ended, || has_ended(child.id())));
-        child.wait().unwrap();
-        assert!(has_ended(child.id()) && !has_ended(std::process::id()));
-    }
 
     #[test]
     fn a_parent_is_found() {
