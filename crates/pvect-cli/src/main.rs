@@ -4,6 +4,7 @@ mod app;
 mod args;
 mod commands;
 mod errors;
+mod hints;
 mod logging;
 mod passwords;
 mod progress;

@@ -118,6 +118,31 @@ fn clones_are_independent_of_what_they_were_made_of() {
 }
 
 #[test]
+fn a_clone_takes_the_next_free_number() {
+    let node = node_or_skip!();
+    let template = node.busybox();
+    line(&node, &format!("create 100 {template} --rootfs local:0 --memory 64 --hostname web"));
+    line(&node, &format!("create 102 {template} --rootfs local:0 --memory 64"));
+    assert_eq!(line(&node, "clone web --hostname two"), "101\n");
+    assert_eq!(line(&node, "clone web next --hostname three"), "103\n");
+    let dry = line(&node, "--dry-run clone web next --full");
+    assert!(dry.ends_with("pct clone 100 104 --full 1\n"), "{dry}");
+    let made = line(&node, "clone web --hostname four -o json");
+    assert_eq!(made.split_whitespace().collect::<String>(), "{\"vmid\":104,\"warnings\":[]}");
+    assert_eq!(config(&node, "101", "hostname"), "two");
+    let taken = node.pvect(&["clone", "web", "102"]);
+    assert!(
+        taken.stderr.contains("hint: without a number, create and clone take the next free one"),
+        "{}",
+        taken.stderr
+    );
+    let linked = node.pvect(&["clone", "web", "--full", "0"]);
+    assert!(linked.stderr.contains("hint: --full 1 copies the volumes"), "{}", linked.stderr);
+    let refused = node.pvect(&["snapshot", "web", "s1"]);
+    assert!(refused.stderr.contains("`pvect move-volume 100 rootfs STORAGE`"), "{}", refused.stderr);
+}
+
+#[test]
 fn linked_clones_of_a_template_share_its_blocks() {
     let Some(node) = node_with_btrfs() else { return };
     let template = node.busybox();

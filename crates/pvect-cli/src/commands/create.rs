@@ -2,7 +2,7 @@
 
 use pvect::{Client, Create, Manner};
 use pvect_core::call::Value;
-use pvect_core::{Call, Result, Verb, Vmid};
+use pvect_core::{Call, Outcome, Result, Verb, Vmid};
 use serde::Serialize;
 
 use crate::app::App;
@@ -63,7 +63,12 @@ async fn make(app: &App, client: &Client, call: &Call, manner: &Manner, numbered
     let mut progress = Progress::new(&app.ui, call, operate::log_to(app, call));
     let (vmid, outcome) = client.create_in(&create, manner, &mut progress).await?;
     drop(progress);
-    operate::finish(app, call, &outcome)?;
+    tell(app, call, vmid, &outcome, numbered)
+}
+
+/// Says what was made: its number, where that was not given.
+pub(super) fn tell(app: &App, call: &Call, vmid: Vmid, outcome: &Outcome, numbered: bool) -> Result<u8> {
+    operate::finish(app, call, outcome)?;
     match app.form(Form::Table) {
         form @ (Form::Json | Form::Yaml | Form::Csv) => {
             let created = Created { vmid: vmid.get(), warnings: &outcome.warnings };

@@ -3,6 +3,7 @@
 pub mod backup;
 pub mod bulk;
 pub mod careful;
+pub mod clone;
 pub mod compare;
 pub mod completion;
 pub mod create;
@@ -68,6 +69,7 @@ async fn verb(app: &App, line: &PctLine) -> Result<u8> {
         Verb::Listsnapshot => inspect::snapshots(app, line).await,
         Verb::Df | Verb::Cpusets => usage::run(app, line).await,
         Verb::Create | Verb::Restore => create::run(app, line).await,
+        Verb::Clone => clone::run(app, line).await,
         Verb::Exec | Verb::Enter | Verb::Console => interactive::run(app, line).await,
         _ => operate::run(app, line).await,
     }

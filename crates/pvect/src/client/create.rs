@@ -138,13 +138,27 @@ impl Client {
         if let Some(vmid) = create.vmid {
             return Ok((vmid, self.carry_out(&create.call(vmid), manner, events).await?));
         }
+        self.with_free_number(|vmid| create.call(vmid), manner, events).await
+    }
+
+    /// Runs what makes a container with the lowest free number, or with the next when somebody took that meanwhile, and
+    /// returns the number.
+    ///
+    /// # Errors
+    /// As [`Client::carry_out`]; when every number is taken.
+    pub async fn with_free_number(
+        &self,
+        call: impl Fn(Vmid) -> Call,
+        manner: &Manner,
+        events: &mut dyn Events,
+    ) -> Result<(Vmid, Outcome)> {
         let Ids { mut taken, range, .. } = self.ids().await?;
         taken.extend(self.list().await?.iter().map(|entry| entry.vmid));
         let mut tries = 0;
         loop {
             let vmid = next(&taken, range)?;
             tries += 1;
-            match self.carry_out(&create.call(vmid), manner, events).await {
+            match self.carry_out(&call(vmid), manner, events).await {
                 Err(error) if error.kind() == ErrorKind::AlreadyExists && tries < TRIES => {
                     tracing::info!(%vmid, "the number was taken meanwhile");
                     taken.insert(vmid);
