@@ -58,7 +58,13 @@ pub fn verb(spec: &'static VerbSpec, families: Families) -> Command {
     let skips = matches!(spec.verb, Verb::Create | Verb::Restore | Verb::RemoteMigrate);
     command = command.allow_missing_positional(skips);
     for (index, arg) in spec.args.iter().enumerate() {
-        let optional = arg.optional || index == 0 && matches!(spec.verb, Verb::Create | Verb::Restore);
+        // The numbers that are taken when none is given.
+        let found = match spec.verb {
+            Verb::Create | Verb::Restore => index == 0,
+            Verb::Clone => index == 1,
+            _ => false,
+        };
+        let optional = arg.optional || found;
         command = command.arg(positional(arg, optional));
     }
     let mut options: Vec<Arg> = spec.all_options().into_iter().map(|spec| option(spec, families)).collect();
