@@ -119,6 +119,7 @@ impl Known {
                 status: RunState::from(one.status.unwrap_or_else(|| "unknown".to_owned())),
                 lock: one.lock.filter(|lock| !lock.is_empty()).map(Lock::from),
                 name: one.name.unwrap_or_else(|| format!("CT{vmid}")),
+                node: Some(node.clone()),
             };
             guests.push(Guest { node, listing, tags: one.tags.unwrap_or_default(), pool: one.pool });
         }

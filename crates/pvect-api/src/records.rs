@@ -59,6 +59,7 @@ pub(crate) fn listings(data: Value) -> Result<Vec<Listing>> {
                 status: RunState::from(one.status),
                 lock: one.lock.filter(|lock| !lock.is_empty()).map(Lock::from),
                 name: one.name.unwrap_or_else(|| format!("CT{vmid}")),
+                node: None,
             })
         })
         .collect();

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Lock, Vmid};
+use crate::{Lock, NodeName, Vmid};
 
 /// Whether the container's init runs. Another word of a newer pct survives.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -64,6 +64,9 @@ pub struct Listing {
     pub lock: Option<Lock>,
     /// The hostname, or `CT<vmid>`.
     pub name: String,
+    /// The node that it is on, where the list is one of several nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<NodeName>,
 }
 
 impl Listing {

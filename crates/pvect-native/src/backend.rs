@@ -85,6 +85,7 @@ impl NativeBackend {
                 status: if runs { RunState::Running } else { RunState::Stopped },
                 lock: head.lock(),
                 name: head.name(vmid).split_whitespace().collect(),
+                node: None,
             });
         }
         Ok(list)

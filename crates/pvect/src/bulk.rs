@@ -228,6 +228,7 @@ mod tests {
             status: RunState::Stopped,
             lock: None,
             name: format!("CT{vmid}"),
+            node: None,
         };
         let startup = if startup.is_empty() { Startup::default() } else { Startup::parse(startup).unwrap() };
         Candidate { startup, ..Candidate::new(listing, "pve1".parse().unwrap()) }

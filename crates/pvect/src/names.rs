@@ -188,6 +188,7 @@ mod tests {
                 status: status.clone(),
                 lock: None,
                 name: (*name).to_owned(),
+                node: None,
             })
             .collect()
     }

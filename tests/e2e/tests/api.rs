@@ -54,7 +54,9 @@ fn life(pvect: &dyn Fn(&[&str]) -> Finished, vmid: &str, template: &str) -> Vec<
     pvect(&["start", "web"]).ok();
     shown.push(seen(&pvect(&["status", vmid])));
     pvect(&["set", vmid, "--memory", "96", "--cmode", "shell"]).ok();
-    for read in [&["config", vmid][..], &["pending", vmid], &["list"], &["list", "-o", "json"]] {
+    // The API says on which node, too.
+    let json = ["list", "-o", "json", "--columns", "vmid,status,name"];
+    for read in [&["config", vmid][..], &["pending", vmid], &["list"], &json] {
         shown.push(seen(&pvect(read)));
     }
     shown.push(pvect(&["start", vmid]).fails(4));

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use pvect::settings::Backend;
 use pvect::{Client, Inspect};
 use pvect_core::backend::ConfigView;
-use pvect_core::{Error, ErrorKind, Result, Vmid};
+use pvect_core::{Error, ErrorKind, Listing, Result, Vmid};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -110,7 +110,9 @@ async fn reachable(app: &App, backend: Backend) -> Result<Client> {
 async fn list(client: &Client) -> Result<Value> {
     let list = client.list().await?;
     // One field a container, so that a missing one is one difference.
-    let entries = list.into_iter().map(|one| Ok((one.vmid.to_string(), value(&one)?)));
+    // The node is told by lists of several nodes only.
+    let entries =
+        list.into_iter().map(|one| Ok((one.vmid.to_string(), value(&Listing { node: None, ..one })?)));
     Ok(Value::Object(entries.collect::<Result<_>>()?))
 }
 

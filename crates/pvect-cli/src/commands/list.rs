@@ -1,5 +1,7 @@
 //! `pvect list`: the containers of the node.
 
+use std::collections::BTreeSet;
+
 use pvect::Operate;
 use pvect_core::{Listing, Result};
 
@@ -11,6 +13,8 @@ use crate::render;
 
 /// The columns of the table.
 pub const COLUMNS: &[&str] = &["vmid", "status", "lock", "name"];
+/// The same for containers of several nodes.
+const COLUMNS_OF_NODES: &[&str] = &["vmid", "node", "status", "lock", "name"];
 
 /// Runs the command.
 pub async fn run(app: &App, line: &PctLine) -> Result<u8> {
@@ -40,6 +44,32 @@ pub async fn run(app: &App, line: &PctLine) -> Result<u8> {
         app.ui.print(lines.collect::<String>())?;
         return Ok(0);
     }
-    app.ui.print(render::records(globals, form, COLUMNS, &list)?)?;
+    app.ui.print(render::records(globals, form, columns(&list), &list)?)?;
     Ok(0)
+}
+
+fn columns(list: &[Listing]) -> &'static [&'static str] {
+    let nodes: BTreeSet<_> = list.iter().filter_map(|entry| entry.node.as_ref()).collect();
+    if nodes.len() > 1 { COLUMNS_OF_NODES } else { COLUMNS }
+}
+
+#[cfg(test)]
+mod tests {
+    use pvect_core::RunState;
+
+    use super::*;
+
+    #[test]
+    fn nodes_are_shown_where_there_are_several() {
+        let entry = |vmid: &str, node: Option<&str>| Listing {
+            vmid: vmid.parse().unwrap(),
+            status: RunState::Running,
+            lock: None,
+            name: "web".to_owned(),
+            node: node.map(|node| node.parse().unwrap()),
+        };
+        assert_eq!(columns(&[entry("101", None), entry("102", None)]), COLUMNS);
+        assert_eq!(columns(&[entry("101", Some("pve1")), entry("102", Some("pve1"))]), COLUMNS);
+        assert_eq!(columns(&[entry("101", Some("pve1")), entry("102", Some("pve2"))]), COLUMNS_OF_NODES);
+    }
 }

@@ -47,5 +47,5 @@ fn listing(node: &Node, vmid: Vmid, running: bool, output: &mut Output<'_>) -> N
     };
     let status = if running { RunState::Running } else { RunState::Stopped };
     let name = config.name(vmid).split_whitespace().collect();
-    Ok(Some(Listing { vmid, status, lock: config.lock(), name }))
+    Ok(Some(Listing { vmid, status, lock: config.lock(), name, node: None }))
 }

@@ -49,7 +49,7 @@ fn row(line: &str) -> Result<Listing, String> {
         return Err(broken("no name"));
     }
     let lock = (!lock.is_empty()).then(|| Lock::from(lock));
-    Ok(Listing { vmid, status: RunState::from(status.to_owned()), lock, name: name.to_owned() })
+    Ok(Listing { vmid, status: RunState::from(status.to_owned()), lock, name: name.to_owned(), node: None })
 }
 
 /// Cuts off one column and the blank after it; a word wider than the column ends at its first blank.

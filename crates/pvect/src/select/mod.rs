@@ -65,7 +65,7 @@ pub struct Candidate {
 impl Candidate {
     /// Makes one of a line of the list; tags, pool and the like are empty.
     pub fn new(listing: Listing, node: NodeName) -> Self {
-        let Listing { vmid, status, lock, name } = listing;
+        let Listing { vmid, status, lock, name, .. } = listing;
         Self {
             vmid,
             name,
@@ -206,6 +206,7 @@ fn listings(all: &[Candidate]) -> Vec<Listing> {
             status: one.status.clone(),
             lock: one.lock.clone(),
             name: one.name.clone(),
+            node: None,
         })
         .collect()
 }
@@ -246,6 +247,7 @@ mod tests {
             status: RunState::from(status.to_owned()),
             lock: None,
             name: name.to_owned(),
+            node: None,
         };
         let tags = tags.iter().map(|tag| (*tag).to_owned()).collect();
         Candidate { tags, ..Candidate::new(listing, "pve1".parse().unwrap()) }
