@@ -83,6 +83,74 @@ fn a_backup_that_is_told_to_end_leaves_the_container_as_it_was() {
     }
 }
 
+/// What lies in a container's directory on the storage `fast`.
+fn on_fast(node: &TestNode, vmid: &str) -> Vec<String> {
+    let entries =
+        std::fs::read_dir(node.root().join("fast/images").join(vmid)).into_iter().flatten().flatten();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_backup_of_a_snapshot_does_not_disturb_the_container() {
+    let node = node_or_skip!();
+    if let Err(reason) = node.btrfs("fast", 512) {
+        return pvect_testkit::skipped("a_backup_of_a_snapshot_does_not_disturb_the_container", &reason);
+    }
+    let line = |line: &str| node.pvect(&line.split_ascii_whitespace().collect::<Vec<_>>()).ok();
+    let sh = |vmid: &str, script: &str| node.pvect(&["exec", vmid, "--", "sh", "-c", script]).ok();
+    let template = node.busybox();
+    line(&format!(
+        "create 101 {template} --rootfs fast:0.1 --mp0 fast:0,mp=/data,backup=1 --mp1 fast:0,mp=/left --memory 64 --start 1"
+    ));
+    sh(
+        "101",
+        "echo one >/root/state; echo one >/data/state; echo one >/left/state; ln /data/state /data/hard",
+    );
+    // It counts on, ten times a second.
+    sh("101", "(i=0; while true; do i=$((i+1)); echo $i >/root/count; sleep 0.1; done) >/dev/null 2>&1 &");
+    let log = node.pvect(&["node", "vzdump", "101", "--compress", "zstd"]).ok();
+    for text in
+        ["backup mode: snapshot", "create storage snapshot 'vzdump'", "cleanup temporary 'vzdump' snapshot"]
+    {
+        assert!(log.contains(text), "{log}");
+    }
+    assert!(!log.contains("suspend"), "{log}");
+    let own = ["subvol-101-disk-1.subvol", "subvol-101-disk-2.subvol", "vm-101-disk-0"];
+    assert_eq!(on_fast(&node, "101"), own);
+    let count = |vmid: &str| sh(vmid, "cat /root/count").trim().parse::<u32>().expect("a number");
+    let before = count("101");
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(count("101") > before, "it goes on");
+    let config = node.pct(&["config", "101"]).ok();
+    assert!(!config.contains("lock") && !config.contains("parent"), "{config}");
+
+    let list = node.pvect(&["backup", "list", "-o", "json"]).ok();
+    let start = list.find("local:backup/").expect("the backup is listed");
+    let archive: String = list[start..].chars().take_while(|c| *c != '"').collect();
+    line(&format!("restore 102 {archive} --storage local -q"));
+    line("start 102");
+    assert_eq!(sh("102", "cat /root/state /data/state /data/hard; ls /left"), "one\none\none\n");
+    // The file that was being written is whole.
+    assert!(count("102") <= before);
+
+    for milliseconds in [50, 300, 900] {
+        let mut child = node
+            .command(["node", "vzdump", "101", "--bwlimit", "500", "--quiet", "1"])
+            .spawn()
+            .expect("pvect can be started");
+        std::thread::sleep(Duration::from_millis(milliseconds));
+        let pid = rustix::process::Pid::from_child(&child);
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        let _ = child.wait().expect("it ends");
+        assert_eq!(on_fast(&node, "101"), own, "{milliseconds}");
+        let config = std::fs::read_to_string(node.config_file(101)).expect("there is a configuration");
+        assert!(!config.contains("lock:") && !config.contains("[vzdump]"), "{milliseconds}: {config}");
+    }
+}
+
 #[test]
 fn a_node_goes_up_and_down_in_order() {
     let node = node_or_skip!();

@@ -1,25 +1,25 @@
 //! One container's backup.
 
 use std::fs::File;
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use pvect_core::property::{MountPoint, MountSource};
+use pvect_core::property::MountPoint;
 use pvect_core::{ContainerConfig, Lock, Vmid};
-use rustix::fs::{CWD, Mode as FileMode, OFlags};
 
 use super::archive::{self, Contents};
 use super::job::Job;
 use super::journal::Journal;
 use super::options::{Mode, notes};
+use super::parts::{included, mount, open, sources};
 use super::prune::{NOTES, PROTECTED, archives, base_name};
+use super::snapshot;
 use crate::idmap::IdMap;
 use crate::interrupt::Interrupt;
 use crate::rooted::Rooted;
 use crate::runtime::{self, StopMode};
-use crate::storage::{self, MountFor, PrivateMounts};
+use crate::storage::{self, PrivateMounts};
 use crate::{Failure, Node, NodeResult, locked, store};
 
 /// Archives hold the container's secrets.
@@ -38,6 +38,8 @@ pub(super) struct Backup<'a> {
     base: String,
     locked: bool,
     frozen: bool,
+    /// Whether there is a snapshot to be removed.
+    snapshot: bool,
     restart: bool,
     stopped: Option<Instant>,
     temporary: Option<PathBuf>,
@@ -46,8 +48,19 @@ pub(super) struct Backup<'a> {
 impl<'a> Backup<'a> {
     pub(super) fn new(node: &'a Node, job: &'a Job<'a>, vmid: Vmid, interrupt: &'a Interrupt) -> Self {
         let base = base_name(vmid, &jiff::Zoned::now().datetime());
-        let (locked, frozen, restart) = (false, false, false);
-        Self { node, job, vmid, interrupt, base, locked, frozen, restart, stopped: None, temporary: None }
+        Self {
+            node,
+            job,
+            vmid,
+            interrupt,
+            base,
+            locked: false,
+            frozen: false,
+            snapshot: false,
+            restart: false,
+            stopped: None,
+            temporary: None,
+        }
     }
 
     /// Makes the backup. The container is as it was before, also when that fails.
@@ -92,19 +105,29 @@ impl<'a> Backup<'a> {
         self.locked = true;
         self.interrupt.check()?;
         let mut mode = if running { options.mode } else { Mode::Stop };
+        let mut parts = None;
         if mode == Mode::Snapshot {
-            included(config, journal);
-            journal.info("mode failure - some volumes do not support snapshots");
-            journal.info("trying 'suspend' mode instead");
-            mode = Mode::Suspend;
+            parts = Some(included(config, journal));
+            if !snapshot::is_possible(node, config) {
+                journal.info("mode failure - some volumes do not support snapshots");
+                journal.info("trying 'suspend' mode instead");
+                (mode, parts) = (Mode::Suspend, None);
+            }
         }
         journal.info(format!("backup mode: {}", mode.name()));
         if options.bwlimit > 0 {
             journal.info(format!("bandwidth limit: {} KiB/s", options.bwlimit));
         }
         journal.info(format!("ionice priority: {}", options.ionice));
-        let included = included(config, journal);
-        if running {
+        let included = parts.unwrap_or_else(|| included(config, journal));
+        if mode == Mode::Snapshot {
+            let taken = snapshot::take(node, vmid, journal);
+            // Also when it failed: what there is of it goes.
+            let config = store::load(node, vmid)?.config;
+            self.snapshot = config.snapshots.contains_key(snapshot::NAME);
+            self.locked = config.lock() == Some(Lock::Backup);
+            taken?;
+        } else if running {
             self.halt(mode, config, journal)?;
         }
         let target = self.write(config, &included, mode, journal)?;
@@ -185,7 +208,12 @@ impl<'a> Backup<'a> {
             runtime::hide_id_map_tools()?;
         }
         // Of a running container too: its own mounts (/proc, /sys) do not lie over what is read.
-        let root = mount(node, self.vmid, config, included, mode)?;
+        let mut mounted = config.clone();
+        let copies = match mode {
+            Mode::Snapshot => Some(snapshot::Copies::of(node, &mut mounted, included)?),
+            Mode::Stop | Mode::Suspend => None,
+        };
+        let root = mount(node, self.vmid, &mounted, included, mode)?;
         let opened = open(&root).and_then(|fd| Ok((sources(&root, included)?, fd)));
         let written = opened.and_then(|(sources, fd)| {
             let contents = Contents {
@@ -200,6 +228,7 @@ impl<'a> Backup<'a> {
             })
         });
         let unmounted = storage::unmount_all(&root);
+        drop(copies);
         written?;
         unmounted?;
         std::fs::rename(&temporary, &target)
@@ -304,6 +333,9 @@ impl<'a> Backup<'a> {
                 journal.warn(failure.text);
             }
         }
+        if std::mem::take(&mut self.snapshot) {
+            snapshot::remove(node, vmid, journal);
+        }
         if let Some(path) = self.temporary.take() {
             let _ = std::fs::remove_file(path);
         }
@@ -349,93 +381,6 @@ impl Drop for Backup<'_> {
 fn new_log(path: &Path) -> Option<File> {
     std::fs::create_dir_all(path.parent()?).ok()?;
     std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(ARCHIVE_MODE).open(path).ok()
-}
-
-/// The volumes that are part of a backup: the root, and mount points with `backup=1` that are volumes.
-fn included(config: &ContainerConfig, journal: &mut Journal<'_, '_>) -> Vec<(String, MountPoint)> {
-    if let Some(name) = config.main.options.get("hostname") {
-        journal.info(format!("CT Name: {name}"));
-    }
-    let mut included = Vec::new();
-    for (key, mount) in config.volumes() {
-        let (kind, is_volume) = match mount.fs.source {
-            MountSource::Volume(_) | MountSource::Allocate { .. } => ("volume", true),
-            MountSource::Device(_) => ("device", false),
-            MountSource::Bind(_) => ("bind", false),
-        };
-        let path = if key == "rootfs" { "/" } else { mount.path.as_str() };
-        if key == "rootfs" || is_volume && mount.backup {
-            journal.info(format!("including mount point {key} ('{path}') in backup"));
-            included.push((key, mount));
-        } else {
-            let reason = if is_volume { "disabled" } else { "not a volume" };
-            journal.info(format!("excluding {kind} mount point {key} ('{path}') from backup ({reason})"));
-        }
-    }
-    included
-}
-
-/// Mounts what is part of the backup, and nothing else, in this mount namespace.
-///
-/// An image that a running container has mounted is mounted a second time from the same loop device, which mount(8)
-/// finds: both are one file system to the kernel. It has to be asked for as it is, read-only or not.
-fn mount(
-    node: &Node,
-    vmid: Vmid,
-    config: &ContainerConfig,
-    included: &[(String, MountPoint)],
-    mode: Mode,
-) -> NodeResult<PathBuf> {
-    let mut config = config.clone();
-    for (key, _) in config.volumes() {
-        if !included.iter().any(|(known, _)| *known == key) {
-            config.main.remove(&key);
-        }
-    }
-    let mut purpose = if mode == Mode::Stop { MountFor::Setup } else { MountFor::Start };
-    if config.is_set("template") {
-        // Its images are protected against writing.
-        purpose = MountFor::Start;
-        for (key, mount) in included {
-            let mut mount = mount.clone();
-            mount.fs.read_only = true;
-            let text = if key == "rootfs" { mount.fs.to_string() } else { mount.to_string() };
-            config.main.set(key, text);
-        }
-    }
-    let root = node.layout.rootfs(vmid);
-    // `pct mount` may have mounted it.
-    storage::unmount_all(&root)?;
-    storage::mount_all_for(node, vmid, &config, &root, purpose)?;
-    Ok(root)
-}
-
-fn open(path: &Path) -> NodeResult<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    rustix::fs::openat(CWD, path, flags, FileMode::empty())
-        .map_err(|errno| Failure::io("can't open", path, &errno.into()))
-}
-
-/// What tar is to walk: each file system once, since it does not cross from one to another.
-fn sources(root: &Path, included: &[(String, MountPoint)]) -> NodeResult<Vec<String>> {
-    let failed = |error: std::io::Error| Failure::io("can't look into", root, &error);
-    let files = Rooted::open(root, (0, 0)).map_err(failed)?;
-    let device = |path: &Path| files.lstat(path).map(|stat| stat.map(|stat| stat.st_dev));
-    let mut sources = vec![".".to_owned()];
-    for (_, mount) in included.iter().filter(|(key, _)| key != "rootfs") {
-        let path: PathBuf = Path::new(&mount.path).components().skip_while(|part| is_root(part)).collect();
-        let parent = path.parent().unwrap_or(Path::new(""));
-        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-        // A directory volume on the file system of the root is walked with it.
-        if device(&path).map_err(failed)? != device(parent).map_err(failed)? {
-            sources.push(format!("./{}", path.display()));
-        }
-    }
-    Ok(sources)
-}
-
-fn is_root(part: &std::path::Component<'_>) -> bool {
-    matches!(part, std::path::Component::RootDir | std::path::Component::CurDir)
 }
 
 /// Makes a directory with `etc/vzdump/pct.conf` and `pct.fw`, which the container's root may read, and nobody else.

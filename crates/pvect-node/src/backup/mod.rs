@@ -16,7 +16,9 @@ mod container;
 mod job;
 mod journal;
 mod options;
+mod parts;
 pub mod prune;
+mod snapshot;
 
 use crate::{Failure, Node, NodeResult, Output, store};
 

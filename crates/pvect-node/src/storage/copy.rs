@@ -10,7 +10,7 @@ use pvect_core::{SnapshotName, Vmid, VolumeId};
 use rustix::mount::{MountFlags, UnmountFlags};
 
 use super::dir::Volume;
-use super::{Place, PrivateMounts, allocate, btrfs, free};
+use super::{Place, PrivateMounts, allocate, free};
 use crate::interrupt::Interrupt;
 use crate::tool::Tool;
 use crate::{Failure, Node, NodeResult, image};
@@ -60,7 +60,7 @@ impl Copy<'_> {
     fn fill(
         &self,
         node: &Node,
-        source: &Source,
+        source: &Source<'_>,
         new: &VolumeId,
         interrupt: &Interrupt,
         log: &mut dyn FnMut(&str),
@@ -100,18 +100,18 @@ impl Copy<'_> {
 }
 
 /// What is read.
-struct Source {
+struct Source<'a> {
+    node: &'a Node,
     volume: Volume,
     path: PathBuf,
-    /// A writable copy of a snapshot, that is there as long as this lives: the journal of an image that was in use can
-    /// be replayed in it.
-    scratch: Option<PathBuf>,
+    /// A writable copy of a snapshot, that is there as long as this lives.
+    scratch: Option<VolumeId>,
 }
 
-impl Source {
-    fn of(node: &Node, copy: &Copy<'_>) -> NodeResult<Self> {
-        let Place { volume, path, subvolume, .. } = Place::of(node, copy.source)?;
-        if !is_readable(&volume) {
+impl<'a> Source<'a> {
+    fn of(node: &'a Node, copy: &Copy<'_>) -> NodeResult<Self> {
+        let place = Place::of(node, copy.source)?;
+        if !is_readable(&place.volume) {
             let source = copy.source;
             return Err(Failure::new(format!(
                 "cannot copy volume '{source}': it is no raw image or directory"
@@ -119,23 +119,14 @@ impl Source {
         }
         let Some(name) = copy.snapshot else {
             super::volume_path(node, copy.source)?;
-            if matches!(volume, Volume::Image { .. }) {
-                image::wait_until_free(&path)?;
+            if matches!(place.volume, Volume::Image { .. }) {
+                image::wait_until_free(&place.path)?;
             }
-            return Ok(Self { volume, path, scratch: None });
+            return Ok(Self { node, volume: place.volume, path: place.path, scratch: None });
         };
-        super::snapshot::check(node, copy.source, name)?;
-        let Some(subvolume) = subvolume else {
-            return Err(Failure::new("snapshot feature is not available"));
-        };
-        let snapshot = btrfs::snapshot_path(&subvolume, name.as_str());
-        if matches!(volume, Volume::Directory { .. }) {
-            return Ok(Self { volume, path: snapshot, scratch: None });
-        }
-        btrfs::sweep(&subvolume)?;
-        let scratch = btrfs::snapshot_path(&subvolume, &format!("{name}.copy"));
-        btrfs::copy(&snapshot, &scratch)?;
-        Ok(Self { path: btrfs::inside(&volume, &scratch), volume, scratch: Some(scratch) })
+        let scratch = super::snapshot::scratch(node, copy.source, name)?;
+        let path = Place::of(node, &scratch)?.path;
+        Ok(Self { node, volume: place.volume, path, scratch: Some(scratch) })
     }
 
     fn size(&self) -> NodeResult<u64> {
@@ -148,19 +139,22 @@ impl Source {
     }
 
     fn mount(&self, place: &Path) -> NodeResult<()> {
-        // Read-only, an image whose journal is not empty cannot be mounted: its host went down while it was in use.
+        // Read-only, an image whose journal is not empty cannot be mounted: its host went down while it was in use, or
+        // the snapshot was taken then.
         mount(&self.volume, &self.path, place, true)
             .or_else(|_| mount(&self.volume, &self.path, place, false))
     }
 }
 
-impl Drop for Source {
+impl Drop for Source<'_> {
     fn drop(&mut self) {
-        if let (Some(scratch), Volume::Image { .. }) = (&self.scratch, &self.volume) {
-            let removed = image::wait_until_free(&self.path).and_then(|()| btrfs::delete(scratch));
-            if let Err(failure) = removed {
-                tracing::warn!("a copy of a snapshot is left: {}", failure.text);
-            }
+        let Some(scratch) = &self.scratch else { return };
+        if matches!(self.volume, Volume::Image { .. }) {
+            // What cannot be waited for is found when it is removed.
+            let _ = image::wait_until_free(&self.path);
+        }
+        if let Err(failure) = free(self.node, scratch) {
+            tracing::warn!("a copy of a snapshot is left: {}", failure.text);
         }
     }
 }

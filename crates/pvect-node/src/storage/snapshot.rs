@@ -123,6 +123,26 @@ pub fn link(
     volume_id(volume.storage(), vmid, &name)
 }
 
+/// Makes a writable copy of a volume's snapshot that shares its blocks, and returns the id by which it is mounted and
+/// freed: in a copy, the journal of an image that was in use can be replayed. One that a command left is replaced.
+///
+/// # Errors
+/// As [`check`]; what btrfs(8) says.
+pub(crate) fn scratch(node: &Node, volume: &VolumeId, name: &SnapshotName) -> NodeResult<VolumeId> {
+    check(node, volume, name)?;
+    let subvolume = subvolume(node, volume)?;
+    btrfs::sweep(&subvolume)?;
+    // The names of volumes that these are: a dot after the `@` marks them as passing.
+    let copy = match volume.volume().strip_suffix(".raw") {
+        Some(stem) => format!("{}:{stem}@{name}.copy.raw", volume.storage()),
+        None => format!("{volume}@{name}.subvol"),
+    };
+    let copy: VolumeId = copy.parse().map_err(|error| Failure::new(format!("{error}")))?;
+    let target = self::subvolume(node, &copy)?;
+    btrfs::copy(&btrfs::snapshot_path(&subvolume, name.as_str()), &target)?;
+    Ok(copy)
+}
+
 /// Returns whether a volume can be given to another container: images can.
 ///
 /// # Errors

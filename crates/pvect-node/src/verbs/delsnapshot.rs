@@ -18,8 +18,7 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
     let force = super::is_on(call, "force");
     task::run(node, "vzdelsnapshot", &vmid.to_string(), output, |_, output| {
         let _interrupt = Interrupt::watch();
-        lock(node, vmid, &name, output)?;
-        Removal { node, vmid, name: &name, force, lock: Lock::SnapshotDelete, taken: None }.run(output)
+        delete(node, vmid, &name, force, output)
     })?;
     Ok(0)
 }
@@ -34,6 +33,18 @@ pub(super) fn section<'a>(
 ) -> NodeResult<&'a mut Section> {
     let missing = || Failure::new(format!("snapshot '{name}' does not exist"));
     config.snapshots.get_mut(name.as_str()).ok_or_else(missing)
+}
+
+/// Removes a whole snapshot; with `force` also when that of a volume cannot be removed.
+pub(crate) fn delete(
+    node: &Node,
+    vmid: Vmid,
+    name: &SnapshotName,
+    force: bool,
+    output: &mut Output<'_>,
+) -> NodeResult<()> {
+    lock(node, vmid, name, output)?;
+    Removal { node, vmid, name, force, lock: Lock::SnapshotDelete, taken: None }.run(output)
 }
 
 /// Sets the lock, when there is such a snapshot.

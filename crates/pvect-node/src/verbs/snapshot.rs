@@ -16,7 +16,6 @@ use crate::interrupt::Interrupt;
 use crate::named::{in_use, is_unused};
 use crate::rooted::Rooted;
 use crate::storage::snapshot;
-use crate::task::TaskLog;
 use crate::{Failure, Node, NodeResult, Output, locked, runtime, store, task};
 
 /// Names that have a meaning of their own.
@@ -35,8 +34,8 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
         return Err(Failure::with_exit(format!("unable to use snapshot name '{name}' (reserved name)"), 2));
     }
     let description = call.get("description").filter(|text| !text.is_empty());
-    task::run(node, "vzsnapshot", &vmid.to_string(), output, |log, output| {
-        create(node, vmid, &name, description, log, output)
+    task::run(node, "vzsnapshot", &vmid.to_string(), output, |_, output| {
+        create(node, vmid, &name, description, output)
     })?;
     Ok(0)
 }
@@ -48,16 +47,15 @@ pub(super) fn name(call: &Call) -> NodeResult<SnapshotName> {
 }
 
 /// Takes the snapshot; what was made of it is removed again when that fails.
-fn create(
+pub(crate) fn create(
     node: &Node,
     vmid: Vmid,
     name: &SnapshotName,
     description: Option<&str>,
-    log: &mut TaskLog,
     output: &mut Output<'_>,
 ) -> NodeResult<()> {
     let interrupt = Interrupt::watch();
-    let config = prepare(node, vmid, name, description, log, output)?;
+    let config = prepare(node, vmid, name, description, output)?;
     let (taken, done) = take_all(node, vmid, &config, name, &interrupt);
     if let Err(failure) = done {
         output.warn("snapshot create failed: starting cleanup");
@@ -77,7 +75,6 @@ fn prepare(
     vmid: Vmid,
     name: &SnapshotName,
     description: Option<&str>,
-    log: &mut TaskLog,
     output: &mut Output<'_>,
 ) -> NodeResult<ContainerConfig> {
     let _held = store::lock(node, vmid, store::LOCK_SECONDS, output)?;
@@ -93,10 +90,8 @@ fn prepare(
     let mut config = locked::set(node, vmid, &Lock::Snapshot, output)?;
     for (other, section) in &mut config.snapshots {
         if section.options.get("parent").is_some_and(|parent| parent == name.as_str()) {
-            log.line(
-                output,
-                &format!("deleting parent '{name}' reference from '{other}' to avoid bogus snapshot cycle."),
-            );
+            let what = format!("deleting parent '{name}' reference from '{other}'");
+            output.warn(format!("{what} to avoid bogus snapshot cycle."));
             section.remove("parent");
         }
     }
