@@ -22,6 +22,7 @@ pub mod layout;
 pub mod locked;
 mod named;
 pub mod network;
+mod oci;
 pub mod options;
 pub mod output;
 pub mod random;

@@ -24,9 +24,50 @@ fn quote(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 
+/// Splits a command as a POSIX shell does, without any expansion; `None` when a quote is not closed or nothing is there.
+pub(super) fn split(text: &str) -> Option<Vec<String>> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut quote: Option<char> = None;
+    let mut characters = text.chars();
+    while let Some(c) = characters.next() {
+        match (quote, c) {
+            (Some(open), c) if c == open => quote = None,
+            (Some('"'), '\\') => match characters.next()? {
+                c @ ('"' | '\\' | '$' | '`') => word.get_or_insert_default().push(c),
+                c => word.get_or_insert_default().extend(['\\', c]),
+            },
+            (None, '\\') => word.get_or_insert_default().push(characters.next()?),
+            (None, '\'' | '"') => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (None, ' ' | '\t') => words.extend(word.take()),
+            (_, c) => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    (quote.is_none() && !words.is_empty()).then_some(words)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn commands_are_split_as_a_shell_splits_them() {
+        for (text, words) in [
+            ("/sbin/init", &["/sbin/init"][..]),
+            (" nginx  -g 'daemon off;'", &["nginx", "-g", "daemon off;"]),
+            (r#"a "b \"c\" \d" 'it'\''s' '' e\ f"#, &["a", r#"b "c" \d"#, "it's", "", "e f"]),
+            ("sh -c $HOME", &["sh", "-c", "$HOME"]),
+        ] {
+            assert_eq!(split(text).unwrap(), words, "{text}");
+        }
+        for text in ["", "  ", "a 'b", "a \"b", "a\\"] {
+            assert_eq!(split(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn words_are_quoted() {

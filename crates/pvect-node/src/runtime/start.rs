@@ -11,7 +11,7 @@ use pvect_native::Cgroups;
 
 use super::lxc_config::is_user_namespace;
 use super::{
-    PATH, StopMode, cgroups, devices, hookscript, names, network, process, reachable, seccomp, stop,
+    PATH, StopMode, cgroups, devices, hookscript, names, network, process, reachable, seccomp, shell_words, stop,
     write_lxc_config,
 };
 use crate::change::Changes;
@@ -116,6 +116,7 @@ fn launch(
         .arg(node.layout.lxc())
         .args(["-n", &vmid.to_string(), "-d", "-l", if debug { "DEBUG" } else { "ERROR" }, "-o"])
         .arg(log)
+        .args(init_words(config))
         .env_clear()
         .env("PATH", PATH)
         .env("LC_ALL", "C.UTF-8")
@@ -127,6 +128,14 @@ fn launch(
     // for stopped meanwhile. The monitor, being a daemon, closes them (lxc-start(1), --close-all-fds).
     let child = held::inherited(|| command.spawn()).map_err(|error| cannot_run("lxc-start", &error))?;
     Ok(process::wait(child, Some(interrupt), START_GRACE)?.success())
+}
+
+/// The words of an entry point with quotes: LXC itself splits `lxc.init.cmd` at each blank.
+fn init_words(config: &ContainerConfig) -> Vec<String> {
+    let command = config.main.options.get("entrypoint").filter(|text| text.contains(['\'', '"', '\\']));
+    let words = command.and_then(|text| shell_words::split(text)).unwrap_or_default();
+    let separator = (!words.is_empty()).then(|| "--".to_owned());
+    separator.into_iter().chain(words).collect()
 }
 
 /// The failure of a program of LXC that cannot be run.

@@ -9,6 +9,7 @@
 //! ACLs, `user.*` attributes and file capabilities are kept.
 
 mod attributes;
+pub mod oci;
 mod reader;
 mod sparse;
 mod writer;
@@ -20,9 +21,9 @@ use std::time::{Duration, Instant};
 
 pub use reader::Compression;
 
+use crate::Failure;
 use crate::error::os_text;
 use crate::idmap::IdMap;
-use crate::{Failure, NodeResult};
 use writer::Writer;
 
 /// Why an archive could not be unpacked.
@@ -182,34 +183,6 @@ pub fn read_member(archive: &Path, name: &Path, limit: u64) -> Result<Option<Vec
         return Err(UnpackError::NotAnArchive { path: archive.to_owned(), what });
     }
     Ok(None)
-}
-
-/// Refuses an archive that is an OCI image: it has `oci-layout` and `index.json` at its top.
-///
-/// # Errors
-/// When it is one.
-pub fn refuse_oci(archive: &Path) -> NodeResult<()> {
-    if archive.extension().is_none_or(|end| end != "tar") {
-        return Ok(());
-    }
-    let Ok(file) = File::open(archive) else { return Ok(()) };
-    let mut found = (false, false);
-    let mut tar = tar::Archive::new(file);
-    let Ok(entries) = tar.entries_with_seek() else { return Ok(()) };
-    for entry in entries.flatten().take(10_000) {
-        match entry.path_bytes().strip_prefix(b"./").unwrap_or(&entry.path_bytes()) {
-            b"oci-layout" => found.0 = true,
-            b"index.json" => found.1 = true,
-            _ => {}
-        }
-    }
-    if found == (true, true) {
-        return Err(Failure::new(format!(
-            "'{}' is an OCI image, which the standalone node cannot use yet",
-            archive.display()
-        )));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

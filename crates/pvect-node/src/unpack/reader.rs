@@ -75,6 +75,20 @@ pub(super) fn open(file: File) -> io::Result<Box<dyn Read>> {
     }
 }
 
+/// Opens the stream of tar blocks of a layer, which is plain or packed by gzip or zstd.
+pub(super) fn open_layer<'a>(blob: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
+    let mut buffered = BufReader::with_capacity(128 * 1024, blob);
+    match Compression::of(buffered.fill_buf()?) {
+        Compression::Gzip => Ok(Box::new(flate2::bufread::MultiGzDecoder::new(buffered))),
+        Compression::Zstd => {
+            let mut decoder = zstd::stream::read::Decoder::with_buffer(buffered)?;
+            decoder.window_log_max(31)?;
+            Ok(Box::new(decoder))
+        }
+        _ => Ok(Box::new(buffered)),
+    }
+}
+
 /// Words an error of the stream: the tar crate's and the decoders' are about the archive, system errors are not.
 pub(super) fn explain(archive: &Path, error: io::Error) -> UnpackError {
     let path = archive.to_owned();

@@ -9,7 +9,7 @@ use tar::{Builder, EntryType, Header};
 use super::*;
 
 /// One member of a test archive.
-struct Member<'a> {
+pub(super) struct Member<'a> {
     kind: EntryType,
     name: &'a str,
     data: &'a [u8],
@@ -22,15 +22,15 @@ struct Member<'a> {
 const PLAIN: Member<'_> =
     Member { kind: EntryType::Regular, name: "", data: b"", target: "", mode: 0o644, uid: 0, pax: &[] };
 
-fn file<'a>(name: &'a str, data: &'a [u8]) -> Member<'a> {
+pub(super) fn file<'a>(name: &'a str, data: &'a [u8]) -> Member<'a> {
     Member { name, data, ..PLAIN }
 }
 
-fn directory(name: &str) -> Member<'_> {
+pub(super) fn directory(name: &str) -> Member<'_> {
     Member { kind: EntryType::Directory, name, mode: 0o755, ..PLAIN }
 }
 
-fn symlink<'a>(name: &'a str, target: &'a str) -> Member<'a> {
+pub(super) fn symlink<'a>(name: &'a str, target: &'a str) -> Member<'a> {
     Member { kind: EntryType::Symlink, name, target, ..PLAIN }
 }
 
@@ -39,7 +39,7 @@ fn hardlink<'a>(name: &'a str, target: &'a str) -> Member<'a> {
 }
 
 /// Makes an archive byte by byte: the builder of the crate refuses the names that are to be tested.
-fn archive(members: &[Member<'_>]) -> Vec<u8> {
+pub(super) fn archive(members: &[Member<'_>]) -> Vec<u8> {
     let mut tar = Builder::new(Vec::new());
     for member in members {
         if !member.pax.is_empty() {
@@ -62,12 +62,12 @@ fn archive(members: &[Member<'_>]) -> Vec<u8> {
 }
 
 /// A directory with `root` to unpack into and `outside` that must stay as it is.
-struct Place {
-    dir: tempfile::TempDir,
+pub(super) struct Place {
+    pub(super) dir: tempfile::TempDir,
 }
 
 impl Place {
-    fn new() -> Option<Self> {
+    pub(super) fn new() -> Option<Self> {
         if !rustix::process::geteuid().is_root() {
             pvect_testkit::skipped(module_path!(), "unpacking with owners needs root");
             return None;
@@ -79,7 +79,7 @@ impl Place {
         Some(Self { dir })
     }
 
-    fn root(&self) -> PathBuf {
+    pub(super) fn root(&self) -> PathBuf {
         self.dir.path().join("root")
     }
 
@@ -90,7 +90,7 @@ impl Place {
         extract(&path, &self.root(), &options)
     }
 
-    fn text(&self, path: &str) -> String {
+    pub(super) fn text(&self, path: &str) -> String {
         fs::read_to_string(self.root().join(path)).unwrap()
     }
 
@@ -341,19 +341,6 @@ fn a_signal_ends_the_work() {
     let idmap = IdMap::identity();
     let options = Options { idmap: &idmap, ignore_errors: true, interrupted: &|| true };
     assert!(matches!(extract(&path, &place.root(), &options), Err(UnpackError::Interrupted)));
-}
-
-#[test]
-fn an_oci_image_is_refused() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("image.tar");
-    fs::write(&path, archive(&[file("oci-layout", b"{}"), file("index.json", b"{}")])).unwrap();
-    assert_eq!(
-        refuse_oci(&path).unwrap_err().text,
-        format!("'{}' is an OCI image, which the standalone node cannot use yet", path.display())
-    );
-    fs::write(&path, archive(&[file("./oci-layout", b"{}")])).unwrap();
-    assert!(refuse_oci(&path).is_ok());
 }
 
 #[test]

@@ -33,6 +33,8 @@ pub(super) struct Writer<'a> {
     /// Directories, whose times are set when nothing more is put into them.
     times: Vec<(PathBuf, u64)>,
     block: Vec<u8>,
+    /// Whether a member replaces what is there, as the layers of an image do.
+    replaces: bool,
 }
 
 /// What is common to every kind of member.
@@ -76,7 +78,31 @@ impl From<Errno> for Problem {
 impl<'a> Writer<'a> {
     pub(super) fn new(root: &Path, map: &'a IdMap) -> io::Result<Self> {
         let root = Rooted::open(root, map.root())?;
-        Ok(Self { root, map, parent: None, times: Vec::new(), block: vec![0; BLOCK] })
+        Ok(Self { root, map, parent: None, times: Vec::new(), block: vec![0; BLOCK], replaces: false })
+    }
+
+    /// A writer for the layers of an image: what a layer has replaces what the ones below have.
+    pub(super) fn of_layers(root: &Path, map: &'a IdMap) -> io::Result<Self> {
+        Ok(Self { replaces: true, ..Self::new(root, map)? })
+    }
+
+    /// Does what a whiteout says: removes what the layers below have of this name, or in this directory. Returns
+    /// whether the member is one. Source: the OCI image specification, layer.md.
+    pub(super) fn whiteout(&mut self, name: &[u8]) -> Result<bool, UnpackError> {
+        let removed = relative(name).and_then(|path| {
+            let Some(file) = path.file_name().and_then(|file| file.as_bytes().strip_prefix(b".wh.")) else {
+                return Ok(false);
+            };
+            let directory = path.parent().unwrap_or(Path::new(""));
+            self.parent = None;
+            if file == b".wh..opq" {
+                self.root.clear(directory)?;
+            } else if !file.is_empty() && !matches!(file, b"." | b"..") {
+                self.root.remove_all(directory.join(OsStr::from_bytes(file)))?;
+            }
+            Ok(true)
+        });
+        removed.map_err(|problem| named(String::from_utf8_lossy(name).into_owned(), problem))
     }
 
     /// Writes one member.
@@ -111,6 +137,11 @@ impl<'a> Writer<'a> {
             return self.directory(&path, &meta);
         }
         let name = path.file_name().ok_or_else(|| Problem::Text("it has no name".to_owned()))?.to_owned();
+        if self.replaces {
+            self.root.remove_all(&path)?;
+            // What was removed may be the directory that is open.
+            self.parent = None;
+        }
         let parent = self.take_parent(path.parent().unwrap_or(Path::new("")))?;
         let made = match kind {
             EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
@@ -176,9 +207,17 @@ impl<'a> Writer<'a> {
         let mut made = false;
         let fd = if let Some(name) = path.file_name() {
             let parent = self.take_parent(path.parent().unwrap_or(Path::new("")))?;
-            let mkdir = rustix::fs::mkdirat(&parent.1, name, Mode::from_raw_mode(0o700));
-            made = mkdir.is_ok();
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            if self.replaces
+                && matches!(
+                    rustix::fs::openat(&parent.1, name, flags, Mode::empty()),
+                    Err(Errno::LOOP | Errno::NOTDIR)
+                )
+            {
+                rustix::fs::unlinkat(&parent.1, name, AtFlags::empty())?;
+            }
+            let mkdir = rustix::fs::mkdirat(&parent.1, name, Mode::from_raw_mode(0o700));
+            made = mkdir.is_ok() || self.replaces;
             let opened = match mkdir {
                 Ok(()) | Err(Errno::EXIST) => rustix::fs::openat(&parent.1, name, flags, Mode::empty()),
                 Err(error) => Err(error),

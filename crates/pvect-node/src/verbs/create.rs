@@ -15,7 +15,7 @@ use crate::interrupt::Interrupt;
 use crate::rooted::Rooted;
 use crate::storage::{self, MountFor, PrivateMounts};
 use crate::task::TaskLog;
-use crate::{Failure, Node, NodeResult, Output, creation, guest, options, runtime, store, task, unpack};
+use crate::{Failure, Node, NodeResult, Output, creation, guest, oci, options, runtime, store, task, unpack};
 
 /// How long create waits for the configuration's lock file, seconds. Source: pve-container, `lock_config`.
 const LOCK_WAIT: u64 = 5;
@@ -337,16 +337,21 @@ fn fill_mounted(
     log: &mut dyn FnMut(&str),
 ) -> NodeResult<()> {
     let archive = storage::template_path(node, &plan.template).inspect_err(|failure| log(&failure.text))?;
-    unpack::refuse_oci(&archive)?;
     let idmap = IdMap::of(config);
-    log(&format!("extracting archive '{}'", archive.display()));
     let options = unpack::Options {
         idmap: &idmap,
         ignore_errors: plan.ignore_unpack_errors,
         interrupted: &|| interrupt.came(),
     };
-    let summary = unpack::extract(&archive, root, &options)?;
-    log(&summary.line());
+    if unpack::oci::is_image(&archive) {
+        log("Detected OCI archive");
+        let image = unpack::oci::extract(&archive, root, &options)?;
+        oci::apply(&image, root, config, log)?;
+    } else {
+        log(&format!("extracting archive '{}'", archive.display()));
+        let summary = unpack::extract(&archive, root, &options)?;
+        log(&summary.line());
+    }
     detect_guest(root, config, &idmap, log)?;
     interrupt.check()?;
     let first = guest::FirstSetup {
