@@ -10,6 +10,7 @@ use pvect_core::property::{MountPoint, MountSource};
 use pvect_core::size::DiskSize;
 use pvect_core::{ContainerConfig, Vmid, VolumeId};
 
+use crate::idmap::IdMap;
 use crate::storage::dir;
 use crate::{Failure, Node, NodeResult, Output, named, runtime, storage};
 
@@ -229,9 +230,9 @@ impl<'a> Changes<'a> {
             parse(value).ok_or_else(|| Failure::new(format!("unable to parse the value '{value}'")))?;
         match &new.fs.source {
             MountSource::Allocate { storage, size } => {
-                let (size, unprivileged) = (*size, self.config.is_set("unprivileged"));
+                let (size, owner) = (*size, IdMap::of(self.config).root());
                 let mut log = |line: &str| output.line(line);
-                let volume = storage::allocate(self.node, storage, self.vmid, size, unprivileged, &mut log)?;
+                let volume = storage::allocate(self.node, storage, self.vmid, size, owner, &mut log)?;
                 self.made.push(volume.clone());
                 new.fs.source = MountSource::Volume(volume.to_string());
                 new.fs.size = Some(size);

@@ -90,6 +90,54 @@ pub(super) fn make_node(directory: &Path, key: &str, entry: &DeviceEntry, map: &
         .map_err(|errno| Failure::io("can't make the device node", &path, &errno.into()))
 }
 
+/// Makes the nodes of the block devices that hold file systems with quotas, which the guest's tools open, and adds what
+/// lets the container use them to its LXC configuration. `root` is where the file systems are mounted.
+///
+/// # Errors
+/// As [`make_nodes`], and when the configuration cannot be written.
+pub(super) fn make_quota_nodes(directory: &Path, config: &ContainerConfig, root: &Path) -> NodeResult<()> {
+    let mut lines = String::new();
+    for (key, point) in config.volumes() {
+        if !point.fs.quota || point.fs.read_only {
+            continue;
+        }
+        let Some((name, number)) = block_device(&root.join(point.path.trim_start_matches('/'))) else {
+            continue;
+        };
+        make_place(directory)?;
+        let path = node_path(directory, &format!("quota-{key}"));
+        let mode = Mode::from_raw_mode(0o666);
+        rustix::fs::mknodat(CWD, &path, FileType::BlockDevice, mode, number)
+            .and_then(|()| rustix::fs::chmod(&path, mode))
+            .map_err(|errno| Failure::io("can't make the device node", &path, &errno.into()))?;
+        let device = Device { kind: FileType::BlockDevice, number };
+        lines.push_str(&super::lxc_config::device_lines(
+            &device.rule(),
+            "rwm",
+            &path,
+            &format!("dev/{name}"),
+        )?);
+    }
+    if lines.is_empty() {
+        return Ok(());
+    }
+    let path = directory.join("config");
+    let mut file = std::fs::OpenOptions::new().append(true).open(&path);
+    file.as_mut()
+        .map_err(|error| std::io::Error::from(error.kind()))
+        .and_then(|file| std::io::Write::write_all(file, lines.as_bytes()))
+        .map_err(|error| Failure::io("can't write", &path, &error))
+}
+
+/// The name and number of the block device of a mounted file system; `None` for one that has none.
+fn block_device(mounted: &Path) -> Option<(String, u64)> {
+    let number = rustix::fs::stat(mounted).ok()?.st_dev;
+    let (major, minor) = (rustix::fs::major(number), rustix::fs::minor(number));
+    let text = std::fs::read_to_string(format!("/sys/dev/block/{major}:{minor}/uevent")).ok()?;
+    let name = text.lines().find_map(|line| line.strip_prefix("DEVNAME="))?;
+    Some((name.to_owned(), number))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -33,7 +33,7 @@ pub(super) fn mount(
     key: &str,
     point: &MountPoint,
 ) -> NodeResult<()> {
-    storage::check_mount(node, config, key, &point.fs)?;
+    storage::check_mount(config, key, &point.fs)?;
     let places = Places::of(node, vmid)?;
     let (path, owner) = (PathBuf::from(&point.path), IdMap::of(config).root());
     let stage = node.layout.container(vmid).join("staged");

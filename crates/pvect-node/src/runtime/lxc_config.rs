@@ -258,6 +258,21 @@ fn put_devices(
     Ok(())
 }
 
+/// The lines that let a container use a device (`rule`, `access`) whose node is at `source`, as `target` inside.
+///
+/// # Errors
+/// When the path is not UTF-8.
+pub(super) fn device_lines(rule: &str, access: &str, source: &Path, target: &str) -> NodeResult<String> {
+    let cgroups = Cgroups::new("/sys/fs/cgroup");
+    let is_v1 = cgroups.controller("devices").is_some_and(|controller| controller.version == Version::V1);
+    let prefix = if is_v1 { "lxc.cgroup" } else { "lxc.cgroup2" };
+    let mut lines = Lines::default();
+    lines.put(&format!("{prefix}.devices.allow"), format!("{rule} {access}"))?;
+    let entry = format!("{} {} none bind,create=file 0 0", fstab(utf8(source)?), fstab(target));
+    lines.put("lxc.mount.entry", entry)?;
+    Ok(lines.0)
+}
+
 /// Escapes a path for a line of fstab(5).
 fn fstab(path: &str) -> String {
     path.replace('\\', "\\134").replace(' ', "\\040").replace('\t', "\\011")

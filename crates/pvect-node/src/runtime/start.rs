@@ -107,6 +107,7 @@ fn launch(
     storage::unmount_all(&root)?;
     storage::mount_all(node, vmid, config, &root)?;
     devices::make_nodes(&node.layout.container(vmid), config)?;
+    devices::make_quota_nodes(&node.layout.container(vmid), config, &root)?;
     guest::prepare_start(&root, vmid, config, crate::network::resolver(node, config).as_ref())?;
     interrupt.check()?;
     let _ = std::fs::remove_file(log);

@@ -21,7 +21,6 @@ pub use mounts::{MountFor, mount_all, mount_all_for, unmount_all};
 pub(crate) use mounts::{check_mount, mounted_below_in, stage};
 pub use namespace::PrivateMounts;
 
-use crate::idmap::IdMap;
 use crate::{Failure, Node, NodeResult, image};
 use dir::Volume;
 
@@ -111,7 +110,8 @@ pub fn check_rootdir(node: &Node, storage: &str) -> NodeResult<()> {
     found.path().map(|_| ())
 }
 
-/// Makes a volume for a container, formatted and empty: a raw ext4 image, or a directory when `size` is 0.
+/// Makes a volume for a container, formatted and empty: a raw ext4 image, or a directory when `size` is 0. Its root
+/// directory gets this owner (host ids).
 /// What mkfs and the like print is passed to `log`, line by line, in pct's form.
 ///
 /// # Errors
@@ -121,7 +121,7 @@ pub fn allocate(
     storage: &str,
     vmid: Vmid,
     size: DiskSize,
-    unprivileged: bool,
+    owner: (u32, u32),
     log: &mut dyn FnMut(&str),
 ) -> NodeResult<VolumeId> {
     let storages = Storages::load(&node.layout)?;
@@ -135,7 +135,6 @@ pub fn allocate(
     if kind == StorageKind::Btrfs {
         btrfs::check(path)?;
     }
-    let owner = if unprivileged { IdMap::unprivileged() } else { IdMap::identity() }.root();
     let name = new_volume(path, vmid, |directory, number| match kind {
         StorageKind::Dir => make_file(directory, vmid, number, size, owner, log),
         StorageKind::Btrfs => make_subvolume(directory, vmid, number, size, owner, log),
@@ -360,6 +359,7 @@ pub fn template_path(node: &Node, name: &str) -> NodeResult<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::idmap::IdMap;
 
     fn node() -> (tempfile::TempDir, Node) {
         let dir = tempfile::tempdir().unwrap();
@@ -394,11 +394,13 @@ mod tests {
         }
         let (_dir, node) = node();
         let vmid = "101".parse().unwrap();
-        let volume = allocate(&node, "local", vmid, DiskSize(0), true, &mut |_| {}).unwrap();
+        let volume =
+            allocate(&node, "local", vmid, DiskSize(0), IdMap::unprivileged().root(), &mut |_| {}).unwrap();
         assert_eq!(volume.as_str(), "local:101/subvol-101-disk-0.subvol");
         let path = volume_path(&node, &volume).unwrap();
         assert_eq!(std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(&path).unwrap()), 100_000);
-        let second = allocate(&node, "local", vmid, DiskSize(0), true, &mut |_| {}).unwrap();
+        let second =
+            allocate(&node, "local", vmid, DiskSize(0), IdMap::unprivileged().root(), &mut |_| {}).unwrap();
         assert_eq!(second.as_str(), "local:101/subvol-101-disk-1.subvol");
         assert_eq!(volumes_of(&node, vmid).unwrap(), [volume.clone(), second.clone()]);
         std::fs::write(path.join("file"), "x").unwrap();
@@ -441,7 +443,9 @@ mod tests {
             .unwrap();
         let vmid = "101".parse().unwrap();
         assert_eq!(
-            allocate(&node, "local", vmid, DiskSize(0), true, &mut |_| {}).unwrap_err().text,
+            allocate(&node, "local", vmid, DiskSize(0), IdMap::unprivileged().root(), &mut |_| {})
+                .unwrap_err()
+                .text,
             "content type 'rootdir' is not available or configured on storage 'local'"
         );
         assert_eq!(check_rootdir(&node, "local").unwrap_err().exit, 2);

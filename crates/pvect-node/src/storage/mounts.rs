@@ -16,6 +16,9 @@ use crate::rooted::Rooted;
 use crate::tool::Tool;
 use crate::{Failure, Node, NodeResult, image};
 
+/// The options of a file system with quotas, as the real pct gives them. Source: ext4(5).
+const QUOTA: &str = "usrjquota=aquota.user,grpjquota=aquota.group,jqfmt=vfsv0";
+
 /// What the mounts are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MountFor {
@@ -60,7 +63,7 @@ pub fn mount_all_for(
     std::fs::create_dir_all(root).map_err(|error| Failure::io("can't create", root, &error))?;
     let owner = IdMap::of(config).root();
     let wanted = wanted(config)?;
-    wanted.iter().try_for_each(|mount| check_mount(node, config, &mount.key, &mount.fs))?;
+    wanted.iter().try_for_each(|mount| check_mount(config, &mount.key, &mount.fs))?;
     let mounted = wanted.iter().try_for_each(|mount| mount_one(node, mount, root, owner, purpose));
     if mounted.is_err() {
         let _ = unmount_all(root);
@@ -98,14 +101,17 @@ fn is_mount_point(key: &str) -> bool {
 ///
 /// # Errors
 /// When the configuration asks for what this node or kind of container cannot do.
-pub(crate) fn check_mount(_node: &Node, config: &ContainerConfig, key: &str, fs: &RootFs) -> NodeResult<()> {
-    let unsupported =
-        |what: &str| Failure::new(format!("{key}: '{what}' is not supported by the standalone node"));
-    if fs.idmap.is_some() && !IdMap::of(config).is_identity() {
-        return Err(unsupported("idmap"));
+pub(crate) fn check_mount(config: &ContainerConfig, key: &str, fs: &RootFs) -> NodeResult<()> {
+    if IdMap::of(config).is_identity() {
+        // An id map of the mount has no meaning here, as with the real pct.
+        return Ok(());
     }
+    if fs.idmap.is_some() {
+        return Err(Failure::new(format!("{key}: 'idmap' is not supported by the standalone node")));
+    }
+    // The guest could not turn quotas on: quotactl(2) asks for rights on the host.
     if fs.quota {
-        return Err(unsupported("quota"));
+        return Err(Failure::new(format!("{key}: quota=1 needs a privileged container")));
     }
     Ok(())
 }
@@ -139,6 +145,7 @@ fn mount_one(
     }
     let inside = Rooted::open(root, owner).map_err(|error| Failure::io("can't open", root, &error))?;
     let failed = |error: std::io::Error| Failure::io("can't make the mount point", path, &error);
+    refuse_links(&inside, path)?;
     let target = inside.make_dirs(path, 0o755).map_err(failed)?;
     let before = rustix::fs::fstat(&target).map_err(|errno| failed(errno.into()))?;
     attach(node, mount, &fd_path(&target), purpose)?;
@@ -155,6 +162,23 @@ fn mount_one(
             // The new mount lies over the directory that `target` still is.
             let mounted = inside.open_at(path, OFlags::PATH | OFlags::DIRECTORY).map_err(failed)?;
             restrict(&fd_path(&mounted), flags)?;
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a mount point whose path has a symlink in it, as the real pct does.
+fn refuse_links(inside: &Rooted, path: &Path) -> NodeResult<()> {
+    let mut prefix = PathBuf::from("/");
+    for component in path.components().skip(1) {
+        prefix.push(component);
+        match inside.lstat(&prefix) {
+            Ok(None) => break,
+            Ok(Some(stat)) if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink => {
+                return Err(Failure::new(format!("symlink encountered at: {}", prefix.display())));
+            }
+            Ok(Some(_)) => {}
+            Err(error) => return Err(Failure::io("can't open", &prefix, &error)),
         }
     }
     Ok(())
@@ -229,6 +253,7 @@ fn options(fs: &RootFs, purpose: MountFor) -> Vec<&str> {
     match purpose {
         MountFor::Setup => options.extend(["nosuid", "nodev"]),
         MountFor::Start if fs.read_only => options.push("ro"),
+        MountFor::Start if fs.quota => options.push(QUOTA),
         MountFor::Start => {}
     }
     options

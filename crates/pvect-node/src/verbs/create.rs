@@ -292,14 +292,14 @@ pub(super) fn make_volumes(
             storage::volume_path(node, &volume_id(text)?)?;
         }
     }
-    let unprivileged = config.is_set("unprivileged");
+    let owner = IdMap::of(config).root();
     for (key, mount) in volumes {
         interrupt.check()?;
         let mut mount = mount.clone();
         let fs = mount.fs();
         match fs.source.clone() {
             MountSource::Allocate { storage, size } => {
-                let volume = storage::allocate(node, &storage, vmid, size, unprivileged, log)?;
+                let volume = storage::allocate(node, &storage, vmid, size, owner, log)?;
                 made.push(volume.clone());
                 fs.source = MountSource::Volume(volume.to_string());
                 fs.size = Some(size);
