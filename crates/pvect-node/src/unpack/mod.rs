@@ -10,6 +10,7 @@
 
 mod attributes;
 pub mod oci;
+mod pax;
 mod reader;
 mod sparse;
 mod writer;
@@ -127,8 +128,9 @@ pub fn extract(archive: &Path, root: &Path, options: &Options<'_>) -> Result<Sum
     let stream = reader::open(file).map_err(|error| reader::explain(archive, error))?;
     let counted = reader::Counted::new(stream);
     let count = counted.count();
-    let mut tar = tar::Archive::new(counted);
-    let mut writer = Writer::new(root, options.idmap).map_err(read_failed)?;
+    let records = pax::Records::default();
+    let mut tar = tar::Archive::new(pax::Stream::new(counted, &records));
+    let mut writer = Writer::new(root, options.idmap).map_err(read_failed)?.with_records(&records);
     let mut members = 0_u64;
     let mut failed = 0_u64;
     for entry in tar.entries().map_err(|error| reader::explain(archive, error))? {

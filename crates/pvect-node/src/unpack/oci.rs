@@ -12,7 +12,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use super::writer::Writer;
-use super::{Options, UnpackError, reader};
+use super::{Options, UnpackError, pax, reader};
 
 /// The largest JSON document that is read, in bytes.
 const DOCUMENT_LIMIT: u64 = 4 << 20;
@@ -86,10 +86,14 @@ pub fn extract(archive: &Path, root: &Path, options: &Options<'_>) -> Result<Ima
     let read_failed = |source| UnpackError::Read { path: archive.to_owned(), source };
     for layer in &manifest.layers {
         check_layer(&layout, layer)?;
-        let mut writer = Writer::of_layers(root, options.idmap).map_err(read_failed)?;
+        let records = pax::Records::default();
+        let writer = Writer::of_layers(root, options.idmap).map_err(read_failed)?;
+        let mut writer = writer.with_records(&records);
         // What a layer takes away it takes from those below, wherever in it the whiteout stands.
-        layout.members_of(layer, options, &mut |entry| writer.whiteout(&entry.path_bytes()).map(|_| ()))?;
-        layout.members_of(layer, options, &mut |entry| {
+        layout.members_of(layer, options, &records, &mut |entry| {
+            writer.whiteout(&entry.path_bytes()).map(|_| ())
+        })?;
+        layout.members_of(layer, options, &records, &mut |entry| {
             if is_whiteout(&entry.path_bytes()) {
                 return Ok(());
             }
@@ -222,6 +226,7 @@ impl<'a> Layout<'a> {
         &self,
         layer: &Descriptor,
         options: &Options<'_>,
+        records: &pax::Records,
         each: &mut dyn FnMut(&mut LayerEntry<'_, '_>) -> Result<(), UnpackError>,
     ) -> Result<(), UnpackError> {
         let (bytes, _) = self.blob(&layer.digest)?;
@@ -229,7 +234,7 @@ impl<'a> Layout<'a> {
         let mut hashed = Hashed { bytes, hash: Sha256::new() };
         {
             let stream = reader::open_layer(&mut hashed).map_err(explain)?;
-            let mut tar = tar::Archive::new(stream);
+            let mut tar = tar::Archive::new(pax::Stream::new(stream, records));
             for entry in tar.entries().map_err(explain)? {
                 if (options.interrupted)() {
                     return Err(UnpackError::Interrupted);
@@ -244,7 +249,7 @@ impl<'a> Layout<'a> {
 }
 
 /// A member of a layer.
-type LayerEntry<'a, 'b> = tar::Entry<'a, Box<dyn Read + 'b>>;
+type LayerEntry<'a, 'b> = tar::Entry<'a, pax::Stream<Box<dyn Read + 'b>>>;
 
 /// Hashes what is read.
 struct Hashed {

@@ -8,6 +8,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 
+use super::pax::Record;
+
 const PREFIX: &str = "GNU.sparse.";
 /// The most pieces a file may have; each takes 16 bytes here.
 const MOST_PIECES: usize = 1 << 20;
@@ -44,20 +46,18 @@ impl Sparse {
     ///
     /// # Errors
     /// When they are damaged, or of a form that is not known.
-    pub(super) fn of<R: Read>(entry: &mut tar::Entry<'_, R>) -> Result<Option<Self>, Problem> {
-        let Some(records) = entry.pax_extensions()? else { return Ok(None) };
+    pub(super) fn of(records: &[Record]) -> Result<Option<Self>, Problem> {
         let mut sparse = Self::default();
         let (mut found, mut major) = (false, None);
         for record in records {
-            let record = record?;
-            let Some(key) = record.key().ok().and_then(|key| key.strip_prefix(PREFIX)) else { continue };
+            let Some(key) = record.key.strip_prefix(PREFIX) else { continue };
             found = true;
-            let number = || number(record.value_bytes());
+            let number = || number(&record.value);
             match key {
-                "name" => sparse.name = Some(record.value_bytes().to_vec()),
+                "name" => sparse.name = Some(record.value.clone()),
                 "size" | "realsize" => sparse.size = number()?,
                 "major" => major = Some(number()?),
-                "map" => sparse.map = Some(pairs(record.value_bytes())?),
+                "map" => sparse.map = Some(pairs(&record.value)?),
                 _ => {}
             }
         }

@@ -344,6 +344,30 @@ fn a_signal_ends_the_work() {
 }
 
 #[test]
+fn line_breaks_in_names_and_attributes_are_kept() {
+    let Some(place) = Place::new() else { return };
+    let value = b"one\n20 path=../outside/x\n";
+    let bytes = archive(&[
+        Member { pax: &[("SCHILY.xattr.user.note", value), ("path", b"a\nb")], ..file("other", b"text") },
+        Member { pax: &[("path", b"link"), ("linkpath", b"a\nb")], ..symlink("x", "y") },
+        file("plain", b""),
+        Member { pax: &[("path", b"../outside/y\n")], ..file("z", b"") },
+    ]);
+    let failure = place.unpack(&bytes, &IdMap::identity()).unwrap_err().to_string();
+    assert_eq!(failure, "can't unpack '../outside/y?' - its path contains '..'");
+    assert_eq!(place.text("a\nb"), "text");
+    assert_eq!(fs::read_link(place.root().join("link")).unwrap(), Path::new("a\nb"));
+    assert_eq!(place.text("plain"), "");
+    let mut note = vec![0; 100];
+    match rustix::fs::getxattr(place.root().join("a\nb"), "user.note", &mut note) {
+        Ok(length) => assert_eq!(note[..length], value[..]),
+        Err(rustix::io::Errno::OPNOTSUPP) => {}
+        Err(errno) => panic!("{errno}"),
+    }
+    place.assert_outside_untouched();
+}
+
+#[test]
 fn sizes_are_worded_as_tar_does() {
     for (bytes, text) in [
         (2_150_400.0, "2.1MiB"),

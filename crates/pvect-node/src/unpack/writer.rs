@@ -1,5 +1,6 @@
 //! Writes archive members into a root, none of them outside of it.
 
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -13,6 +14,7 @@ use tar::EntryType;
 
 use super::UnpackError;
 use super::attributes::{Attribute, attribute};
+use super::pax::{Record, Records};
 use super::sparse::{self, Sparse};
 use crate::error::os_text;
 use crate::idmap::IdMap;
@@ -33,6 +35,8 @@ pub(super) struct Writer<'a> {
     /// Directories, whose times are set when nothing more is put into them.
     times: Vec<(PathBuf, u64)>,
     block: Vec<u8>,
+    /// The records of the member that is being written, where they are read apart from the archive.
+    records: Records,
     /// Whether a member replaces what is there, as the layers of an image do.
     replaces: bool,
 }
@@ -78,7 +82,15 @@ impl From<Errno> for Problem {
 impl<'a> Writer<'a> {
     pub(super) fn new(root: &Path, map: &'a IdMap) -> io::Result<Self> {
         let root = Rooted::open(root, map.root())?;
-        Ok(Self { root, map, parent: None, times: Vec::new(), block: vec![0; BLOCK], replaces: false })
+        Ok(Self {
+            root,
+            map,
+            parent: None,
+            times: Vec::new(),
+            block: vec![0; BLOCK],
+            records: Records::default(),
+            replaces: false,
+        })
     }
 
     /// A writer for the layers of an image: what a layer has replaces what the ones below have.
@@ -105,6 +117,12 @@ impl<'a> Writer<'a> {
         removed.map_err(|problem| named(String::from_utf8_lossy(name).into_owned(), problem))
     }
 
+    /// Has it take the records of members from here: those of a [`super::pax::Stream`].
+    pub(super) fn with_records(mut self, records: &Records) -> Self {
+        self.records = records.clone();
+        self
+    }
+
     /// Writes one member.
     pub(super) fn write<R: Read>(
         &mut self,
@@ -120,16 +138,21 @@ impl<'a> Writer<'a> {
         entry: &mut tar::Entry<'_, R>,
         interrupted: &dyn Fn() -> bool,
     ) -> Result<(), Problem> {
-        let sparse = Sparse::of(entry)?;
-        let path = match sparse.as_ref().and_then(|sparse| sparse.name.as_deref()) {
+        let records = self.records(entry)?;
+        let value =
+            |key: &str| records.iter().find(|record| record.key == key).map(|record| &record.value[..]);
+        let sparse = Sparse::of(&records)?;
+        let path = match sparse.as_ref().and_then(|sparse| sparse.name.as_deref()).or(value("path")) {
             Some(name) => relative(name)?,
             None => relative(&entry.path_bytes())?,
         };
+        let target = value("linkpath").map(Cow::Borrowed).or_else(|| entry.link_name_bytes());
+        let target = target.unwrap_or_default().into_owned();
         let kind = entry.header().entry_type();
         if kind.is_pax_global_extensions() || is_device_file(&path) {
             return Ok(());
         }
-        let meta = self.meta(entry)?;
+        let meta = self.meta(entry.header(), &records)?;
         if path.as_os_str().is_empty() {
             return if kind.is_dir() { self.directory(&path, &meta) } else { Ok(()) };
         }
@@ -147,14 +170,8 @@ impl<'a> Writer<'a> {
             EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
                 self.file(parent.1.as_fd(), &name, entry, sparse, &meta, interrupted)
             }
-            EntryType::Link => {
-                let target = entry.link_name_bytes().unwrap_or_default();
-                self.hardlink(parent.1.as_fd(), &name, &target)
-            }
-            EntryType::Symlink => {
-                let target = entry.link_name_bytes().unwrap_or_default();
-                symlink(parent.1.as_fd(), &name, &target, &meta)
-            }
+            EntryType::Link => self.hardlink(parent.1.as_fd(), &name, &target),
+            EntryType::Symlink => symlink(parent.1.as_fd(), &name, &target, &meta),
             EntryType::Fifo => special(parent.1.as_fd(), &name, FileType::Fifo, 0, &meta),
             EntryType::Char | EntryType::Block => {
                 let (node, device) = self.device(kind, entry.header())?;
@@ -169,17 +186,25 @@ impl<'a> Writer<'a> {
         made
     }
 
-    /// Reads and maps the metadata.
-    fn meta<R: Read>(&self, entry: &mut tar::Entry<'_, R>) -> Result<Meta, Problem> {
-        let mut attributes = Vec::new();
-        if let Some(records) = entry.pax_extensions()? {
-            for record in records {
-                let record = record?;
-                let Ok(key) = record.key() else { continue };
-                attributes.extend(attribute(key, record.value_bytes(), self.map));
-            }
+    /// The records of a member's extended header.
+    fn records<R: Read>(&self, entry: &mut tar::Entry<'_, R>) -> Result<Vec<Record>, Problem> {
+        let records = self.records.take();
+        if !records.is_empty() {
+            return Ok(records);
         }
-        let header = entry.header();
+        // There are none, or the header is damaged: the crate says so.
+        let mut found = Vec::new();
+        for record in entry.pax_extensions()?.into_iter().flatten() {
+            let record = record?;
+            let Ok(key) = record.key() else { continue };
+            found.push(Record { key: key.to_owned(), value: record.value_bytes().to_vec() });
+        }
+        Ok(found)
+    }
+
+    /// Maps the metadata.
+    fn meta(&self, header: &tar::Header, records: &[Record]) -> Result<Meta, Problem> {
+        let attributes = records.iter().filter_map(|record| attribute(&record.key, &record.value, self.map));
         let id = |kind: &str, found: u64, mapped: &dyn Fn(u32) -> Option<u32>| {
             u32::try_from(found)
                 .ok()
@@ -191,7 +216,7 @@ impl<'a> Writer<'a> {
             gid: id("group", header.gid()?, &|id| self.map.group(id))?,
             mode: header.mode()? & 0o7777,
             mtime: header.mtime().unwrap_or(0),
-            attributes,
+            attributes: attributes.collect(),
         })
     }
 

@@ -1,0 +1,273 @@
+//! Extended headers read as posix says: a record is as long as it says, and its value may hold line breaks.
+//!
+//! The tar crate ends a record at the first line break. So it is given a stream in which the line breaks of values are
+//! replaced, and the records as they are go beside it. Source: pax(1), "pax Extended Header"; the manual of GNU tar,
+//! "Basic Tar Format".
+
+use std::cell::RefCell;
+use std::io::{self, Read};
+use std::ops::Range;
+use std::rc::Rc;
+
+const BLOCK: usize = 512;
+/// The largest extended header that is looked at, in bytes: attributes have at most 64 KiB each.
+const LARGEST: u64 = 16 << 20;
+/// What the tar crate sees in place of a line break.
+const STAND_IN: u8 = b'?';
+
+/// A record of an extended header.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Record {
+    pub(super) key: String,
+    pub(super) value: Vec<u8>,
+}
+
+/// The records of the member whose header was read last.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Records(Rc<RefCell<Vec<Record>>>);
+
+impl Records {
+    /// Takes the records of the current member.
+    pub(super) fn take(&self) -> Vec<Record> {
+        self.0.take()
+    }
+}
+
+/// What the stream is about to bring.
+#[derive(Debug)]
+enum Next {
+    Header,
+    /// More blocks of the map of an old sparse file, then so much data.
+    SparseMap(u64),
+    Data(u64),
+    /// Nothing that is looked at.
+    Rest,
+}
+
+/// A stream of tar blocks whose extended headers the tar crate can read.
+pub(super) struct Stream<R> {
+    inner: R,
+    next: Next,
+    /// What was read and not yet handed out.
+    ready: Vec<u8>,
+    at: usize,
+    /// The records for the next member.
+    waiting: Vec<Record>,
+    current: Records,
+}
+
+impl<R: Read> Stream<R> {
+    /// Wraps a stream that begins with a header; `records` gets those of each member in turn.
+    pub(super) fn new(inner: R, records: &Records) -> Self {
+        let (ready, waiting) = (Vec::new(), Vec::new());
+        Self { inner, next: Next::Header, ready, at: 0, waiting, current: records.clone() }
+    }
+
+    /// Reads up to so many bytes to what is ready; fewer only at the end of the stream.
+    fn fetch(&mut self, count: u64) -> io::Result<usize> {
+        (&mut self.inner).take(count).read_to_end(&mut self.ready)
+    }
+
+    fn header(&mut self) -> io::Result<()> {
+        if self.fetch(BLOCK as u64)? < BLOCK || self.ready.iter().all(|byte| *byte == 0) {
+            self.next = Next::Rest;
+            return Ok(());
+        }
+        let header = tar::Header::from_byte_slice(&self.ready);
+        let (kind, size) = (header.entry_type(), header.entry_size());
+        let is_extended = kind.is_gnu_sparse() && header.as_gnu().is_some_and(tar::GnuHeader::is_extended);
+        // The crate names what is wrong with the header.
+        let Ok(size) = size else {
+            self.next = Next::Rest;
+            return Ok(());
+        };
+        if kind.is_pax_local_extensions() && size <= LARGEST {
+            self.next = Next::Header;
+            return self.extended_header(size);
+        }
+        if kind.is_pax_local_extensions()
+            || kind.is_pax_global_extensions()
+            || kind.is_gnu_longname()
+            || kind.is_gnu_longlink()
+        {
+            self.next = Next::Data(padded(size));
+            return Ok(());
+        }
+        let records = std::mem::take(&mut self.waiting);
+        let size = records.iter().find(|record| record.key == "size").map_or(Some(size), number);
+        self.next = match size {
+            Some(size) if is_extended => Next::SparseMap(padded(size)),
+            Some(size) => Next::Data(padded(size)),
+            None => Next::Rest,
+        };
+        self.current.0.replace(records);
+        Ok(())
+    }
+
+    /// Reads an extended header and takes its records; one that is damaged is left to the crate.
+    fn extended_header(&mut self, size: u64) -> io::Result<()> {
+        let found = self.fetch(padded(size))? as u64;
+        let size = usize::try_from(size.min(found)).unwrap_or(usize::MAX);
+        let Some(body) = self.ready.get_mut(BLOCK..BLOCK + size) else { return Ok(()) };
+        if let Some(ranges) = ranges(body) {
+            self.waiting = ranges.iter().filter_map(|(key, value)| record(body, key, value)).collect();
+            for (_, value) in ranges {
+                body[value].iter_mut().filter(|byte| **byte == b'\n').for_each(|byte| *byte = STAND_IN);
+            }
+        }
+        Ok(())
+    }
+
+    fn sparse_map(&mut self, data: u64) -> io::Result<()> {
+        /// Where a block of the map says that another one follows.
+        const MORE: usize = 504;
+        let whole = self.fetch(BLOCK as u64)? == BLOCK;
+        let more = self.ready.get(MORE).is_some_and(|byte| *byte != 0);
+        self.next = match (whole, more) {
+            (false, _) => Next::Rest,
+            (true, true) => Next::SparseMap(data),
+            (true, false) => Next::Data(data),
+        };
+        Ok(())
+    }
+}
+
+impl<R: Read> Read for Stream<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            if self.at < self.ready.len() {
+                let count = (&self.ready[self.at..]).read(buffer)?;
+                self.at += count;
+                return Ok(count);
+            }
+            self.ready.clear();
+            self.at = 0;
+            match self.next {
+                Next::Rest => return self.inner.read(buffer),
+                Next::Data(0) => self.next = Next::Header,
+                Next::Data(left) => {
+                    let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
+                    let count = self.inner.read(&mut buffer[..wanted])?;
+                    self.next = Next::Data(left - count as u64);
+                    return Ok(count);
+                }
+                Next::Header => self.header()?,
+                Next::SparseMap(data) => self.sparse_map(data)?,
+            }
+            if self.ready.is_empty() && matches!(self.next, Next::Rest) {
+                return Ok(0);
+            }
+        }
+    }
+}
+
+fn padded(size: u64) -> u64 {
+    size.checked_next_multiple_of(BLOCK as u64).unwrap_or(u64::MAX)
+}
+
+fn number(record: &Record) -> Option<u64> {
+    std::str::from_utf8(&record.value).ok()?.parse().ok()
+}
+
+/// Where keys and values are in an extended header; `None` when it is damaged.
+fn ranges(body: &[u8]) -> Option<Vec<(Range<usize>, Range<usize>)>> {
+    let (mut found, mut start) = (Vec::new(), 0);
+    while start < body.len() {
+        let blank = start + body[start..].iter().position(|byte| *byte == b' ')?;
+        let length: usize = std::str::from_utf8(&body[start..blank]).ok()?.parse().ok()?;
+        let end = start.checked_add(length).filter(|end| *end <= body.len() && *end > blank + 1)?;
+        if body[end - 1] != b'\n' {
+            return None;
+        }
+        let equals = blank + 1 + body[blank + 1..end - 1].iter().position(|byte| *byte == b'=')?;
+        found.push((blank + 1..equals, equals + 1..end - 1));
+        start = end;
+    }
+    Some(found)
+}
+
+/// A record whose key is text; others mean nothing to us.
+fn record(body: &[u8], key: &Range<usize>, value: &Range<usize>) -> Option<Record> {
+    let key = std::str::from_utf8(&body[key.clone()]).ok()?.to_owned();
+    Some(Record { key, value: body[value.clone()].to_vec() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_as_long_as_they_say() {
+        let keys = |body: &[u8]| {
+            let ranges = ranges(body)?;
+            let records = ranges.iter().filter_map(|(key, value)| record(body, key, value));
+            Some(records.map(|record| (record.key, record.value)).collect::<Vec<_>>())
+        };
+        let two = b"13 path=a\nb=\n6 a=b\n";
+        assert_eq!(
+            keys(two).unwrap(),
+            [("path".to_owned(), b"a\nb=".to_vec()), ("a".to_owned(), b"b".to_vec())]
+        );
+        assert_eq!(keys(b"").unwrap(), []);
+        for bad in [
+            &b"6 a=b"[..],
+            b"7 a=b\n",
+            b"5 a=b\n",
+            b"x a=b\n",
+            b"99999999999999999999 a=b\n",
+            b"6 abc\n",
+            b"1 \n",
+            b"\n",
+        ] {
+            assert_eq!(keys(bad), None, "{}", bad.escape_ascii());
+        }
+    }
+
+    /// Reads a stream with the crate; the names that it sees and our records.
+    fn read(bytes: &[u8]) -> Vec<(String, Vec<Record>)> {
+        let records = Records::default();
+        let mut tar = tar::Archive::new(Stream::new(bytes, &records));
+        let mut found = Vec::new();
+        for entry in tar.entries().unwrap() {
+            let mut entry = entry.unwrap();
+            let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+            assert_eq!(io::copy(&mut entry, &mut io::sink()).unwrap(), entry.size(), "{name}");
+            found.push((name, records.take()));
+        }
+        found
+    }
+
+    #[test]
+    fn each_member_has_its_own_records() {
+        let mut tar = tar::Builder::new(Vec::new());
+        let value = b"one\n9 path=x\n";
+        for (name, data, pax) in [
+            ("first", &b"x"[..], &[("SCHILY.xattr.user.a", &value[..])][..]),
+            ("second", &[7; 1000], &[]),
+            ("third", b"", &[("path", b"new\nname"), ("comment", b"c")]),
+        ] {
+            tar.append_pax_extensions(pax.iter().copied()).unwrap();
+            let mut header = tar::Header::new_ustar();
+            header.set_path(name).unwrap();
+            header.set_size(data.len() as u64);
+            header.set_cksum();
+            tar.append(&header, data).unwrap();
+        }
+        let bytes = tar.into_inner().unwrap();
+        let record = |key: &str, value: &[u8]| Record { key: key.to_owned(), value: value.to_vec() };
+        assert_eq!(
+            read(&bytes),
+            [
+                ("first".to_owned(), vec![record("SCHILY.xattr.user.a", value)]),
+                ("second".to_owned(), vec![]),
+                ("new?name".to_owned(), vec![record("path", b"new\nname"), record("comment", b"c")]),
+            ]
+        );
+        // Cut anywhere, it ends.
+        for length in (0..bytes.len()).step_by(100) {
+            let mut rest = Vec::new();
+            Stream::new(&bytes[..length], &Records::default()).read_to_end(&mut rest).unwrap();
+            assert_eq!(rest.len(), length);
+        }
+    }
+}
