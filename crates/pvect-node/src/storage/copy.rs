@@ -11,6 +11,7 @@ use rustix::mount::{MountFlags, UnmountFlags};
 
 use super::dir::Volume;
 use super::{Place, PrivateMounts, allocate, free};
+use crate::idmap::IdMap;
 use crate::interrupt::Interrupt;
 use crate::tool::Tool;
 use crate::{Failure, Node, NodeResult, image};
@@ -46,7 +47,9 @@ impl Copy<'_> {
     ) -> NodeResult<(VolumeId, DiskSize)> {
         let source = Source::of(node, self)?;
         let size = DiskSize(source.size()?);
-        let new = allocate(node, self.storage, self.vmid, size, self.unprivileged, log)?;
+        // rsync gives the new root directory the owner of the old one.
+        let map = if self.unprivileged { IdMap::unprivileged() } else { IdMap::identity() };
+        let new = allocate(node, self.storage, self.vmid, size, map.root(), log)?;
         let filled = self.fill(node, &source, &new, interrupt, log);
         if let Err(failure) = filled {
             if let Err(second) = free(node, &new) {
