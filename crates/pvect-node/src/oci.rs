@@ -16,6 +16,17 @@ use crate::{Failure, NodeResult};
 /// The signal that ends the program of an image that names none.
 const STOP_SIGNAL: &str = "SIGTERM";
 
+/// The machine's architecture as the option `arch` names it.
+pub(crate) fn host_architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "x86" => "i386",
+        "aarch64" => "arm64",
+        "arm" => "armhf",
+        other => other,
+    }
+}
+
 /// Puts what an image says into the configuration of the container whose root file system it was unpacked into.
 ///
 /// # Errors

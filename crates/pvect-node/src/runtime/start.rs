@@ -11,8 +11,8 @@ use pvect_native::Cgroups;
 
 use super::lxc_config::is_user_namespace;
 use super::{
-    PATH, StopMode, cgroups, devices, hookscript, names, network, process, reachable, seccomp, shell_words, stop,
-    write_lxc_config,
+    PATH, StopMode, cgroups, devices, hookscript, names, network, process, reachable, seccomp, shell_words,
+    stop, write_lxc_config,
 };
 use crate::change::Changes;
 use crate::error::os_text;

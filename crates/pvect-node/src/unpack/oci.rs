@@ -1,7 +1,7 @@
 //! OCI images as templates: a tar archive of an image layout, as `skopeo copy ... oci-archive:` makes it.
 //!
-//! Of the index the first manifest is taken, as the real pct does. Every blob is read by its digest, which is
-//! checked. Source: the OCI image specification (image-layout.md, manifest.md, config.md, layer.md).
+//! Of the index the first image of the container's architecture is taken; the real pct takes the first image. Each
+//! blob must have the size and the digest that it is named by before anything of it is written. Source: the OCI image specification (image-layout.md, manifest.md, config.md, layer.md).
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -19,6 +19,13 @@ const DOCUMENT_LIMIT: u64 = 4 << 20;
 /// The most members that an archive may have, and the most levels of indexes.
 const MEMBER_LIMIT: usize = 100_000;
 const INDEX_DEPTH: usize = 4;
+/// The most removals that one layer may ask for.
+const WHITEOUT_LIMIT: usize = 1 << 20;
+
+const INDEXES: [&str; 2] =
+    ["application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json"];
+const MANIFESTS: [&str; 2] =
+    ["application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json"];
 
 /// What an image says about the process that it is made for. All of it comes from the image: it is to be checked.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -45,10 +52,38 @@ struct Descriptor {
     #[serde(rename = "mediaType", default)]
     media_type: String,
     digest: String,
+    size: u64,
+    #[serde(default)]
+    platform: Option<Platform>,
+}
+
+#[derive(Deserialize)]
+struct Platform {
+    #[serde(default)]
+    architecture: String,
+    #[serde(default)]
+    os: String,
+}
+
+impl Descriptor {
+    /// Attestations stand in an index like images, for a system called `unknown`.
+    fn is_image(&self) -> bool {
+        self.platform.as_ref().is_none_or(|platform| platform.os != "unknown")
+    }
+
+    /// The architecture as the container's option `arch` names it; empty when none is named.
+    fn architecture(&self) -> &str {
+        match self.platform.as_ref().map_or("", |platform| &platform.architecture) {
+            "386" => "i386",
+            "arm" => "armhf",
+            other => other,
+        }
+    }
 }
 
 #[derive(Deserialize)]
 struct Index {
+    #[serde(default)]
     manifests: Vec<Descriptor>,
 }
 
@@ -75,24 +110,29 @@ pub fn is_image(archive: &Path) -> bool {
     has("oci-layout") && has("index.json") && layout.has_blobs
 }
 
-/// Unpacks the layers of an image into an existing directory, from the lowest on, and returns its configuration.
+/// Unpacks the layers of an image into an existing directory, from the lowest on, and returns its configuration. Of an
+/// image for several architectures that for `arch` (`amd64`, `arm64`, ...) is taken.
 ///
 /// # Errors
-/// When the archive is damaged, a blob is missing or not what its digest says, or a member cannot be unpacked.
-pub fn extract(archive: &Path, root: &Path, options: &Options<'_>) -> Result<ImageConfig, UnpackError> {
-    let mut layout = Layout::open(archive)?;
-    let manifest = layout.manifest()?;
-    let image: Image = layout.document(&manifest.config.digest)?;
+/// When the archive is damaged, a blob is missing or not what its descriptor says, there is none for the architecture,
+/// or a member cannot be unpacked.
+pub fn extract(
+    archive: &Path,
+    root: &Path,
+    arch: &str,
+    options: &Options<'_>,
+) -> Result<ImageConfig, UnpackError> {
+    let layout = Layout::open(archive)?;
+    let manifest = layout.manifest(arch)?;
+    let image: Image = layout.document(&manifest.config)?;
     let read_failed = |source| UnpackError::Read { path: archive.to_owned(), source };
     for layer in &manifest.layers {
         check_layer(&layout, layer)?;
         let records = pax::Records::default();
+        let whiteouts = whiteouts(&layout, layer, options, &records)?;
         let writer = Writer::of_layers(root, options.idmap).map_err(read_failed)?;
         let mut writer = writer.with_records(&records);
-        // What a layer takes away it takes from those below, wherever in it the whiteout stands.
-        layout.members_of(layer, options, &records, &mut |entry| {
-            writer.whiteout(&entry.path_bytes()).map(|_| ())
-        })?;
+        whiteouts.iter().try_for_each(|name| writer.whiteout(name).map(|_| ()))?;
         layout.members_of(layer, options, &records, &mut |entry| {
             if is_whiteout(&entry.path_bytes()) {
                 return Ok(());
@@ -105,6 +145,25 @@ pub fn extract(archive: &Path, root: &Path, options: &Options<'_>) -> Result<Ima
         writer.finish()?;
     }
     Ok(image.config.unwrap_or_default())
+}
+
+/// What a layer takes away from those below, wherever in it the whiteouts stand. It is read to its end: when this
+/// returns names its digest is right, and nothing was changed yet.
+fn whiteouts(
+    layout: &Layout<'_>,
+    layer: &Descriptor,
+    options: &Options<'_>,
+    records: &pax::Records,
+) -> Result<Vec<Vec<u8>>, UnpackError> {
+    let mut names = Vec::new();
+    layout.members_of(layer, options, records, &mut |entry| {
+        let name = entry.path_bytes();
+        if is_whiteout(&name) {
+            names.push(name.into_owned());
+        }
+        if names.len() > WHITEOUT_LIMIT { Err(layout.bad("a layer removes too many files")) } else { Ok(()) }
+    })?;
+    Ok(names)
 }
 
 fn is_whiteout(name: &[u8]) -> bool {
@@ -166,13 +225,18 @@ impl<'a> Layout<'a> {
         Ok((file.take(size), size))
     }
 
-    /// The bytes of a blob and the digest that they must have.
-    fn blob(&self, digest: &str) -> Result<(io::Take<File>, u64), UnpackError> {
+    /// The bytes of a blob of the right size; the caller checks the digest.
+    fn blob(&self, blob: &Descriptor) -> Result<io::Take<File>, UnpackError> {
+        let digest = &blob.digest;
         let hex = digest.strip_prefix("sha256:").filter(|hex| {
             hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
         });
         let hex = hex.ok_or_else(|| self.bad(format!("the digest '{digest}' is not supported")))?;
-        self.member(&Path::new("blobs/sha256").join(hex))
+        let (bytes, size) = self.member(&Path::new("blobs/sha256").join(hex))?;
+        if size != blob.size {
+            return Err(self.bad(format!("the blob '{digest}' has {size} bytes, not {}", blob.size)));
+        }
+        Ok(bytes)
     }
 
     fn text(&self, bytes: io::Take<File>, size: u64) -> Result<Vec<u8>, UnpackError> {
@@ -191,11 +255,10 @@ impl<'a> Layout<'a> {
     }
 
     /// A JSON document, its digest checked.
-    fn document<T: serde::de::DeserializeOwned>(&self, digest: &str) -> Result<T, UnpackError> {
-        let (bytes, size) = self.blob(digest)?;
-        let text = self.text(bytes, size)?;
-        self.check(digest, &Sha256::digest(&text))?;
-        self.parse(digest, &text)
+    fn document<T: serde::de::DeserializeOwned>(&self, blob: &Descriptor) -> Result<T, UnpackError> {
+        let text = self.text(self.blob(blob)?, blob.size)?;
+        self.check(&blob.digest, &Sha256::digest(&text))?;
+        self.parse(&blob.digest, &text)
     }
 
     fn check(&self, digest: &str, found: &[u8]) -> Result<(), UnpackError> {
@@ -206,19 +269,37 @@ impl<'a> Layout<'a> {
         Err(self.bad(format!("the blob '{digest}' has the digest 'sha256:{found}'")))
     }
 
-    /// The first manifest; an index of an index is followed.
-    fn manifest(&mut self) -> Result<Manifest, UnpackError> {
+    /// The manifest for an architecture; an index of an index is followed.
+    fn manifest(&self, arch: &str) -> Result<Manifest, UnpackError> {
         let (bytes, size) = self.member(Path::new("index.json"))?;
         let text = self.text(bytes, size)?;
         let mut index: Index = self.parse("index.json", &text)?;
         for _ in 0..INDEX_DEPTH {
-            let first = index.manifests.first().ok_or_else(|| self.bad("its index names no manifest"))?;
-            if !first.media_type.contains("index") && !first.media_type.contains("manifest.list") {
-                return self.document(&first.digest);
+            let found = self.choose(&index, arch)?;
+            match found.media_type.as_str() {
+                kind if MANIFESTS.contains(&kind) => return self.document(found),
+                kind if INDEXES.contains(&kind) => index = self.document(found)?,
+                kind => return Err(self.bad(format!("its index names something of the type '{kind}'"))),
             }
-            index = self.document(&first.digest)?;
         }
         Err(self.bad("its indexes are nested too deep"))
+    }
+
+    /// The first image of an index that is for an architecture; one that does not say may be.
+    fn choose<'b>(&self, index: &'b Index, arch: &str) -> Result<&'b Descriptor, UnpackError> {
+        let mut others: Vec<&str> = Vec::new();
+        for image in index.manifests.iter().filter(|found| found.is_image()) {
+            match image.architecture() {
+                "" => return Ok(image),
+                found if found == arch => return Ok(image),
+                found if others.contains(&found) => {}
+                found => others.push(found),
+            }
+        }
+        Err(self.bad(match others.as_slice() {
+            [] => "its index names no image".to_owned(),
+            _ => format!("it has no image for {arch}, but for {}", others.join(", ")),
+        }))
     }
 
     /// Passes the members of a layer on, its digest checked at the end.
@@ -229,7 +310,7 @@ impl<'a> Layout<'a> {
         records: &pax::Records,
         each: &mut dyn FnMut(&mut LayerEntry<'_, '_>) -> Result<(), UnpackError>,
     ) -> Result<(), UnpackError> {
-        let (bytes, _) = self.blob(&layer.digest)?;
+        let bytes = self.blob(layer)?;
         let explain = |error| reader::explain(self.path, error);
         let mut hashed = Hashed { bytes, hash: Sha256::new() };
         {

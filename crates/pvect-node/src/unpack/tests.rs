@@ -34,7 +34,7 @@ pub(super) fn symlink<'a>(name: &'a str, target: &'a str) -> Member<'a> {
     Member { kind: EntryType::Symlink, name, target, ..PLAIN }
 }
 
-fn hardlink<'a>(name: &'a str, target: &'a str) -> Member<'a> {
+pub(super) fn hardlink<'a>(name: &'a str, target: &'a str) -> Member<'a> {
     Member { kind: EntryType::Link, name, target, ..PLAIN }
 }
 

@@ -160,7 +160,8 @@ impl<'a> Writer<'a> {
             return self.directory(&path, &meta);
         }
         let name = path.file_name().ok_or_else(|| Problem::Text("it has no name".to_owned()))?.to_owned();
-        if self.replaces {
+        // A hard link to itself would lose its file.
+        if self.replaces && !(kind.is_hard_link() && is_member(&target, &path)) {
             self.root.remove_all(&path)?;
             // What was removed may be the directory that is open.
             self.parent = None;
@@ -326,7 +327,11 @@ impl<'a> Writer<'a> {
     /// Sets the times of the directories.
     pub(super) fn finish(self) -> Result<(), UnpackError> {
         for (path, mtime) in self.times {
-            let fd = self.root.open_at(&path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW);
+            let fd = match self.root.open_at(&path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW) {
+                // A later member of the layer took its place.
+                Err(_) if self.replaces => continue,
+                other => other,
+            };
             let set = fd.and_then(|fd| Ok(rustix::fs::futimens(fd, &stamps(mtime))?));
             set.map_err(|error| named(path.display().to_string(), Problem::Io(error)))?;
         }

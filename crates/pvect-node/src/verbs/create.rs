@@ -345,7 +345,8 @@ fn fill_mounted(
     };
     if unpack::oci::is_image(&archive) {
         log("Detected OCI archive");
-        let image = unpack::oci::extract(&archive, root, &options)?;
+        let arch = config.main.options.get("arch").map_or(oci::host_architecture(), String::as_str);
+        let image = unpack::oci::extract(&archive, root, arch, &options)?;
         oci::apply(&image, root, config, log)?;
     } else {
         log(&format!("extracting archive '{}'", archive.display()));

@@ -5,7 +5,9 @@ use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
-use super::super::tests::{Place, archive, directory, file, symlink};
+use serde_json::{Value, json};
+
+use super::super::tests::{Place, archive, directory, file, hardlink, symlink};
 use super::*;
 use crate::idmap::IdMap;
 
@@ -25,36 +27,34 @@ struct Parts(Vec<(String, Vec<u8>)>);
 impl Parts {
     fn new(config: &str, layers: &[(&str, Vec<u8>)]) -> Self {
         let mut parts = Self(vec![("oci-layout".to_owned(), br#"{"imageLayoutVersion":"1.0.0"}"#.to_vec())]);
-        let config = parts.blob(config.as_bytes());
-        let layers: Vec<String> = layers
-            .iter()
-            .map(|(kind, bytes)| {
-                let digest = parts.blob(bytes);
-                format!(
-                    r#"{{"mediaType":"application/vnd.oci.image.layer.v1.{kind}","digest":"{digest}","size":{}}}"#,
-                    bytes.len()
-                )
-            })
-            .collect();
-        let manifest = format!(
-            r#"{{"schemaVersion":2,"config":{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"{config}"}},"layers":[{}]}}"#,
-            layers.join(",")
-        );
-        let manifest = parts.blob(manifest.as_bytes());
-        let index = |digest: &str, kind: &str| {
-            format!(
-                r#"{{"manifests":[{{"mediaType":"application/vnd.oci.image.{kind}.v1+json","digest":"{digest}"}}]}}"#
-            )
-        };
-        let nested = parts.blob(index(&manifest, "manifest").as_bytes());
-        parts.0.push(("index.json".to_owned(), index(&nested, "index").into_bytes()));
+        let config = parts.blob("config", config.as_bytes());
+        let layers: Vec<Value> =
+            layers.iter().map(|(kind, bytes)| parts.blob(&format!("layer.v1.{kind}"), bytes)).collect();
+        let manifest = json!({"schemaVersion": 2, "config": config, "layers": layers});
+        let manifest = parts.blob("manifest.v1+json", manifest.to_string().as_bytes());
+        let attestation = json!({
+            "mediaType": manifest["mediaType"], "digest": format!("sha256:{}", "0".repeat(64)), "size": 1,
+            "platform": {"os": "unknown", "architecture": "unknown"},
+        });
+        let index = json!({"manifests": [attestation, manifest]});
+        let nested = parts.blob("index.v1+json", index.to_string().as_bytes());
+        parts.index(&json!({"manifests": [nested]}));
         parts
     }
 
-    fn blob(&mut self, bytes: &[u8]) -> String {
+    /// Replaces the index; returns itself.
+    fn index(&mut self, index: &Value) -> &mut Self {
+        self.0.retain(|(name, _)| name != "index.json");
+        self.0.push(("index.json".to_owned(), index.to_string().into_bytes()));
+        self
+    }
+
+    /// Adds a blob; returns its descriptor.
+    fn blob(&mut self, kind: &str, bytes: &[u8]) -> Value {
         let hex = digest(bytes);
         self.0.push((format!("blobs/sha256/{hex}"), bytes.to_vec()));
-        format!("sha256:{hex}")
+        let kind = format!("application/vnd.oci.image.{kind}");
+        json!({"mediaType": kind, "digest": format!("sha256:{hex}"), "size": bytes.len()})
     }
 
     fn write(&self, place: &Place) -> PathBuf {
@@ -67,7 +67,7 @@ impl Parts {
 
 fn unpack(place: &Place, path: &Path, idmap: &IdMap) -> Result<ImageConfig, String> {
     let options = Options { idmap, ignore_errors: false, interrupted: &|| false };
-    extract(path, &place.root(), &options).map_err(|error| error.to_string())
+    extract(path, &place.root(), "amd64", &options).map_err(|error| error.to_string())
 }
 
 #[test]
@@ -98,6 +98,9 @@ fn layers_are_laid_over_one_another() {
         file("node/in", b"upper"),
         file("dir", b"upper"),
         file("link/through", b"upper"),
+        hardlink("etc/kept", "etc/kept"),
+        directory("brief"),
+        file("brief", b"upper"),
         file("../outside/.wh.victim", b""),
     ]);
     // The last one leads out of the root.
@@ -124,6 +127,7 @@ fn layers_are_laid_over_one_another() {
         ("opaque/new", "upper"),
         ("node/in", "upper"),
         ("dir", "upper"),
+        ("brief", "upper"),
         ("real/through", "upper"),
     ] {
         assert_eq!(place.text(name), text, "{name}");
@@ -135,35 +139,79 @@ fn layers_are_laid_over_one_another() {
 }
 
 #[test]
-fn a_damaged_image_is_refused() {
+fn a_damaged_image_is_refused_before_anything_is_changed() {
     let Some(place) = Place::new() else { return };
-    let layer = archive(&[file("x", b"x")]);
+    let layer = archive(&[file("x", b"x"), file(".wh.kept", b"")]);
+    fs::write(place.root().join("kept"), "").unwrap();
     let told = |parts: &Parts| {
         let path = parts.write(&place);
         let text = unpack(&place, &path, &IdMap::identity()).unwrap_err();
-        text.replace(&path.display().to_string(), "IMAGE")
+        assert_eq!(fs::read_dir(place.root()).unwrap().count(), 1, "something was changed: {text}");
+        text.replace(&format!("'{}' is not a template archive: ", path.display()), "")
     };
+    let whole = || Parts::new("{}", &[("tar", layer.clone())]);
     let hex = digest(&layer);
-    let mut changed = Parts::new("{}", &[("tar", layer.clone())]);
+    let mut changed = whole();
     let (_, bytes) = changed.0.iter_mut().find(|(name, _)| name.ends_with(&hex)).unwrap();
-    bytes[600] ^= 1;
+    // Behind the end of the archive: only the digest tells.
+    *bytes.last_mut().unwrap() = 1;
     let found = digest(bytes);
-    assert_eq!(
-        told(&changed),
-        format!("'IMAGE' is not a template archive: the blob 'sha256:{hex}' has the digest 'sha256:{found}'")
-    );
-    let mut missing = Parts::new("{}", &[("tar", layer.clone())]);
+    assert_eq!(told(&changed), format!("the blob 'sha256:{hex}' has the digest 'sha256:{found}'"));
+    let mut longer = whole();
+    longer.0.iter_mut().find(|(name, _)| name.ends_with(&hex)).unwrap().1.push(0);
+    let (is, wanted) = (layer.len() + 1, layer.len());
+    assert_eq!(told(&longer), format!("the blob 'sha256:{hex}' has {is} bytes, not {wanted}"));
+    let mut missing = whole();
     missing.0.retain(|(name, _)| !name.ends_with(&hex));
-    assert_eq!(told(&missing), format!("'IMAGE' is not a template archive: it has no 'blobs/sha256/{hex}'"));
-    let other = Parts::new("{}", &[("tar+lzma", layer.clone())]);
+    assert_eq!(told(&missing), format!("it has no 'blobs/sha256/{hex}'"));
     assert_eq!(
-        told(&other),
-        "'IMAGE' is not a template archive: it has a layer of the type 'application/vnd.oci.image.layer.v1.tar+lzma'"
+        told(&Parts::new("{}", &[("tar+lzma", layer.clone())])),
+        "it has a layer of the type 'application/vnd.oci.image.layer.v1.tar+lzma'"
     );
-    let mut bad = Parts::new("{}", &[("tar", layer)]);
-    bad.0.retain(|(name, _)| name != "index.json");
-    bad.0.push(("index.json".to_owned(), br#"{"manifests":[{"digest":"sha256:../../x"}]}"#.to_vec()));
-    assert_eq!(told(&bad), "'IMAGE' is not a template archive: the digest 'sha256:../../x' is not supported");
-    bad.0.pop();
-    assert!(!is_image(&bad.write(&place)));
+    let manifest = MANIFESTS[0];
+    for (index, text) in [
+        (json!({}), "its index names no image"),
+        (
+            json!({"manifests": [{"mediaType": manifest, "digest": "sha256:../../x", "size": 1}]}),
+            "the digest 'sha256:../../x' is not supported",
+        ),
+        (
+            json!({"manifests": [{"mediaType": "text/plain", "digest": "sha256:0", "size": 1}]}),
+            "its index names something of the type 'text/plain'",
+        ),
+    ] {
+        assert_eq!(told(whole().index(&index)), text);
+    }
+    let mut without = whole();
+    without.0.retain(|(name, _)| name != "index.json");
+    assert!(!is_image(&without.write(&place)));
+}
+
+#[test]
+fn the_image_of_the_architecture_is_taken() {
+    let Some(place) = Place::new() else { return };
+    let mut parts = Parts::new("{}", &[]);
+    let mut manifests = Vec::new();
+    for arch in ["arm64", "amd64", "386"] {
+        let config = json!({"config": {"Cmd": [arch]}}).to_string();
+        let config = parts.blob("config.v1+json", config.as_bytes());
+        let manifest = json!({"config": config, "layers": []}).to_string();
+        let mut manifest = parts.blob("manifest.v1+json", manifest.as_bytes());
+        manifest["platform"] = json!({"architecture": arch, "os": "linux"});
+        manifests.push(manifest);
+    }
+    let path = parts.index(&json!({"manifests": manifests})).write(&place);
+    let options = Options { idmap: &IdMap::identity(), ignore_errors: false, interrupted: &|| false };
+    let command = |arch: &str| match extract(&path, &place.root(), arch, &options) {
+        Ok(image) => image.cmd.unwrap_or_default().join(" "),
+        Err(error) => error.to_string().split(": ").last().unwrap_or_default().to_owned(),
+    };
+    for (arch, text) in [
+        ("amd64", "amd64"),
+        ("arm64", "arm64"),
+        ("i386", "386"),
+        ("riscv64", "it has no image for riscv64, but for arm64, amd64, i386"),
+    ] {
+        assert_eq!(command(arch), text);
+    }
 }
