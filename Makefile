@@ -3,10 +3,10 @@ CARGO ?= cargo
 PVECT := target/release/pvect
 ARGS ?=
 
-.PHONY: help build demo test lint bench instructions docs install clean
+.PHONY: help build demo test lint bench bench-backends instructions docs install clean
 
 help: ## Show this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 build: ## Build the command (target/release/pvect)
 	$(CARGO) build --release -p pvect-cli
@@ -30,6 +30,12 @@ bench: ## Measure; writes the tables of docs/performance.md
 	$(CARGO) build --release -p pvect-cli
 	$(CARGO) build --release -p pvect-native --example monitors
 	scripts/bench $(ARGS)
+
+bench-backends: ## Measure the same work through pct, native reads and the API
+	@scripts/as-root
+	@scripts/setup bench
+	$(CARGO) build --release -p pvect-cli
+	scripts/bench-backends $(ARGS)
 
 instructions: ## Count the instructions of reads; too many fail
 	@scripts/as-root
