@@ -13,7 +13,7 @@ use crate::api::{Api, Purpose};
 use crate::request::{Request, encode};
 
 /// The pauses between two looks: short at first, since most tasks take less than a second.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// How many lines of a log are asked for at a time.
 const PAGE: u32 = 500;
@@ -90,7 +90,8 @@ impl Task {
                 return Err(self.failed(ErrorKind::PctTimeout, message, purpose));
             }
             tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            // So the end is seen at most a third of the whole time late.
+            pause = (pause * 3 / 2).min(LONGEST_PAUSE);
         }
     }
 
