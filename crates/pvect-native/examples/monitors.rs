@@ -1,17 +1,19 @@
 //! Stands in for the LXC monitors of many containers, so that reads can be measured without starting any.
 //!
-//! `monitors LXC_PATH FIRST COUNT` listens on the command sockets of the containers FIRST, FIRST + 1, ... It answers
-//! as LXC's monitor does that the container runs, with this program's own process id as that of its init. It writes
-//! `ready` and ends when its standard input does.
+//! `monitors LXC_PATH FIRST COUNT [whole]` listens on the command sockets of the containers FIRST, FIRST + 1, ... It
+//! answers as LXC's monitor does that the container runs, with the process id of a `cat` as that of its init. With
+//! `whole` each container has its cgroups and a network device, too. It writes `ready` and ends, with all that it
+//! made, when its standard input does.
 
 use std::io::{self, Read, Write};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::thread;
 
 use pvect_core::Vmid;
-use pvect_native::socket_name;
+use pvect_native::{Cgroups, Names, socket_name};
 
 /// `LXC_CMD_GET_STATE` and `LXC_CMD_GET_INIT_PID` of LXC's commands.h, `RUNNING` of its state.h.
 const GET_STATE: i32 = 3;
@@ -21,39 +23,92 @@ const ENOSYS: i32 = 38;
 
 fn main() -> io::Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let [lxc_path, first, count] = words.as_slice() else { return Err(usage()) };
+    let (words, whole) = match words.as_slice() {
+        [rest @ .., last] if last == "whole" => (rest, true),
+        all => (all, false),
+    };
+    let [lxc_path, first, count] = words else { return Err(usage()) };
     let first: u32 = first.parse().map_err(|_| usage())?;
     let count: u32 = count.parse().map_err(|_| usage())?;
-    for number in first..first.saturating_add(count) {
-        let vmid: Vmid = number.to_string().parse().map_err(io::Error::other)?;
+    let vmids: Vec<Vmid> = (first..first.saturating_add(count))
+        .map(|number| number.to_string().parse().map_err(io::Error::other))
+        .collect::<io::Result<_>>()?;
+    let whole = whole.then(|| Whole::make(&Names::new(lxc_path), &vmids)).transpose()?;
+    // It ends when we do, however we do.
+    let mut init = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn()?;
+    let pid = init.id();
+    for vmid in vmids {
         let name = socket_name(Path::new(lxc_path), vmid);
         let listener = UnixListener::bind_addr(&SocketAddr::from_abstract_name(name)?)?;
-        thread::Builder::new().stack_size(64 << 10).spawn(move || serve(&listener))?;
+        thread::Builder::new().stack_size(64 << 10).spawn(move || serve(&listener, pid))?;
     }
     writeln!(io::stdout(), "ready")?;
     io::stdin().read_to_end(&mut Vec::new())?;
-    Ok(())
+    drop(init.stdin.take());
+    init.wait()?;
+    whole.map_or(Ok(()), |whole| whole.remove())
+}
+
+/// Cgroups and network devices.
+struct Whole {
+    cgroups: Vec<PathBuf>,
+    devices: Vec<String>,
+}
+
+impl Whole {
+    fn make(names: &Names, vmids: &[Vmid]) -> io::Result<Self> {
+        let of = |vmid: &Vmid| names.cgroup(*vmid);
+        let hierarchies = Cgroups::new("/sys/fs/cgroup").hierarchies();
+        let cgroups: Vec<PathBuf> =
+            hierarchies.iter().flat_map(|root| vmids.iter().map(|vmid| root.join(of(vmid)))).collect();
+        for cgroup in &cgroups {
+            std::fs::create_dir_all(cgroup)?;
+        }
+        let devices: Vec<String> = vmids.iter().map(|vmid| names.device(*vmid, 0)).collect();
+        ip(devices.iter().map(|device| format!("link add {device} type bridge\n")))?;
+        Ok(Self { cgroups, devices })
+    }
+
+    fn remove(self) -> io::Result<()> {
+        for cgroup in &self.cgroups {
+            std::fs::remove_dir(cgroup)?;
+        }
+        ip(self.devices.iter().map(|device| format!("link del {device}\n")))
+    }
+}
+
+/// Runs many commands of `ip` at once.
+fn ip(lines: impl Iterator<Item = String>) -> io::Result<()> {
+    let mut child = Command::new("ip")
+        .args(["-force", "-batch", "-"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()?;
+    if let Some(mut input) = child.stdin.take() {
+        input.write_all(lines.collect::<String>().as_bytes())?;
+    }
+    child.wait().map(|_| ())
 }
 
 fn usage() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, "usage: monitors LXC_PATH FIRST COUNT")
+    io::Error::new(io::ErrorKind::InvalidInput, "usage: monitors LXC_PATH FIRST COUNT [whole]")
 }
 
-fn serve(listener: &UnixListener) {
+fn serve(listener: &UnixListener, init: u32) {
     for stream in listener.incoming().flatten() {
         // Who hangs up is done.
-        let _ = answer(stream);
+        let _ = answer(stream, init);
     }
 }
 
 /// Answers one request: `int cmd; int datalen; void *data` with `int ret; int datalen; void *data`.
-fn answer(mut stream: UnixStream) -> io::Result<()> {
+fn answer(mut stream: UnixStream, init: u32) -> io::Result<()> {
     let mut request = [0; 16];
     stream.read_exact(&mut request)?;
     let [a, b, c, d, ..] = request;
     let (result, data) = match i32::from_ne_bytes([a, b, c, d]) {
         GET_STATE => (0, RUNNING),
-        GET_INIT_PID => (0, u64::from(std::process::id())),
+        GET_INIT_PID => (0, u64::from(init)),
         _ => (-ENOSYS, 0),
     };
     let mut answer = [0; 16];

@@ -10,6 +10,7 @@ use pvect_core::error::Run;
 use pvect_core::{ContainerConfig, Error, ErrorKind, Inspect, Listing, Result, RunState, Status, Vmid};
 
 use crate::NativeReader;
+use crate::file::read_whole;
 use crate::socket::Knocker;
 
 /// Reads the containers of the node that this program runs on. It starts no process and changes nothing.
@@ -73,9 +74,10 @@ impl NativeBackend {
         let running = self.reader.running();
         let mut knocker = Knocker::default();
         let mut list = Vec::with_capacity(vmids.len());
+        let mut bytes = Vec::new();
         for vmid in vmids {
-            let head = match std::fs::read(self.path(vmid)) {
-                Ok(bytes) => head(&bytes).unwrap_or_default(),
+            let head = match read_whole(&self.path(vmid), &mut bytes) {
+                Ok(()) => head(&bytes).unwrap_or_default(),
                 Err(error) if error.kind() == IoKind::NotFound => continue,
                 Err(_) => ContainerConfig::default(),
             };

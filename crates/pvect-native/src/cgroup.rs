@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::file::kernel_text;
+
 /// The version of a hierarchy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Version {
@@ -70,7 +72,7 @@ impl Cgroups {
         }
         let path = self.unified()?;
         let wanted = if name == "blkio" { "io" } else { name };
-        let listed = std::fs::read_to_string(path.join("cgroup.controllers")).ok()?;
+        let listed = kernel_text(&path.join("cgroup.controllers"))?;
         let there = wanted == "devices" || listed.split_ascii_whitespace().any(|listed| listed == wanted);
         there.then_some(Controller { version: Version::V2, path })
     }
@@ -119,22 +121,25 @@ impl Cgroups {
     ///
     /// Nothing where the kernel has no pressure stall information. Source: the kernel's accounting/psi.rst.
     pub(crate) fn pressure(&self, cgroup: &str) -> Vec<(String, String)> {
-        let Some(root) = self.unified() else { return Vec::new() };
-        let mut found = Vec::new();
-        for kind in ["cpu", "io", "memory"] {
-            let path = root.join(cgroup).join(format!("{kind}.pressure"));
-            let text = std::fs::read_to_string(path).unwrap_or_default();
-            for line in text.lines() {
-                let mut words = line.split_ascii_whitespace();
-                if let (Some(word @ ("some" | "full")), Some(average)) = (words.next(), words.next())
-                    && let Some(average) = average.strip_prefix("avg10=")
-                {
-                    found.push((format!("pressure{kind}{word}"), average.to_owned()));
-                }
+        self.unified().map(|root| pressure_below(&root.join(cgroup))).unwrap_or_default()
+    }
+}
+
+/// As [`Cgroups::pressure`], of the cgroup at a path of the unified hierarchy.
+pub(crate) fn pressure_below(path: &Path) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for kind in ["cpu", "io", "memory"] {
+        let text = kernel_text(&path.join(format!("{kind}.pressure"))).unwrap_or_default();
+        for line in text.lines() {
+            let mut words = line.split_ascii_whitespace();
+            if let (Some(word @ ("some" | "full")), Some(average)) = (words.next(), words.next())
+                && let Some(average) = average.strip_prefix("avg10=")
+            {
+                found.push((format!("pressure{kind}{word}"), average.to_owned()));
             }
         }
-        found
     }
+    found
 }
 
 impl Controller {
@@ -143,7 +148,7 @@ impl Controller {
         let path = self.path.join(cgroup);
         match self.version {
             Version::V2 => {
-                let stat = std::fs::read_to_string(path.join("cpu.stat")).ok()?;
+                let stat = kernel_text(&path.join("cpu.stat"))?;
                 let line = stat.lines().find_map(|line| line.strip_prefix("usage_usec "))?;
                 line.trim().parse().ok().map(Duration::from_micros)
             }
@@ -154,7 +159,7 @@ impl Controller {
     /// Memory without the page cache, and swap. Source: `PVE::CGroup`.
     pub(crate) fn memory(&self, cgroup: &str) -> Option<(u64, u64)> {
         let (version, path) = (self.version, self.path.join(cgroup));
-        let stat = std::fs::read_to_string(path.join("memory.stat")).ok()?;
+        let stat = kernel_text(&path.join("memory.stat"))?;
         let value = |key: &str| -> u64 {
             let line = stat.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' '));
             line.and_then(|number| number.trim().parse().ok()).unwrap_or(0)
@@ -180,7 +185,7 @@ impl Controller {
             Version::V2 => "io.stat",
             Version::V1 => "blkio.throttle.io_service_bytes_recursive",
         };
-        let text = std::fs::read_to_string(path.join(cgroup).join(file)).ok()?;
+        let text = kernel_text(&path.join(cgroup).join(file))?;
         let mut sums = (0_u64, 0_u64);
         let mut add = |key: &str, bytes: &str| {
             let bytes = bytes.parse().unwrap_or(0);
@@ -209,7 +214,7 @@ impl Controller {
 
 /// A file that holds one number.
 fn number(path: &Path) -> Option<u64> {
-    std::fs::read_to_string(path).ok()?.trim().parse().ok()
+    kernel_text(path)?.trim().parse().ok()
 }
 
 #[cfg(test)]

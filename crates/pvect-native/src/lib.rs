@@ -7,6 +7,7 @@
 
 mod backend;
 mod cgroup;
+mod file;
 mod names;
 mod network;
 mod process;

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use crate::file::{kernel_bytes, kernel_text};
+
 /// Clock ticks a second, which user space sees on every Linux architecture that Debian has (`USER_HZ`).
 const TICKS: f64 = 100.0;
 
@@ -12,11 +14,14 @@ pub(crate) fn cpu_count(proc_root: &Path) -> u32 {
     u32::try_from(count.max(1)).unwrap_or(1)
 }
 
-/// Returns for how many whole seconds a process has run. Source: proc_pid_stat(5), proc_uptime(5).
-pub(crate) fn age(proc_root: &Path, pid: u32) -> Option<u64> {
-    let uptime = std::fs::read_to_string(proc_root.join("uptime")).ok()?;
-    let uptime: f64 = uptime.split_ascii_whitespace().next()?.parse().ok()?;
-    let stat = std::fs::read(proc_root.join(pid.to_string()).join("stat")).ok()?;
+/// Returns for how many seconds the machine has run. Source: proc_uptime(5).
+pub(crate) fn uptime(proc_root: &Path) -> Option<f64> {
+    kernel_text(&proc_root.join("uptime"))?.split_ascii_whitespace().next()?.parse().ok()
+}
+
+/// Returns for how many whole seconds a process has run; `uptime` is that of the machine. Source: proc_pid_stat(5).
+pub(crate) fn age(proc_root: &Path, pid: u32, uptime: f64) -> Option<u64> {
+    let stat = kernel_bytes(&proc_root.join(pid.to_string()).join("stat"))?;
     let started = start_ticks(&stat)? as f64 / TICKS;
     // A cast from a float saturates; a process that is younger than the clock's step is 0 seconds old.
     Some((uptime - started).max(0.0) as u64)

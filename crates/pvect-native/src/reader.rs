@@ -162,7 +162,9 @@ impl NativeReader {
         if let Some((used, total)) = disk_use(&self.proc_root.join(pid.to_string()).join("root")) {
             (status.disk, status.maxdisk) = (Some(used), Some(total));
         }
-        status.uptime = Some(process::age(&self.proc_root, pid).unwrap_or(0));
+        let uptime = process::uptime(&self.proc_root);
+        let age = uptime.and_then(|uptime| process::age(&self.proc_root, pid, uptime));
+        status.uptime = Some(age.unwrap_or(0));
         let cgroup = self.names.cgroup(status.vmid);
         let usage = self.cgroups.usage(&cgroup);
         (status.mem, status.swap) = (Some(usage.memory), Some(usage.swap));

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use pvect_core::{ContainerConfig, Result, Vmid};
 
-use crate::cgroup::Controller;
+use crate::cgroup::{Controller, pressure_below};
 use crate::reader::{DEFAULT_DISK, disk_use};
 use crate::{NativeBackend, network, process};
 
@@ -72,6 +73,7 @@ pub struct Sampler {
     memory: Option<Controller>,
     cpu: Option<Controller>,
     disk: Option<Controller>,
+    unified: Option<PathBuf>,
     configs: BTreeMap<Vmid, Known>,
     pids: BTreeMap<Vmid, u32>,
 }
@@ -106,7 +108,8 @@ impl Sampler {
         let (memory, disk) = (controller("memory"), controller("blkio"));
         // On version 1 the time is counted by a controller of its own.
         let cpu = controller(if cgroups.is_unified() { "cpu" } else { "cpuacct" });
-        Self { memory, cpu, disk, backend, configs: BTreeMap::new(), pids: BTreeMap::new() }
+        let unified = cgroups.unified();
+        Self { memory, cpu, disk, unified, backend, configs: BTreeMap::new(), pids: BTreeMap::new() }
     }
 
     /// Reads all containers, by number; `detailed` chooses those whose details are read.
@@ -128,6 +131,7 @@ impl Sampler {
                 *entry = (entry.0.saturating_add(sent), entry.1.saturating_add(received));
             }
         }
+        let uptime = process::uptime(&proc_root).unwrap_or(0.0);
         let mut samples = Vec::with_capacity(vmids.len());
         for vmid in vmids {
             let runs = running.contains(&vmid);
@@ -136,7 +140,7 @@ impl Sampler {
                 self.measure(&mut sample, net.get(&vmid).copied().unwrap_or_default());
             }
             if detailed(vmid) {
-                sample.details = Some(self.details(vmid, runs));
+                sample.details = Some(self.details(vmid, runs, uptime));
             }
             samples.push(sample);
         }
@@ -189,7 +193,7 @@ impl Sampler {
         sample.cpu_time = self.cpu.as_ref().and_then(|cpu| cpu.cpu_time(&cgroup)).unwrap_or_default();
     }
 
-    fn details(&mut self, vmid: Vmid, running: bool) -> Details {
+    fn details(&mut self, vmid: Vmid, running: bool, uptime: f64) -> Details {
         let maxdisk = self.configs.get(&vmid).map_or(DEFAULT_DISK, |known| known.maxdisk);
         let mut details = Details { maxdisk, ..Details::default() };
         if !running {
@@ -199,7 +203,8 @@ impl Sampler {
         let cgroup = reader.names().cgroup(vmid);
         let disk = self.disk.as_ref().and_then(|disk| disk.disk(&cgroup));
         (details.diskread, details.diskwrite) = disk.unwrap_or_default();
-        for (name, text) in reader.cgroups().pressure(&cgroup) {
+        let pressure = self.unified.as_ref().map(|root| pressure_below(&root.join(&cgroup)));
+        for (name, text) in pressure.unwrap_or_default() {
             let value = text.parse().unwrap_or(0.0);
             match name.as_str() {
                 "pressurecpusome" => details.pressure_cpu = value,
@@ -208,9 +213,11 @@ impl Sampler {
                 _ => {}
             }
         }
-        let known = self.pids.get(&vmid).copied();
-        if let Some(pid) = known.or_else(|| reader.init_pid(vmid)) {
-            details.uptime = process::age(reader.proc_root(), pid).unwrap_or(0);
+        let age = |pid: u32| Some((pid, process::age(reader.proc_root(), pid, uptime)?));
+        // One that is known may be gone: the container was started again.
+        let known = self.pids.get(&vmid).copied().and_then(age);
+        if let Some((pid, age)) = known.or_else(|| age(reader.init_pid(vmid)?)) {
+            details.uptime = age;
             let root = reader.proc_root().join(pid.to_string()).join("root");
             if let Some((used, total)) = disk_use(&root) {
                 (details.disk, details.maxdisk) = (used, total);

@@ -180,7 +180,7 @@ impl Top {
                     }
                     let (rows, all) = (self.rows(), self.now.as_ref().map_or(0, |now| now.samples.len()));
                     terminal.draw(|frame| self.view.draw(frame, &self.node, &rows, all)).map_err(failed)?;
-                    let Some(key) = next_key(until).await.map_err(failed)? else { break };
+                    let Some(key) = next_key(until, work.is_some()).await.map_err(failed)? else { break };
                     match self.key(key, &rows) {
                         Next::Go => {}
                         Next::Quit => return Ok(0),
@@ -252,14 +252,18 @@ impl Top {
 }
 
 /// Waits for a key or a change of the terminal's size; `None` when it is time for the next frame.
-async fn next_key(until: Instant) -> std::io::Result<Option<KeyEvent>> {
+async fn next_key(until: Instant, busy: bool) -> std::io::Result<Option<KeyEvent>> {
     loop {
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Ok(None);
         }
-        // Work that goes on beside needs the runtime, so the terminal is asked in steps.
-        if !event::poll(Duration::ZERO)? {
+        if !busy {
+            if !event::poll(left)? {
+                return Ok(None);
+            }
+        } else if !event::poll(Duration::ZERO)? {
+            // Work that goes on beside needs the runtime, so the terminal is asked in steps.
             tokio::time::sleep(left.min(Duration::from_millis(25))).await;
             continue;
         }
