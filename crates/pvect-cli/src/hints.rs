@@ -38,6 +38,11 @@ pub fn hints(error: &Error) -> Vec<String> {
             about("if nothing works on the container any more, `pvect unlock {}` removes the lock")
         }
         (ErrorKind::NotRunning, _) => about("`pvect start {}` starts it"),
+        (ErrorKind::AlreadyRunning, Error::Failed { message, .. }) if message.starts_with("Full clone ") => {
+            about(
+                "`pvect snapshot {} NAME`, then clone with --snapname NAME; or stop it: `pvect shutdown {}`",
+            )
+        }
         (ErrorKind::AlreadyRunning, _) => about("`pvect stop {}` or `pvect shutdown {}` stops it"),
         (ErrorKind::Protected, _) => about("`pvect set {} --protection 0` takes the protection away"),
         (ErrorKind::AlreadyExists, Error::Failed { message, .. }) if message.contains("on node") => {
