@@ -7,7 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pvect_core::schema::TimeClass;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use secrecy::SecretString;
+use sha2::{Digest, Sha256};
 
 /// The port of the API.
 pub const DEFAULT_PORT: u16 = 8006;
@@ -58,6 +61,14 @@ impl fmt::Display for Host {
 /// The SHA-256 of a certificate.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Fingerprint(pub [u8; 32]);
+
+impl Fingerprint {
+    /// Returns that of the first certificate in a PEM file; `None` when there is none.
+    pub fn of_pem(bytes: &[u8]) -> Option<Self> {
+        let certificate = CertificateDer::from_pem_slice(bytes).ok()?;
+        Some(Self(Sha256::digest(certificate.as_ref()).into()))
+    }
+}
 
 impl FromStr for Fingerprint {
     type Err = String;

@@ -72,6 +72,69 @@ fn life(pvect: &dyn Fn(&[&str]) -> Finished, vmid: &str, template: &str) -> Vec<
     shown.into_iter().map(|text| text.replace(vmid, "VMID")).collect()
 }
 
+/// The settings of a node whose changes go through its own API.
+fn fast_path(node: &TestNode, port: u16, token: &str) -> String {
+    let (file, settings) = (node.root().join("token"), node.root().join("fast.json"));
+    fs::write(&file, format!("{token}\n")).expect("the root can be written");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("the mode can be set");
+    let text =
+        format!(r#"{{"proxmox": {{"fast_path": {{"token_file": "{}", "port": {port}}}}}}}"#, file.display());
+    fs::write(&settings, text).expect("the root can be written");
+    settings.to_string_lossy().into_owned()
+}
+
+#[test]
+fn changes_take_the_fast_path_and_pct_does_what_it_cannot() {
+    let node = node_or_skip!();
+    let template = node.busybox();
+    let server = TestServer::start(&node);
+    let settings = fast_path(&node, server.port, &node.token("root@pam!fast", false));
+    let run = |words: &[&str]| node.pvect(&[&["--settings", &settings, "-v"], words].concat());
+    let took = |finished: &Finished| (finished.status, finished.stderr.contains("by=\"the node's API\""));
+    assert_eq!(took(&run(&["create", "101", &template, "--rootfs", "local:0", "--memory", "64"])), (0, true));
+    assert_eq!(took(&run(&["start", "101"])), (0, true));
+    assert_eq!(took(&run(&["set", "101", "--memory", "96"])), (0, true));
+    // The tasks are those of the token.
+    let index = fs::read_to_string(node.root().join("log/tasks/index")).expect("the list of tasks");
+    assert!(
+        index.contains(":vzstart:101:root@pam!fast: ") && !index.contains(":vzstart:101:root@pam: "),
+        "{index}"
+    );
+    // Reads are the node's own files; exec and push have no twin; a bind mount is for root@pam alone.
+    let list = run(&["list"]);
+    assert!(
+        list.stderr.contains("the node's own files") && list.stdout.contains("running"),
+        "{}",
+        list.stderr
+    );
+    assert_eq!(took(&run(&["exec", "101", "--", "true"])), (0, false));
+    assert_eq!(took(&run(&["set", "101", "--mp0", "/srv,mp=/srv"])), (0, false));
+    let again = run(&["start", "101"]);
+    assert_eq!(took(&again), (4, true), "{}", again.stderr);
+    assert!(again.stderr.contains("CT 101 already running"), "{}", again.stderr);
+    let dry = run(&["--dry-run", "stop", "101"]).stdout;
+    assert!(dry.contains("POST https://127.0.0.1:") && dry.contains("/lxc/101/status/stop"), "{dry}");
+    assert!(run(&["--backend", "pct", "--dry-run", "stop", "101"]).stdout.contains("pct stop 101"));
+
+    // A token that may not, a wrong one, no server, another certificate: pct does it, and that is told.
+    let weak = fast_path(&node, server.port, &node.token("root@pam!weak", true));
+    let run = |settings: &str, words: &[&str]| node.pvect(&[&["--settings", settings, "-v"], words].concat());
+    let told = |finished: Finished| {
+        assert!(finished.stderr.contains("the node's API cannot do it, pct does"), "{}", finished.stderr);
+        finished.ok()
+    };
+    told(run(&weak, &["stop", "101"]));
+    let wrong = fast_path(&node, server.port, "root@pam!fast=00000000-0000-4000-8000-000000000000");
+    told(run(&wrong, &["start", "101"]));
+    let port = server.port;
+    assert_eq!(server.stop(), 0);
+    let gone = fast_path(&node, port, "root@pam!fast=00000000-0000-4000-8000-000000000000");
+    told(run(&gone, &["stop", "101"]));
+    fs::set_permissions(node.root().join("token"), fs::Permissions::from_mode(0o644)).expect("a mode");
+    let refused = run(&gone, &["start", "101"]);
+    assert!(refused.status != 0 && refused.stderr.contains("must belong to you alone"), "{}", refused.stderr);
+}
+
 #[test]
 fn pct_and_api_show_the_same_life() {
     let node = node_or_skip!();

@@ -128,7 +128,7 @@ fn credentials(key: &str, api: &Api, code: Option<OneTimeCode>) -> Result<Creden
     }
 }
 
-fn of_file(key: &str, file: &Path) -> Result<SecretString> {
+pub(super) fn of_file(key: &str, file: &Path) -> Result<SecretString> {
     let text = std::fs::read_to_string(file)
         .map_err(|source| Error::Io { what: format!("{key}: cannot read {}", file.display()), source })?;
     first_line(key, &text)

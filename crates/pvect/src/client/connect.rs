@@ -8,8 +8,9 @@ use pvect_core::error::Unavailable;
 use pvect_core::{Error, NodeName, Result};
 use pvect_pct::{CancelHandle, PctConfig, Transport};
 
-use super::{Client, Place, api, far, native};
+use super::{Client, Place, api, far, fast, native};
 use crate::Settings;
+use crate::settings::{Backend, Proxmox};
 
 /// Where pct is looked for when no path is set.
 pub const DEFAULT_PROGRAMS: [&str; 2] = ["/usr/sbin/pct", "/usr/bin/pct"];
@@ -177,8 +178,10 @@ impl Builder {
         config.env.extend(self.env);
         let pve = self.pve.unwrap_or(pve);
         let native = native::reader(&self.settings.proxmox, &place, &pve)?;
+        let fast = fast_path(&self.settings.proxmox, &place, &pve, self.timeout)?;
         Ok(Client {
             native,
+            fast,
             settings: self.settings,
             config,
             place,
@@ -200,6 +203,7 @@ impl Builder {
             locks: self.locks,
             cancel: self.cancel,
             api: Some(backend),
+            fast: None,
             native: None,
         }
     }
@@ -211,7 +215,7 @@ impl Builder {
         config.check = self.check;
         config.env.extend(self.env.into_iter().filter(|(name, _)| name == "TERM"));
         let (settings, locks, cancel) = (self.settings, self.locks, self.cancel);
-        Client { settings, config, place, pve, locks, cancel, api: None, native: None }
+        Client { settings, config, place, pve, locks, cancel, api: None, fast: None, native: None }
     }
 
     fn is_ours(&self, path: &Path) -> bool {
@@ -242,6 +246,23 @@ impl Builder {
         let pve = root.join("etc/pve");
         Ok((config, Place::Standalone { root, node }, pve))
     }
+}
+
+/// The node's own API daemon, where the settings have changes go through it; `--backend pct` has not.
+fn fast_path(
+    proxmox: &Proxmox,
+    place: &Place,
+    pve: &Path,
+    timeout: Option<Duration>,
+) -> Result<Option<ApiBackend>> {
+    let Some(settings) = proxmox.fast_path.as_ref().filter(|_| proxmox.backend == Backend::Auto) else {
+        return Ok(None);
+    };
+    let node = match place {
+        Place::Standalone { node, .. } => node.clone(),
+        _ => proxmox.node.clone().map_or_else(host_name, Ok)?,
+    };
+    fast::connect(settings, pve, &node, timeout).map(Some)
 }
 
 /// Returns the host's name up to its first dot, as a node's name.

@@ -6,6 +6,7 @@ mod care;
 mod connect;
 mod create;
 mod far;
+mod fast;
 mod native;
 pub mod options;
 mod verbs;
@@ -80,6 +81,7 @@ pub struct Client {
     locks: PathBuf,
     cancel: CancelHandle,
     api: Option<ApiBackend>,
+    fast: Option<ApiBackend>,
     native: Option<NativeBackend>,
 }
 
@@ -118,6 +120,11 @@ impl Client {
         self.api.as_ref()
     }
 
+    /// Returns the node's own API daemon, where changes go through it.
+    pub fn fast_path(&self) -> Option<&ApiBackend> {
+        self.fast.as_ref()
+    }
+
     /// Returns the handle that stops what runs: SIGTERM and a grace at first, SIGKILL the second time.
     pub fn cancel_handle(&self) -> CancelHandle {
         self.cancel.clone()
@@ -129,7 +136,10 @@ impl Client {
         match &self.api {
             // What it cannot do is told when it is done.
             Some(api) => api.shown(call).unwrap_or_else(|_| call.masked_argv()),
-            None => self.backend(call.verb()).command_line(&care::as_run(call)),
+            None => match self.fast.as_ref().filter(|fast| fast::takes(fast, call)) {
+                Some(fast) => fast.shown(call).unwrap_or_else(|_| call.masked_argv()),
+                None => self.backend(call.verb()).command_line(&care::as_run(call)),
+            },
         }
     }
 
@@ -233,6 +243,11 @@ impl Client {
             return Self::plainly(api.operate(call, events).await);
         }
         self.refuse_changes(call)?;
+        if let Some(fast) = self.fast.as_ref().filter(|fast| fast::takes(fast, call))
+            && let Some(done) = fast::operate(fast, call, events).await
+        {
+            return Self::plainly(done);
+        }
         let done = Self::plainly(self.backend(call.verb()).operate(call, events).await);
         self.or_machine(call.vmid(), done).await
     }

@@ -43,6 +43,17 @@ pub(super) async fn all(client: &Client) -> Vec<Check> {
     checks
 }
 
+/// The node's own API daemon, where changes go through it. Where it does not answer, pct does them.
+pub(super) async fn fast_path(client: &Client) -> Option<Check> {
+    const NAME: &str = "fast path";
+    let api = client.fast_path()?;
+    let user = api.api().config().credentials.name();
+    Some(match api.version().await {
+        Ok(version) => Check::ok(NAME, format!("the node's API, version {version}, as {user}")),
+        Err(error) => Check::warn(NAME, format!("{error}; pct does it all"), mend(&error)),
+    })
+}
+
 fn mend(error: &Error) -> &'static str {
     match error.kind() {
         ErrorKind::ApiUnreachable => "is pveproxy running there? do hosts and port fit?",

@@ -114,6 +114,7 @@ pub async fn run(client: &Result<Client>, loaded: &Loaded, host: &Host) -> Vec<C
             checks.push(Check::ok("version", version));
         }
         checks.push(cluster::node(client));
+        checks.extend(api::fast_path(client).await);
         checks.push(cluster::storages(client));
         checks.push(cluster::templates(client));
         checks.push(cluster::bridges(client, host));

@@ -35,6 +35,16 @@ impl Backend {
     }
 }
 
+/// The node's own API daemon, for changes on the node itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct FastPath {
+    /// A file that holds the token, `user@realm!id=secret`, and that nobody else can read.
+    pub token_file: Option<PathBuf>,
+    /// The port of the daemon on 127.0.0.1; 8006 when unset.
+    pub port: Option<u16>,
+}
+
 /// Clusters by name, for `--context`.
 pub type Contexts = BTreeMap<String, Api>;
 

@@ -17,7 +17,7 @@ use pvect_core::schema::TimeClass;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-pub use api::{Api, Backend, Contexts};
+pub use api::{Api, Backend, Contexts, FastPath};
 pub use check::{Problem, Severity, check};
 pub use load::{ENVIRONMENT, Loaded, Origin, Sources, find, load, read};
 pub use migrate::{Change, Migration, migrate, migrate_file};
@@ -66,6 +66,8 @@ pub struct Proxmox {
     pub backend: Backend,
     /// How the HTTPS API is reached: the first system's section, and the second way.
     pub legacy_api: Option<Api>,
+    /// Changes on the node itself go through its own API daemon where they can. Off when unset.
+    pub fast_path: Option<FastPath>,
     /// Further clusters, reached through their APIs, by name.
     pub contexts: Contexts,
     /// The one of `contexts` that is meant; `backend` is `api` then.

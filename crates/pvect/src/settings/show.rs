@@ -81,6 +81,11 @@ fn values(settings: &Settings) -> Vec<(String, serde_json::Value)> {
         proxmox.legacy_api.iter().flat_map(|one| api("proxmox.legacy_api", one, false)).collect();
     let each = |(name, one): (&String, &super::Api)| api(&format!("proxmox.contexts.{name}"), one, true);
     apis.extend(proxmox.contexts.iter().flat_map(each));
+    let fast = proxmox.fast_path.clone().unwrap_or_default();
+    apis.extend([
+        ("proxmox.fast_path.token_file".to_owned(), path(&fast.token_file)),
+        ("proxmox.fast_path.port".to_owned(), fast.port.into()),
+    ]);
     if proxmox.contexts.is_empty() {
         apis.push(("proxmox.contexts".to_owned(), serde_json::Value::Null));
     }
