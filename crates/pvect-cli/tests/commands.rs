@@ -455,6 +455,8 @@ fn the_settings() {
     proxmox.legacy_api.node_cache_duration,,default
     proxmox.legacy_api.verify_ssl,,default
     proxmox.legacy_api.timeout,,default
+    proxmox.fast_path.token_file,,default
+    proxmox.fast_path.port,,default
     proxmox.contexts,,default
     runtime.log_level,warn,default
     runtime.log_path,,default
