@@ -5,6 +5,7 @@ use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use pvect_core::error::Run;
 use pvect_core::schema::TimeClass;
 use pvect_core::{Call, Error, ErrorKind, Result, Verb, Vmid};
 use secrecy::{ExposeSecret, SecretString};
@@ -106,6 +107,29 @@ impl Api {
         self.send_for(request, purpose).await
     }
 
+    /// Waits until the user interrupts.
+    pub(crate) async fn interrupted(&self) {
+        if let Some(mut count) = self.inner.config.interrupted.clone()
+            && count.wait_for(|count| *count > 0).await.is_ok()
+        {
+            return;
+        }
+        // Nobody can.
+        std::future::pending::<()>().await;
+    }
+
+    /// What an interrupted request says: a read has changed nothing.
+    fn cut_short(&self, request: &Request, purpose: Purpose) -> Error {
+        let run = Box::new(Run { argv: vec![request.to_string()], ..Run::default() });
+        if request.is_read() {
+            let message = "interrupted before the API had answered".to_owned();
+            return Error::Failed { kind: ErrorKind::PctTimeout, message, vmid: purpose.vmid, run };
+        }
+        let host = self.inner.config.hosts.first().map(ToString::to_string).unwrap_or_default();
+        let what = "interrupted before the API had answered".to_owned();
+        Error::ConnectionLost { node: host, may_have_run: true, what, vmid: purpose.vmid, run }
+    }
+
     /// The purpose of a call.
     pub(crate) fn purpose(&self, call: &Call) -> Purpose {
         let verb = call.verb();
@@ -113,6 +137,14 @@ impl Api {
     }
 
     pub(crate) async fn send_for(&self, request: &Request, purpose: Purpose) -> Result<Value> {
+        tokio::select! {
+            biased;
+            () = self.interrupted() => Err(self.cut_short(request, purpose)),
+            answer = self.send_until(request, purpose) => answer,
+        }
+    }
+
+    async fn send_until(&self, request: &Request, purpose: Purpose) -> Result<Value> {
         let span = tracing::info_span!("api", request = %request);
         let began = Instant::now();
         let mut pause = FIRST_PAUSE;

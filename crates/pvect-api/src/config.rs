@@ -11,6 +11,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use secrecy::SecretString;
 use sha2::{Digest, Sha256};
+use tokio::sync::watch;
 
 /// The port of the API.
 pub const DEFAULT_PORT: u16 = 8006;
@@ -197,6 +198,8 @@ pub struct ApiConfig {
     pub renew_after: Duration,
     /// How long a task is watched without an answer before the watch is given up; the task goes on by itself.
     pub patience: Duration,
+    /// How often the user has interrupted: more than 0 ends what is waited for. A task goes on by itself.
+    pub interrupted: Option<watch::Receiver<u32>>,
 }
 
 impl ApiConfig {
@@ -212,6 +215,7 @@ impl ApiConfig {
             node_cache: Duration::from_secs(60),
             renew_after: Duration::from_secs(90 * 60),
             patience: Duration::from_secs(60),
+            interrupted: None,
         }
     }
 

@@ -67,7 +67,12 @@ impl Task {
         let mut pause = FIRST_PAUSE;
         let mut silent_since: Option<Instant> = None;
         loop {
-            match self.look(api, events).await {
+            let looked = tokio::select! {
+                biased;
+                () = api.interrupted() => return Err(self.left_alone(purpose)),
+                looked = self.look(api, events) => looked,
+            };
+            match looked {
                 Ok(Some(end)) => return self.ended(&end, purpose),
                 Ok(None) => silent_since = None,
                 Err(error) => {
@@ -89,7 +94,11 @@ impl Task {
                 );
                 return Err(self.failed(ErrorKind::PctTimeout, message, purpose));
             }
-            tokio::time::sleep(pause).await;
+            tokio::select! {
+                biased;
+                () = api.interrupted() => return Err(self.left_alone(purpose)),
+                () = tokio::time::sleep(pause) => {}
+            }
             // So the end is seen at most a third of the whole time late.
             pause = (pause * 3 / 2).min(LONGEST_PAUSE);
         }
@@ -141,6 +150,12 @@ impl Task {
     fn failed(&self, kind: ErrorKind, message: String, purpose: Purpose) -> Error {
         let run = Run { argv: vec![self.upid.to_string()], stdout: self.log.clone(), ..Run::default() };
         Error::Failed { kind, message, vmid: purpose.vmid, run: Box::new(run) }
+    }
+
+    /// The user does not want to wait any more.
+    fn left_alone(&self, purpose: Purpose) -> Error {
+        let message = format!("interrupted; the task goes on: {}", self.upid);
+        self.failed(ErrorKind::PctTimeout, message, purpose)
     }
 
     fn unwatched(&self, error: Error, purpose: Purpose) -> Error {

@@ -15,6 +15,9 @@ pub fn hints(error: &Error) -> Vec<String> {
             let look = vmid.map(|vmid| format!("`pvect status {vmid} --verbose` shows its state now"));
             mend.or(look).into_iter().collect()
         }
+        (ErrorKind::PctTimeout, Error::Failed { message, .. }) if message.contains("the task ") => about(
+            "`pvect status {} --verbose` shows its state; the task's log is in the node's list of tasks",
+        ),
         (_, Error::Refused { refusal, .. }) => refused(refusal, &about),
         (_, Error::ConnectionLost { may_have_run: true, vmid, .. }) => match vmid {
             Some(vmid) => vec![format!("look first, then try again: `pvect status {vmid} --verbose`")],

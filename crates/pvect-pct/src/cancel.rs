@@ -28,6 +28,11 @@ impl CancelHandle {
         *self.count.borrow() > 0
     }
 
+    /// Returns how often it was cancelled, as that changes: for what is stopped in another way.
+    pub fn subscribe(&self) -> watch::Receiver<u32> {
+        self.count.subscribe()
+    }
+
     /// Waits until it was cancelled at least `times` times.
     pub(crate) async fn reached(&self, times: u32) {
         let mut receiver = self.count.subscribe();

@@ -72,6 +72,35 @@ fn life(pvect: &dyn Fn(&[&str]) -> Finished, vmid: &str, template: &str) -> Vec<
     shown.into_iter().map(|text| text.replace(vmid, "VMID")).collect()
 }
 
+#[test]
+fn an_interrupted_command_leaves_its_task_alone() {
+    let node = node_or_skip!();
+    let template = node.busybox();
+    let server = Far::start(&node);
+    server.pvect(&["create", "101", &template, "--rootfs", "local:0", "--memory", "64"]).ok();
+    server.pvect(&["start", "101"]).ok();
+    // Its init does not end by itself.
+    let status = server.pvect(&["status", "101", "--verbose"]).ok();
+    let init =
+        status.lines().find_map(|line| line.strip_prefix("pid: ")?.parse().ok()).expect("a process id");
+    let init = rustix::process::Pid::from_raw(init).expect("a process id");
+    rustix::process::kill_process(init, rustix::process::Signal::STOP).expect("a signal");
+    let mut command = node.command(["--settings", &server.settings, "shutdown", "101", "--timeout", "4"]);
+    command.env_remove("PVECT_ROOT").env_remove("PVECT_NODE");
+    let child = command.stderr(std::process::Stdio::piped()).spawn().expect("pvect can be started");
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("a signal");
+    let output = child.wait_with_output().expect("it ends");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(6), "{stderr}");
+    assert!(stderr.contains("error: interrupted; the task goes on: UPID:vm:"), "{stderr}");
+    assert!(stderr.contains("hint: `pvect status 101 --verbose`"), "{stderr}");
+    let upid = stderr.split_whitespace().find(|word| word.starts_with("UPID:")).expect("a UPID");
+    let active = fs::read_to_string(node.root().join("log/tasks/active")).expect("the list of active tasks");
+    assert!(active.contains(upid), "{active}");
+}
+
 /// The settings of a node whose changes go through its own API.
 fn fast_path(node: &TestNode, port: u16, token: &str) -> String {
     let (file, settings) = (node.root().join("token"), node.root().join("fast.json"));

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use pvect_api::{ApiBackend, ApiConfig, Credentials, DEFAULT_PORT, Host, OneTimeCode, Trust};
 use pvect_core::{Error, Result};
+use pvect_pct::CancelHandle;
 use secrecy::SecretString;
 
 use super::Place;
@@ -63,6 +64,7 @@ pub(super) fn connect(
     named: &Named<'_>,
     timeout: Option<Duration>,
     code: Option<OneTimeCode>,
+    cancel: &CancelHandle,
 ) -> Result<(ApiBackend, Place)> {
     let Named { key, api } = named;
     let wrong = |name: &str, what: String| Error::Settings { what: format!("{key}.{name}: {what}") };
@@ -81,6 +83,7 @@ pub(super) fn connect(
         (None, None) => Trust::System,
     };
     config.timeout = timeout.or_else(|| api.timeout.filter(|seconds| *seconds > 0).map(Duration::from_secs));
+    config.interrupted = Some(cancel.subscribe());
     if let Some(seconds) = api.node_cache_duration {
         config.node_cache = Duration::from_secs(seconds);
     }

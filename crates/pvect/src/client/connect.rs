@@ -151,7 +151,8 @@ impl Builder {
         let proxmox = &self.settings.proxmox;
         let has_pct = self.candidates.iter().any(|path| path.exists() && !self.is_ours(path));
         if let Some(named) = api::asked(proxmox, has_pct)? {
-            let (backend, place) = api::connect(proxmox, &named, self.timeout, self.code.clone())?;
+            let (backend, place) =
+                api::connect(proxmox, &named, self.timeout, self.code.clone(), &self.cancel)?;
             return Ok(self.through_api(backend, place));
         }
         if far::is_asked_for(proxmox, self.node_asked, host_name().ok().as_ref())? {
@@ -178,7 +179,7 @@ impl Builder {
         config.env.extend(self.env);
         let pve = self.pve.unwrap_or(pve);
         let native = native::reader(&self.settings.proxmox, &place, &pve)?;
-        let fast = fast_path(&self.settings.proxmox, &place, &pve, self.timeout)?;
+        let fast = fast_path(&self.settings.proxmox, &place, &pve, self.timeout, &self.cancel)?;
         Ok(Client {
             native,
             fast,
@@ -254,6 +255,7 @@ fn fast_path(
     place: &Place,
     pve: &Path,
     timeout: Option<Duration>,
+    cancel: &CancelHandle,
 ) -> Result<Option<ApiBackend>> {
     let Some(settings) = proxmox.fast_path.as_ref().filter(|_| proxmox.backend == Backend::Auto) else {
         return Ok(None);
@@ -262,7 +264,7 @@ fn fast_path(
         Place::Standalone { node, .. } => node.clone(),
         _ => proxmox.node.clone().map_or_else(host_name, Ok)?,
     };
-    fast::connect(settings, pve, &node, timeout).map(Some)
+    fast::connect(settings, pve, &node, timeout, cancel).map(Some)
 }
 
 /// Returns the host's name up to its first dot, as a node's name.

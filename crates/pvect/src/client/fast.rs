@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use pvect_api::{ApiBackend, ApiConfig, Credentials, DEFAULT_PORT, Fingerprint, Host, Trust, root_only};
 use pvect_core::{Call, Error, ErrorKind, Events, NodeName, Operate, Outcome, Result};
+use pvect_pct::CancelHandle;
 
 use super::api::of_file;
 use crate::settings::FastPath;
@@ -26,6 +27,7 @@ pub(super) fn connect(
     pve: &Path,
     node: &NodeName,
     timeout: Option<Duration>,
+    cancel: &CancelHandle,
 ) -> Result<ApiBackend> {
     const KEY: &str = "proxmox.fast_path.token_file";
     let Some(file) = &settings.token_file else {
@@ -38,6 +40,7 @@ pub(super) fn connect(
         ApiConfig::new(vec![Host { name: "127.0.0.1".to_owned(), port }], Credentials::Token(token));
     config.trust = Trust::Fingerprint(certificate(&pve.join("nodes").join(node.as_str()))?);
     config.timeout = timeout;
+    config.interrupted = Some(cancel.subscribe());
     Ok(ApiBackend::new(pvect_api::Api::new(config)?, Some(node.clone())))
 }
 
