@@ -213,7 +213,7 @@ mod tests {
             let proxmox =
                 proxmox(&format!(r#"{{"backend": "api", "legacy_api": {{"hosts": ["a"], {text}}}}}"#));
             let named = asked(&proxmox, false).unwrap().unwrap();
-            connect(&proxmox, &named, None, None)
+            connect(&proxmox, &named, None, None, &CancelHandle::new())
                 .map(|(_, place)| format!("{place:?}"))
                 .map_err(|error| error.to_string())
         };
