@@ -157,3 +157,36 @@ fn a_task_goes_on_without_its_client_and_its_server() {
     assert!(ended, "the task did not end well");
     assert!(node.config_file(171).exists());
 }
+
+#[test]
+fn a_task_is_ended_when_that_is_asked() {
+    let node = node_or_skip!();
+    let token = node.token("root@pam!ci", false);
+    let template = node.busybox();
+    node.pct(&["create", "172", &template, "--rootfs", "local:0", "--memory", "64", "--start", "1"]).ok();
+    // Its init does not end by itself, so the shutdown waits.
+    let status = node.pct(&["status", "172", "--verbose"]).ok();
+    let init = status.lines().find_map(|line| line.strip_prefix("pid: ")?.parse().ok()).unwrap();
+    let init = rustix::process::Pid::from_raw(init).unwrap();
+    rustix::process::kill_process(init, rustix::process::Signal::STOP).unwrap();
+    let server = TestServer::start(&node);
+    let header = format!("Authorization: PVEAPIToken={token}");
+    let ask = |path: &str, body: &str| {
+        let form = "Content-Type: application/x-www-form-urlencoded";
+        crate::raw::request(&node, &server, path, &[&header, form], body)
+    };
+    let answer = ask("POST /api2/json/nodes/vm/lxc/172/status/shutdown", "timeout=60");
+    let upid = answer.split('"').find(|word| word.starts_with("UPID:")).unwrap().to_owned();
+    let status = || ask(&format!("GET /api2/json/nodes/vm/tasks/{upid}/status"), "");
+    assert!(status().contains("\"status\":\"running\""), "{}", status());
+    let ended = ask(&format!("DELETE /api2/json/nodes/vm/tasks/{upid}"), "");
+    assert!(ended.contains("200 OK") && ended.contains("{\"data\":null}"), "{ended}");
+    let stopped = (0..100).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        status().contains("\"status\":\"stopped\",\"exitstatus\":\"interrupted by signal\"")
+    });
+    assert!(stopped, "{}", status());
+    // What is no task is refused.
+    let unknown = ask("DELETE /api2/json/nodes/vm/tasks/nonsense", "");
+    assert!(unknown.contains(" 400 "), "{unknown}");
+}
