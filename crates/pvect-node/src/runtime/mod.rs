@@ -7,6 +7,7 @@ mod attach;
 mod cgroups;
 mod devices;
 mod freezer;
+mod granted;
 mod hookscript;
 mod hotplug;
 mod limits;

@@ -11,8 +11,8 @@ use pvect_native::Cgroups;
 
 use super::lxc_config::is_user_namespace;
 use super::{
-    PATH, StopMode, cgroups, devices, hookscript, names, network, process, reachable, seccomp, shell_words,
-    stop, write_lxc_config,
+    PATH, StopMode, cgroups, devices, granted, hookscript, names, network, process, reachable, seccomp,
+    shell_words, stop, write_lxc_config,
 };
 use crate::change::Changes;
 use crate::error::os_text;
@@ -34,6 +34,7 @@ pub(super) fn start(
 ) -> NodeResult<()> {
     let interrupt = Interrupt::watch();
     let config = apply_pending(node, vmid, config, output)?;
+    granted::check(node, &config)?;
     crate::network::ensure(node, &config, output)?;
     write_lxc_config(node, vmid, &config)?;
     for warning in seccomp::warnings(&config, seccomp::daemon().as_deref()) {
