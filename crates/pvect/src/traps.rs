@@ -107,7 +107,7 @@ pub static TRAPS: [Trap; 21] = [
     trap(
         "oci-arch",
         "Of an OCI archive for several architectures the first is taken, whatever --arch says.",
-        "create of an OCI archive with --arch warns.",
+        "create of an OCI archive with --arch warns. The standalone node takes the image of that architecture.",
     ),
     trap(
         "api-gap",

@@ -7,6 +7,7 @@ use pvect_core::{Call, Events, Inspect, Outcome, Result, Verb, Vmid, property};
 use super::environment::{Several, first_only};
 use super::{Manner, ha};
 use crate::Client;
+use crate::client::Place;
 
 /// What an OCI image says stands above what create was told.
 const OVERRIDDEN: [&str; 3] = ["cmode", "entrypoint", "env"];
@@ -35,7 +36,8 @@ pub(super) async fn run(
     let call = as_run(call);
     let first = if later { call.clone().without("start") } else { call.clone() };
     let mut outcome = client.plain(&first, events).await?;
-    if image && call.has("arch") {
+    let is_ours = matches!(client.place(), Place::Standalone { .. } | Place::Far { root: Some(_), .. });
+    if image && !is_ours && call.has("arch") {
         let text = "of an OCI image for several architectures pct takes the first, whatever --arch says";
         outcome.warnings.push(text.to_owned());
     }
