@@ -97,7 +97,9 @@ pub(super) fn make_node(directory: &Path, key: &str, entry: &DeviceEntry, map: &
 /// As [`make_nodes`], and when the configuration cannot be written.
 pub(super) fn make_quota_nodes(directory: &Path, config: &ContainerConfig, root: &Path) -> NodeResult<()> {
     let mut lines = String::new();
-    for (key, point) in config.volumes() {
+    // In a user namespace quotactl(2) is refused, and nobody there is to write to a device of the host.
+    let volumes = if IdMap::of(config).is_identity() { config.volumes() } else { Vec::new() };
+    for (key, point) in volumes {
         if !point.fs.quota || point.fs.read_only {
             continue;
         }

@@ -102,16 +102,9 @@ fn is_mount_point(key: &str) -> bool {
 /// # Errors
 /// When the configuration asks for what this node or kind of container cannot do.
 pub(crate) fn check_mount(config: &ContainerConfig, key: &str, fs: &RootFs) -> NodeResult<()> {
-    if IdMap::of(config).is_identity() {
-        // An id map of the mount has no meaning here, as with the real pct.
-        return Ok(());
-    }
-    if fs.idmap.is_some() {
+    // Where the container has no map, one of the mount has no meaning, as with the real pct.
+    if fs.idmap.is_some() && !IdMap::of(config).is_identity() {
         return Err(Failure::new(format!("{key}: 'idmap' is not supported by the standalone node")));
-    }
-    // The guest could not turn quotas on: quotactl(2) asks for rights on the host.
-    if fs.quota {
-        return Err(Failure::new(format!("{key}: quota=1 needs a privileged container")));
     }
     Ok(())
 }
