@@ -308,10 +308,23 @@ fn restrict(mounted: &Path, flags: MountFlags) -> NodeResult<()> {
 /// When something is still in use.
 pub fn unmount_all(root: &Path) -> NodeResult<()> {
     for mounted in mounted_below(root)?.iter().rev() {
-        rustix::mount::unmount(mounted, UnmountFlags::NOFOLLOW)
-            .map_err(|errno| Failure::io("can't unmount", mounted, &errno.into()))?;
+        unmount(mounted).map_err(|errno| Failure::io("can't unmount", mounted, &errno.into()))?;
     }
     Ok(())
+}
+
+/// Unmounts one file system. A child of another thread holds all that this process has open from its fork until its
+/// program runs: what is in use is tried again for a moment.
+fn unmount(mounted: &Path) -> rustix::io::Result<()> {
+    /// About a second in all.
+    const TRIES: u32 = 100;
+    for _ in 1..TRIES {
+        match rustix::mount::unmount(mounted, UnmountFlags::NOFOLLOW) {
+            Err(rustix::io::Errno::BUSY) => std::thread::sleep(std::time::Duration::from_millis(10)),
+            other => return other,
+        }
+    }
+    rustix::mount::unmount(mounted, UnmountFlags::NOFOLLOW)
 }
 
 /// Returns what is mounted at and below a path, in the order in which it was mounted.
