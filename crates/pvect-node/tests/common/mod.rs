@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pvect_core::{Call, NodeName};
 use pvect_node::{Layout, Node, Output};
@@ -18,9 +19,13 @@ pub struct Ran {
     pub err: String,
 }
 
+/// One node at a time: a child that another thread starts holds our locks and open files until its program runs.
+static ALONE: Mutex<()> = Mutex::new(());
+
 pub struct TestNode {
     pub node: Node,
     dir: tempfile::TempDir,
+    _alone: MutexGuard<'static, ()>,
 }
 
 impl TestNode {
@@ -34,12 +39,13 @@ impl TestNode {
             pvect_testkit::skipped(test, "there are no loop devices");
             return None;
         }
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let dir = tempfile::tempdir().unwrap();
         let name: NodeName = "vm".parse().unwrap();
         let layout = Layout::new(dir.path(), name.clone());
         let node = Node { layout, name, helper: PathBuf::from("/bin/false") };
         pvect_node::store::ensure_root(&node).unwrap();
-        Some(Self { node, dir })
+        Some(Self { node, dir, _alone: alone })
     }
 
     pub fn root(&self) -> &Path {
