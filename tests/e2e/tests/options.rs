@@ -40,7 +40,7 @@ fn own_id_maps_need_a_grant() {
     let path = node.config_file(101);
     let mut text = fs::read_to_string(&path).expect("the configuration");
     for kind in ["u", "g"] {
-        for map in [format!("0 100000 1000"), format!("1000 {HOST} 1"), format!("1001 101001 64535")] {
+        for map in ["0 100000 1000", &format!("1000 {HOST} 1"), "1001 101001 64535"] {
             text.push_str(&format!("lxc.idmap: {kind} {map}\n"));
         }
     }
