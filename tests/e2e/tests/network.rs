@@ -59,6 +59,51 @@ fn host_pings(address: &str) {
 }
 
 #[test]
+fn the_host_asks_for_those_who_cannot() {
+    let node = network_or_skip!();
+    let template = node.busybox();
+    let bridge = node.own_bridge();
+    node.pvect(&["node", "network", "up", "--bridge", &bridge]).ok();
+    // As a container from an image: nobody inside sets up a network.
+    create(&node, "101", "app", &template, &format!("name=eth0,bridge={bridge},ip=dhcp,host-managed=1"));
+    node.pvect(&["set", "101", "--entrypoint", "/bin/sleep 1000"]).ok();
+    node.pvect(&["start", "101"]).ok();
+    let given = node.pvect(&["exec", "101", "--", "ip", "-4", "addr", "show", "dev", "eth0"]).ok();
+    let given = given.split_ascii_whitespace().skip_while(|word| *word != "inet").nth(1).expect("an address");
+    host_pings(given.split('/').next().unwrap_or_default());
+    let network = &networks(&node)[0];
+    let lease = network["leases"].as_array().expect("leases").iter().find(|lease| lease["name"] == "app");
+    assert_eq!(lease.expect("app's lease")["ip"], given.split('/').next().unwrap_or_default());
+    let route = node.pvect(&["exec", "101", "--", "ip", "route"]).ok();
+    assert!(route.contains("default via "), "{route}");
+    // A second interface, while it runs.
+    let second = format!("name=eth1,bridge={bridge},ip=dhcp,host-managed=1");
+    node.pvect(&["set", "101", "--net1", &second]).ok();
+    let given = node.pvect(&["exec", "101", "--", "ip", "-4", "addr", "show", "dev", "eth1"]).ok();
+    assert!(given.contains(" inet "), "{given}");
+    node.pvect(&["stop", "101"]).ok();
+    node.pvect(&["node", "network", "down"]).ok();
+    // Nobody answers: it starts without.
+    let lonely = node.bridge();
+    node.pvect(&[
+        "set",
+        "101",
+        "--net0",
+        &format!("name=eth0,bridge={lonely},ip=dhcp,host-managed=1"),
+        "--delete",
+        "net1",
+    ])
+    .ok();
+    let started = node.pvect(&["start", "101"]);
+    assert_eq!(started.status, 0);
+    let said = started.stdout + &started.stderr;
+    assert!(said.contains("WARN: net0: no address by DHCP - "), "{said}");
+    node.pvect(&["stop", "101"]).ok();
+    node.pvect(&["destroy", "101"]).ok();
+    assert_eq!(node.leftovers(), Vec::<String>::new());
+}
+
+#[test]
 fn containers_have_addresses_and_names_at_once() {
     let node = network_or_skip!();
     let template = node.busybox();

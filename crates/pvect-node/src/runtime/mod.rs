@@ -6,6 +6,7 @@
 mod attach;
 mod cgroups;
 mod devices;
+mod dhcp;
 mod freezer;
 mod granted;
 mod hookscript;

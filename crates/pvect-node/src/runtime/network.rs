@@ -7,7 +7,7 @@ use pvect_core::property::{Ipv4Config, Ipv6Config, NetInterface};
 use pvect_core::{ContainerConfig, Vmid};
 
 use super::lxc_config::Host;
-use super::{names, reader};
+use super::{dhcp, names, reader};
 use crate::tool::Tool;
 use crate::{Failure, Node, NodeResult, Output};
 
@@ -28,7 +28,7 @@ fn ip_inside(pid: u32, words: &[&str]) -> NodeResult<()> {
         .run()
 }
 
-/// Does what LXC does not: links that are to be down, rates.
+/// Does what LXC does not: links that are to be down, rates, DHCP for interfaces that the host manages.
 ///
 /// # Errors
 /// When a link cannot be taken down. A rate that cannot be set is a warning.
@@ -49,6 +49,7 @@ pub(super) fn after_start(
             output.line(format!("WARN: {key}: can't limit the rate - {}", failure.text));
         }
     }
+    dhcp::ask(node, vmid, config, output);
     Ok(())
 }
 
@@ -81,7 +82,7 @@ fn unlimit_rate(device: &str) {
 ///
 /// A new name or MAC address makes a new interface. The firewall option is stored and does nothing here. The guest's
 /// files are written for its next start of the network; what its kernel has is changed at once, save that nobody
-/// starts a DHCP client. Source: `update_net` and `update_ipconfig` of pve-container.
+/// starts a DHCP client in the guest. Source: `update_net` and `update_ipconfig` of pve-container.
 ///
 /// # Errors
 /// `bridge '<name>' does not exist`, or what `ip` says; what was changed is changed back.
@@ -129,6 +130,10 @@ pub(super) fn hotplug(
                 return Err(failure);
             }
         }
+    }
+    if new.host_managed && !new.link_down && new.ip == Some(Ipv4Config::Dhcp) {
+        // As at a start, an interface without an address is better than none.
+        let _ = dhcp::lease(node, vmid, &after, &new.name);
     }
     // The next start writes them anyway.
     let root = PathBuf::from(format!("/proc/{pid}/root"));
