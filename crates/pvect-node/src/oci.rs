@@ -53,13 +53,20 @@ pub(crate) fn apply(
         }
     }
     if let Some(directory) = plain("WorkingDir", image.working_dir.as_ref())? {
-        raw("lxc.init.cwd", directory.to_owned());
+        // Builders leave it to those who run the image to make it; without it LXC starts nothing.
+        if !files.is_dir(directory.trim_start_matches('/')) {
+            files
+                .make_dirs(directory.trim_start_matches('/'), 0o755)
+                .map_err(|error| Failure::io("can't create", Path::new(directory), &error))?;
+        }
+        raw("lxc.init.cwd", format!("/{}", directory.trim_start_matches('/')));
     }
     let signal = plain("StopSignal", image.stop_signal.as_ref())?.unwrap_or(STOP_SIGNAL);
     raw("lxc.signal.halt", signal.to_owned());
     if let Some(variables) = &image.env {
         all_plain("Env", variables)?;
-        config.main.env.clone_from(variables);
+        let is_set = |text: &&String| text.split_once('=').is_some_and(|(name, _)| !name.is_empty());
+        config.main.env = variables.iter().filter(is_set).cloned().collect();
     }
     Ok(())
 }
@@ -281,7 +288,7 @@ mod tests {
             config.main.set(key, value);
         }
         config.main.env.push("MINE=1".to_owned());
-        let text = r#"{"Entrypoint":["/run me"],"Cmd":["-v"],"Env":["PATH=/bin","A=b c"],"User":"web",
+        let text = r#"{"Entrypoint":["/run me"],"Cmd":["-v"],"Env":["PATH=/bin","A=b c","NONE"],"User":"web",
             "WorkingDir":"/srv","StopSignal":"SIGQUIT","Volumes":{"/data/x":{}},"ExposedPorts":{"80/tcp":{}}}"#;
         let image: ImageConfig = serde_json::from_str(text).unwrap();
         let mut lines = Vec::new();
@@ -293,7 +300,7 @@ mod tests {
                 "Auto-Enabling host-managed network for network device net0."
             ]
         );
-        assert!(dir.path().join("data/x").is_dir());
+        assert!(dir.path().join("data/x").is_dir() && dir.path().join("srv").is_dir());
         assert_eq!(
             config.to_text().unwrap(),
             "cmode: console\nentrypoint: '/run me' -v\n\

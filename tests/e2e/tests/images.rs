@@ -145,6 +145,23 @@ fn an_image_runs_as_it_says() {
     node.pct(&["shutdown", "101"]).ok();
     assert_eq!(node.pct(&["status", "101"]).ok(), "status: stopped\n");
     node.pct(&["destroy", "101"]).ok();
+    // Through pvect what was asked for stands above the image.
+    let words = ["create", "102", "local:vztmpl/web.tar", "--rootfs", "local:0.25", "--arch", "amd64"];
+    let made = node.pvect(&[&words[..], &["--entrypoint", "/bin/sleep 1000"]].concat());
+    assert_eq!(made.status, 0, "{}", made.stderr);
+    assert!(
+        made.stderr.ends_with("warning: the image had its own values; set again after it: --entrypoint\n"),
+        "{}",
+        made.stderr
+    );
+    assert!(!made.stderr.contains("takes the first"), "{}", made.stderr);
+    node.pct(&["start", "102"]).ok();
+    assert_eq!(
+        node.pct(&["exec", "102", "--", "sh", "-c", "tr '\\0' ' ' < /proc/1/cmdline"]).ok(),
+        "/bin/sleep 1000 "
+    );
+    node.pct(&["stop", "102"]).ok();
+    node.pct(&["destroy", "102"]).ok();
     assert_eq!(node.leftovers(), Vec::<String>::new());
 }
 
