@@ -14,8 +14,8 @@ use pvect_core::size::DiskSize;
 use crate::tool::Tool;
 use crate::{Failure, NodeResult};
 
-/// How long an unmounted image may take to be free.
-const FREE_TIME: Duration = Duration::from_secs(10);
+/// How long an unmounted image may take to be free: the kernel writes what it holds first.
+const FREE_TIME: Duration = Duration::from_secs(180);
 /// How often it is looked for.
 const STEP: Duration = Duration::from_millis(5);
 

@@ -17,6 +17,8 @@ use crate::{Failure, Node, NodeResult, Output, image, storage};
 
 /// How long killed processes may take to be gone, and what belongs to them.
 const GONE_TIME: Duration = Duration::from_secs(30);
+/// How long the kernel may take to write and unmount what the container's images hold: on a busy disk, long.
+const WRITE_TIME: Duration = Duration::from_secs(180);
 /// How often signals are looked for while the monitor ends.
 const LOOK: Duration = Duration::from_millis(100);
 /// How often it is looked for what the monitor leaves.
@@ -87,7 +89,11 @@ pub(super) fn end(
     remove_devices(&names, vmid, deadline);
     // The kernel unmounts some time after the last process of a mount namespace; nobody must use an image before.
     let images = images(node, config);
-    if !wait_until(deadline, || !images.iter().any(|file| image::is_attached(file))) {
+    let deadline = Instant::now() + WRITE_TIME;
+    let is_free = || !images.iter().any(|file| image::is_attached(file));
+    let free = wait_until(deadline, || is_free() || interrupt.is_some_and(Interrupt::came));
+    interrupt.map_or(Ok(()), Interrupt::check)?;
+    if !free {
         return Err(Failure::new("the container's images are still in use"));
     }
     match cgroups::exist(&cgroup_root, &names, vmid) {
