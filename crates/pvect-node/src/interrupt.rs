@@ -1,7 +1,9 @@
 //! SIGINT, SIGTERM and SIGHUP while a long verb runs: noted, and asked for between two steps.
 //!
 //! So a create that is told to end undoes what it did. Signals that come while it undoes are noted too and change
-//! nothing. When nobody watches, the signals end the process as ever.
+//! nothing. When nobody watches, the signals end the process as ever; a process that runs one command
+//! ([`one_command`]) is not ended by them any more once a part of its work has watched: what is done stays done, and
+//! is reported.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -16,6 +18,14 @@ const SIGNALS: [i32; 3] = [SIGHUP, SIGINT, SIGTERM];
 /// How many watch, and whether that is nobody.
 static WATCHERS: AtomicUsize = AtomicUsize::new(0);
 static NOBODY: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+
+/// What the parts of a process's one command share: a signal that came between two of them counts for the second.
+static COMMAND: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+
+/// Declares that this process runs one command and ends.
+pub(crate) fn one_command() {
+    COMMAND.get_or_init(Arc::default);
+}
 
 /// The signals are noted as long as this lives.
 #[derive(Debug)]
@@ -37,7 +47,7 @@ impl Interrupt {
         });
         WATCHERS.fetch_add(1, Ordering::SeqCst);
         nobody.store(false, Ordering::SeqCst);
-        let flag = Arc::new(AtomicBool::new(false));
+        let flag = COMMAND.get().cloned().unwrap_or_default();
         // A signal that cannot be watched keeps its default: it ends the process.
         let ids = SIGNALS
             .into_iter()
@@ -67,6 +77,9 @@ impl Interrupt {
 
 impl Drop for Interrupt {
     fn drop(&mut self) {
+        if COMMAND.get().is_some() {
+            return;
+        }
         for id in self.ids.drain(..) {
             signal_hook::low_level::unregister(id);
         }

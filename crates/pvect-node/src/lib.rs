@@ -25,6 +25,7 @@ pub mod network;
 mod oci;
 pub mod options;
 pub mod output;
+mod process;
 pub mod random;
 pub mod rooted;
 pub mod runtime;
@@ -62,4 +63,11 @@ pub struct Node {
 /// Texts go to `output`; `exec`, `enter` and `console` replace the process and do not return when they succeed.
 pub fn run(node: &Node, words: &[String], output: &mut Output<'_>) -> u8 {
     cli::run(node, words, output)
+}
+
+/// As [`run`], for a process that ends right after: a signal that comes when the work is done does not end it before it
+/// has said so.
+pub fn run_to_exit(node: &Node, words: &[String], output: &mut Output<'_>) -> u8 {
+    interrupt::one_command();
+    run(node, words, output)
 }

@@ -169,7 +169,8 @@ fn every_field_agrees_under_load() {
     // It computes on its one core, keeps 32 MiB, writes to its disk (past the page cache, whose writes version 1 of the
     // cgroups counts for nobody) and talks over its network.
     let memory = "BEGIN { s = \"x\"; while (length(s) < 33554432) s = s s; while (1) n++ }";
-    let disk = "while :; do dd if=/dev/zero of=/load bs=1M count=4 oflag=direct 2>/dev/null; done";
+    let disk =
+        "while :; do dd if=/dev/zero of=/load bs=1M count=4 conv=notrunc oflag=direct 2>/dev/null; done";
     let mut load: Vec<_> = [&["awk", memory][..], &["sh", "-c", disk], &["ping", "-q", "10.213.77.1"]]
         .iter()
         .map(|words| {

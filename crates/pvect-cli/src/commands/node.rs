@@ -127,7 +127,7 @@ fn wrong(error: &pvect_core::id::InvalidId) -> Error {
 }
 
 fn run(node: &Node, words: &[String]) -> u8 {
-    with_output(|output| pvect_node::run(node, words, output))
+    with_output(|output| pvect_node::run_to_exit(node, words, output))
 }
 
 fn with_output(work: impl FnOnce(&mut Output<'_>) -> u8) -> u8 {

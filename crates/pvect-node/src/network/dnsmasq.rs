@@ -12,10 +12,11 @@ use std::time::{Duration, Instant};
 
 use pvect_core::property::{Ipv4Config, Ipv6Config};
 use pvect_core::{ContainerConfig, Vmid};
-use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::settings::Network;
 use super::subnet::Net4;
+use crate::process::Process;
 use crate::tool::Tool;
 use crate::{Failure, Layout, NodeResult, store};
 
@@ -248,14 +249,13 @@ fn anybody_may_read(path: &Path) -> bool {
 pub fn stop(proc: &Path, files: &Files) -> NodeResult<()> {
     let Some(pid) = running(proc, files) else { return Ok(()) };
     let deadline = Instant::now() + PATIENCE;
+    // Not its pid file's: it removes that while it still has its ports.
+    let process = Process::of(pid.as_raw_nonzero().get().unsigned_abs());
     let _ = kill_process(pid, Signal::TERM);
-    while test_kill_process(pid).is_ok() && running(proc, files).is_some() {
-        if Instant::now() >= deadline {
-            return Err(Failure::new(format!("dnsmasq (process {}) does not end", pid.as_raw_nonzero())));
-        }
-        std::thread::sleep(Duration::from_millis(5));
+    if process.wait_until(deadline) {
+        return Ok(());
     }
-    Ok(())
+    Err(Failure::new(format!("dnsmasq (process {}) does not end", pid.as_raw_nonzero())))
 }
 
 /// A lease: MAC address, address, name (`*` for none).

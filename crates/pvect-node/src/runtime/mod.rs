@@ -15,7 +15,6 @@ mod limits;
 mod live;
 mod lxc_config;
 mod network;
-mod process;
 mod reachable;
 mod seccomp;
 mod shell_words;

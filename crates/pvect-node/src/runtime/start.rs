@@ -11,15 +11,15 @@ use pvect_native::Cgroups;
 
 use super::lxc_config::is_user_namespace;
 use super::{
-    PATH, StopMode, cgroups, devices, granted, hookscript, names, network, process, reachable, seccomp,
-    shell_words, stop, write_lxc_config,
+    PATH, StopMode, cgroups, devices, granted, hookscript, names, network, reachable, seccomp, shell_words,
+    stop, write_lxc_config,
 };
 use crate::change::Changes;
 use crate::error::os_text;
 use crate::idmap::IdMap;
 use crate::interrupt::Interrupt;
 use crate::storage::{self, PrivateMounts};
-use crate::{Failure, Node, NodeResult, Output, guest, held, store};
+use crate::{Failure, Node, NodeResult, Output, guest, held, process, store};
 
 /// How long lxc-start may go on after a signal. Killed halfway, it would leave a monitor that goes on without it.
 const START_GRACE: Duration = Duration::from_secs(5);

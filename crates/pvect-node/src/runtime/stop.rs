@@ -8,10 +8,10 @@ use pvect_core::property::MountSource;
 use pvect_core::{ContainerConfig, Vmid};
 use pvect_native::{Cgroups, CommandSocket, Names};
 
-use super::process::{self, Process};
 use super::start::cannot_run;
 use super::{PATH, StopMode, cgroups, hookscript, names, reader};
 use crate::interrupt::Interrupt;
+use crate::process::{self, Process};
 use crate::tool::Tool;
 use crate::{Failure, Node, NodeResult, Output, image, storage};
 

@@ -18,21 +18,21 @@ const STEP: Duration = Duration::from_millis(3);
 
 /// A process whose end is waited for: itself, whatever gets its number later.
 #[derive(Debug)]
-pub(super) struct Process {
+pub(crate) struct Process {
     pid: u32,
     handle: Option<OwnedFd>,
 }
 
 impl Process {
     /// Makes a handle of the process that has this number now.
-    pub(super) fn of(pid: u32) -> Self {
+    pub(crate) fn of(pid: u32) -> Self {
         let number = i32::try_from(pid).ok().and_then(Pid::from_raw);
         Self { pid, handle: number.and_then(|number| pidfd_open(number, PidfdFlags::empty()).ok()) }
     }
 
     /// Waits until it has ended, waited for by its parent or not; returns whether it has. A signal or the time may
     /// end the wait before.
-    pub(super) fn wait(&self, time: Duration) -> bool {
+    pub(crate) fn wait(&self, time: Duration) -> bool {
         let Some(handle) = &self.handle else {
             if !has_ended(self.pid) {
                 std::thread::sleep(time.min(STEP));
@@ -47,7 +47,7 @@ impl Process {
     }
 
     /// Waits until it has ended; returns whether it has at the deadline.
-    pub(super) fn wait_until(&self, deadline: Instant) -> bool {
+    pub(crate) fn wait_until(&self, deadline: Instant) -> bool {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             if self.wait(left) {
@@ -64,7 +64,7 @@ impl Process {
 ///
 /// # Errors
 /// `interrupted by signal`.
-pub(super) fn wait(
+pub(crate) fn wait(
     mut child: Child,
     interrupt: Option<&Interrupt>,
     grace: Duration,
