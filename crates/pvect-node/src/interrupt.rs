@@ -2,8 +2,8 @@
 //!
 //! So a create that is told to end undoes what it did. Signals that come while it undoes are noted too and change
 //! nothing. When nobody watches, the signals end the process as ever; a process that runs one command
-//! ([`one_command`]) is not ended by them any more once a part of its work has watched: what is done stays done, and
-//! is reported.
+//! ([`crate::run_to_exit`]) is not ended by them any more once a part of its work has watched: what is done stays
+//! done, and is reported.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
