@@ -26,6 +26,9 @@ const MOVING: &[(&str, f64)] = &[
     ("uptime", 5.0),
 ];
 
+/// How often a read that differs is made again.
+const TRIES: usize = 5;
+
 /// One difference.
 #[derive(Debug, PartialEq, Serialize)]
 struct Difference {
@@ -70,16 +73,9 @@ pub async fn run(app: &App, words: &[String]) -> Result<u8> {
     let mut found = Vec::new();
     let mut reads = 0;
     for (second, other) in others {
-        let mut compare = |read: String, one: &Result<Value>, two: &Result<Value>| {
+        for (what, vmid) in everything(&vmids) {
             reads += 1;
-            found.extend(differences(&read, (first, &fields(one)), (second, &fields(two))));
-        };
-        compare("list".to_owned(), &list(by).await, &list(other).await);
-        for vmid in &vmids {
-            for what in ["status", "config", "pending", "listsnapshot"] {
-                let (one, two) = (read(by, what, *vmid).await, read(other, what, *vmid).await);
-                compare(format!("{what} {vmid}"), &one, &two);
-            }
+            found.extend(compare((first, by), (second, other), what, vmid).await);
         }
     }
     if found.is_empty() {
@@ -92,6 +88,42 @@ pub async fn run(app: &App, words: &[String]) -> Result<u8> {
         app.ui.print(render::records(&app.ui.globals, form, &columns, &found)?)?;
     }
     Ok(u8::from(!found.is_empty()))
+}
+
+/// What is read: the list, then four parts of each container.
+fn everything(vmids: &[Vmid]) -> impl Iterator<Item = (&'static str, Option<Vmid>)> {
+    let parts = |vmid: &Vmid| {
+        let vmid = Some(*vmid);
+        ["status", "config", "pending", "listsnapshot"].map(|what| (what, vmid))
+    };
+    std::iter::once(("list", None)).chain(vmids.iter().flat_map(parts))
+}
+
+/// Compares one read. What differs is read once more on the first way: what the second one saw between two equal
+/// answers is a difference, what moved meanwhile is none. Nothing stands still on a busy node, so it is tried again.
+async fn compare(
+    (first, by): (&str, &Client),
+    (second, other): (&str, &Client),
+    what: &str,
+    vmid: Option<Vmid>,
+) -> Vec<Difference> {
+    let name = vmid.map_or_else(|| what.to_owned(), |vmid| format!("{what} {vmid}"));
+    let mut before = fields(&read(by, what, vmid).await);
+    let mut found = Vec::new();
+    for _ in 0..TRIES {
+        let between = fields(&read(other, what, vmid).await);
+        found = differences(&name, (first, &before, &before), (second, &between));
+        if found.is_empty() {
+            break;
+        }
+        let after = fields(&read(by, what, vmid).await);
+        found = differences(&name, (first, &before, &after), (second, &between));
+        if found.is_empty() {
+            break;
+        }
+        before = after;
+    }
+    found
 }
 
 fn too_few() -> Error {
@@ -116,7 +148,8 @@ async fn list(client: &Client) -> Result<Value> {
     Ok(Value::Object(entries.collect::<Result<_>>()?))
 }
 
-async fn read(client: &Client, what: &str, vmid: Vmid) -> Result<Value> {
+async fn read(client: &Client, what: &str, vmid: Option<Vmid>) -> Result<Value> {
+    let Some(vmid) = vmid else { return list(client).await };
     match what {
         "status" => value(&client.status(vmid).await?),
         "config" => Ok(Value::Object(flat(&client.config(vmid, &ConfigView::Current).await?))),
@@ -162,39 +195,45 @@ fn flatten(path: &str, value: &Value, fields: &mut Fields) {
     }
 }
 
-fn differences(read: &str, one: (&str, &Fields), two: (&str, &Fields)) -> Vec<Difference> {
-    let keys: BTreeSet<&String> = one.1.keys().chain(two.1.keys()).collect();
+/// Returns the fields of `two` that are in neither of the two answers given before and after it, nor between them.
+fn differences(read: &str, one: (&str, &Fields, &Fields), two: (&str, &Fields)) -> Vec<Difference> {
+    let (first, before, after) = one;
+    let (second, between) = two;
+    let keys: BTreeSet<&String> = before.keys().chain(between.keys()).collect();
     let text = |fields: &Fields, key: &String| fields.get(key).cloned().unwrap_or_else(|| "-".to_owned());
     let mut found = Vec::new();
     for key in keys {
-        let (first, second) = (one.1.get(key), two.1.get(key));
-        if first == second || (read.starts_with("status") && has_only_moved(key, first, second)) {
+        let values = [before.get(key), between.get(key), after.get(key)];
+        let same = values[1] == values[0] || values[1] == values[2];
+        if same || (read.starts_with("status") && has_only_moved(key, values)) {
             continue;
         }
         found.push(Difference {
             read: read.to_owned(),
             field: key.clone(),
-            first: one.0.to_owned(),
-            first_value: text(one.1, key),
-            second: two.0.to_owned(),
-            second_value: text(two.1, key),
+            first: first.to_owned(),
+            first_value: text(before, key),
+            second: second.to_owned(),
+            second_value: text(between, key),
         });
     }
     found
 }
 
-fn has_only_moved(key: &str, first: Option<&String>, second: Option<&String>) -> bool {
+fn has_only_moved(key: &str, values: [Option<&String>; 3]) -> bool {
     let name = key.rsplit('.').next().unwrap_or_default();
     if name == "cpu" {
         // A rate since the last look: only the API tells it.
         return true;
     }
     if name.starts_with("pressure") {
-        return first.is_some() == second.is_some();
+        return values[0].is_some() == values[1].is_some();
     }
-    let number = |text: Option<&String>| text.and_then(|text| text.parse::<f64>().ok());
-    match (MOVING.iter().find(|(known, _)| *known == name), number(first), number(second)) {
-        (Some((_, step)), Some(first), Some(second)) => (first - second).abs() <= *step,
+    let numbers = values.map(|text| text.and_then(|text| text.parse::<f64>().ok()));
+    match (MOVING.iter().find(|(known, _)| *known == name), numbers) {
+        (Some((_, step)), [Some(before), Some(between), Some(after)]) => {
+            before.min(after) - step <= between && between <= before.max(after) + step
+        }
         _ => false,
     }
 }
@@ -206,11 +245,32 @@ mod tests {
     use super::*;
 
     fn found(read: &str, one: Value, two: Value) -> Vec<String> {
-        let (one, two) = (fields(&Ok(one)), fields(&Ok(two)));
-        let list = differences(read, ("pct", &one), ("api", &two));
+        found_between(read, one.clone(), two, one)
+    }
+
+    fn found_between(read: &str, before: Value, between: Value, after: Value) -> Vec<String> {
+        let [before, between, after] = [before, between, after].map(|value| fields(&Ok(value)));
+        let list = differences(read, ("pct", &before, &after), ("api", &between));
         list.into_iter()
             .map(|one| format!("{} {}: {} / {}", one.read, one.field, one.first_value, one.second_value))
             .collect()
+    }
+
+    #[test]
+    fn what_changed_meanwhile_is_no_difference() {
+        let status = |disk: u64, state: &str| json!({"disk": disk, "status": state});
+        let between = |disk, state| {
+            found_between(
+                "status 101",
+                status(1_000_000_000, "stopped"),
+                status(disk, state),
+                status(3_000_000_000, "running"),
+            )
+        };
+        assert_eq!(between(2_000_000_000, "running"), [""; 0]);
+        assert_eq!(between(2_000_000_000, "stopped"), [""; 0]);
+        assert_eq!(between(4_000_000_000, "running"), ["status 101 disk: 1000000000 / 4000000000"]);
+        assert_eq!(between(2_000_000_000, "frozen"), ["status 101 status: stopped / frozen"]);
     }
 
     #[test]
