@@ -1,6 +1,7 @@
 //! LXC's command sockets: one abstract Unix socket for each running container.
 
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
@@ -11,7 +12,12 @@ use std::time::Duration;
 use pvect_core::Vmid;
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+use rustix::io::retry_on_intr;
+use rustix::net::{
+    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags,
+    SocketType, UCred, connect, sendmsg, socket_with,
+};
+use rustix::process::{getgid, getpid, getuid};
 
 /// Names of this many bytes and more are hashed: 108 of `sun_path`, less the leading NUL and a final one.
 const NAME_LIMIT: usize = 106;
@@ -136,7 +142,7 @@ impl CommandSocket {
     /// # Errors
     /// When the monitor is gone or does not take the command.
     pub fn kill(&mut self) -> io::Result<()> {
-        self.stream.write_all(&request(STOP))
+        self.send(STOP)
     }
 
     /// Returns whether the monitor has closed the connection, without waiting.
@@ -169,11 +175,29 @@ impl CommandSocket {
         }
     }
 
+    /// Sends a command, and with it who we are.
+    ///
+    /// The kernel adds that by itself only once the monitor has asked for it, which it does after it has taken the
+    /// connection: on a busy machine too late for one command in some thousands, which it then refuses.
+    fn send(&self, command: i32) -> io::Result<()> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmCredentials(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        let us = UCred { pid: getpid(), uid: getuid(), gid: getgid() };
+        if !control.push(SendAncillaryMessage::ScmCredentials(us)) {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let request = request(command);
+        let sent = retry_on_intr(|| {
+            sendmsg(&self.stream, &[IoSlice::new(&request)], &mut control, SendFlags::NOSIGNAL)
+        })?;
+        if sent == request.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
+    }
+
     /// Sends a command without data; returns the value that stands in place of the answer's pointer.
     ///
     /// Answer: `int ret; int datalen; void *data`. Source: commands.h and commands.c of LXC 5.0.2.
     fn ask(mut self, command: i32) -> io::Result<u64> {
-        self.stream.write_all(&request(command))?;
+        self.send(command)?;
         let mut answer = [0; 16];
         self.stream.read_exact(&mut answer)?;
         let [a, b, c, d, _, _, _, _, data @ ..] = answer;
@@ -185,9 +209,7 @@ impl CommandSocket {
     }
 }
 
-/// A command without data: `int cmd; int datalen; void *data`.
-///
-/// The kernel adds our credentials itself, as the monitor asks for them. Source: commands.h of LXC 5.0.2.
+/// A command without data: `int cmd; int datalen; void *data`. Source: commands.h of LXC 5.0.2.
 fn request(command: i32) -> [u8; 16] {
     let [a, b, c, d] = command.to_ne_bytes();
     [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
@@ -201,6 +223,13 @@ impl AsFd for CommandSocket {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{IoSliceMut, Write};
+    use std::os::unix::net::UnixListener;
+
+    use rustix::event::{PollFd, PollFlags, poll};
+    use rustix::net::sockopt::set_socket_passcred;
+    use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+
     use super::*;
 
     fn name(path: &str, vmid: &str) -> String {
@@ -244,7 +273,7 @@ mod tests {
     fn a_knocker_tells_open_sockets_from_others() {
         let name = |word: &str| format!("pvect-test-{}-{word}", std::process::id()).into_bytes();
         let address = SocketAddr::from_abstract_name(name("open")).unwrap();
-        let listener = std::os::unix::net::UnixListener::bind_addr(&address).unwrap();
+        let listener = UnixListener::bind_addr(&address).unwrap();
         let mut knocker = Knocker::default();
         let answers = ["no", "open", "no", "open", "neither"].map(|word| knocker.is_open(&name(word)));
         assert_eq!(answers, [false, true, false, true, false]);
@@ -258,5 +287,29 @@ mod tests {
     fn nobody_listens_for_a_stopped_container() {
         let error = CommandSocket::connect(Path::new("/no/such/path"), "101".parse().unwrap()).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+    }
+
+    #[test]
+    fn a_monitor_that_asks_late_is_told_who_we_are() {
+        let (path, vmid) = (format!("/test/{}", std::process::id()), "101".parse().unwrap());
+        let address = SocketAddr::from_abstract_name(name(&path, "101")).unwrap();
+        let listener = UnixListener::bind_addr(&address).unwrap();
+        let asked = std::thread::spawn(move || CommandSocket::connect(Path::new(&path), vmid)?.init_pid());
+        let (stream, _) = listener.accept().unwrap();
+        // The command has come before credentials are asked for.
+        poll(&mut [PollFd::new(&stream, PollFlags::IN)], None).unwrap();
+        set_socket_passcred(&stream, true).unwrap();
+        let (mut bytes, mut space) =
+            ([0; 16], [MaybeUninit::uninit(); rustix::cmsg_space!(ScmCredentials(1))]);
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        recvmsg(&stream, &mut [IoSliceMut::new(&mut bytes)], &mut control, RecvFlags::empty()).unwrap();
+        assert_eq!(bytes, request(GET_INIT_PID));
+        let told = control.drain().find_map(|message| match message {
+            RecvAncillaryMessage::ScmCredentials(who) => Some((who.pid, who.uid, who.gid)),
+            _ => None,
+        });
+        assert_eq!(told, Some((getpid(), getuid(), getgid())));
+        (&stream).write_all(&[0, 0, 0, 0, 0, 0, 0, 0, 77, 0, 0, 0, 0, 0, 0, 0]).unwrap();
+        assert_eq!(asked.join().unwrap().unwrap(), 77);
     }
 }
