@@ -294,9 +294,10 @@ mod tests {
         let (path, vmid) = (format!("/test/{}", std::process::id()), "101".parse().unwrap());
         let address = SocketAddr::from_abstract_name(name(&path, "101")).unwrap();
         let listener = UnixListener::bind_addr(&address).unwrap();
-        let asked = std::thread::spawn(move || CommandSocket::connect(Path::new(&path), vmid)?.init_pid());
+        let socket = CommandSocket::connect(Path::new(&path), vmid).unwrap();
         let (stream, _) = listener.accept().unwrap();
-        // The command has come before credentials are asked for.
+        // The command comes after the connection was taken, and before credentials are asked for.
+        let asked = std::thread::spawn(move || socket.init_pid());
         poll(&mut [PollFd::new(&stream, PollFlags::IN)], None).unwrap();
         set_socket_passcred(&stream, true).unwrap();
         let (mut bytes, mut space) =
