@@ -22,7 +22,7 @@ static NOBODY: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 /// What the parts of a process's one command share: a signal that came between two of them counts for the second.
 static COMMAND: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
-/// Declares that this process runs one command and ends.
+/// Declares that this process runs one verb and ends.
 pub(crate) fn one_command() {
     COMMAND.get_or_init(Arc::default);
 }
@@ -92,14 +92,39 @@ impl Drop for Interrupt {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// Runs an ignored test in a process of its own: a signal reaches whoever watches in a process.
+    pub(crate) fn alone(test: &str) {
+        let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+        let output = command.args(["--exact", test, "--ignored"]).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && text.contains("1 passed"), "{output:?}");
+    }
 
     #[test]
     fn a_signal_is_noted() {
+        alone("interrupt::tests::noted");
+        alone("interrupt::tests::shared");
+    }
+
+    #[test]
+    #[ignore = "run in a process of its own"]
+    fn noted() {
         let watched = Interrupt::watch();
         assert!(watched.check().is_ok());
         signal_hook::low_level::raise(SIGHUP).unwrap();
         assert_eq!(watched.check().unwrap_err().text, "interrupted by signal");
+        assert!(Interrupt::watch().check().is_ok());
+    }
+
+    #[test]
+    #[ignore = "run in a process of its own"]
+    fn shared() {
+        one_command();
+        drop(Interrupt::watch());
+        signal_hook::low_level::raise(SIGTERM).unwrap();
+        assert_eq!(Interrupt::watch().check().unwrap_err().text, "interrupted by signal");
     }
 }

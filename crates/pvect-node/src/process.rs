@@ -103,6 +103,7 @@ mod tests {
     use std::process::Command;
 
     use super::*;
+    use crate::interrupt::tests::alone;
 
     #[test]
     fn a_zombie_has_ended() {
@@ -134,6 +135,12 @@ mod tests {
 
     #[test]
     fn a_signal_ends_the_wait_and_the_child() {
+        alone("process::tests::ended");
+    }
+
+    #[test]
+    #[ignore = "run in a process of its own"]
+    fn ended() {
         let watched = Interrupt::watch();
         let child = Command::new("sleep").arg("600").spawn().unwrap();
         signal_hook::low_level::raise(signal_hook::consts::SIGHUP).unwrap();

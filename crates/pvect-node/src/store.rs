@@ -11,6 +11,7 @@ use pvect_core::{Lock, Vmid};
 use rustix::fs::{FlockOperation, flock};
 
 use crate::error::os_text;
+use crate::interrupt::Interrupt;
 use crate::{Failure, Node, NodeResult, Output, creation, held};
 
 /// How long most verbs wait for the lock file, seconds. Source: `lock_config` of pve-guest-common.
@@ -249,13 +250,41 @@ pub fn lock(node: &Node, vmid: Vmid, seconds: u64, output: &mut Output<'_>) -> N
     Ok(ConfigLock { _file: held::Held::new(file) })
 }
 
-/// Opens and locks a file exclusively; `say` gets `trying to acquire lock...` and ` OK`, with line ends.
+/// Opens and locks a file exclusively; `say` gets `trying to acquire lock...` and ` OK`, with line ends. A signal that
+/// comes while it waits ends the wait.
 ///
 /// The descriptor is closed in children, so none of them keeps the lock; but see [`crate::tool::Tool::keeping_locks`].
 ///
 /// # Errors
-/// `can't lock file '<path>' - <reason>`.
+/// `can't lock file '<path>' - <reason>`; `interrupted by signal`.
 pub(crate) fn lock_file(path: &Path, seconds: u64, say: &mut dyn FnMut(&str)) -> NodeResult<File> {
+    let mut watched = None;
+    acquire(path, seconds, say, &mut || {
+        // What has come before is whoever undoes something to know.
+        let (interrupt, before) = watched.get_or_insert_with(|| {
+            let interrupt = Interrupt::watch();
+            let before = interrupt.came();
+            (interrupt, before)
+        });
+        if *before { Ok(()) } else { interrupt.check() }
+    })
+}
+
+/// As [`lock_file`], for a file that others hold for a moment only: signals change nothing.
+///
+/// # Errors
+/// `can't lock file '<path>' - <reason>`.
+pub(crate) fn lock_file_for_a_moment(path: &Path, seconds: u64) -> NodeResult<File> {
+    acquire(path, seconds, &mut |_| {}, &mut || Ok(()))
+}
+
+/// `between` is asked whether to wait on.
+fn acquire(
+    path: &Path,
+    seconds: u64,
+    say: &mut dyn FnMut(&str),
+    between: &mut dyn FnMut() -> NodeResult<()>,
+) -> NodeResult<File> {
     let cannot = |reason: &str| Failure::new(format!("can't lock file '{}' - {reason}", path.display()));
     if let Some(parent) = path.parent() {
         make_directories(parent, 0o700)?;
@@ -285,6 +314,7 @@ pub(crate) fn lock_file(path: &Path, seconds: u64, say: &mut dyn FnMut(&str)) ->
                 if Instant::now() >= deadline {
                     return Err(cannot("got timeout"));
                 }
+                between()?;
                 std::thread::sleep(LOCK_INTERVAL);
             }
             Err(errno) => {

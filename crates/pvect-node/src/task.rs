@@ -1,8 +1,8 @@
 //! Tasks: a UPID, a log file, a line in the index.
 //!
 //! The real pct forks a worker and copies its output; here the command itself is the worker, so the UPID names its
-//! own process. What SIGINT and SIGTERM do is up to the work ([`crate::interrupt`]): the task ends when it does. A
-//! process that was killed leaves its line in `active`; the next task moves it to the index with
+//! own process. What SIGINT and SIGTERM do is up to the work ([`crate::interrupt`]): the task ends when it does; none
+//! begins after them. A process that was killed leaves its line in `active`; the next task moves it to the index with
 //! `unexpected status`.
 
 use std::fs::{self, File, OpenOptions};
@@ -14,7 +14,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use pvect_core::upid::Upid;
 
-use crate::store::{lock_file, replace_unsynced};
+use crate::interrupt::Interrupt;
+use crate::store::{lock_file_for_a_moment, replace_unsynced};
 use crate::{Failure, Node, NodeResult, Output};
 
 /// The index is rotated above this many bytes. Source: `PVE::RESTEnvironment`.
@@ -99,8 +100,10 @@ pub fn run<T>(
     output: &mut Output<'_>,
     work: impl FnOnce(&mut TaskLog, &mut Output<'_>) -> NodeResult<T>,
 ) -> NodeResult<T> {
+    // From the first line in the list to the last: a signal must not leave a task that nobody ended.
+    let interrupt = Interrupt::watch();
     let mut log = begin(node, worker, id)?;
-    let result = work(&mut log, output);
+    let result = interrupt.check().and_then(|()| work(&mut log, output));
     let status = match &result {
         Err(failure) => failure.text.replace('\n', " "),
         Ok(_) if log.warnings > 0 => format!("WARNINGS: {}", log.warnings),
@@ -193,7 +196,7 @@ fn change_lists(
     tasks: &Path,
     change: impl FnOnce(&mut Vec<Upid>, &mut Vec<(Upid, String)>),
 ) -> NodeResult<()> {
-    let _lock = lock_file(&tasks.join(".active.lock"), LIST_LOCK_SECONDS, &mut |_| {})?;
+    let _lock = lock_file_for_a_moment(&tasks.join(".active.lock"), LIST_LOCK_SECONDS)?;
     let path = tasks.join("active");
     let text = fs::read_to_string(&path).unwrap_or_default();
     let mut active: Vec<Upid> =

@@ -17,7 +17,7 @@ use rustix::fs::{CWD, Mode, OFlags};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
-use crate::{Failure, Layout, Node, NodeResult, Output, storage, store, task, verbs};
+use crate::{Failure, Layout, Node, NodeResult, Output, interrupt, storage, store, task, verbs};
 
 /// The helper verb.
 pub const NAME: &str = "api-worker";
@@ -122,6 +122,7 @@ fn work(root: &str, name: &str, begun: impl Fn(&Upid) + Send + Sync + 'static) -
         }
         _ => {
             let (call, _files) = call(job)?;
+            interrupt::one_command();
             verbs::dispatch(&node, &call, &mut output)
         }
     }

@@ -23,6 +23,7 @@ const TESTS: &[(&str, fn())] = &[
     ("failed_starts_leave_nothing", failed_starts_leave_nothing),
     ("a_killed_monitor_leaves_nothing_in_the_way", a_killed_monitor_leaves_nothing_in_the_way),
     ("a_start_that_is_told_to_end_leaves_nothing", a_start_that_is_told_to_end_leaves_nothing),
+    ("who_waits_for_a_lock_can_be_told_to_end", who_waits_for_a_lock_can_be_told_to_end),
 ];
 
 fn main() -> ExitCode {
@@ -455,4 +456,30 @@ fn a_start_that_is_told_to_end_leaves_nothing() {
             fixture.ok(&["stop", "901"]);
         }
     }
+}
+
+fn who_waits_for_a_lock_can_be_told_to_end() {
+    let fixture = Fixture::new("root", &[]);
+    let lock = fs::File::open(fixture.node.layout.config_lock("901".parse().unwrap())).unwrap();
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let mut child: Child =
+        fixture.command(&["start", "901"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    // It has said that it waits.
+    let mut text = [0; 26];
+    std::io::Read::read_exact(&mut child.stderr.as_mut().unwrap(), &mut text).unwrap();
+    assert_eq!(String::from_utf8_lossy(&text), "trying to acquire lock...\n");
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(255), "{ended:?}");
+    assert_eq!(String::from_utf8_lossy(&ended.stderr), "interrupted by signal\n");
+    drop(lock);
+    // The task has an end, too.
+    let index = fs::read_to_string(fixture.node.layout.tasks().join("index")).unwrap();
+    assert!(
+        index.contains(":vzstart:901:root@pam: ") && index.contains(" interrupted by signal\n"),
+        "{index}"
+    );
+    fixture.ok(&["start", "901"]);
+    fixture.ok(&["stop", "901"]);
 }

@@ -41,7 +41,7 @@ pub(super) fn run(node: &Node, options: &Options, output: &mut Output<'_>) -> No
     };
     task::run(node, "vzdump", &id, output, |log, output| {
         let job = Job::of(node, options)?;
-        // One job at a time. Signals end the process while it waits.
+        // One job at a time.
         let seconds = options.lockwait_minutes * 60;
         let path = node.layout.root().join("run/lock/vzdump.lock");
         let mut journal = Journal::new(log, output);
