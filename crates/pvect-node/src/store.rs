@@ -307,6 +307,8 @@ fn acquire(
             }
             Err(rustix::io::Errno::INTR) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => {
+                // Before it is told: who reads that may send a signal at once.
+                between()?;
                 if !told {
                     say("trying to acquire lock...\n");
                     told = true;
@@ -314,7 +316,6 @@ fn acquire(
                 if Instant::now() >= deadline {
                     return Err(cannot("got timeout"));
                 }
-                between()?;
                 std::thread::sleep(LOCK_INTERVAL);
             }
             Err(errno) => {
