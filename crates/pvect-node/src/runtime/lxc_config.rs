@@ -8,6 +8,7 @@ use pvect_core::property::{DeviceEntry, Ipv4Config, Ipv6Config, NetInterface};
 use pvect_core::{ContainerConfig, Vmid};
 use pvect_native::{Cgroups, Names, Version};
 
+use super::apparmor::AppArmor;
 use super::{devices, limits, seccomp};
 use crate::{Failure, NodeResult};
 
@@ -22,8 +23,8 @@ pub(super) struct Host {
     pub(super) share: PathBuf,
     /// `/sys/class/net`.
     pub(super) net: PathBuf,
-    /// Whether AppArmor is in force.
-    pub(super) apparmor: bool,
+    /// How AppArmor can confine a container.
+    pub(super) apparmor: AppArmor,
     /// Whether LXCFS runs.
     pub(super) lxcfs: bool,
     /// The socket of pve-lxc-syscalld, where it runs.
@@ -33,13 +34,12 @@ pub(super) struct Host {
 impl Host {
     /// This machine.
     pub(super) fn of_this_machine(names: Names) -> Self {
-        let enabled = std::fs::read_to_string("/sys/module/apparmor/parameters/enabled");
         Self {
             names,
             cgroups: Cgroups::new("/sys/fs/cgroup"),
             share: "/usr/share/lxc/config".into(),
             net: "/sys/class/net".into(),
-            apparmor: enabled.is_ok_and(|text| text.trim() == "Y"),
+            apparmor: AppArmor::of_this_machine(),
             lxcfs: Path::new("/var/lib/lxcfs/proc").is_dir(),
             syscalld: seccomp::daemon(),
         }
@@ -133,7 +133,7 @@ pub(super) fn text(
     if features.fuse {
         lines.put("lxc.mount.entry", "/dev/fuse dev/fuse none bind,create=file 0 0")?;
     }
-    if features.nesting && !host.apparmor {
+    if features.nesting && !matches!(host.apparmor, AppArmor::On { .. }) {
         // A nested container may mount these only where they are fully visible; with AppArmor, LXC adds them.
         lines.put("lxc.mount.entry", "proc dev/.lxc/proc proc create=dir,optional 0 0")?;
         lines.put("lxc.mount.entry", "sysfs dev/.lxc/sys sysfs create=dir,optional 0 0")?;
@@ -215,15 +215,25 @@ fn put_includes(lines: &mut Lines, host: &Host, ostype: Option<&str>, userns: bo
 }
 
 fn put_apparmor(lines: &mut Lines, host: &Host, config: &ContainerConfig) -> NodeResult<()> {
-    if !host.apparmor || config.main.raw_values("lxc.apparmor.profile").next().is_some() {
+    if config.main.raw_values("lxc.apparmor.profile").next().is_some() {
         return Ok(());
     }
+    let (mqueue, userns) = match host.apparmor {
+        AppArmor::Off => return Ok(()),
+        // Otherwise LXC would ask for a profile that nobody has loaded.
+        AppArmor::Unloadable => return lines.put("lxc.apparmor.profile", "unconfined"),
+        AppArmor::On { mqueue, userns } => (mqueue, userns),
+    };
     let features = config.features();
     lines.put("lxc.apparmor.profile", "generated")?;
-    lines.put("lxc.apparmor.raw", "allow mqueue,")?;
+    if mqueue {
+        lines.put("lxc.apparmor.raw", "allow mqueue,")?;
+    }
     if features.nesting {
         lines.put("lxc.apparmor.allow_nesting", "1")?;
-        lines.put("lxc.apparmor.raw", "allow userns,")?;
+        if userns {
+            lines.put("lxc.apparmor.raw", "allow userns,")?;
+        }
     } else {
         lines.put("lxc.apparmor.raw", "deny mount -> /proc/,")?;
         lines.put("lxc.apparmor.raw", "deny mount -> /sys/,")?;

@@ -3,6 +3,7 @@
 //! A container runs under LXC's monitor (`lxc-start -d`). Its file systems are mounted in a mount namespace that is
 //! made for the monitor and ends with it: whatever happens to us or to it, no mount and no loop device is left.
 
+mod apparmor;
 mod attach;
 mod cgroups;
 mod devices;

@@ -11,8 +11,8 @@ use pvect_native::Cgroups;
 
 use super::lxc_config::is_user_namespace;
 use super::{
-    PATH, StopMode, cgroups, devices, granted, hookscript, names, network, reachable, seccomp, shell_words,
-    stop, write_lxc_config,
+    PATH, StopMode, apparmor, cgroups, devices, granted, hookscript, names, network, reachable, seccomp,
+    shell_words, stop, write_lxc_config,
 };
 use crate::change::Changes;
 use crate::error::os_text;
@@ -38,6 +38,11 @@ pub(super) fn start(
     crate::network::ensure(node, &config, output)?;
     write_lxc_config(node, vmid, &config)?;
     for warning in seccomp::warnings(&config, seccomp::daemon().as_deref()) {
+        output.line(warning);
+    }
+    if config.main.raw_values("lxc.apparmor.profile").next().is_none()
+        && let Some(warning) = apparmor::warning()
+    {
         output.line(warning);
     }
     hookscript::run(node, vmid, &config, "pre-start", output)?;

@@ -27,7 +27,7 @@ fn host(apparmor: bool) -> (tempfile::TempDir, Host) {
         cgroups: Cgroups::new(root.join("cgroup")),
         share: root.join("share"),
         net: root.join("net"),
-        apparmor,
+        apparmor: if apparmor { AppArmor::On { mqueue: true, userns: true } } else { AppArmor::Off },
         lxcfs: apparmor,
         syscalld: apparmor.then(|| "/run/pve-lxc-syscalld/socket".into()),
     };
@@ -110,6 +110,20 @@ fn a_privileged_container_without_apparmor() {
     for word in ["apparmor", "idmap", "seccomp", "sys:mixed", "userns", "environment.runtime"] {
         assert!(!text.contains(word), "{word} is in\n{text}");
     }
+}
+
+#[test]
+fn apparmor_gets_what_it_knows() {
+    let (_dir, mut host) = host(true);
+    let config = "features: nesting=1\n";
+    assert!(generated(&host, config).unwrap().contains("lxc.apparmor.raw = allow userns,\n"));
+    host.apparmor = AppArmor::On { mqueue: false, userns: false };
+    let text = generated(&host, config).unwrap();
+    assert!(text.contains("lxc.apparmor.profile = generated\nlxc.apparmor.allow_nesting = 1\n"), "{text}");
+    assert!(!text.contains("mqueue") && !text.contains("userns,"), "{text}");
+    host.apparmor = AppArmor::Unloadable;
+    let text = generated(&host, config).unwrap();
+    assert!(text.contains("lxc.apparmor.profile = unconfined\n") && !text.contains("apparmor.raw"), "{text}");
 }
 
 #[test]
