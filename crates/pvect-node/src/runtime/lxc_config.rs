@@ -118,6 +118,10 @@ pub(super) fn text(
         lines.put("lxc.arch", arch)?;
     }
     put_includes(&mut lines, host, section.ostype(), user_namespace)?;
+    if user_namespace && devices_prefix(&host.cgroups) == CGROUP2 {
+        // Without any rule all devices are allowed, as the includes have it; with the first one, no other were.
+        lines.put("lxc.cgroup2.devices.allow", "a")?;
+    }
     if !host.lxcfs {
         // LXCFS's hook sleeps for half a second at each stop. An empty value clears the list.
         lines.put("lxc.hook.post-stop", "")?;
@@ -245,14 +249,24 @@ fn put_apparmor(lines: &mut Lines, host: &Host, config: &ContainerConfig) -> Nod
     Ok(())
 }
 
+/// How the keys of device rules begin for the cgroups of version 2.
+const CGROUP2: &str = "lxc.cgroup2";
+
+/// How the keys of device rules begin.
+fn devices_prefix(cgroups: &Cgroups) -> &'static str {
+    match cgroups.controller("devices") {
+        Some(controller) if controller.version == Version::V1 => "lxc.cgroup",
+        _ => CGROUP2,
+    }
+}
+
 fn put_devices(
     lines: &mut Lines,
     host: &Host,
     directory: &Path,
     entries: &[(String, DeviceEntry)],
 ) -> NodeResult<()> {
-    let version = host.cgroups.controller("devices").map_or(Version::V2, |controller| controller.version);
-    let prefix = if version == Version::V1 { "lxc.cgroup" } else { "lxc.cgroup2" };
+    let prefix = devices_prefix(&host.cgroups);
     for (key, entry) in entries {
         let device = devices::Device::find(key, entry)?;
         let access = if entry.deny_write { "r" } else { "rw" };
@@ -273,9 +287,7 @@ fn put_devices(
 /// # Errors
 /// When the path is not UTF-8.
 pub(super) fn device_lines(rule: &str, access: &str, source: &Path, target: &str) -> NodeResult<String> {
-    let cgroups = Cgroups::new("/sys/fs/cgroup");
-    let is_v1 = cgroups.controller("devices").is_some_and(|controller| controller.version == Version::V1);
-    let prefix = if is_v1 { "lxc.cgroup" } else { "lxc.cgroup2" };
+    let prefix = devices_prefix(&Cgroups::new("/sys/fs/cgroup"));
     let mut lines = Lines::default();
     lines.put(&format!("{prefix}.devices.allow"), format!("{rule} {access}"))?;
     let entry = format!("{} {} none bind,create=file 0 0", fstab(utf8(source)?), fstab(target));

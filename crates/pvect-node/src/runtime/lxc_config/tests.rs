@@ -58,6 +58,7 @@ fn an_unprivileged_container_has_all_lines() {
          lxc.arch = amd64\n\
          lxc.include = /usr/share/lxc/config/alpine.common.conf\n\
          lxc.include = /usr/share/lxc/config/alpine.userns.conf\n\
+         lxc.cgroup2.devices.allow = a\n\
          lxc.seccomp.profile = /var/lib/pvect/lib/lxc/202/rules.seccomp\n\
          lxc.apparmor.profile = generated\n\
          lxc.apparmor.raw = allow mqueue,\n\
