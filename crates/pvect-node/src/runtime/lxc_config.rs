@@ -133,7 +133,7 @@ pub(super) fn text(
         }
         lines.put("lxc.seccomp.profile", utf8(&directory.join(seccomp::FILE))?)?;
     }
-    put_apparmor(&mut lines, host, config)?;
+    put_apparmor(&mut lines, host, directory, config)?;
     if features.fuse {
         lines.put("lxc.mount.entry", "/dev/fuse dev/fuse none bind,create=file 0 0")?;
     }
@@ -218,7 +218,12 @@ fn put_includes(lines: &mut Lines, host: &Host, ostype: Option<&str>, userns: bo
     Ok(())
 }
 
-fn put_apparmor(lines: &mut Lines, host: &Host, config: &ContainerConfig) -> NodeResult<()> {
+fn put_apparmor(
+    lines: &mut Lines,
+    host: &Host,
+    directory: &Path,
+    config: &ContainerConfig,
+) -> NodeResult<()> {
     if config.main.raw_values("lxc.apparmor.profile").next().is_some() {
         return Ok(());
     }
@@ -228,6 +233,13 @@ fn put_apparmor(lines: &mut Lines, host: &Host, config: &ContainerConfig) -> Nod
         AppArmor::Unloadable => return lines.put("lxc.apparmor.profile", "unconfined"),
         AppArmor::On { mqueue, userns } => (mqueue, userns),
     };
+    let path = utf8(directory)?;
+    if path.contains('"') {
+        // LXC names the profile by it, between quotes.
+        return Err(Failure::new(format!(
+            "an AppArmor profile cannot have the path '{path}': it has a quote"
+        )));
+    }
     let features = config.features();
     lines.put("lxc.apparmor.profile", "generated")?;
     if mqueue {

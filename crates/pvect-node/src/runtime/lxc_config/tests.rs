@@ -119,6 +119,9 @@ fn apparmor_gets_what_it_knows() {
     let config = "features: nesting=1\n";
     assert!(generated(&host, config).unwrap().contains("lxc.apparmor.raw = allow userns,\n"));
     host.apparmor = AppArmor::On { mqueue: false, userns: false };
+    let (parsed, _) = ContainerConfig::parse(config.as_bytes(), ParseMode::Lenient).unwrap();
+    let quoted = text(&host, Path::new("/a \"b\"/202"), "202".parse().unwrap(), &parsed, None).unwrap_err();
+    assert_eq!(quoted.text, "an AppArmor profile cannot have the path '/a \"b\"/202': it has a quote");
     let text = generated(&host, config).unwrap();
     assert!(text.contains("lxc.apparmor.profile = generated\nlxc.apparmor.allow_nesting = 1\n"), "{text}");
     assert!(!text.contains("mqueue") && !text.contains("userns,"), "{text}");
