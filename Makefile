@@ -3,7 +3,7 @@ CARGO ?= cargo
 PVECT := target/release/pvect
 ARGS ?=
 
-.PHONY: help build demo test lint bench bench-backends instructions docs install clean
+.PHONY: help build demo test lint bench bench-backends instructions vm docs install clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -43,6 +43,9 @@ instructions: ## Count the instructions of reads; too many fail
 	$(CARGO) build --release -p pvect-cli
 	$(CARGO) build --release -p pvect-native --example monitors
 	scripts/instructions $(ARGS)
+
+vm: ## The demo and the conformance suite in a virtual Debian: systemd, AppArmor, cgroups of version 2
+	@scripts/vm
 
 docs: ## The book's generated pages; Rust documentation, man pages and completions below target/
 	PVECT_DOCS=write $(CARGO) test -q -p pvect-cli --test docs

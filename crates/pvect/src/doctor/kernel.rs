@@ -5,7 +5,7 @@ use std::fs;
 use super::{Check, Host};
 
 pub(super) fn all(host: &Host) -> Vec<Check> {
-    vec![user_namespaces(host), loops(host), overlay(host), cgroups(host), sockets(host)]
+    vec![user_namespaces(host), loops(host), overlay(host), cgroups(host), sockets(host), apparmor(host)]
 }
 
 fn user_namespaces(host: &Host) -> Check {
@@ -81,6 +81,23 @@ fn sockets(host: &Host) -> Check {
     }
 }
 
+fn apparmor(host: &Host) -> Check {
+    const NAME: &str = "apparmor";
+    let enabled = fs::read_to_string(host.sys.join("module/apparmor/parameters/enabled")).unwrap_or_default();
+    let has_parser = host.programs.iter().any(|directory| directory.join("apparmor_parser").is_file());
+    match (enabled.trim() == "Y", has_parser) {
+        (true, true) => Check::ok(NAME, "confines the containers"),
+        (true, false) => Check::warn(
+            NAME,
+            "on, but profiles cannot be loaded: containers run without one",
+            "apt-get install apparmor",
+        ),
+        (false, _) => {
+            Check::ok(NAME, "off here: user namespaces, seccomp and cgroups confine the containers")
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::Verdict;
@@ -111,11 +128,18 @@ mod tests {
                 ("overlayfs", Verdict::Ok),
                 ("cgroups", Verdict::Warn),
                 ("sockets", Verdict::Ok),
+                ("apparmor", Verdict::Ok),
             ]
         );
         assert_eq!(all(&host)[3].detail, "version 1 without cpuset, memory, pids: such limits do nothing");
         fs::write(dir.path().join("sys/fs/cgroup/cgroup.controllers"), "cpuset cpu io memory pids\n")
             .unwrap();
         assert_eq!(all(&host)[3].detail, "version 2 with cpu, cpuset, memory, pids");
+        fs::create_dir_all(dir.path().join("sys/module/apparmor/parameters")).unwrap();
+        fs::write(dir.path().join("sys/module/apparmor/parameters/enabled"), "Y\n").unwrap();
+        assert_eq!(
+            (all(&host)[5].verdict, all(&host)[5].mend.as_deref()),
+            (Verdict::Warn, Some("apt-get install apparmor"))
+        );
     }
 }
