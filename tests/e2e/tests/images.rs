@@ -51,8 +51,9 @@ impl Layout {
     }
 }
 
-const PROGRAM: &str = "#!/bin/sh\n{ id; env; pwd; for word; do echo \"<$word>\"; done; } > /tmp/told\n\
-    trap 'exit 0' QUIT\nwhile :; do sleep 1; done\n";
+/// Once it has told everything, it heeds the signal: what comes before would be lost, since it is an init.
+const PROGRAM: &str = "#!/bin/sh\ntrap 'exit 0' QUIT\n\
+    { id; env; pwd; for word; do echo \"<$word>\"; done; } > /tmp/told\nwhile :; do sleep 1; done\n";
 
 /// Two layers: the BusyBox template, and a program, users and a whiteout over it.
 fn image(node: &TestNode) -> std::path::PathBuf {
