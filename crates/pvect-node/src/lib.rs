@@ -8,13 +8,11 @@ pub mod boot;
 pub mod change;
 pub mod cli;
 mod creation;
-pub mod error;
-pub mod guest;
 pub mod health;
 mod held;
 pub mod history;
+mod host_keys;
 pub mod hostmount;
-pub mod idmap;
 pub mod image;
 pub mod internal;
 pub mod interrupt;
@@ -26,8 +24,6 @@ mod oci;
 pub mod options;
 pub mod output;
 mod process;
-pub mod random;
-pub mod rooted;
 pub mod runtime;
 pub mod storage;
 pub mod store;
@@ -35,7 +31,6 @@ pub mod task;
 pub mod template;
 pub mod tool;
 mod transfer;
-pub mod unpack;
 pub mod verbs;
 pub mod worker;
 
@@ -43,9 +38,11 @@ use std::path::PathBuf;
 
 use pvect_core::NodeName;
 
-pub use error::{Failure, NodeResult};
 pub use layout::Layout;
 pub use output::Output;
+pub use pvect_rootfs::{Failure, NodeResult};
+// The room below is known by these names throughout this one.
+pub use pvect_rootfs::{error, guest, idmap, random, rooted, unpack};
 
 /// One standalone node, as a command sees it.
 #[derive(Debug, Clone)]

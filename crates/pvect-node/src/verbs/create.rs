@@ -358,6 +358,7 @@ fn fill_mounted(
     let first = guest::FirstSetup {
         password: plan.password.as_ref().map(ExposeSecret::expose_secret),
         ssh_keys: plan.ssh_keys.as_deref(),
+        make_host_key: &crate::host_keys::make,
     };
     guest::first_setup(root, plan.vmid, config, &first, log)
 }

@@ -5,9 +5,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use sha_crypt::{PasswordHasher, ShaCrypt};
 
-use super::Guest;
 use super::section::{self, Otherwise};
-use crate::tool::Tool;
+use super::{Guest, MakeHostKey};
 use crate::{Failure, NodeResult};
 
 /// Sets a user's password, or locks it. A container without `/etc/passwd` has no users.
@@ -100,40 +99,24 @@ pub fn set_ssh_keys(guest: &Guest<'_>, keys: &str) -> NodeResult<()> {
     }
 }
 
-/// Makes new host keys for sshd, where the container has `/etc/ssh`.
-///
-/// The keys are made in a directory of the host that only root can read, then written into the container.
-pub fn renew_host_keys(guest: &Guest<'_>, log: &mut dyn FnMut(&str)) -> NodeResult<()> {
+/// Gives sshd new host keys, where the container has `/etc/ssh`.
+pub fn renew_host_keys(
+    guest: &Guest<'_>,
+    make: &MakeHostKey<'_>,
+    log: &mut dyn FnMut(&str),
+) -> NodeResult<()> {
     if !guest.files.is_dir("/etc/ssh") {
         return Ok(());
     }
-    let scratch = tempfile::Builder::new()
-        .prefix("pvect-keys-")
-        .tempdir()
-        .map_err(|error| Failure::io("can't make a directory in", &std::env::temp_dir(), &error))?;
     let short = guest.name.split('.').next().unwrap_or_default();
     let comment = format!("root@{short}");
     for kind in ["rsa", "ecdsa", "ed25519"] {
         let name = format!("ssh_host_{kind}_key");
         log(&format!("Creating SSH host key '{name}' - this may take some time ..."));
-        let file = scratch.path().join(&name);
-        let mut fingerprint = String::new();
-        Tool::new("ssh-keygen", "openssh-client")
-            .arg("-f")
-            .arg(&file)
-            .args(["-t", kind, "-N", "", "-E", "sha256", "-C", &comment])
-            .stream(&mut |line| {
-                if line.starts_with("SHA256:") {
-                    line.clone_into(&mut fingerprint);
-                }
-            })?;
-        for (end, mode) in [("", 0o600), (".pub", 0o644)] {
-            let made = scratch.path().join(format!("{name}{end}"));
-            let text =
-                std::fs::read_to_string(&made).map_err(|error| Failure::io("can't read", &made, &error))?;
-            guest.write(&format!("/etc/ssh/{name}{end}"), &text, mode)?;
-        }
-        log(&format!("done: {fingerprint}"));
+        let key = make(kind, &comment)?;
+        guest.write(&format!("/etc/ssh/{name}"), &key.private, 0o600)?;
+        guest.write(&format!("/etc/ssh/{name}.pub"), &key.public, 0o644)?;
+        log(&format!("done: {}", key.fingerprint));
     }
     Ok(())
 }

@@ -33,13 +33,28 @@ use crate::idmap::IdMap;
 use crate::rooted::Rooted;
 use crate::{Failure, NodeResult};
 
+/// A new host key for sshd.
+#[derive(Clone)]
+pub struct HostKey {
+    /// The private key, in the form of OpenSSH.
+    pub private: String,
+    /// The public key: one line.
+    pub public: String,
+    /// The line that ssh-keygen shows of it: `SHA256:...` and more.
+    pub fingerprint: String,
+}
+
+/// Makes a host key of a kind (`rsa`, `ecdsa`, `ed25519`) with a comment, outside of the guest.
+pub type MakeHostKey<'a> = dyn Fn(&str, &str) -> NodeResult<HostKey> + 'a;
+
 /// What a create sets up once.
-#[derive(Default)]
 pub struct FirstSetup<'a> {
     /// The password of root, plain or as a crypt(5) hash; none locks it.
     pub password: Option<&'a str>,
     /// Public keys for root, one a line.
     pub ssh_keys: Option<&'a str>,
+    /// Makes the host keys of a guest that has `/etc/ssh`.
+    pub make_host_key: &'a MakeHostKey<'a>,
 }
 
 /// A mounted root file system, its distribution and its configuration.
@@ -257,7 +272,7 @@ pub fn first_setup(
     }
     guest.each_start(&HostDns::of_this_host())?;
     if guest.system.ostype != "unmanaged" {
-        users::renew_host_keys(&guest, log)?;
+        users::renew_host_keys(&guest, first.make_host_key, log)?;
     }
     Ok(())
 }
