@@ -179,3 +179,36 @@ fn a_changed_blob_is_refused_and_nothing_stays() {
     assert!(made.stderr.contains("is not a template archive: the blob 'sha256:"), "{}", made.stderr);
     assert!(!node.config_file(101).exists() && !node.root().join("vz/images/101").exists());
 }
+
+/// What an image says about its environment is for its program; LXC's hooks are programs of the host.
+#[test]
+fn hooks_of_the_host_do_not_get_the_environment_of_an_image() {
+    let node = node_or_skip!();
+    image(&node);
+    node.pct(&["create", "101", "local:vztmpl/web.tar", "--rootfs", "local:0.25", "--memory", "64"]).ok();
+    let (hook, seen) = (node.root().join("hook"), node.root().join("seen"));
+    fs::write(&hook, format!("#!/bin/sh\nenv > '{}'\n", text(&seen))).expect("the hook");
+    run("chmod", &["0755", text(&hook)]);
+    // The hook runs as the container's root.
+    fs::write(&seen, "").expect("the hook's output");
+    run("chmod", &["0666", text(&seen)]);
+    run("chmod", &["0755", text(node.root())]);
+    let mut stored = fs::read_to_string(node.config_file(101)).expect("the configuration");
+    stored.push_str(&format!(
+        "lxc.environment.runtime: LD_PRELOAD=/evil.so\nlxc.hook.mount: {}\n",
+        text(&hook)
+    ));
+    fs::write(node.config_file(101), stored).expect("the configuration");
+    node.pct(&["start", "101"]).ok();
+    let environment = fs::read_to_string(&seen).expect("the hook's output");
+    assert!(environment.contains("LXC_NAME=101\n"), "the hook ran: {environment}");
+    assert!(!environment.contains("LD_PRELOAD") && !environment.contains("SAID"), "{environment}");
+    let inside = "tr '\\0' '\\n' < /proc/1/environ | grep '^LD_PRELOAD\\|^SAID'; stat -c '%u %a' /dev/.pvect-init.spec";
+    let inside = node.pct(&["exec", "101", "--", "sh", "-c", inside]).ok();
+    let mut inside: Vec<&str> = inside.lines().collect();
+    inside.sort_unstable();
+    assert_eq!(inside, ["33 400", "LD_PRELOAD=/evil.so", "SAID=by the image"]);
+    node.pct(&["stop", "101"]).ok();
+    node.pct(&["destroy", "101"]).ok();
+    assert_eq!(node.leftovers(), Vec::<String>::new());
+}

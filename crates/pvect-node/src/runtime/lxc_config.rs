@@ -9,7 +9,7 @@ use pvect_core::{ContainerConfig, Vmid};
 use pvect_native::{Cgroups, Names, Version};
 
 use super::apparmor::AppArmor;
-use super::{devices, limits, seccomp};
+use super::{devices, environment, limits, seccomp};
 use crate::{Failure, NodeResult};
 
 /// What the generated text depends on besides the configuration.
@@ -25,8 +25,8 @@ pub(super) struct Host {
     pub(super) net: PathBuf,
     /// How AppArmor can confine a container.
     pub(super) apparmor: AppArmor,
-    /// Whether LXCFS runs.
-    pub(super) lxcfs: bool,
+    /// The hooks of LXCFS, where it runs: kind and program.
+    pub(super) lxcfs: Vec<(&'static str, PathBuf)>,
     /// The socket of pve-lxc-syscalld, where it runs.
     pub(super) syscalld: Option<PathBuf>,
 }
@@ -40,7 +40,7 @@ impl Host {
             share: "/usr/share/lxc/config".into(),
             net: "/sys/class/net".into(),
             apparmor: AppArmor::of_this_machine(),
-            lxcfs: Path::new("/var/lib/lxcfs/proc").is_dir(),
+            lxcfs: lxcfs_hooks(Path::new("/var/lib/lxcfs/proc"), Path::new("/usr/share/lxcfs")),
             syscalld: seccomp::daemon(),
         }
     }
@@ -80,6 +80,26 @@ impl Host {
     }
 }
 
+/// The hooks of LXCFS, as its package sets them; none where it does not run. Its post-stop hook sleeps for half a second.
+fn lxcfs_hooks(mounted: &Path, share: &Path) -> Vec<(&'static str, PathBuf)> {
+    if !mounted.is_dir() {
+        return Vec::new();
+    }
+    let hooks = [("mount", "lxc.mount.hook"), ("post-stop", "lxc.reboot.hook")];
+    let hooks = hooks.into_iter().map(|(kind, name)| (kind, share.join(name)));
+    hooks.filter(|(_, hook)| hook.is_file()).collect()
+}
+
+/// Which of LXC's programs reads a configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reader {
+    /// lxc-start. LXC runs hooks, which are programs of the host, with the environment that it reads; the container's own
+    /// is for its program only ([`environment`]).
+    Start,
+    /// All others, such as lxc-attach, which sets the environment right before it becomes the program.
+    Other,
+}
+
 /// The lines of an LXC configuration.
 #[derive(Debug, Default)]
 struct Lines(String);
@@ -98,7 +118,8 @@ impl Lines {
 
 /// Makes the text of the LXC configuration.
 ///
-/// `directory` is `lib/lxc/<vmid>`; `hook` is the command of our own post-stop hook, if there is to be one.
+/// `directory` is `lib/lxc/<vmid>`; `hook` is the command of our own post-stop hook, if there is to be one; `reader` is who
+/// reads it.
 ///
 /// # Errors
 /// When something cannot be expressed, or the host lacks it: `bridge '<name>' does not exist`.
@@ -108,6 +129,7 @@ pub(super) fn text(
     vmid: Vmid,
     config: &ContainerConfig,
     hook: Option<&str>,
+    reader: Reader,
 ) -> NodeResult<String> {
     let section = &config.main;
     let user_namespace = is_user_namespace(config);
@@ -122,10 +144,7 @@ pub(super) fn text(
         // Without any rule all devices are allowed, as the includes have it; with the first one, no other were.
         lines.put("lxc.cgroup2.devices.allow", "a")?;
     }
-    if !host.lxcfs {
-        // LXCFS's hook sleeps for half a second at each stop. An empty value clears the list.
-        lines.put("lxc.hook.post-stop", "")?;
-    }
+    put_hooks(&mut lines, host)?;
     if seccomp::is_generated(config) {
         if let Some(socket) = host.syscalld.as_deref().filter(|_| features.mknod) {
             lines.put("lxc.seccomp.notify.proxy", format!("unix:{}", utf8(socket)?))?;
@@ -164,7 +183,8 @@ pub(super) fn text(
         lines.0.push_str(&setting.line());
     }
     lines.put("lxc.rootfs.path", format!("dir:{}", utf8(&directory.join("rootfs"))?))?;
-    if let Some(command) = section.options.get("entrypoint") {
+    let is_handed_on = reader == Reader::Start && environment::is_any(config);
+    if let Some(command) = section.options.get("entrypoint").filter(|_| !is_handed_on) {
         lines.put("lxc.init.cmd", command)?;
     }
     if let Some(hook) = hook {
@@ -175,13 +195,45 @@ pub(super) fn text(
             .map_err(|_| Failure::new(format!("unable to parse {key} '{value}'")))?;
         put_net(&mut lines, host, vmid, index, &net)?;
     }
-    for variable in &section.env {
-        lines.put("lxc.environment", variable)?;
+    if environment::is_any(config) {
+        for (source, target) in environment::files(directory) {
+            let target = target.trim_start_matches('/');
+            let options = "bind,ro,nosuid,nodev,create=file 0 0";
+            lines.put("lxc.mount.entry", format!("{} {target} none {options}", fstab(utf8(&source)?)))?;
+        }
     }
-    for (key, value) in section.raw.iter().filter(|(key, _)| key != "lxc.environment.runtime") {
+    if reader == Reader::Other {
+        for variable in &section.env {
+            lines.put("lxc.environment", variable)?;
+        }
+    }
+    let left_out = |key: &str| key == "lxc.environment.runtime" || (is_handed_on && key == "lxc.init.cmd");
+    for (key, value) in section.raw.iter().filter(|(key, _)| !left_out(key)) {
         lines.put(key, value)?;
     }
+    if is_handed_on {
+        lines.put("lxc.init.cmd", pvect_init::PROGRAM_PATH)?;
+    }
     Ok(lines.0)
+}
+
+/// The kinds of hooks that an included file can bring.
+const HOOKS: [&str; 9] =
+    ["pre-start", "pre-mount", "mount", "autodev", "start-host", "start", "stop", "post-stop", "destroy"];
+
+/// Clears all hooks of the included files, and sets those of LXCFS again where it runs.
+///
+/// Such hooks are for the containers below `/var/lib/lxc`, and some act by the number alone: those of a Proxmox VE node
+/// mount the disk of *its* container of that number. Source: pve-container's `common.conf.d/01-pve.conf` and LXCFS's
+/// `common.conf.d/00-lxcfs.conf`. An empty value clears a list: lxc.container.conf(5).
+fn put_hooks(lines: &mut Lines, host: &Host) -> NodeResult<()> {
+    for kind in HOOKS {
+        lines.put(&format!("lxc.hook.{kind}"), "")?;
+    }
+    for (kind, hook) in host.lxcfs.iter() {
+        lines.put(&format!("lxc.hook.{kind}"), utf8(hook)?)?;
+    }
+    Ok(())
 }
 
 /// Whether a container runs in a user namespace of its own.

@@ -8,6 +8,7 @@ mod attach;
 mod cgroups;
 mod devices;
 mod dhcp;
+mod environment;
 mod freezer;
 mod granted;
 mod hookscript;
@@ -34,10 +35,15 @@ pub(crate) use hookscript::run as run_hookscript;
 pub(crate) use start::hide_id_map_tools;
 
 use crate::{Failure, Node, NodeResult, Output};
-use lxc_config::Host;
+use lxc_config::{Host, Reader};
 
 /// The search path of what is run here; that of the real pct.
 const PATH: &str = "/sbin:/bin:/usr/sbin:/usr/bin";
+
+/// What LXC's programs read.
+const CONFIG: &str = "config";
+/// What lxc-start reads.
+const START_CONFIG: &str = "start.conf";
 
 /// Returns a reader of the node's containers.
 pub fn reader(node: &Node) -> NativeReader {
@@ -150,7 +156,7 @@ pub fn unplug_mount(
     live::unmount(node, vmid, key, point)
 }
 
-/// Writes `lib/lxc/<vmid>/config`, the LXC configuration, and what belongs to it.
+/// Writes `lib/lxc/<vmid>/config` and `start.conf`, the LXC configuration, and what belongs to it.
 ///
 /// # Errors
 /// When an option cannot be expressed or the file cannot be written.
@@ -176,8 +182,12 @@ pub fn write_lxc_config(node: &Node, vmid: Vmid, config: &ContainerConfig) -> No
         .contains_key("hookscript")
         .then(|| shell_words::hook(node, crate::internal::POST_STOP, vmid))
         .transpose()?;
-    let text = lxc_config::text(&host, &directory, vmid, config, hook.as_deref())?;
-    write(&directory.join("config"), &text)
+    environment::prepare(&directory, config)?;
+    for (name, reader) in [(CONFIG, Reader::Other), (START_CONFIG, Reader::Start)] {
+        let text = lxc_config::text(&host, &directory, vmid, config, hook.as_deref(), reader)?;
+        write(&directory.join(name), &text)?;
+    }
+    Ok(())
 }
 
 /// Replaces a generated file. It is not synced: each start makes it anew.

@@ -11,8 +11,8 @@ use pvect_native::Cgroups;
 
 use super::lxc_config::is_user_namespace;
 use super::{
-    PATH, StopMode, apparmor, cgroups, devices, granted, hookscript, names, network, reachable, seccomp,
-    shell_words, stop, write_lxc_config,
+    PATH, START_CONFIG, StopMode, apparmor, cgroups, devices, environment, granted, hookscript, names,
+    network, reachable, seccomp, shell_words, stop, write_lxc_config,
 };
 use crate::change::Changes;
 use crate::error::os_text;
@@ -123,6 +123,8 @@ fn launch(
         .arg(node.layout.lxc())
         .args(["-n", &vmid.to_string(), "-d", "-l", if debug { "DEBUG" } else { "ERROR" }, "-o"])
         .arg(log)
+        .arg("-f")
+        .arg(node.layout.container(vmid).join(START_CONFIG))
         .args(init_words(config))
         .env_clear()
         .env("PATH", PATH)
@@ -139,6 +141,9 @@ fn launch(
 
 /// The words of an entry point with quotes: LXC itself splits `lxc.init.cmd` at each blank.
 fn init_words(config: &ContainerConfig) -> Vec<String> {
+    if environment::is_any(config) {
+        return Vec::new();
+    }
     let command = config.main.options.get("entrypoint").filter(|text| text.contains(['\'', '"', '\\']));
     let words = command.and_then(|text| shell_words::split(text)).unwrap_or_default();
     let separator = (!words.is_empty()).then(|| "--".to_owned());

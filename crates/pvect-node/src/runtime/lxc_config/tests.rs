@@ -28,15 +28,27 @@ fn host(apparmor: bool) -> (tempfile::TempDir, Host) {
         share: root.join("share"),
         net: root.join("net"),
         apparmor: if apparmor { AppArmor::On { mqueue: true, userns: true } } else { AppArmor::Off },
-        lxcfs: apparmor,
+        lxcfs: if apparmor { vec![("mount", "/usr/share/lxcfs/lxc.mount.hook".into())] } else { Vec::new() },
         syscalld: apparmor.then(|| "/run/pve-lxc-syscalld/socket".into()),
     };
     (dir, host)
 }
 
+/// The lines that clear the hooks of the included files.
+fn cleared() -> String {
+    HOOKS.iter().map(|kind| format!("lxc.hook.{kind} = \n")).collect()
+}
+
 fn generated(host: &Host, config: &str) -> NodeResult<String> {
     let config = ContainerConfig::parse(config.as_bytes(), ParseMode::Lenient).unwrap().0;
-    let text = text(host, Path::new("/var/lib/pvect/lib/lxc/202"), "202".parse().unwrap(), &config, None)?;
+    let text = text(
+        host,
+        Path::new("/var/lib/pvect/lib/lxc/202"),
+        "202".parse().unwrap(),
+        &config,
+        None,
+        Reader::Other,
+    )?;
     Ok(text.replace(host.share.to_str().unwrap(), "/usr/share/lxc/config"))
 }
 
@@ -50,7 +62,7 @@ const ALPINE: &str = "arch: amd64\nhostname: alp1\nmemory: 128\n\
 fn an_unprivileged_container_has_all_lines() {
     let (_dir, host) = host(true);
     assert_eq!(
-        generated(&host, ALPINE).unwrap(),
+        generated(&host, ALPINE).unwrap().replace(&cleared(), "(no hooks)\n"),
         "lxc.cgroup.relative = 0\n\
          lxc.cgroup.dir.monitor = lxc.monitor/202\n\
          lxc.cgroup.dir.container = lxc/202\n\
@@ -59,6 +71,8 @@ fn an_unprivileged_container_has_all_lines() {
          lxc.include = /usr/share/lxc/config/alpine.common.conf\n\
          lxc.include = /usr/share/lxc/config/alpine.userns.conf\n\
          lxc.cgroup2.devices.allow = a\n\
+         (no hooks)\n\
+         lxc.hook.mount = /usr/share/lxcfs/lxc.mount.hook\n\
          lxc.seccomp.profile = /var/lib/pvect/lib/lxc/202/rules.seccomp\n\
          lxc.apparmor.profile = generated\n\
          lxc.apparmor.raw = allow mqueue,\n\
@@ -93,7 +107,7 @@ fn a_privileged_container_without_apparmor() {
     )
     .unwrap();
     for line in [
-        "lxc.include = /usr/share/lxc/config/common.conf\nlxc.hook.post-stop = \n",
+        "lxc.include = /usr/share/lxc/config/common.conf\nlxc.hook.pre-start = \n",
         "lxc.mount.entry = /dev/fuse dev/fuse none bind,create=file 0 0\n",
         "lxc.mount.entry = proc dev/.lxc/proc proc create=dir,optional 0 0\n",
         "lxc.mount.entry = shm dev/shm tmpfs rw,nosuid,nodev,create=dir 0 0\n",
@@ -114,13 +128,47 @@ fn a_privileged_container_without_apparmor() {
 }
 
 #[test]
+fn only_the_program_gets_the_environment_of_a_container() {
+    let (_dir, host) = host(false);
+    let stored =
+        "entrypoint: /run 'a b'\nlxc.environment.runtime: LD_PRELOAD=/evil.so\nlxc.init.cmd: /other\n";
+    let (config, _) = ContainerConfig::parse(stored.as_bytes(), ParseMode::Lenient).unwrap();
+    let text =
+        |reader| text(&host, Path::new("/n/202"), "202".parse().unwrap(), &config, None, reader).unwrap();
+    let (start, other) = (text(Reader::Start), text(Reader::Other));
+    assert!(!start.contains("LD_PRELOAD") && !start.contains("/other") && !start.contains("/run"), "{start}");
+    assert!(start.ends_with("lxc.init.cmd = /dev/.pvect-init\n"), "{start}");
+    assert!(other.contains("lxc.environment = LD_PRELOAD=/evil.so\n"), "{other}");
+    for text in [&start, &other] {
+        for file in ["init", "init.spec"] {
+            let line = format!(
+                "lxc.mount.entry = /n/202/{file} dev/.pvect-{file} none bind,ro,nosuid,nodev,create=file 0 0\n"
+            );
+            assert!(text.contains(&line), "{line} is not in\n{text}");
+        }
+    }
+}
+
+#[test]
+fn hooks_of_lxcfs_stay_where_it_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mounted, share) = (dir.path().join("proc"), dir.path().join("share"));
+    std::fs::create_dir(&share).unwrap();
+    std::fs::write(share.join("lxc.mount.hook"), "").unwrap();
+    assert_eq!(lxcfs_hooks(&mounted, &share), []);
+    std::fs::create_dir(&mounted).unwrap();
+    assert_eq!(lxcfs_hooks(&mounted, &share), [("mount", share.join("lxc.mount.hook"))]);
+}
+
+#[test]
 fn apparmor_gets_what_it_knows() {
     let (_dir, mut host) = host(true);
     let config = "features: nesting=1\n";
     assert!(generated(&host, config).unwrap().contains("lxc.apparmor.raw = allow userns,\n"));
     host.apparmor = AppArmor::On { mqueue: false, userns: false };
     let (parsed, _) = ContainerConfig::parse(config.as_bytes(), ParseMode::Lenient).unwrap();
-    let quoted = text(&host, Path::new("/a \"b\"/202"), "202".parse().unwrap(), &parsed, None).unwrap_err();
+    let quoted = text(&host, Path::new("/a \"b\"/202"), "202".parse().unwrap(), &parsed, None, Reader::Start)
+        .unwrap_err();
     assert_eq!(quoted.text, "an AppArmor profile cannot have the path '/a \"b\"/202': it has a quote");
     let text = generated(&host, config).unwrap();
     assert!(text.contains("lxc.apparmor.profile = generated\nlxc.apparmor.allow_nesting = 1\n"), "{text}");
