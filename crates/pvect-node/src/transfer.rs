@@ -7,9 +7,10 @@
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Uid};
+use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, SeekFrom, Uid};
 use rustix::io::Errno;
 
 use crate::error::os_text;
@@ -101,6 +102,8 @@ pub(crate) struct Target<'a> {
     path: &'a str,
     file: File,
     is_new: bool,
+    /// The permissions that were asked for.
+    mode: Option<u32>,
 }
 
 impl<'a> Target<'a> {
@@ -128,7 +131,7 @@ impl<'a> Target<'a> {
                 (fd, false)
             }
         };
-        let target = Self { path, file: File::from(fd), is_new };
+        let target = Self { path, file: File::from(fd), is_new, mode };
         let set = target.set(user, group, mode.or_else(|| is_new.then(|| 0o666 & !umask())));
         if let Err(errno) = set {
             target.undo();
@@ -152,9 +155,13 @@ impl<'a> Target<'a> {
     /// `failed to copy to <path>: <reason>`; a file that was made is removed again, one that was there is left
     /// empty.
     pub(crate) fn fill(self, source: &File, interrupt: &Interrupt) -> NodeResult<()> {
-        match copy(source, &self.file, interrupt) {
-            Ok(()) => Ok(()),
+        let copied = match copy(source, &self.file, interrupt) {
             Err(error) if error.kind() == ErrorKind::IsADirectory => Ok(()),
+            copied => copied,
+        };
+        // Writing takes set-user-id and set-group-id bits away where the writer may not have them.
+        match copied.and_then(|()| Ok(self.set(None, None, self.mode)?)) {
+            Ok(()) => Ok(()),
             Err(error) => {
                 let text = format!("failed to copy to {}: {}", self.path, os_text(&error));
                 self.undo();
@@ -186,6 +193,9 @@ fn copy(source: &File, target: &File, interrupt: &Interrupt) -> io::Result<()> {
         true => Err(io::Error::other("interrupted by signal")),
         false => Ok(()),
     };
+    if copy_pieces(source, target, &check)? {
+        return Ok(());
+    }
     loop {
         check()?;
         match rustix::fs::copy_file_range(source, None, target, None, CHUNK) {
@@ -209,6 +219,53 @@ fn copy(source: &File, target: &File, interrupt: &Interrupt) -> io::Result<()> {
             Err(error) => return Err(error),
         }
     }
+}
+
+/// Copies a regular file and keeps its holes; `false` when the two files are not of that kind, and nothing is copied.
+fn copy_pieces(source: &File, target: &File, check: &dyn Fn() -> io::Result<()>) -> io::Result<bool> {
+    let (meta, kind) = (source.metadata()?, target.metadata()?.file_type());
+    let length = meta.len();
+    // Those of /proc have a content and no size.
+    if !meta.is_file() || !kind.is_file() || length == 0 {
+        return Ok(false);
+    }
+    let mut buffer = vec![0; BUFFER];
+    let mut at = 0;
+    while at < length {
+        let start = match rustix::fs::seek(source, SeekFrom::Data(at)) {
+            Ok(start) => start,
+            // Nothing but a hole follows.
+            Err(Errno::NXIO) => break,
+            // The file system knows no holes: all of it is data.
+            Err(Errno::INVAL | Errno::OPNOTSUPP) => at,
+            Err(errno) => return Err(errno.into()),
+        };
+        let end = rustix::fs::seek(source, SeekFrom::Hole(start)).unwrap_or(length).min(length);
+        at = start;
+        while at < end {
+            check()?;
+            let wanted = usize::try_from(end - at).unwrap_or(BUFFER).min(BUFFER);
+            match source.read_at(&mut buffer[..wanted], at) {
+                // It became shorter meanwhile.
+                Ok(0) => return target.set_len(at).map(|()| true),
+                Ok(count) => {
+                    target.write_all_at(&buffer[..count], at)?;
+                    at += count as u64;
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    target.set_len(length)?;
+    Ok(true)
+}
+
+/// Returns whether a file lies on proc or sysfs, where reading or opening may act on the host.
+pub(crate) fn is_of_kernel(file: impl AsFd) -> bool {
+    /// Source: linux/magic.h.
+    const KINDS: [i64; 5] = [0x9fa0, 0x6265_6572, 0x6462_6720, 0x7472_6163, 0x7363_6673];
+    rustix::fs::fstatfs(file).is_ok_and(|found| KINDS.contains(&found.f_type))
 }
 
 /// Returns whether an open file is a regular one or a directory: anything else may never end, or act on being read.
@@ -319,5 +376,48 @@ mod tests {
         // As the real pct has it: an empty file of a directory.
         put(&target, &File::open(dir.path()).unwrap(), None).unwrap();
         assert_eq!(std::fs::metadata(&target).unwrap().len(), 0);
+    }
+
+    #[test]
+    fn holes_are_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let source = File::create_new(dir.path().join("source")).unwrap();
+        source.write_all_at(b"begin", 0).unwrap();
+        source.write_all_at(b"middle", 5 << 30).unwrap();
+        source.set_len(8 << 40).unwrap();
+        let target = dir.path().join("target");
+        put(&target, &File::open(dir.path().join("source")).unwrap(), None).unwrap();
+        let made = File::open(&target).unwrap();
+        let meta = made.metadata().unwrap();
+        assert_eq!(meta.len(), 8 << 40);
+        assert!(meta.blocks() < 64, "{} blocks", meta.blocks());
+        let mut found = [0; 6];
+        made.read_exact_at(&mut found, 5 << 30).unwrap();
+        assert_eq!(&found, b"middle");
+    }
+
+    #[test]
+    fn set_user_id_bits_stay_without_the_right_to_keep_them() {
+        use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("source"), "program").unwrap();
+        let target = dir.path().join("target");
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                // As in the user namespace of a container, where the host's inode is another's.
+                let mut sets = capabilities(None).unwrap();
+                sets.effective.remove(CapabilitySet::FSETID);
+                set_capabilities(None, sets).unwrap();
+                put(&target, &File::open(dir.path().join("source")).unwrap(), Some(0o4755)).unwrap();
+            });
+        });
+        assert_eq!(std::fs::metadata(&target).unwrap().mode() & 0o7777, 0o4755);
+    }
+
+    #[test]
+    fn files_of_the_kernel_are_known() {
+        for (path, expected) in [("/proc/self/status", true), ("/sys/kernel", true), ("/usr/bin", false)] {
+            assert_eq!(is_of_kernel(File::open(path).unwrap()), expected, "{path}");
+        }
     }
 }

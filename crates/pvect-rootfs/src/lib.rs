@@ -8,6 +8,7 @@ pub mod error;
 pub mod guest;
 pub mod idmap;
 pub mod random;
+pub mod removal;
 pub mod rooted;
 pub mod unpack;
 

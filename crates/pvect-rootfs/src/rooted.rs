@@ -257,7 +257,7 @@ impl Rooted {
         let path = path.as_ref();
         let name = path.file_name().ok_or(Errno::INVAL)?;
         match self.dir(path.parent().unwrap_or(Path::new(""))) {
-            Ok(parent) => remove_level(parent.as_fd(), name, DEPTH),
+            Ok(parent) => crate::removal::remove_tree(parent, name),
             Err(error) if absent(&error) => Ok(()),
             Err(error) => Err(error),
         }
@@ -269,7 +269,7 @@ impl Rooted {
     /// As [`Rooted::remove_all`].
     pub fn clear(&self, path: impl AsRef<Path>) -> io::Result<()> {
         match self.open_at(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW) {
-            Ok(directory) => clear_level(&directory, DEPTH),
+            Ok(directory) => crate::removal::clear(&directory),
             Err(error) if absent(&error) => Ok(()),
             Err(error) => Err(error),
         }
@@ -319,31 +319,6 @@ impl AsFd for Rooted {
 /// The root itself is `.`: openat2 takes no empty path.
 fn inside(path: &Path) -> &Path {
     if path.as_os_str().is_empty() { Path::new(".") } else { path }
-}
-
-/// How deep directories are followed when they are removed: each level holds one open file.
-const DEPTH: usize = 512;
-
-fn remove_level(parent: BorrowedFd<'_>, name: &OsStr, depth: usize) -> io::Result<()> {
-    match rustix::fs::unlinkat(parent, name, AtFlags::empty()) {
-        Ok(()) | Err(Errno::NOENT) => return Ok(()),
-        Err(Errno::ISDIR) if depth > 0 => {}
-        Err(error) => return Err(error.into()),
-    }
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    clear_level(&rustix::fs::openat(parent, name, flags, Mode::empty())?, depth - 1)?;
-    Ok(rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR)?)
-}
-
-fn clear_level(directory: &OwnedFd, depth: usize) -> io::Result<()> {
-    let mut names = Vec::new();
-    for entry in rustix::fs::Dir::read_from(directory)? {
-        let name = OsStr::from_bytes(entry?.file_name().to_bytes()).to_owned();
-        if name != "." && name != ".." {
-            names.push(name);
-        }
-    }
-    names.iter().try_for_each(|name| remove_level(directory.as_fd(), name, depth))
 }
 
 fn absent(error: &io::Error) -> bool {

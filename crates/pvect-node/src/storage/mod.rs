@@ -273,11 +273,19 @@ pub fn free_telling(node: &Node, volume: &VolumeId, log: &mut dyn FnMut(&str)) -
     let failed = |error: std::io::Error| Failure::io("can't remove", path, &error);
     match (&place.subvolume, &place.volume) {
         (Some(subvolume), _) if btrfs::is_subvolume(subvolume) => btrfs::delete(subvolume)?,
-        (_, Volume::Directory { .. }) => std::fs::remove_dir_all(path).map_err(failed)?,
+        (_, Volume::Directory { .. }) => remove_directory(path).map_err(failed)?,
         (_, Volume::Image { .. } | Volume::File { .. }) => std::fs::remove_file(path).map_err(failed)?,
     }
     empty_parent();
     Ok(())
+}
+
+/// Removes a directory that a guest filled.
+fn remove_directory(path: &Path) -> std::io::Result<()> {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(std::io::ErrorKind::InvalidInput.into());
+    };
+    pvect_rootfs::removal::remove_tree(std::fs::File::open(parent)?, name)
 }
 
 /// Returns all volumes of a container on all usable storages, sorted.
@@ -384,6 +392,24 @@ mod tests {
         ] {
             assert_eq!(template_path(&node, name).unwrap_err().text, text);
         }
+    }
+
+    #[test]
+    fn a_volume_deeper_than_files_may_be_open_is_removed() {
+        use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat};
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(20_000);
+        // In memory: a disk takes a minute for so many directories.
+        let dir = tempfile::tempdir_in("/dev/shm").unwrap();
+        let top = dir.path().join("subvol-101-disk-0.subvol");
+        std::fs::create_dir(&top).unwrap();
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        let mut at = openat(CWD, &top, flags, Mode::empty()).unwrap();
+        for _ in 0..limit.min(100_000) + 100 {
+            mkdirat(&at, "d", Mode::from_raw_mode(0o755)).unwrap();
+            at = openat(&at, "d", flags, Mode::empty()).unwrap();
+        }
+        remove_directory(&top).unwrap();
+        assert!(!top.exists());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `pct pull`: copies a file of a running container to the host.
 
 use std::fs::File;
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
 use pvect_core::{Call, Vmid};
@@ -9,7 +10,7 @@ use rustix::fs::OFlags;
 use crate::error::os_text;
 use crate::interrupt::Interrupt;
 use crate::rooted::Rooted;
-use crate::transfer::{Target, Wanted, is_plain};
+use crate::transfer::{Target, Wanted, is_of_kernel, is_plain};
 use crate::{Failure, Node, NodeResult, Output, runtime, store, task};
 
 /// Copies a file of a running container to the host. Returns the exit status, which is 0 when the copy failed, too:
@@ -50,9 +51,15 @@ fn open(pid: u32, path: &str) -> NodeResult<File> {
     let root = PathBuf::from(format!("/proc/{pid}/root"));
     let failed = |error: std::io::Error| Failure::new(format!("failed to open {path}: {}", os_text(&error)));
     let inside = Rooted::open(&root, (0, 0)).map_err(failed)?;
-    let fd = inside.open_at(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY).map_err(failed)?;
-    if !is_plain(&fd) {
+    // First as a place only: opening a device, or a file such as /proc/kmsg, may act already.
+    let place = inside.open_at(path, OFlags::PATH).map_err(failed)?;
+    if !is_plain(&place) {
         return Err(Failure::new(format!("failed to open {path}: it is not a regular file")));
     }
-    Ok(File::from(fd))
+    if is_of_kernel(&place) {
+        return Err(Failure::new(format!("failed to open {path}: it is on proc or sysfs")));
+    }
+    // The very file that was looked at.
+    let same = format!("/proc/self/fd/{}", place.as_raw_fd());
+    File::open(same).map_err(failed)
 }

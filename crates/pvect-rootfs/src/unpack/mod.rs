@@ -27,6 +27,9 @@ use crate::error::os_text;
 use crate::idmap::IdMap;
 use writer::Writer;
 
+/// The most members of an archive; a distribution has less than a million files.
+const MOST_MEMBERS: u64 = 10_000_000;
+
 /// Why an archive could not be unpacked.
 #[derive(Debug, thiserror::Error)]
 pub enum UnpackError {
@@ -139,6 +142,10 @@ pub fn extract(archive: &Path, root: &Path, options: &Options<'_>) -> Result<Sum
         }
         let mut entry = entry.map_err(|error| reader::explain(archive, error))?;
         members += 1;
+        if members > MOST_MEMBERS {
+            let what = format!("it has more than {MOST_MEMBERS} members");
+            return Err(UnpackError::NotAnArchive { path: archive.to_owned(), what });
+        }
         match writer.write(&mut entry, options.interrupted) {
             Ok(()) => {}
             Err(UnpackError::Member { full: false, .. }) if options.ignore_errors => failed += 1,
@@ -164,7 +171,8 @@ pub fn read_member(archive: &Path, name: &Path, limit: u64) -> Result<Option<Vec
     let file =
         File::open(archive).map_err(|source| UnpackError::Read { path: archive.to_owned(), source })?;
     let explain = |error| reader::explain(archive, error);
-    let mut tar = tar::Archive::new(reader::open(file).map_err(explain)?);
+    let records = pax::Records::default();
+    let mut tar = tar::Archive::new(pax::Stream::new(reader::open(file).map_err(explain)?, &records));
     let mut members = 0_u64;
     for entry in tar.entries().map_err(explain)? {
         let mut entry = entry.map_err(explain)?;

@@ -10,8 +10,12 @@ use std::ops::Range;
 use std::rc::Rc;
 
 const BLOCK: usize = 512;
-/// The largest extended header that is looked at, in bytes: attributes have at most 64 KiB each.
+/// The largest extended header, in bytes: attributes have at most 64 KiB each.
 const LARGEST: u64 = 16 << 20;
+/// The longest name that a member of its own may bring, in bytes; Linux knows paths of 4096.
+const LONGEST_NAME: u64 = 1 << 20;
+/// The most further blocks of the map of an old sparse file; each has 21 pieces.
+const MAP_BLOCKS: u64 = 50_000;
 /// What the tar crate sees in place of a line break.
 const STAND_IN: u8 = b'?';
 
@@ -37,8 +41,8 @@ impl Records {
 #[derive(Debug)]
 enum Next {
     Header,
-    /// More blocks of the map of an old sparse file, then so much data.
-    SparseMap(u64),
+    /// More blocks of the map of an old sparse file, then so much data; how many blocks there were.
+    SparseMap(u64, u64),
     Data(u64),
     /// Nothing that is looked at.
     Rest,
@@ -81,51 +85,71 @@ impl<R: Read> Stream<R> {
             self.next = Next::Rest;
             return Ok(());
         };
-        if kind.is_pax_local_extensions() && size <= LARGEST {
+        if let Some((what, most)) = bound(kind) {
+            let known = header.as_gnu().is_some() || header.as_ustar().is_some();
+            // The crate takes it for an ordinary member: what it says would be believed of another one here.
+            if !known {
+                return Err(refused(format!("{what} has a header of the old form")));
+            }
+            if size > most {
+                return Err(refused(format!("{what} has {size} bytes, more than {most}")));
+            }
+        }
+        if kind.is_pax_local_extensions() {
             self.next = Next::Header;
             return self.extended_header(size);
         }
-        if kind.is_pax_local_extensions()
-            || kind.is_pax_global_extensions()
-            || kind.is_gnu_longname()
-            || kind.is_gnu_longlink()
-        {
+        if kind.is_pax_global_extensions() || kind.is_gnu_longname() || kind.is_gnu_longlink() {
             self.next = Next::Data(padded(size));
             return Ok(());
         }
         let records = std::mem::take(&mut self.waiting);
-        let size = records.iter().find(|record| record.key == "size").map_or(Some(size), number);
-        self.next = match size {
-            Some(size) if is_extended => Next::SparseMap(padded(size)),
-            Some(size) => Next::Data(padded(size)),
-            None => Next::Rest,
+        let size = match records.iter().find(|record| record.key == "size") {
+            // The crate would go by the size in the header, and what is data here would be headers there.
+            Some(record) => number(record)
+                .ok_or_else(|| refused("an extended header has a size that is not a number".to_owned()))?,
+            None => size,
+        };
+        self.next = match is_extended {
+            true => Next::SparseMap(padded(size), 0),
+            false => Next::Data(padded(size)),
         };
         self.current.0.replace(records);
         Ok(())
     }
 
-    /// Reads an extended header and takes its records; one that is damaged is left to the crate.
+    /// Reads an extended header and takes its records.
     fn extended_header(&mut self, size: u64) -> io::Result<()> {
         let found = self.fetch(padded(size))? as u64;
-        let size = usize::try_from(size.min(found)).unwrap_or(usize::MAX);
+        if found < size {
+            // It ends too early, which the crate reports.
+            return Ok(());
+        }
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
         let Some(body) = self.ready.get_mut(BLOCK..BLOCK + size) else { return Ok(()) };
-        if let Some(ranges) = ranges(body) {
-            self.waiting = ranges.iter().filter_map(|(key, value)| record(body, key, value)).collect();
-            for (_, value) in ranges {
-                body[value].iter_mut().filter(|byte| **byte == b'\n').for_each(|byte| *byte = STAND_IN);
-            }
+        // The crate would read it in its own way, and the two would disagree about where the next member begins.
+        let Some(ranges) = ranges(body) else {
+            return Err(refused("an extended header is damaged".to_owned()));
+        };
+        self.waiting = ranges.iter().filter_map(|(key, value)| record(body, key, value)).collect();
+        for (_, value) in ranges {
+            body[value].iter_mut().filter(|byte| **byte == b'\n').for_each(|byte| *byte = STAND_IN);
         }
         Ok(())
     }
 
-    fn sparse_map(&mut self, data: u64) -> io::Result<()> {
+    fn sparse_map(&mut self, data: u64, blocks: u64) -> io::Result<()> {
         /// Where a block of the map says that another one follows.
         const MORE: usize = 504;
+        if blocks >= MAP_BLOCKS {
+            let most = MAP_BLOCKS;
+            return Err(refused(format!("the map of a sparse file has more than {most} blocks")));
+        }
         let whole = self.fetch(BLOCK as u64)? == BLOCK;
         let more = self.ready.get(MORE).is_some_and(|byte| *byte != 0);
         self.next = match (whole, more) {
             (false, _) => Next::Rest,
-            (true, true) => Next::SparseMap(data),
+            (true, true) => Next::SparseMap(data, blocks + 1),
             (true, false) => Next::Data(data),
         };
         Ok(())
@@ -152,13 +176,28 @@ impl<R: Read> Read for Stream<R> {
                     return Ok(count);
                 }
                 Next::Header => self.header()?,
-                Next::SparseMap(data) => self.sparse_map(data)?,
+                Next::SparseMap(data, blocks) => self.sparse_map(data, blocks)?,
             }
             if self.ready.is_empty() && matches!(self.next, Next::Rest) {
                 return Ok(0);
             }
         }
     }
+}
+
+/// What an extension member is, and how many bytes it may have; `None` for others. The crate reads them whole.
+fn bound(kind: tar::EntryType) -> Option<(&'static str, u64)> {
+    match kind {
+        _ if kind.is_gnu_longname() => Some(("the long name of a member", LONGEST_NAME)),
+        _ if kind.is_gnu_longlink() => Some(("the long link target of a member", LONGEST_NAME)),
+        _ if kind.is_pax_local_extensions() => Some(("an extended header", LARGEST)),
+        _ if kind.is_pax_global_extensions() => Some(("a global extended header", LARGEST)),
+        _ => None,
+    }
+}
+
+fn refused(what: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
 fn padded(size: u64) -> u64 {
@@ -269,5 +308,63 @@ mod tests {
             Stream::new(&bytes[..length], &Records::default()).read_to_end(&mut rest).unwrap();
             assert_eq!(rest.len(), length);
         }
+    }
+
+    /// A member of a kind with a size that need not be there.
+    fn header(kind: tar::EntryType, size: u64) -> Vec<u8> {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_size(size);
+        header.set_cksum();
+        header.as_bytes().to_vec()
+    }
+
+    fn refusal(bytes: &[u8]) -> String {
+        let mut tar = tar::Archive::new(Stream::new(bytes.chain(io::repeat(b'a')), &Records::default()));
+        let found = tar.entries().unwrap().find_map(Result::err);
+        found.expect("it is refused").to_string()
+    }
+
+    #[test]
+    fn extension_members_are_bounded() {
+        use tar::EntryType as Kind;
+        for (kind, text) in [
+            (Kind::GNULongName, "the long name of a member has 3221225472 bytes, more than 1048576"),
+            (Kind::GNULongLink, "the long link target of a member has 3221225472 bytes, more than 1048576"),
+            (Kind::XHeader, "an extended header has 3221225472 bytes, more than 16777216"),
+            (Kind::XGlobalHeader, "a global extended header has 3221225472 bytes, more than 16777216"),
+        ] {
+            assert_eq!(refusal(&header(kind, 3 << 30)), text);
+        }
+        let mut map = header(Kind::GNUSparse, 0);
+        // `isextended` of the header, then blocks that all say that more follow.
+        map[482] = 1;
+        let mut checked = tar::Header::from_byte_slice(&map).clone();
+        checked.set_cksum();
+        let mut endless = checked.as_bytes().to_vec();
+        for _ in 0..=MAP_BLOCKS {
+            endless.resize(endless.len() + BLOCK, 0);
+            let more = endless.len() - BLOCK + 504;
+            endless[more] = 1;
+        }
+        assert_eq!(refusal(&endless), "the map of a sparse file has more than 50000 blocks");
+    }
+
+    #[test]
+    fn what_the_crate_would_read_otherwise_is_refused() {
+        let pax = |body: &[u8]| {
+            let mut bytes = header(tar::EntryType::XHeader, body.len() as u64);
+            bytes.extend(body);
+            bytes.resize(2 * BLOCK, 0);
+            bytes.extend(header(tar::EntryType::Regular, 0));
+            bytes
+        };
+        assert_eq!(refusal(&pax(b"99 size=3\n")), "an extended header is damaged");
+        assert_eq!(refusal(&pax(b"10 size=x\n")), "an extended header has a size that is not a number");
+        let mut old = tar::Header::new_old();
+        old.set_entry_type(tar::EntryType::GNULongName);
+        old.set_size(5);
+        old.set_cksum();
+        assert_eq!(refusal(old.as_bytes()), "the long name of a member has a header of the old form");
     }
 }

@@ -11,6 +11,9 @@ use super::UnpackError;
 /// The memory that an archive packed by xz may ask for, in bytes.
 const XZ_MEMORY: u64 = 256 << 20;
 
+/// The window of zstd, as a power of two: 128 MiB, what the program zstd takes without `--long`.
+const ZSTD_WINDOW: u32 = 27;
+
 /// How an archive is packed; told by its first bytes, not by its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compression {
@@ -56,8 +59,7 @@ pub(super) fn open(file: File) -> io::Result<Box<dyn Read>> {
         }
         Compression::Zstd => {
             let mut decoder = zstd::stream::read::Decoder::with_buffer(buffered)?;
-            // Up to 2 GiB of window, as `zstd --long=31` packs; it is allocated only as far as it is used.
-            decoder.window_log_max(31)?;
+            decoder.window_log_max(ZSTD_WINDOW)?;
             Ok(Box::new(BufReader::with_capacity(128 * 1024, decoder)))
         }
         Compression::Xz => {
@@ -82,7 +84,7 @@ pub(super) fn open_layer<'a>(blob: impl Read + 'a) -> io::Result<Box<dyn Read + 
         Compression::Gzip => Ok(Box::new(flate2::bufread::MultiGzDecoder::new(buffered))),
         Compression::Zstd => {
             let mut decoder = zstd::stream::read::Decoder::with_buffer(buffered)?;
-            decoder.window_log_max(31)?;
+            decoder.window_log_max(ZSTD_WINDOW)?;
             Ok(Box::new(decoder))
         }
         _ => Ok(Box::new(buffered)),
@@ -97,6 +99,10 @@ pub(super) fn explain(archive: &Path, error: io::Error) -> UnpackError {
     }
     let what = match error.kind() {
         io::ErrorKind::UnexpectedEof => "it ends too early".to_owned(),
+        _ if error.to_string().contains("requires too much memory") => {
+            "unpacking it takes a window of more than 128 MiB: pack it without zstd's option --long"
+                .to_owned()
+        }
         _ => error.to_string(),
     };
     UnpackError::NotAnArchive { path, what }
