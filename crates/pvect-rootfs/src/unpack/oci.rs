@@ -194,8 +194,11 @@ impl<'a> Layout<'a> {
         let file = File::open(path).map_err(read_failed)?;
         let mut layout = Self { path, file, members: BTreeMap::new(), has_blobs: false };
         let again = layout.file.try_clone().map_err(read_failed)?;
-        let mut tar = tar::Archive::new(again);
-        let entries = tar.entries_with_seek().map_err(|error| reader::explain(path, error))?;
+        let records = pax::Records::default();
+        // Read to its end, not by seeking: the stream refuses extension members that would take all memory.
+        let stream = pax::Stream::new(io::BufReader::with_capacity(256 * 1024, again), &records);
+        let mut tar = tar::Archive::new(stream);
+        let entries = tar.entries().map_err(|error| reader::explain(path, error))?;
         for entry in entries.take(MEMBER_LIMIT) {
             let entry = entry.map_err(|error| reader::explain(path, error))?;
             let name = entry.path_bytes();
