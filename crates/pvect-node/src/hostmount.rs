@@ -8,14 +8,17 @@ use pvect_core::{ContainerConfig, Vmid, VolumeId};
 use pvect_native::NativeReader;
 
 use crate::error::os_text;
-use crate::{Failure, Node, NodeResult, Output, storage};
+use crate::storage::MountFor;
+use crate::{Failure, Node, NodeResult, Output, runtime, storage};
 
 /// The status of the real pct when a file is missing or a call not permitted: the errno that its Perl had left over.
 const ENOENT: u8 = 2;
 const EPERM: u8 = 1;
 
-/// Mounts all volumes at `lib/lxc/<vmid>/rootfs`, as the configuration says, in the thread's mount namespace, and
-/// returns that path.
+/// Mounts all volumes at `lib/lxc/<vmid>/rootfs`, in the thread's mount namespace, and returns that path.
+///
+/// Set-user-id bits and device nodes have no force there, and nobody but root gets there: the guest's files are on the
+/// host now, where they would work for every user.
 ///
 /// # Errors
 /// `volume '<id>' does not exist` (2). For anything later `mounting container failed` goes to stderr first, and
@@ -29,10 +32,11 @@ pub fn mount(
 ) -> NodeResult<PathBuf> {
     let root = node.layout.rootfs(vmid);
     let images = images(node, config)?;
+    runtime::make_directory(node, vmid, config)?;
     let mounted = images
         .iter()
         .try_for_each(|image| refuse_protected(image, output))
-        .and_then(|()| storage::mount_all(node, vmid, config, &root));
+        .and_then(|()| storage::mount_all_for(node, vmid, config, &root, MountFor::Host));
     if mounted.is_err() {
         output.warn("mounting container failed");
     }

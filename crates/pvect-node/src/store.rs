@@ -42,24 +42,25 @@ pub struct ConfigLock {
 
 /// Makes the directories of the node's root and a storage.cfg with the storage `local`, where they are missing.
 ///
-/// Directories are 0755 whatever the umask says, since the users of unprivileged containers pass through them;
-/// those of run-time state are 0700.
+/// Directories have these modes whatever the umask says: those with volumes, backups, logs and run-time state are
+/// closed to others (a set-user-id file in a volume is the host's, too), and the users of unprivileged containers pass
+/// through those above `lib/lxc`.
 ///
 /// # Errors
 /// When a directory or the file cannot be made.
 pub fn ensure_root(node: &Node) -> NodeResult<()> {
     let layout = &node.layout;
     let local = layout.local_storage();
+    make_directories(&layout.configs(), 0o755)?;
+    make_directories(&layout.lxc(), 0o711)?;
     for path in [
-        layout.configs(),
-        layout.lxc(),
         local.join("template/cache"),
         local.join("images"),
         local.join("dump"),
         local.join("snippets"),
         layout.tasks(),
     ] {
-        make_directories(&path, 0o755)?;
+        make_directories(&path, 0o700)?;
     }
     let locks = layout.root().join("run/lock/lxc");
     make_directories(&layout.root().join("run"), 0o755)?;
@@ -82,7 +83,7 @@ pub fn ensure_root(node: &Node) -> NodeResult<()> {
 }
 
 /// Makes a directory and its parents; each one that is new gets the mode.
-fn make_directories(path: &Path, mode: u32) -> NodeResult<()> {
+pub(crate) fn make_directories(path: &Path, mode: u32) -> NodeResult<()> {
     if path.is_dir() {
         return Ok(());
     }
@@ -402,7 +403,11 @@ mod tests {
         ensure_root(&node).unwrap();
         assert_eq!(fs::read_to_string(node.layout.storage_cfg()).unwrap(), "mine\n");
         let mode = |path: std::path::PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
-        assert_eq!((mode(node.layout.lxc()), mode(node.layout.run_dir())), (0o755, 0o700));
+        assert_eq!((mode(node.layout.lxc()), mode(node.layout.run_dir())), (0o711, 0o700));
+        let local = node.layout.local_storage();
+        for path in [local.clone(), local.join("images"), local.join("dump"), node.layout.tasks()] {
+            assert_eq!(mode(path.clone()), 0o700, "{}", path.display());
+        }
     }
 
     #[test]

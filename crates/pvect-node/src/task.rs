@@ -15,7 +15,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use pvect_core::upid::Upid;
 
 use crate::interrupt::Interrupt;
-use crate::store::{lock_file_for_a_moment, replace_unsynced};
+use crate::store::{self, lock_file_for_a_moment, replace_unsynced};
 use crate::{Failure, Node, NodeResult, Output};
 
 /// The index is rotated above this many bytes. Source: `PVE::RESTEnvironment`.
@@ -163,7 +163,7 @@ fn begin(node: &Node, worker: &str, id: &str) -> NodeResult<TaskLog> {
         user: ASKER.get().map_or_else(|| "root@pam".to_owned(), |asker| asker.user.clone()),
     };
     let directory = tasks.join(upid.log_directory());
-    fs::create_dir_all(&directory).map_err(|error| Failure::io("can't create", &directory, &error))?;
+    store::make_directories(&directory, 0o700)?;
     let path = directory.join(upid.to_string());
     let file = OpenOptions::new()
         .append(true)

@@ -202,7 +202,7 @@ impl<'a> Backup<'a> {
         self.temporary = Some(temporary.clone());
         let id_maps = config.id_maps().map_err(|error| Failure::new(error.to_string()))?;
         let excludes = self.excludes();
-        let described = describe_in(directory, node, self.vmid, config)?;
+        let described = describe(node, self.vmid, config)?;
         let _mounts = PrivateMounts::enter()?;
         if !id_maps.is_empty() {
             runtime::hide_id_map_tools()?;
@@ -242,7 +242,8 @@ impl<'a> Backup<'a> {
     /// Removes what backups of this container that were killed left: we hold its lock, so none of them goes on.
     fn sweep(&self) {
         let (archive, described) = (format!("vzdump-lxc-{}-", self.vmid), described_prefix(self.vmid));
-        for entry in std::fs::read_dir(&self.job.directory).into_iter().flatten().flatten() {
+        let directories = [self.job.directory.clone(), self.node.layout.container(self.vmid)];
+        for entry in directories.iter().filter_map(|path| std::fs::read_dir(path).ok()).flatten().flatten() {
             let name = entry.file_name();
             let name = name.to_string_lossy();
             if name.starts_with(&archive) && name.ends_with(".dat") {
@@ -383,13 +384,10 @@ fn new_log(path: &Path) -> Option<File> {
     std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(ARCHIVE_MODE).open(path).ok()
 }
 
-/// Makes a directory with `etc/vzdump/pct.conf` and `pct.fw`, which the container's root may read, and nobody else.
-fn describe_in(
-    directory: &Path,
-    node: &Node,
-    vmid: Vmid,
-    config: &ContainerConfig,
-) -> NodeResult<tempfile::TempDir> {
+/// Makes a directory with `etc/vzdump/pct.conf` and `pct.fw`, which the container's root may read, and nobody else. It
+/// lies beside the container's `rootfs`: the directory of the archives is closed to the container's root.
+fn describe(node: &Node, vmid: Vmid, config: &ContainerConfig) -> NodeResult<tempfile::TempDir> {
+    let directory = &runtime::make_directory(node, vmid, config)?;
     let failed = |error: std::io::Error| Failure::io("can't write the configuration into", directory, &error);
     let made =
         tempfile::Builder::new().prefix(&described_prefix(vmid)).tempdir_in(directory).map_err(failed)?;

@@ -75,8 +75,7 @@ impl<'a> Job<'a> {
             return Err(cannot(format!("can't use storage '{name}' for backups - wrong content type")));
         }
         let directory = storage.path().map_err(|failure| cannot(failure.text))?.join("dump");
-        std::fs::create_dir_all(&directory)
-            .map_err(|error| Failure::io("can't create", &directory, &error))?;
+        store::make_directories(&directory, 0o700)?;
         let keep = match (&options.prune, storage.get("prune-backups")) {
             (Some(keep), _) => Some(keep.clone()),
             (None, Some(text)) => Some(Keep::parse(text).map_err(cannot)?),

@@ -23,7 +23,9 @@ mod shell_words;
 mod start;
 mod stop;
 
-use std::os::unix::fs::PermissionsExt;
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::time::Duration;
 
 use pvect_core::{ContainerConfig, Vmid};
@@ -34,6 +36,7 @@ pub(crate) use freezer::{freeze, thaw};
 pub(crate) use hookscript::run as run_hookscript;
 pub(crate) use start::hide_id_map_tools;
 
+use crate::idmap::IdMap;
 use crate::{Failure, Node, NodeResult, Output};
 use lxc_config::{Host, Reader};
 
@@ -44,6 +47,11 @@ const PATH: &str = "/sbin:/bin:/usr/sbin:/usr/bin";
 const CONFIG: &str = "config";
 /// What lxc-start reads.
 const START_CONFIG: &str = "start.conf";
+
+/// The mode of generated files: `env` has secrets.
+const FILE_MODE: u32 = 0o640;
+/// The mode of a container's directory, whose group is that of the container's root.
+pub(crate) const DIRECTORY_MODE: u32 = 0o710;
 
 /// Returns a reader of the node's containers.
 pub fn reader(node: &Node) -> NativeReader {
@@ -161,14 +169,7 @@ pub fn unplug_mount(
 /// # Errors
 /// When an option cannot be expressed or the file cannot be written.
 pub fn write_lxc_config(node: &Node, vmid: Vmid, config: &ContainerConfig) -> NodeResult<()> {
-    let directory = node.layout.container(vmid);
-    let rootfs = node.layout.rootfs(vmid);
-    for path in [&directory, &rootfs] {
-        std::fs::create_dir_all(path).map_err(|error| Failure::io("can't create", path, &error))?;
-    }
-    // Its users pass through it, whatever the umask says.
-    std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(0o755))
-        .map_err(|error| Failure::io("can't change the mode of", &directory, &error))?;
+    let directory = make_directory(node, vmid, config)?;
     let host = Host::of_this_machine(names(node));
     if seccomp::is_generated(config) {
         write(
@@ -190,10 +191,37 @@ pub fn write_lxc_config(node: &Node, vmid: Vmid, config: &ContainerConfig) -> No
     Ok(())
 }
 
+/// Makes `lib/lxc/<vmid>` and `rootfs` in it, and returns the first.
+///
+/// The host's root and the container's root pass through it, nobody else, whatever the umask says: what is mounted
+/// there on the host is the guest's, and its configuration has the values of `env`.
+///
+/// # Errors
+/// When they cannot be made.
+pub(crate) fn make_directory(
+    node: &Node,
+    vmid: Vmid,
+    config: &ContainerConfig,
+) -> NodeResult<std::path::PathBuf> {
+    let (directory, rootfs) = (node.layout.container(vmid), node.layout.rootfs(vmid));
+    crate::store::make_directories(&directory, 0o700)?;
+    let group = IdMap::of(config).root().1;
+    std::os::unix::fs::chown(&directory, Some(0), Some(group))
+        .map_err(|error| Failure::io("can't change the owner of", &directory, &error))?;
+    std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(DIRECTORY_MODE))
+        .map_err(|error| Failure::io("can't change the mode of", &directory, &error))?;
+    crate::store::make_directories(&rootfs, 0o755)?;
+    Ok(directory)
+}
+
 /// Replaces a generated file. It is not synced: each start makes it anew.
 fn write(path: &std::path::Path, text: &str) -> NodeResult<()> {
     let temporary = path.with_extension("tmp");
-    std::fs::write(&temporary, text)
+    // An old one may be open to others, or open in somebody's hands.
+    let _ = std::fs::remove_file(&temporary);
+    let create = || OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(&temporary);
+    create()
+        .and_then(|mut file| file.write_all(text.as_bytes()))
         .and_then(|()| std::fs::rename(&temporary, path))
         .map_err(|error| Failure::io("can't write", path, &error))
 }

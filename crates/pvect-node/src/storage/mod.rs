@@ -154,7 +154,8 @@ fn new_volume(
     make: impl FnOnce(&Path, u32) -> NodeResult<String>,
 ) -> NodeResult<String> {
     let directory = dir::images(storage, vmid);
-    std::fs::create_dir_all(&directory).map_err(|error| Failure::io("can't create", &directory, &error))?;
+    // What lies in a volume has its force on the host, too: a set-user-id file, the ids of another container.
+    crate::store::make_directories(&directory, 0o700)?;
     let made = file_names(&directory)
         .and_then(|names| make(&directory, dir::next_number(vmid, names.iter().map(String::as_str))));
     if made.is_err() {

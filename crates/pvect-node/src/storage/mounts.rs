@@ -24,6 +24,8 @@ const QUOTA: &str = "usrjquota=aquota.user,grpjquota=aquota.group,jqfmt=vfsv0";
 pub enum MountFor {
     /// A start: as the configuration says.
     Start,
+    /// A look from the host: as the configuration says, but set-user-id bits and device nodes have no force.
+    Host,
     /// Setting the container up: `ro` is ignored, set-user-id bits and device nodes have no force, and directories
     /// of the host (`/host/path,mp=/x`) are left out: a template is not unpacked into them.
     Setup,
@@ -243,11 +245,14 @@ fn options(fs: &RootFs, purpose: MountFor) -> Vec<&str> {
         Some(false) => options.push("noacl"),
         None => {}
     }
+    if purpose != MountFor::Start {
+        options.extend(["nosuid", "nodev"]);
+    }
     match purpose {
-        MountFor::Setup => options.extend(["nosuid", "nodev"]),
-        MountFor::Start if fs.read_only => options.push("ro"),
-        MountFor::Start if fs.quota => options.push(QUOTA),
-        MountFor::Start => {}
+        MountFor::Setup => {}
+        MountFor::Host | MountFor::Start if fs.read_only => options.push("ro"),
+        MountFor::Host | MountFor::Start if fs.quota => options.push(QUOTA),
+        MountFor::Host | MountFor::Start => {}
     }
     options
 }
@@ -264,10 +269,11 @@ fn flags(fs: &RootFs, purpose: MountFor) -> MountFlags {
             _ => MountFlags::empty(),
         };
     }
-    match purpose {
-        MountFor::Setup => flags |= MountFlags::NOSUID | MountFlags::NODEV,
-        MountFor::Start if fs.read_only => flags |= MountFlags::RDONLY,
-        MountFor::Start => {}
+    if purpose != MountFor::Start {
+        flags |= MountFlags::NOSUID | MountFlags::NODEV;
+    }
+    if purpose != MountFor::Setup && fs.read_only {
+        flags |= MountFlags::RDONLY;
     }
     flags
 }

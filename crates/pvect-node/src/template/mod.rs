@@ -33,7 +33,7 @@ impl Unfinished {
             return Err(Failure::new(format!("storage '{STORAGE}' does not allow content type 'vztmpl'")));
         }
         let cache = storage.path()?.join("template/cache");
-        std::fs::create_dir_all(&cache).map_err(|error| Failure::io("can't create", &cache, &error))?;
+        crate::store::make_directories(&cache, 0o700)?;
         // Hidden names are no templates, see `storage::dir::is_template`. The ending tells mmdebstrap how to pack.
         let temporary = cache.join(format!(".building-{}-{name}", std::process::id()));
         Ok(Self { temporary, place: cache.join(&name), name })
