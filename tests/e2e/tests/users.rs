@@ -67,8 +67,8 @@ fn a_mounted_container_is_out_of_reach_and_harmless() {
         // A container that is mounted may be started: the mount on the host stays closed.
         node.pct(&["start", vmid]).ok();
         assert_closed(&rootfs.join("su1d"));
-        node.pct(&["stop", vmid]).ok();
         node.pct(&["unmount", vmid]).ok();
+        node.pct(&["stop", vmid]).ok();
         node.pct(&["destroy", vmid]).ok();
     }
     assert_eq!(node.leftovers(), Vec::<String>::new());
