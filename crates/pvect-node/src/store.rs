@@ -62,6 +62,10 @@ pub fn ensure_root(node: &Node) -> NodeResult<()> {
     ] {
         make_directories(&path, 0o700)?;
     }
+    // Those of a root that an older version made.
+    for path in [local.join("images"), local.join("dump"), layout.tasks()] {
+        close_to_others(&path)?;
+    }
     let locks = layout.root().join("run/lock/lxc");
     make_directories(&layout.root().join("run"), 0o755)?;
     for path in [layout.root().join("run/lock"), locks, layout.run_dir()] {
@@ -80,6 +84,16 @@ pub fn ensure_root(node: &Node) -> NodeResult<()> {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
         other => other.map_err(|error| Failure::io("can't write", &cfg, &error)),
     }
+}
+
+/// Takes from others what the mode of a directory gives them.
+fn close_to_others(path: &Path) -> NodeResult<()> {
+    let failed = |error| Failure::io("can't close to others", path, &error);
+    let mode = fs::metadata(path).map_err(failed)?.permissions().mode() & 0o7777;
+    if mode & 0o007 == 0 {
+        return Ok(());
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(mode & !0o007)).map_err(failed)
 }
 
 /// Makes a directory and its parents; each one that is new gets the mode.
@@ -408,6 +422,10 @@ mod tests {
         for path in [local.clone(), local.join("images"), local.join("dump"), node.layout.tasks()] {
             assert_eq!(mode(path.clone()), 0o700, "{}", path.display());
         }
+        // A root of an older version.
+        fs::set_permissions(local.join("images"), fs::Permissions::from_mode(0o755)).unwrap();
+        ensure_root(&node).unwrap();
+        assert_eq!(mode(local.join("images")), 0o750);
     }
 
     #[test]
