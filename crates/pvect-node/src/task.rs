@@ -253,7 +253,7 @@ mod tests {
         let name: pvect_core::NodeName = "vm".parse().unwrap();
         let layout = crate::Layout::new(dir.path(), name.clone());
         let node = Node { layout, name, helper: "/bin/false".into() };
-        crate::store::ensure_root(&node).unwrap();
+        store::ensure_root(&node).unwrap();
         (dir, node)
     }
 
