@@ -21,5 +21,5 @@ pub use cgroup::{Cgroups, Controller, Version};
 pub use names::Names;
 pub use reader::NativeReader;
 pub use sample::{Details, Frame, Rates, Sample, Sampler};
-pub use socket::{CommandSocket, socket_name};
+pub use socket::{CommandSocket, Foreign, socket_name};
 pub use watch::{Change, Event, Watcher};

@@ -7,7 +7,7 @@ use pvect_core::{ContainerConfig, RunState, Status, Vmid};
 
 use crate::cgroup::Cgroups;
 use crate::names::Names;
-use crate::socket::{CommandSocket, Knocker, abstract_names, socket_name};
+use crate::socket::{CommandSocket, Foreign, Knock, Knocker, abstract_names, socket_name};
 use crate::{network, process};
 
 /// The size that Proxmox VE assumes of a root file system that says none, in bytes.
@@ -61,7 +61,7 @@ impl NativeReader {
     }
 
     /// Returns the containers that run: those whose LXC monitor has its command socket. None where the table of
-    /// sockets cannot be read.
+    /// sockets cannot be read. A name that somebody else holds is none of them.
     pub fn running(&self) -> BTreeSet<Vmid> {
         let table = std::fs::read(self.proc_root.join("net/unix")).unwrap_or_default();
         let sockets: BTreeSet<&[u8]> = abstract_names(&table).collect();
@@ -74,7 +74,21 @@ impl NativeReader {
             };
             found.extend(self.configured().into_iter().filter(hashed));
         }
+        let mut knocker = Knocker::default();
+        found.retain(|vmid| self.held_by(&mut knocker, *vmid).is_none());
         found
+    }
+
+    /// Returns who holds the name of a container's command socket if it is neither root nor we.
+    pub fn foreign(&self, vmid: Vmid) -> Option<Foreign> {
+        self.held_by(&mut Knocker::default(), vmid)
+    }
+
+    fn held_by(&self, knocker: &mut Knocker, vmid: Vmid) -> Option<Foreign> {
+        match knocker.knock(&self.names.socket(vmid)) {
+            Knock::Foreign(uid, pid) => Some(Foreign { vmid, uid, pid }),
+            Knock::Open | Knock::Closed => None,
+        }
     }
 
     /// Returns whether a container's monitor takes a connection: what the table of sockets may have missed.
@@ -94,7 +108,11 @@ impl NativeReader {
     pub fn is_running(&self, vmid: Vmid) -> bool {
         let table = std::fs::read(self.proc_root.join("net/unix")).unwrap_or_default();
         let wanted = self.names.socket(vmid);
-        abstract_names(&table).any(|name| name == wanted) || self.is_reachable(vmid)
+        match Knocker::default().knock(&wanted) {
+            Knock::Open => true,
+            Knock::Foreign(..) => false,
+            Knock::Closed => abstract_names(&table).any(|name| name == wanted),
+        }
     }
 
     /// The container of a plain socket name.

@@ -13,11 +13,12 @@ use pvect_core::Vmid;
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::io::retry_on_intr;
+use rustix::net::sockopt::socket_peercred;
 use rustix::net::{
     AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags,
     SocketType, UCred, connect, sendmsg, socket_with,
 };
-use rustix::process::{getgid, getpid, getuid};
+use rustix::process::{geteuid, getgid, getpid, getuid};
 
 /// Names of this many bytes and more are hashed: 108 of `sun_path`, less the leading NUL and a final one.
 const NAME_LIMIT: usize = 106;
@@ -69,6 +70,40 @@ pub(crate) fn abstract_names(table: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
+/// Who holds the name of a container's command socket and is not root: any local user can take a free one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("somebody else holds the socket of CT {vmid} (uid {uid}, pid {pid})")]
+pub struct Foreign {
+    /// The container.
+    pub vmid: Vmid,
+    /// The user who listens.
+    pub uid: u32,
+    /// The process that listens, or did when it began to.
+    pub pid: i32,
+}
+
+/// What came of an attempt to connect to a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Knock {
+    /// Root listens, or we do ourselves.
+    Open,
+    /// Nobody listens.
+    Closed,
+    /// Somebody else does: uid and pid.
+    Foreign(u32, i32),
+}
+
+/// Whom the other end of a connection belongs to, if it is not to be believed: only root runs monitors for us to use, and
+/// only we ourselves could fool us otherwise.
+///
+/// Source: `SO_PEERCRED` of unix(7): the credentials of who called listen(2).
+fn foreign_peer(socket: impl AsFd) -> io::Result<Option<(u32, i32)>> {
+    let peer = socket_peercred(socket)?;
+    let uid = peer.uid.as_raw();
+    let is_believed = uid == 0 || peer.uid == geteuid();
+    Ok((!is_believed).then_some((uid, peer.pid.as_raw_pid())))
+}
+
 /// Tries whether somebody listens on abstract sockets. It keeps one socket of its own for all that refuse.
 #[derive(Debug, Default)]
 pub(crate) struct Knocker {
@@ -76,18 +111,27 @@ pub(crate) struct Knocker {
 }
 
 impl Knocker {
-    /// Returns whether somebody listens; it does not wait for who is slow to accept.
+    /// Returns whether somebody listens who is to be believed; it does not wait for who is slow to accept.
     pub(crate) fn is_open(&mut self, name: &[u8]) -> bool {
+        self.knock(name) == Knock::Open
+    }
+
+    /// Returns who listens; it does not wait for who is slow to accept.
+    pub(crate) fn knock(&mut self, name: &[u8]) -> Knock {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let made = || socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).ok();
-        let Some(socket) = self.socket.take().or_else(made) else { return false };
-        let Ok(address) = SocketAddrUnix::new_abstract_name(name) else { return false };
+        let Some(socket) = self.socket.take().or_else(made) else { return Knock::Closed };
+        let Ok(address) = SocketAddrUnix::new_abstract_name(name) else { return Knock::Closed };
         match connect(&socket, &address) {
-            Ok(()) => true,
+            Ok(()) => match foreign_peer(&socket) {
+                Ok(None) => Knock::Open,
+                Ok(Some((uid, pid))) => Knock::Foreign(uid, pid),
+                Err(_) => Knock::Closed,
+            },
             Err(error) => {
                 self.socket = Some(socket);
                 // So many wait already that no more may.
-                error == Errno::AGAIN
+                if error == Errno::AGAIN { Knock::Open } else { Knock::Closed }
             }
         }
     }
@@ -105,10 +149,14 @@ impl CommandSocket {
     /// Connects to the monitor of a container.
     ///
     /// # Errors
-    /// `ConnectionRefused` when the container does not run.
+    /// `ConnectionRefused` when the container does not run; `PermissionDenied` with a [`Foreign`] when somebody else
+    /// holds the name.
     pub fn connect(lxc_path: &Path, vmid: Vmid) -> io::Result<Self> {
         let address = SocketAddr::from_abstract_name(socket_name(lxc_path, vmid))?;
         let stream = UnixStream::connect_addr(&address)?;
+        if let Some((uid, pid)) = foreign_peer(&stream)? {
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, Foreign { vmid, uid, pid }));
+        }
         stream.set_read_timeout(Some(ANSWER_TIME))?;
         stream.set_write_timeout(Some(ANSWER_TIME))?;
         Ok(Self { stream })

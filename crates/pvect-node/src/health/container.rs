@@ -10,6 +10,15 @@ pub(super) fn inspect(node: &Node, host: &Host, vmid: Vmid) -> NodeResult<Vec<Fi
     let running = host.reader(node).is_running(vmid);
     let path = node.layout.config(vmid);
     let mut found = Vec::new();
+    if let Some(foreign) = host.reader(node).foreign(vmid) {
+        let finding = Finding::new(
+            Kind::ForeignSocket,
+            Some(vmid),
+            node.layout.container(vmid).display(),
+            foreign.to_string(),
+        );
+        found.push(finding.by_hand(format!("kill {}", foreign.pid)));
+    }
     if !running {
         found.extend(host::cgroups(node, host, vmid));
         found.extend(host::devices(node, host, vmid));

@@ -71,6 +71,8 @@ pub enum Kind {
     StaleTask,
     /// A monitor that runs a container without configuration.
     Monitor,
+    /// A process that is not root's holds the name of a container's command socket: the container cannot start.
+    ForeignSocket,
     /// Control groups, perhaps with processes, of a container that does not run.
     Cgroup,
     /// A network device of a container that does not run.

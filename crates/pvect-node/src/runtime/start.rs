@@ -33,6 +33,10 @@ pub(super) fn start(
     output: &mut Output<'_>,
 ) -> NodeResult<()> {
     let interrupt = Interrupt::watch();
+    if let Some(foreign) = super::reader(node).foreign(vmid) {
+        // LXC could not take the name, and would say only that something failed.
+        return Err(Failure::new(format!("{foreign}; end that process, then start the container again")));
+    }
     let config = apply_pending(node, vmid, config, output)?;
     granted::check(node, &config)?;
     crate::network::ensure(node, &config, output)?;
