@@ -70,7 +70,7 @@ impl<'a> Changes<'a> {
     /// Applies them to a container that does not run. Failures go to stderr, too.
     pub fn apply(mut self, output: &mut Output<'_>) -> Changed {
         for key in self.deletions() {
-            match self.delete(&key) {
+            match self.delete(&key, output) {
                 Ok(()) => self.deleted(&key),
                 Err(failure) => self.failed("apply pending change", &key, " :", &failure, Some(output)),
             }
@@ -99,7 +99,7 @@ impl<'a> Changes<'a> {
             let done = if IMMEDIATE.contains(&key.as_str()) {
                 Ok(true)
             } else if is_family(&key, "unused") {
-                self.delete(&key).map(|()| true)
+                self.delete(&key, output).map(|()| true)
             } else if LIMITS.contains(&key.as_str()) || is_family(&key, "net") {
                 runtime::hotplug(self.node, self.vmid, self.config, &key, None)
             } else {
@@ -206,7 +206,7 @@ impl<'a> Changes<'a> {
     }
 
     /// What deleting an option does besides: the volume of a mount point becomes unused, an unused one is removed.
-    fn delete(&mut self, key: &str) -> NodeResult<()> {
+    fn delete(&mut self, key: &str, output: &mut Output<'_>) -> NodeResult<()> {
         let Some(text) = self.config.main.get(key).map(std::borrow::Cow::into_owned) else { return Ok(()) };
         if is_family(key, "mp") {
             if let Ok(MountPoint { fs, .. }) = MountPoint::parse(key, &text)
@@ -217,7 +217,8 @@ impl<'a> Changes<'a> {
         } else if is_family(key, "unused") {
             let volume = named::unused_volume(&text);
             if !self.is_in_use(volume) {
-                storage::free(self.node, &volume_id(volume)?)?;
+                let volume = volume_id(volume)?;
+                storage::free_own(self.node, self.vmid, &volume, &mut |line| output.warn(line))?;
             }
         }
         Ok(())

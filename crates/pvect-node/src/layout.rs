@@ -50,6 +50,11 @@ impl Layout {
         self.configs().join(format!("{vmid}.conf"))
     }
 
+    /// `etc/pve/datacenter.cfg`: settings of the whole node.
+    pub fn datacenter_cfg(&self) -> PathBuf {
+        self.root.join("etc/pve/datacenter.cfg")
+    }
+
     /// `etc/pve/storage.cfg`.
     pub fn storage_cfg(&self) -> PathBuf {
         self.root.join("etc/pve/storage.cfg")

@@ -24,6 +24,7 @@ mod oci;
 pub mod options;
 pub mod output;
 mod process;
+pub mod rights;
 pub mod runtime;
 pub mod storage;
 pub mod store;

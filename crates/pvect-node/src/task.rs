@@ -38,6 +38,11 @@ pub(crate) fn work_for(user: String, begun: impl Fn(&Upid) + Send + Sync + 'stat
     let _ = ASKER.set(Asker { user, begun: Box::new(begun) });
 }
 
+/// Returns for whom this process works, where that was said by [`work_for`].
+pub(crate) fn asker() -> Option<&'static str> {
+    ASKER.get().map(|asker| asker.user.as_str())
+}
+
 /// The log of a running task. What a worker prints goes to the log file and to pct's stdout.
 #[derive(Debug)]
 pub struct TaskLog {

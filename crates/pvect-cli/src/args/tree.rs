@@ -238,7 +238,12 @@ fn node_commands() -> [Command; 9] {
         bare("fingerprint", "Print the SHA-256 fingerprint of the API's certificate, for clients to pin."),
         bare("user", "The users of the API.").subcommand_required(true).subcommands(user_commands()),
         bare("token", "The tokens of the API.").subcommand_required(true).subcommands(token_commands()),
-        bare("acl", "What users and tokens of the API may do.").subcommand_required(true).subcommand(
+        bare("acl", "What users and tokens of the API may do.").subcommand_required(true).subcommands([
+            bare("list", "List who has which role on which path."),
+            bare("revoke", "Take a role on a path away again.")
+                .arg(Arg::new("who").required(true).value_name("USER@REALM[!ID]").help("The user or token."))
+                .arg(Arg::new("path").required(true).help("The path, as 'list' shows it."))
+                .arg(Arg::new("role").help("The role; all of this path when it is left out.")),
             bare("grant", "Grant a role on a path.")
                 .arg(Arg::new("who").required(true).value_name("USER@REALM[!ID]").help("The user or token."))
                 .arg(Arg::new("role").required(true).help("The role, such as PVEVMAdmin or PVEAuditor."))
@@ -252,7 +257,7 @@ fn node_commands() -> [Command; 9] {
                         .default_value("1")
                         .help("Whether it holds below the path, too."),
                 ),
-        ),
+        ]),
         bare("vzdump", "The vzdump of the standalone node; its words are those of the real one.")
             .arg(Arg::new("words").num_args(0..).help("Words for vzdump.")),
     ]

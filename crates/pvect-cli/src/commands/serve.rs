@@ -35,12 +35,7 @@ pub fn run(app: &App, name: &str, matches: &ArgMatches) -> Result<u8> {
         ("serve", _) => return serve(app, node, text(matches, "listen")),
         ("user", Some((name, matches))) => user(app, &users, name, matches)?,
         ("token", Some((name, matches))) => token(app, &users, name, matches)?,
-        ("acl", Some((_, matches))) => {
-            let propagate = text(matches, "propagate") != "0";
-            users
-                .grant(text(matches, "who"), text(matches, "role"), text(matches, "path"), propagate)
-                .map_err(refused)?;
-        }
+        ("acl", Some((name, matches))) => acl(app, &users, name, matches)?,
         _ => {}
     }
     Ok(0)
@@ -105,6 +100,32 @@ fn user(app: &App, users: &Users, name: &str, matches: &ArgMatches) -> Result<()
                 })
                 .collect();
             let columns = ["user", "enabled", "tokens", "comment"];
+            app.ui.print(render::records(&app.ui.globals, app.form(Form::Table), &columns, &lines)?)
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct AclLine {
+    path: String,
+    who: String,
+    role: String,
+    propagate: bool,
+}
+
+fn acl(app: &App, users: &Users, name: &str, matches: &ArgMatches) -> Result<()> {
+    let (who, role, path) = (text(matches, "who"), text(matches, "role"), text(matches, "path"));
+    match name {
+        "grant" => users.grant(who, role, path, text(matches, "propagate") != "0").map_err(refused),
+        "revoke" => {
+            let role = Some(role).filter(|role| !role.is_empty());
+            users.revoke(who, role, path).map_err(refused)
+        }
+        _ => {
+            let access = users.load().map_err(refused)?.access();
+            let line = |(path, who, role, propagate)| AclLine { path, who, role, propagate };
+            let lines: Vec<AclLine> = access.into_iter().map(line).collect();
+            let columns = ["path", "who", "role", "propagate"];
             app.ui.print(render::records(&app.ui.globals, app.form(Form::Table), &columns, &lines)?)
         }
     }

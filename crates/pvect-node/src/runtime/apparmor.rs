@@ -48,6 +48,11 @@ pub(super) fn warning() -> Option<&'static str> {
     (is_on() && !is_loadable()).then_some(text)
 }
 
+/// Whether containers get a profile here.
+pub(super) fn is_confining() -> bool {
+    is_on() && is_loadable()
+}
+
 fn is_on() -> bool {
     std::fs::read_to_string("/sys/module/apparmor/parameters/enabled").is_ok_and(|text| text.trim() == "Y")
 }

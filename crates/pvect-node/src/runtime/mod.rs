@@ -53,6 +53,11 @@ const FILE_MODE: u32 = 0o640;
 /// The mode of a container's directory, whose group is that of the container's root.
 pub(crate) const DIRECTORY_MODE: u32 = 0o710;
 
+/// Whether AppArmor confines the containers of this machine.
+pub(crate) fn is_confining() -> bool {
+    apparmor::is_confining()
+}
+
 /// Returns a reader of the node's containers.
 pub fn reader(node: &Node) -> NativeReader {
     NativeReader::new(node.layout.lxc(), node.layout.configs())

@@ -235,6 +235,18 @@ pub fn free(node: &Node, volume: &VolumeId) -> NodeResult<()> {
     free_telling(node, volume, &mut |_| {})
 }
 
+/// As [`free`], for a configuration that lets go of a volume: another container's is left alone, which `log` is told.
+///
+/// # Errors
+/// As [`free`].
+pub fn free_own(node: &Node, vmid: Vmid, volume: &VolumeId, log: &mut dyn FnMut(&str)) -> NodeResult<()> {
+    if crate::named::owner(volume) == Some(vmid) {
+        return free(node, volume);
+    }
+    log(&format!("ignore deletion of '{volume}', CT {vmid} isn't the owner!"));
+    Ok(())
+}
+
 /// As [`free`]; of a missing volume `log` gets `disk image '<path>' does not exist`.
 ///
 /// # Errors

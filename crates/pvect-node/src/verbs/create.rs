@@ -12,6 +12,8 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::idmap::IdMap;
 use crate::interrupt::Interrupt;
+use crate::rights::Asker;
+use crate::rights::judge::{self, Content, Target};
 use crate::rooted::Rooted;
 use crate::storage::{self, MountFor, PrivateMounts};
 use crate::task::TaskLog;
@@ -117,6 +119,10 @@ impl Plan {
         }
         let default_storage = call.get("storage").unwrap_or("local").to_owned();
         let (config, given) = split_options(call, &default_storage, output)?;
+        let asker = Asker::of_this_process(node)?;
+        judge_new(&asker, node, vmid, &config, config.is_unprivileged())?;
+        judge::archive(&asker, vmid, &template, Content::Template)?;
+        judge_volumes(&asker, vmid, &given)?;
         let volumes =
             given.iter().map(|(key, text)| parse_mount(key, text)).collect::<NodeResult<Vec<_>>>()?;
         for (_, mount) in &volumes {
@@ -133,6 +139,33 @@ impl Plan {
             ignore_unpack_errors: is_on("ignore-unpack-errors"),
         })
     }
+}
+
+/// Judges the options of a new container, volumes aside.
+pub(super) fn judge_new(
+    asker: &Asker,
+    node: &Node,
+    vmid: Vmid,
+    config: &ContainerConfig,
+    is_unprivileged: bool,
+) -> NodeResult<()> {
+    if !is_unprivileged {
+        judge::privileged(asker, node)?;
+    }
+    let target = Target { vmid, is_unprivileged };
+    for key in config.main.keys().into_iter().filter(|key| *key != "unprivileged") {
+        judge::option(asker, target, key, None, config.main.get(key).as_deref())?;
+    }
+    Ok(())
+}
+
+/// Judges the volumes of a new container.
+pub(super) fn judge_volumes(asker: &Asker, vmid: Vmid, volumes: &[(String, String)]) -> NodeResult<()> {
+    let target = Target { vmid, is_unprivileged: true };
+    for (key, text) in volumes {
+        judge::option(asker, target, key, None, Some(text))?;
+    }
+    Ok(())
 }
 
 fn password(call: &Call) -> Option<SecretString> {

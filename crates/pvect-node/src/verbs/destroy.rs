@@ -6,7 +6,7 @@ use pvect_core::{Call, ContainerConfig, Vmid, VolumeId};
 
 use crate::runtime::{self, StopMode};
 use crate::task::TaskLog;
-use crate::{Failure, Node, NodeResult, Output, named, storage, store, task};
+use crate::{Failure, Node, NodeResult, Output, named, rights, storage, store, task};
 
 /// How long destroy waits for the configuration's lock file, seconds.
 const LOCK_WAIT: u64 = 10;
@@ -92,6 +92,7 @@ fn remove(
     if wanted.purge {
         log.line(output, &format!("purging CT {vmid} from related configurations.."));
     }
+    rights::end(node, vmid)?;
     store::remove(node, vmid)
 }
 

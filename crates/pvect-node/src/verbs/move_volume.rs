@@ -180,7 +180,8 @@ fn drop_old(
     log: &mut TaskLog,
     output: &mut Output<'_>,
 ) -> NodeResult<()> {
-    let Err(failure) = storage::free(node, volume) else { return Ok(()) };
+    let freed = storage::free_own(node, vmid, volume, &mut |line| log.line(output, line));
+    let Err(failure) = freed else { return Ok(()) };
     log.line(output, &failure.text);
     let _held = store::lock(node, vmid, store::LOCK_SECONDS, output)?;
     let mut config = store::load(node, vmid)?.config;

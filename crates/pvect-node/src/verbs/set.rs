@@ -12,6 +12,8 @@ use pvect_core::{Call, ContainerConfig, Verb, Vmid, VolumeId};
 use super::AFTER_LOAD_EXIT;
 use crate::change::{Changes, is_family};
 use crate::cli::report::{USAGE_EXIT, refused};
+use crate::rights::Asker;
+use crate::rights::judge::{self, Target};
 use crate::storage::{Storages, dir};
 use crate::{Failure, Node, NodeResult, Output, options, runtime, store};
 
@@ -40,7 +42,9 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
         return Err(Failure::with_exit(text, AFTER_LOAD_EXIT));
     }
     check_lists(call)?;
+    let before = config.clone();
     let modified = note(node, vmid, call, &mut config, output)?;
+    judge(node, vmid, &before, &config)?;
     config.cleanup_pending();
     let changes = Changes::new(node, vmid, &mut config, Some(&modified));
     let changed =
@@ -58,6 +62,33 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
         changed.undo(node, vmid)?;
     }
     saved.map(|()| 0)
+}
+
+/// Judges what the change makes of the configuration, whatever words asked for it.
+fn judge(node: &Node, vmid: Vmid, before: &ContainerConfig, after: &ContainerConfig) -> NodeResult<()> {
+    let asker = Asker::of_this_process(node)?;
+    let target = Target { vmid, is_unprivileged: before.is_unprivileged() };
+    let wanted = |config: &ContainerConfig, key: &str| -> Option<String> {
+        let pending = config.pending.as_ref();
+        if pending.is_some_and(|pending| pending.delete.iter().any(|entry| entry.key == key)) {
+            return None;
+        }
+        let pending = pending.and_then(|pending| pending.get(key));
+        pending.or_else(|| config.main.get(key)).map(std::borrow::Cow::into_owned)
+    };
+    let sections = [before, after].into_iter().flat_map(|config| config.pending.iter().chain([&config.main]));
+    let keys: BTreeSet<&str> = sections
+        .flat_map(|section| {
+            section.keys().into_iter().chain(section.delete.iter().map(|entry| entry.key.as_str()))
+        })
+        .collect();
+    for key in keys {
+        let (old, new) = (wanted(before, key), wanted(after, key));
+        if old != new {
+            judge::option(&asker, target, key, old.as_deref(), new.as_deref())?;
+        }
+    }
+    Ok(())
 }
 
 /// Checks `--delete` and `--revert` against each other and the other options.

@@ -1,9 +1,10 @@
 //! Who may do which verb, and who may set what. Source: the permissions of pve-container's API and
 //! `check_ct_modify_config_perm`.
 
-use pvect_core::property::{Features, MountPoint, MountSource, NetInterface, RootFs};
 use pvect_core::schema::split_list;
 use pvect_core::{Call, ContainerConfig, Verb};
+use pvect_node::rights::judge::{self, Content, Target};
+use pvect_node::rights::{Asker, Denied};
 
 use super::Asked;
 use crate::refusal::Refusal;
@@ -49,10 +50,10 @@ pub(super) fn of_call(asked: &Asked, call: &Call, config: Option<&ContainerConfi
             }
             let storage = call.get("storage").unwrap_or("local");
             asked.check(&format!("/storage/{storage}"), "Datastore.AllocateSpace")?;
-            if let Some((storage, _)) = argument(1).split_once(':') {
-                let needed = ["Datastore.AllocateSpace", "Datastore.Audit"];
-                asked.check_any(&format!("/storage/{storage}"), &needed)?;
-            }
+            let asker = Asker::new(&asked.who, asked.rights()?);
+            let vmid = call.vmid().ok_or_else(|| Refusal::forbidden(&path))?;
+            let content = if call.verb() == Verb::Restore { Content::Backup } else { Content::Template };
+            judge::archive(&asker, vmid, argument(1), content).map_err(refused)?;
             let is_unprivileged = call.get("unprivileged") != Some("0");
             options(asked, &path, call, config, is_unprivileged)
         }
@@ -90,104 +91,38 @@ fn options(
     let set = call.options().iter().map(|(name, _)| (name.as_str(), call.get(name)));
     let deleted = split_list(call.get("delete").unwrap_or_default()).into_iter().map(|name| (name, None));
     let reverted = split_list(call.get("revert").unwrap_or_default()).into_iter().map(|name| (name, None));
+    let asker = Asker::new(&asked.who, asked.rights()?);
+    let vmid = path.trim_start_matches("/vms/").parse().map_err(|_| Refusal::forbidden(path))?;
+    let target = Target { vmid, is_unprivileged };
     for (name, value) in set.chain(deleted).chain(reverted) {
-        let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
-        match stem {
-            "cores" | "cpuunits" | "cpulimit" => asked.check(path, "VM.Config.CPU")?,
-            "memory" | "swap" => asked.check(path, "VM.Config.Memory")?,
-            "nameserver" | "searchdomain" | "hostname" => asked.check(path, "VM.Config.Network")?,
-            "rootfs" | "mp" => {
-                asked.check(path, "VM.Config.Disk")?;
-                if let Some(value) = value {
-                    volume(asked, name, value)?;
-                }
-            }
-            "net" => {
-                asked.check(path, "VM.Config.Network")?;
-                let old = config.and_then(|config| config.main.get(name));
-                bridge(asked, name, old.as_deref())?;
-                bridge(asked, name, value)?;
-            }
-            "dev" => return Err(only_root("configuring device passthrough is only allowed for root@pam")),
-            "hookscript" => return Err(only_root("changing the hookscript is only allowed for root@pam")),
-            "features" => {
-                let old = config.and_then(|config| config.main.get(name));
-                features(asked, path, old.as_deref(), value, is_unprivileged)?;
-            }
-            // What is not of the container itself.
-            "delete"
-            | "revert"
-            | "digest"
-            | "storage"
-            | "password"
-            | "ssh-public-keys"
-            | "start"
-            | "force"
-            | "restore"
-            | "unique"
-            | "bwlimit"
-            | "ignore-unpack-errors"
-            | "pool"
-            | "ha-managed"
-            | "unprivileged" => {}
-            _ => asked.check(path, "VM.Config.Options")?,
+        if NOT_OF_THE_CONTAINER.contains(&name) {
+            continue;
         }
+        let old = config.and_then(|config| config.main.get(name));
+        judge::option(&asker, target, name, old.as_deref(), value).map_err(refused)?;
     }
     Ok(())
 }
 
-fn only_root(text: &str) -> Refusal {
-    Refusal::forbidden(text)
+fn refused(denied: Denied) -> Refusal {
+    Refusal::new(403, denied.0)
 }
 
-fn volume(asked: &Asked, name: &str, value: &str) -> Result<(), Refusal> {
-    let source = match name {
-        "rootfs" => RootFs::parse(value).map(|fs| fs.source),
-        _ => MountPoint::parse(name, value).map(|point| point.fs.source),
-    };
-    let kind = match source {
-        Ok(MountSource::Bind(_)) => "bind",
-        Ok(MountSource::Device(_)) => "device",
-        Ok(MountSource::Allocate { storage, .. }) => {
-            return asked.check(&format!("/storage/{storage}"), "Datastore.AllocateSpace");
-        }
-        // A volume that is there: who may have it is who may manage the storage.
-        Ok(MountSource::Volume(text)) => {
-            return match text.split_once(':') {
-                Some((storage, _)) => asked.check(&format!("/storage/{storage}"), "Datastore.AllocateSpace"),
-                None => Ok(()),
-            };
-        }
-        Err(_) => return Ok(()),
-    };
-    Err(only_root(&format!("mount point type {kind} is only allowed for root@pam")))
-}
-
-fn bridge(asked: &Asked, name: &str, value: Option<&str>) -> Result<(), Refusal> {
-    let net = value.and_then(|value| NetInterface::parse(name, value).ok());
-    match net.and_then(|net| net.bridge) {
-        Some(bridge) => asked.check(&format!("/sdn/zones/localnetwork/{bridge}"), "SDN.Use"),
-        None => Ok(()),
-    }
-}
-
-fn features(
-    asked: &Asked,
-    path: &str,
-    old: Option<&str>,
-    new: Option<&str>,
-    is_unprivileged: bool,
-) -> Result<(), Refusal> {
-    if !is_unprivileged {
-        return Err(only_root(
-            "changing feature flags for privileged container is only allowed for root@pam",
-        ));
-    }
-    let parse = |text: Option<&str>| text.map_or(Ok(Features::default()), Features::parse);
-    let (Ok(old), Ok(new)) = (parse(old), parse(new)) else { return Ok(()) };
-    let nesting = new.nesting;
-    if (Features { nesting, ..old.clone() }) != new {
-        return Err(only_root("changing feature flags (except nesting) is only allowed for root@pam"));
-    }
-    if old.nesting == nesting { Ok(()) } else { asked.check(path, "VM.Allocate") }
-}
+/// Options of the verbs that change nothing of the container by themselves.
+const NOT_OF_THE_CONTAINER: [&str; 15] = [
+    "bwlimit",
+    "delete",
+    "digest",
+    "force",
+    "ha-managed",
+    "ignore-unpack-errors",
+    "password",
+    "pool",
+    "restore",
+    "revert",
+    "ssh-public-keys",
+    "start",
+    "storage",
+    "unique",
+    "unprivileged",
+];

@@ -6,50 +6,16 @@
 //!
 //! The host's own users and passwords are never asked.
 
-mod config;
-mod roles;
 mod secrets;
 
-use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use pvect_node::{Layout, Node, store};
+use pvect_node::rights::change;
+use pvect_node::{Layout, Node};
 use secrecy::{ExposeSecret, SecretString};
 
-pub use config::{Token, User, UserConfig};
-
-/// The one user that may do everything, and that is there from the start.
-pub const ROOT: &str = "root@pam";
-
-/// Why a change of users failed.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum UserError {
-    /// The name is not of the form `USER@REALM`, or `USER@REALM!ID`.
-    #[error("'{0}' is not a name of the form {1}")]
-    Name(String, &'static str),
-    /// It is there already.
-    #[error("{0} is there already")]
-    Exists(String),
-    /// It is not there.
-    #[error("there is no {0}")]
-    Missing(String),
-    /// The password is too short.
-    #[error("a password has at least 5 characters")]
-    ShortPassword,
-    /// A file could not be read or written.
-    #[error("{path}")]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// The system could not give random bytes, or the hash could not be made.
-    #[error("{0}")]
-    Secret(String),
-}
+pub use pvect_node::rights::{ROOT, Token, User, UserConfig, UserError};
 
 /// The users of one node. Each question reads the files anew: they are small, and a removed token ends at once.
 #[derive(Debug, Clone)]
@@ -63,19 +29,12 @@ impl Users {
         Self { layout: node.layout.clone() }
     }
 
-    /// `etc/pve/user.cfg`.
-    pub fn config_file(&self) -> PathBuf {
-        self.layout.root().join("etc/pve/user.cfg")
-    }
-
     /// `etc/pve/priv`, for secrets; made 0700 where it is missing.
     ///
     /// # Errors
     /// When it cannot be made.
     pub fn secret_dir(&self) -> Result<PathBuf, UserError> {
-        let path = self.layout.root().join("etc/pve/priv");
-        secrets::make_private(&path).map_err(|source| UserError::File { path: path.clone(), source })?;
-        Ok(path)
+        pvect_node::rights::secret_dir(&self.layout)
     }
 
     /// Reads `user.cfg`; without one there is `root@pam` alone.
@@ -83,25 +42,11 @@ impl Users {
     /// # Errors
     /// When the file cannot be read.
     pub fn load(&self) -> Result<UserConfig, UserError> {
-        let path = self.config_file();
-        match std::fs::read(&path) {
-            Ok(bytes) => Ok(UserConfig::parse(&String::from_utf8_lossy(&bytes))),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(UserConfig::parse("")),
-            Err(source) => Err(UserError::File { path, source }),
-        }
+        UserConfig::load(&self.layout)
     }
 
-    fn change<T>(
-        &self,
-        change: impl FnOnce(&mut UserConfig) -> Result<T, UserError>,
-    ) -> Result<T, UserError> {
-        let path = self.config_file();
-        let failed = |source| UserError::File { path: path.clone(), source };
-        let _lock = secrets::Lock::take(&self.secret_dir()?.join(".lock")).map_err(failed)?;
-        let mut config = self.load()?;
-        let done = change(&mut config)?;
-        store::replace(&path, config.to_text().as_bytes(), 0o640).map_err(failed)?;
-        Ok(done)
+    fn change<T>(&self, make: impl FnOnce(&mut UserConfig) -> Result<T, UserError>) -> Result<T, UserError> {
+        change(&self.layout, make)
     }
 
     /// Adds a user with a password, or gives one that is there a new password.
@@ -174,6 +119,18 @@ impl Users {
     /// See [`UserError`].
     pub fn grant(&self, name: &str, role: &str, path: &str, propagate: bool) -> Result<(), UserError> {
         self.change(|config| config.grant(name, role, path, propagate))
+    }
+
+    /// Takes a role on a path away again; all roles there when none is named.
+    ///
+    /// # Errors
+    /// See [`UserError`].
+    pub fn revoke(&self, name: &str, role: Option<&str>, path: &str) -> Result<(), UserError> {
+        let missing = || {
+            let role = role.unwrap_or("any role");
+            UserError::Missing(format!("access of {name} with {role} on {path}"))
+        };
+        self.change(|config| if config.revoke(name, role, path) { Ok(()) } else { Err(missing()) })
     }
 
     /// Returns why a user may not log in, or `None`.

@@ -1,13 +1,10 @@
 //! Hashed secrets and the files that hold them.
 
-use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::ErrorKind;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use pvect_node::{random, store};
-use rustix::fs::{FlockOperation, flock};
 use secrecy::SecretString;
 use sha_crypt::{PasswordHash, PasswordHasher, PasswordVerifier, ShaCrypt};
 use sha2::{Digest, Sha256};
@@ -15,25 +12,6 @@ use sha2::{Digest, Sha256};
 use super::UserError;
 
 const MODE: u32 = 0o600;
-
-/// A lock file; dropped, it is released.
-pub(super) struct Lock(#[allow(dead_code)] File);
-
-impl Lock {
-    pub(super) fn take(path: &Path) -> std::io::Result<Self> {
-        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(MODE).open(path)?;
-        flock(&file, FlockOperation::LockExclusive)?;
-        Ok(Self(file))
-    }
-}
-
-/// Makes a directory that only root may enter.
-pub(super) fn make_private(path: &Path) -> std::io::Result<()> {
-    match DirBuilder::new().recursive(true).mode(0o700).create(path) {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-        done => done,
-    }
-}
 
 /// Hashes a password: SHA-512 crypt with a random salt, as crypt(5) names it.
 pub(super) fn hash_password(password: &[u8]) -> Result<String, String> {

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a failing helper fails the test")]
 
+mod asker;
 mod clients;
 mod lifecycle;
 mod limits;

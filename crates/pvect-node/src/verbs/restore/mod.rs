@@ -5,6 +5,7 @@
 //! container is as it was.
 
 mod backup;
+mod judged;
 
 use std::path::{Path, PathBuf};
 
@@ -16,6 +17,8 @@ use self::backup::Backup;
 use super::create::{self, Mount, OWN_OPTIONS};
 use crate::idmap::IdMap;
 use crate::interrupt::Interrupt;
+use crate::rights::Asker;
+use crate::rights::judge::{self, Content};
 use crate::rooted::Rooted;
 use crate::storage::dir::Volume;
 use crate::storage::{self, MountFor, PrivateMounts, Storages};
@@ -95,6 +98,12 @@ impl Plan {
         let storage = call.get("storage").unwrap_or("local").to_owned();
         let archive = call.args().get(1).cloned().unwrap_or_default();
         let (given, volumes) = split_options(call, &storage, output)?;
+        let asker = Asker::of_this_process(node)?;
+        judge::archive(&asker, vmid, &archive, Content::Backup)?;
+        let unprivileged = call.get("unprivileged").and_then(pvect_core::property::boolean);
+        create::judge_new(&asker, node, vmid, &given, unprivileged != Some(false))?;
+        let texts: Vec<_> = volumes.iter().map(|(key, mount)| (key.clone(), mount.text())).collect();
+        create::judge_volumes(&asker, vmid, &texts)?;
         if archive == "-" {
             if volumes.is_empty() {
                 return Err(Failure::new("restore from pipe requires rootfs parameter"));
@@ -113,7 +122,7 @@ impl Plan {
             archive,
             overwrites,
             given,
-            unprivileged: call.get("unprivileged").and_then(pvect_core::property::boolean),
+            unprivileged,
             volumes,
             storage,
             unique: is_on("unique"),
@@ -225,6 +234,15 @@ fn build(
         backup = Some(Backup::read(path)?);
     }
     let mut config = plan.given.clone();
+    let asker = Asker::of_this_process(node)?;
+    if let Some(backup) = &mut backup {
+        judged::backup(&asker, node, plan, undo.old.as_ref(), backup, &mut |line| {
+            log.line(output, line);
+        })?;
+        for line in judged::acting_on_the_host(&backup.config.main) {
+            log.warn(output, &line);
+        }
+    }
     if let Some(backup) = &backup {
         // Raw lines decide about the map of ids, with which is unpacked.
         config.main.raw = backup.config.main.raw.clone();
@@ -325,6 +343,11 @@ fn fill_mounted(
     let files = Rooted::open(root, idmap.root()).map_err(|error| Failure::io("can't open", root, &error))?;
     let inside = backup::take_files(&files)?;
     let found = backup.or(inside.config);
+    if let (None, Some(backup)) = (path, &found) {
+        for line in judged::acting_on_the_host(&backup.config.main) {
+            log(&format!("WARNING: {line}"));
+        }
+    }
     match &found {
         Some(backup) => backup.merge_into(config, plan.unique)?,
         None => {

@@ -129,14 +129,15 @@ impl UserConfig {
         self.tokens.iter().find(|token| token.user == user && token.id == id)
     }
 
-    pub(super) fn add_user(&mut self, name: &str) {
+    /// Adds a user that is not there yet.
+    pub fn add_user(&mut self, name: &str) {
         if self.user(name).is_none() {
             self.take(&format!("user:{name}:1:0::::::"));
         }
     }
 
     /// Removes a user; returns the names of its tokens, or `None` when it is not there.
-    pub(super) fn remove_user(&mut self, name: &str) -> Option<Vec<String>> {
+    pub fn remove_user(&mut self, name: &str) -> Option<Vec<String>> {
         self.user(name)?;
         let tokens: Vec<String> =
             self.tokens.iter().filter(|token| token.user == name).map(|token| token.id.clone()).collect();
@@ -147,7 +148,10 @@ impl UserConfig {
     }
 
     /// Adds a token; returns false when it is there already.
-    pub(super) fn add_token(&mut self, user: &str, id: &str, separated: bool) -> Result<bool, UserError> {
+    ///
+    /// # Errors
+    /// When its user is not there.
+    pub fn add_token(&mut self, user: &str, id: &str, separated: bool) -> Result<bool, UserError> {
         if self.user(user).is_none() {
             return Err(UserError::Missing(format!("user {user}")));
         }
@@ -158,19 +162,18 @@ impl UserConfig {
         Ok(true)
     }
 
-    pub(super) fn remove_token(&mut self, user: &str, id: &str) -> bool {
+    /// Removes a token with its access; returns whether it was there.
+    pub fn remove_token(&mut self, user: &str, id: &str) -> bool {
         let is_there = self.token(user, id).is_some();
         self.forget(&[format!("{user}!{id}")]);
         is_there
     }
 
-    pub(super) fn grant(
-        &mut self,
-        name: &str,
-        role: &str,
-        path: &str,
-        propagate: bool,
-    ) -> Result<(), UserError> {
+    /// Grants a role on a path to a user or token.
+    ///
+    /// # Errors
+    /// When one of them is not there, or the path is none.
+    pub fn grant(&mut self, name: &str, role: &str, path: &str, propagate: bool) -> Result<(), UserError> {
         let is_there = match name.split_once('!') {
             Some((user, id)) => self.token(user, id).is_some(),
             None => self.user(name).is_some(),
@@ -186,6 +189,63 @@ impl UserConfig {
         }
         self.take(&format!("acl:{}:{path}:{name}:{role}:", u8::from(propagate)));
         Ok(())
+    }
+
+    /// Takes a user or token out of the access lists of exactly this path, of one role or of all; returns whether it was
+    /// in any.
+    pub fn revoke(&mut self, name: &str, role: Option<&str>, path: &str) -> bool {
+        let path = path.trim_end_matches('/');
+        self.rewrite_grants(|grant| {
+            let is_meant = grant.path.trim_end_matches('/') == path
+                && role.is_none_or(|role| grant.roles.iter().any(|known| known == role));
+            if !is_meant || !grant.names.iter().any(|known| known == name) {
+                return None;
+            }
+            let with = |names: Vec<String>, roles: Vec<String>| Grant { names, roles, ..grant.clone() };
+            let others = grant.names.iter().filter(|known| *known != name).cloned().collect();
+            let kept =
+                grant.roles.iter().filter(|known| role.is_some_and(|role| *known != role)).cloned().collect();
+            Some(vec![with(others, grant.roles.clone()), with(vec![name.to_owned()], kept)])
+        })
+    }
+
+    /// Takes a path and all below it out of the access lists; returns whether any was there.
+    pub fn forget_path(&mut self, path: &str) -> bool {
+        let below = format!("{path}/");
+        let is_gone = |known: &str| known.trim_end_matches('/') == path || known.starts_with(&below);
+        self.rewrite_grants(|grant| is_gone(&grant.path).then(Vec::new))
+    }
+
+    /// The access lists, a line for each name and role: path, name, role, whether it holds below the path.
+    pub fn access(&self) -> Vec<(String, String, String, bool)> {
+        let one = |grant: &Grant| {
+            let pairs = grant.names.iter().flat_map(|name| grant.roles.iter().map(move |role| (name, role)));
+            let all =
+                pairs.map(|(name, role)| (grant.path.clone(), name.clone(), role.clone(), grant.propagate));
+            all.collect::<Vec<_>>()
+        };
+        self.grants.iter().flat_map(one).collect()
+    }
+
+    /// Puts others in the place of access lists; `None` leaves a line as it is. Returns whether any was changed.
+    fn rewrite_grants(&mut self, change: impl Fn(&Grant) -> Option<Vec<Grant>>) -> bool {
+        let mut changed = false;
+        for line in std::mem::take(self).lines {
+            let mut one = Self::default();
+            one.take(&line);
+            let Some(others) = one.grants.first().and_then(&change) else {
+                self.take(&line);
+                continue;
+            };
+            changed = true;
+            for Grant { propagate, path, names, roles } in others {
+                if !names.is_empty() && !roles.is_empty() {
+                    let (names, roles) = (names.join(","), roles.join(","));
+                    self.take(&format!("acl:{}:{path}:{names}:{roles}:", u8::from(propagate)));
+                }
+            }
+        }
+        changed
     }
 
     /// Takes names out of all lines; lines that are left without a name go.
@@ -348,6 +408,23 @@ mod tests {
         ] {
             assert_eq!(config.may(who, path, privilege), expected, "{who} {path} {privilege}");
         }
+    }
+
+    #[test]
+    fn access_is_revoked_and_ends_with_its_path() {
+        let mut config = UserConfig::parse(TEXT);
+        assert!(!config.revoke("joe@pve", None, "/vms/106"));
+        assert!(!config.revoke("joe@pve", Some("PVEVMUser"), "/vms"));
+        assert!(config.revoke("joe@pve", Some("PVEVMAdmin"), "/vms/"));
+        assert!(!config.may("joe@pve", "/vms/100", "VM.Audit"));
+        config.grant("joe@pve", "PVEVMUser", "/vms/105/x", true).unwrap();
+        config.grant("joe@pve", "PVEVMUser", "/vms/1050", true).unwrap();
+        assert!(config.forget_path("/vms/105") && !config.forget_path("/vms/105"));
+        let paths: Vec<String> = config.access().into_iter().map(|(path, ..)| path).collect();
+        assert_eq!(paths, ["/", "/vms", "/vms/1050"]);
+        let mut both = UserConfig::parse("user:a@pve:1:0::::::\nacl:1:/:a@pve,b@pve:PVEAdmin,PVEAuditor:\n");
+        assert!(both.revoke("a@pve", Some("PVEAdmin"), "/"));
+        assert!(both.to_text().contains("acl:1:/:b@pve:PVEAdmin,PVEAuditor:\nacl:1:/:a@pve:PVEAuditor:\n"));
     }
 
     #[test]

@@ -1,0 +1,97 @@
+//! What a backup may bring: an archive is no more to be believed than who made it.
+
+use pvect_core::ContainerConfig;
+use pvect_core::config::Section;
+use pvect_core::property::{Features, MountPoint, MountSource};
+
+use super::Plan;
+use super::backup::Backup;
+use crate::change::is_family;
+use crate::rights::judge::{self, Target};
+use crate::rights::{Asker, Denied};
+use crate::{Node, NodeResult};
+
+/// Takes out of a backup what the asker could not set; each thing is said.
+///
+/// # Errors
+/// When it would make an unprivileged container privileged, or a privileged one that the asker may not have.
+pub(super) fn backup(
+    asker: &Asker,
+    node: &Node,
+    plan: &Plan,
+    old: Option<&ContainerConfig>,
+    backup: &mut Backup,
+    log: &mut dyn FnMut(&str),
+) -> NodeResult<()> {
+    if asker.is_root() {
+        return Ok(());
+    }
+    let was = backup.config.is_unprivileged() || old.is_some_and(ContainerConfig::is_unprivileged);
+    let is_unprivileged = plan.unprivileged.unwrap_or(backup.config.is_unprivileged());
+    if was && !is_unprivileged {
+        let text = "changing from unprivileged to privileged is only allowed for root@pam";
+        return Err(Denied::check(text).into());
+    }
+    if !is_unprivileged {
+        judge::privileged(asker, node)?;
+    }
+    let target = Target { vmid: plan.vmid, is_unprivileged };
+    let main = &mut backup.config.main;
+    let keys: Vec<String> = main.keys().into_iter().map(str::to_owned).collect();
+    for key in keys {
+        let value = main.get(&key).map(std::borrow::Cow::into_owned).unwrap_or_default();
+        let judged = if key == "rootfs" || is_family(&key, "unused") || NOT_TAKEN.contains(&key.as_str()) {
+            // A volume is made anew on the storage that was judged; the rest is not taken over.
+            Ok(())
+        } else if is_family(&key, "mp") && !is_of_the_host(&key, &value) {
+            Ok(())
+        } else {
+            let before = old.and_then(|old| old.main.get(&key));
+            judge::option(asker, target, &key, before.as_deref(), Some(&value))
+        };
+        if let Err(denied) = judged {
+            log(&format!("skipping '{key}' of the backup, root has to set it: {}", denied.0));
+            main.remove(&key);
+        }
+    }
+    if !main.raw.is_empty() {
+        log("skipping the raw LXC options of the backup, root has to set them");
+        main.raw.clear();
+    }
+    Ok(())
+}
+
+/// Options of a backup that a restore does not take over, or decides by itself.
+const NOT_TAKEN: [&str; 5] = ["digest", "lock", "parent", "template", "unprivileged"];
+
+/// Lists what of a backup acts on the host once the container starts, one warning each.
+pub(super) fn acting_on_the_host(main: &Section) -> Vec<String> {
+    let mut found = Vec::new();
+    for key in main.keys() {
+        let value = main.get(key).unwrap_or_default();
+        let what = if key == "hookscript" {
+            "a program that runs on the host"
+        } else if is_family(key, "dev") {
+            "a device of the host"
+        } else if is_family(key, "mp") && is_of_the_host(key, &value) {
+            "a directory or device of the host"
+        } else if key == "features"
+            && Features::parse(&value).is_ok_and(|features| features.mknod || !features.mount.is_empty())
+        {
+            "more rights in the kernel"
+        } else {
+            continue;
+        };
+        found.push(format!("the backup brings {what}: {key}: {value}"));
+    }
+    for (key, value) in &main.raw {
+        found.push(format!("the backup brings a raw option of LXC, which acts on the host: {key}: {value}"));
+    }
+    found
+}
+
+/// Whether a mount point is none of a storage's; one that cannot be understood counts as one.
+fn is_of_the_host(key: &str, value: &str) -> bool {
+    let source = MountPoint::parse(key, value).map(|point| point.fs.source);
+    !matches!(source, Ok(MountSource::Volume(_) | MountSource::Allocate { .. }))
+}
