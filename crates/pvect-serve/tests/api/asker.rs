@@ -22,7 +22,7 @@ impl Site {
         {
             node.pvect(&["node", "acl", "grant", "joe@pve", role, path]).ok();
         }
-        let joe = format!("Authorization: PVEAPIToken={}", node.token("joe@pve!t", false));
+        let joe = format!("Authorization: PVEAPIToken={}", node.token("joe@pve!ci", false));
         let server = TestServer::start(&node);
         Self { node, server, joe }
     }
