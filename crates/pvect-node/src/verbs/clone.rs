@@ -11,6 +11,7 @@ use pvect_core::{Call, ContainerConfig, Lock, SnapshotName, Vmid, VolumeId};
 use super::create::Undo;
 use crate::interrupt::Interrupt;
 use crate::named::is_unused;
+use crate::rights::{Asker, judge};
 use crate::storage::copy::Copy;
 use crate::storage::{self, MountFor, PrivateMounts, snapshot};
 use crate::task::TaskLog;
@@ -138,6 +139,9 @@ impl<'a> Plan<'a> {
             if !full && !snapshot::can_link(node, volume)? {
                 return Err(refused(format!("Linked clone feature for '{volume}' is not available")));
             }
+        }
+        if !config.is_unprivileged() {
+            judge::privileged(&Asker::of_this_process(node)?, node)?;
         }
         let mut main = new_section(section)?;
         main.set("lock", "create");

@@ -160,4 +160,8 @@ fn privileged_containers_are_roots_where_the_setting_says_so() {
     let answer = site.ask(create, &body);
     site.log_of(&answer);
     assert!(site.node.config_file(106).exists(), "{answer}");
+    fs::write(&setting, "privileged-containers: root\n").unwrap();
+    let answer = site.ask("POST /api2/json/nodes/vm/lxc/106/clone", "newid=105");
+    assert!(answer.contains(" 403 ") && answer.contains("privileged-containers: all"), "{answer}");
+    assert!(!site.node.config_file(105).exists());
 }
