@@ -112,7 +112,7 @@ pub fn archive(asker: &Asker, vmid: Vmid, text: &str, content: Content) -> Resul
 /// # Errors
 /// The setting by its name.
 pub fn privileged(asker: &Asker, node: &Node) -> Result<(), Denied> {
-    if asker.is_root() || setting(node).unwrap_or_else(|| runtime::is_confining()) {
+    if asker.is_root() || setting(node).unwrap_or_else(runtime::is_confining) {
         return Ok(());
     }
     Err(Denied(format!(

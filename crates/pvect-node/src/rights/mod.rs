@@ -1,7 +1,7 @@
 //! For whom the node acts, and what they may: users, tokens, roles and access lists, and the one judgement of a change.
 //!
 //! - [`Asker`]: root at the command line; in a worker of the API the user or token of its job
-//! - [`UserConfig`]: `etc/pve/user.cfg`
+//! - [`UserConfig`], which is `etc/pve/user.cfg`
 //! - [`judge`]: what an asker may change, by the effect of the change
 
 mod asker;
