@@ -123,7 +123,7 @@ pub(super) fn make_quota_nodes(directory: &Path, config: &ContainerConfig, root:
     if lines.is_empty() {
         return Ok(());
     }
-    let path = directory.join("config");
+    let path = directory.join(super::START_CONFIG);
     let mut file = std::fs::OpenOptions::new().append(true).open(&path);
     file.as_mut()
         .map_err(|error| std::io::Error::from(error.kind()))

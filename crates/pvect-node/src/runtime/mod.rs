@@ -196,6 +196,23 @@ pub fn write_lxc_config(node: &Node, vmid: Vmid, config: &ContainerConfig) -> No
     Ok(())
 }
 
+/// Removes what [`write_lxc_config`] made for LXC's programs; it holds the values of `env`.
+///
+/// # Errors
+/// When a file cannot be removed.
+pub(crate) fn remove_lxc_config(node: &Node, vmid: Vmid) -> NodeResult<()> {
+    for name in [CONFIG, START_CONFIG] {
+        let path = node.layout.container(vmid).join(name);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Failure::io("can't remove", &path, &error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// Makes `lib/lxc/<vmid>` and `rootfs` in it, and returns the first.
 ///
 /// The host's root and the container's root pass through it, nobody else, whatever the umask says: what is mounted

@@ -82,11 +82,5 @@ pub(super) fn convert(
     config.main.set("template", "1");
     store::save(node, vmid, &config)?;
     // A template is never started.
-    let generated = node.layout.container(vmid).join("config");
-    match std::fs::remove_file(&generated) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(Failure::io("can't remove", &generated, &error))
-        }
-        _ => Ok(()),
-    }
+    runtime::remove_lxc_config(node, vmid)
 }

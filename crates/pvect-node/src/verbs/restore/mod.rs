@@ -390,7 +390,7 @@ fn remove_old(
         }
     }
     // Made anew by the next start.
-    let _ = std::fs::remove_file(node.layout.container(vmid).join("config"));
+    let _ = runtime::remove_lxc_config(node, vmid);
 }
 
 /// Removes what a restore made, also when it panics.
