@@ -12,13 +12,15 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use super::writer::Writer;
-use super::{Options, UnpackError, pax, reader};
+use super::{MOST_MEMBERS, Options, UnpackError, pax, reader};
 
 /// The largest JSON document that is read, in bytes.
 const DOCUMENT_LIMIT: u64 = 4 << 20;
 /// The most members that an archive may have, and the most levels of indexes.
 const MEMBER_LIMIT: usize = 100_000;
 const INDEX_DEPTH: usize = 4;
+/// The most layers of an image; container engines make no more than 127.
+const LAYER_LIMIT: usize = 1000;
 /// The most removals that one layer may ask for.
 const WHITEOUT_LIMIT: usize = 1 << 20;
 
@@ -126,6 +128,9 @@ pub fn extract(
     let manifest = layout.manifest(arch)?;
     let image: Image = layout.document(&manifest.config)?;
     let read_failed = |source| UnpackError::Read { path: archive.to_owned(), source };
+    if manifest.layers.len() > LAYER_LIMIT {
+        return Err(layout.bad(format!("it has more than {LAYER_LIMIT} layers")));
+    }
     for layer in &manifest.layers {
         check_layer(&layout, layer)?;
         let records = pax::Records::default();
@@ -319,9 +324,14 @@ impl<'a> Layout<'a> {
         {
             let stream = reader::open_layer(&mut hashed).map_err(explain)?;
             let mut tar = tar::Archive::new(pax::Stream::new(stream, records));
+            let mut members = 0_u64;
             for entry in tar.entries().map_err(explain)? {
                 if (options.interrupted)() {
                     return Err(UnpackError::Interrupted);
+                }
+                members += 1;
+                if members > MOST_MEMBERS {
+                    return Err(self.bad(format!("a layer has more than {MOST_MEMBERS} members")));
                 }
                 each(&mut entry.map_err(explain)?)?;
             }

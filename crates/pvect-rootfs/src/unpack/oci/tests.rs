@@ -168,6 +168,8 @@ fn a_damaged_image_is_refused_before_anything_is_changed() {
         told(&Parts::new("{}", &[("tar+lzma", layer.clone())])),
         "it has a layer of the type 'application/vnd.oci.image.layer.v1.tar+lzma'"
     );
+    let many = vec![("tar", layer.clone()); LAYER_LIMIT + 1];
+    assert_eq!(told(&Parts::new("{}", &many)), "it has more than 1000 layers");
     let manifest = MANIFESTS[0];
     for (index, text) in [
         (json!({}), "its index names no image"),
