@@ -72,6 +72,14 @@ pub const EXTRAS: &[ExtraSpec] = &[
         value: Some("FILE"),
         ..extra("token-file", &[Verb::RemoteMigrate], "Read the API token from the first line of a file.")
     },
+    ExtraSpec {
+        value: Some("0|1"),
+        ..extra(
+            "trust-config",
+            &[Verb::Restore],
+            "With 0, leave out what the backup's configuration would do on the host (standalone node).",
+        )
+    },
     extra("token-stdin", &[Verb::RemoteMigrate], "Read the API token from the first line of stdin."),
     extra("verify", VERIFIED, "Look whether it was done (the default)."),
     extra("yes", BULK, "Do not ask before a destructive verb on many containers."),

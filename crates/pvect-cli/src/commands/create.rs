@@ -2,7 +2,8 @@
 
 use pvect::{Client, Create, Manner};
 use pvect_core::call::Value;
-use pvect_core::{Call, Outcome, Result, Verb, Vmid};
+use pvect_core::schema::{Reason, Violation};
+use pvect_core::{Call, Error, Outcome, Result, Verb, Vmid};
 use serde::Serialize;
 
 use crate::app::App;
@@ -35,10 +36,26 @@ pub async fn run(app: &App, line: &PctLine) -> Result<u8> {
         line.args.insert(0, Vmid::MIN.to_string());
     }
     let (client, call) = operate::begin(app, &line).await?;
-    make(app, &client, &call, &manner, numbered).await
+    let trusts = line.extra("trust-config").map(trusts).transpose()?;
+    make(app, &client, &call, &manner, numbered, trusts).await
 }
 
-async fn make(app: &App, client: &Client, call: &Call, manner: &Manner, numbered: bool) -> Result<u8> {
+/// Reads the value of `--trust-config`.
+fn trusts(text: &str) -> Result<bool> {
+    pvect_core::property::boolean(text).ok_or_else(|| {
+        let text = format!("'{text}' is not 0 or 1");
+        Error::invalid(Violation::option("trust-config", Reason::Other { pct: text.clone(), text }))
+    })
+}
+
+async fn make(
+    app: &App,
+    client: &Client,
+    call: &Call,
+    manner: &Manner,
+    numbered: bool,
+    trusts: Option<bool>,
+) -> Result<u8> {
     let mut create = Create::new(call.args().get(1).cloned().unwrap_or_default());
     if call.verb() == Verb::Restore {
         create = create.restore();
@@ -52,6 +69,9 @@ async fn make(app: &App, client: &Client, call: &Call, manner: &Manner, numbered
     create = create.passthrough(call.passthrough_words().to_vec());
     if let Some(vmid) = call.vmid().filter(|_| numbered) {
         create = create.vmid(vmid);
+    }
+    if let Some(trusts) = trusts {
+        create = create.trust_config(trusts);
     }
     if app.ui.globals.dry_run {
         let vmid = match call.vmid().filter(|_| numbered) {

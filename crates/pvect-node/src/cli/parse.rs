@@ -14,6 +14,8 @@ use crate::{Failure, NodeResult};
 /// by its full name only, so that abbreviations and other unknown options fail here as they do there.
 const WITH_FORMAT: [Verb; 3] = [Verb::List, Verb::Status, Verb::Config];
 const FORMAT_OPTION: &str = "output-format";
+/// Another one: `--trust-config 0` of a restore leaves out what a backup's configuration would do on the host.
+const TRUST_OPTION: &str = crate::verbs::TRUST_CONFIG;
 
 /// The time zones of the host.
 const ZONES: &str = "/usr/share/zoneinfo/zone.tab";
@@ -47,6 +49,7 @@ pub(super) fn parse(
         return Err(Failure::with_exit(text, USAGE_EXIT));
     }
     let json = take(&mut found.options, FORMAT_OPTION).map(|value| json_asked(verb, &value)).transpose()?;
+    let trusted = take(&mut found.options, TRUST_OPTION);
     let mut call = positionals(verb, found.words, &mut found.options)?;
     let mut values = Vec::new();
     for (name, given) in found.options {
@@ -72,8 +75,15 @@ pub(super) fn parse(
             _ => call.option(name, text),
         };
     }
-    let call = call.verified().map_err(|violations| refused(verb, &violations))?;
+    let mut call = call.verified().map_err(|violations| refused(verb, &violations))?;
     check_zone(&call)?;
+    if let Some(text) = trusted {
+        // It is in no table of the real one: the check is here.
+        if pvect_core::property::boolean(&text).is_none() {
+            return Err(bad_request(verb, "unable to parse boolean option"));
+        }
+        call = call.option(TRUST_OPTION, text);
+    }
     Ok(Parsed { call, json: json.unwrap_or(false) })
 }
 
@@ -110,6 +120,9 @@ fn options_of(verb: Verb) -> Spec {
     }
     if WITH_FORMAT.contains(&verb) {
         spec.add_exact(FORMAT_OPTION);
+    }
+    if matches!(verb, Verb::Create | Verb::Restore) {
+        spec.add_exact(TRUST_OPTION);
     }
     spec
 }
@@ -214,6 +227,15 @@ mod tests {
             Err(Failure::new("passwords do not match"))
         });
         assert_eq!(refused.unwrap_err().text, "passwords do not match");
+    }
+
+    #[test]
+    fn a_restore_is_told_not_to_trust() {
+        let call = parsed(Verb::Restore, "101 local:backup/x.tar --trust-config 0").unwrap().call;
+        assert_eq!(call.get("trust-config"), Some("0"));
+        let wrong = text(Verb::Restore, "101 local:backup/x.tar --trust-config maybe");
+        assert!(wrong.starts_with("400 unable to parse boolean option\n"), "{wrong}");
+        assert!(text(Verb::Set, "101 --trust-config 0").starts_with("Unknown option: trust-config\n"));
     }
 
     #[test]

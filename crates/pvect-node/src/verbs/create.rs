@@ -173,7 +173,7 @@ fn password(call: &Call) -> Option<SecretString> {
 }
 
 /// Options of create that are no options of a container.
-pub(super) const OWN_OPTIONS: [&str; 12] = [
+pub(super) const OWN_OPTIONS: [&str; 13] = [
     "bwlimit",
     "force",
     "ha-managed",
@@ -184,6 +184,7 @@ pub(super) const OWN_OPTIONS: [&str; 12] = [
     "ssh-public-keys",
     "start",
     "storage",
+    super::TRUST_CONFIG,
     "unique",
     "unprivileged",
 ];

@@ -44,6 +44,9 @@ use pvect_core::{Call, Verb, Vmid};
 
 use crate::{Failure, Node, NodeResult, Output};
 
+/// The option of create and restore that says whether a backup's configuration is trusted; an extension of this node.
+pub(crate) const TRUST_CONFIG: &str = "trust-config";
+
 /// Runs the call's verb.
 ///
 /// # Errors

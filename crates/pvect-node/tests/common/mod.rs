@@ -53,7 +53,11 @@ impl TestNode {
     }
 
     pub fn run(&self, call: Call) -> Ran {
-        let call = call.verified().unwrap();
+        self.run_extended(call.verified().unwrap())
+    }
+
+    /// Runs a call that may have options which only this node knows.
+    pub fn run_extended(&self, call: Call) -> Ran {
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let result =
             pvect_node::verbs::dispatch(&self.node, &call, &mut Output { out: &mut out, err: &mut err });

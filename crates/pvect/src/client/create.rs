@@ -82,6 +82,13 @@ impl Create {
         self.value("password", Value::Secret(password))
     }
 
+    /// With `false`, leaves out what a backup's configuration would do on the host: hook scripts, directories and devices
+    /// of the host, raw lines. The standalone node has this; a real pct refuses it.
+    #[must_use]
+    pub fn trust_config(self, trusts: bool) -> Self {
+        self.passthrough(["--trust-config".to_owned(), u8::from(trusts).to_string()])
+    }
+
     /// Adds words for pct that are not checked.
     #[must_use]
     pub fn passthrough(mut self, words: impl IntoIterator<Item = String>) -> Self {

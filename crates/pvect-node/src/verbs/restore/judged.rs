@@ -64,8 +64,32 @@ pub(super) fn backup(
 /// Options of a backup that a restore does not take over, or decides by itself.
 const NOT_TAKEN: [&str; 5] = ["digest", "lock", "parent", "template", "unprivileged"];
 
-/// Lists what of a backup acts on the host once the container starts, one warning each.
-pub(super) fn acting_on_the_host(main: &Section) -> Vec<String> {
+/// Names what of a backup acts on the host once the container starts: a warning each when it is trusted, else it is left out.
+/// `log` gets each line, and whether it is a warning.
+pub(super) fn acting(main: &mut Section, trusts: bool, log: &mut dyn FnMut(&str, bool)) {
+    for found in acting_on_the_host(main) {
+        if trusts {
+            log(&found.text, true);
+            continue;
+        }
+        log(&format!("left out, as --trust-config 0 asks: {}", found.text), false);
+        if found.is_raw {
+            main.raw.retain(|(key, _)| *key != found.key);
+        } else {
+            main.remove(&found.key);
+        }
+    }
+}
+
+/// Something in a backup that acts on the host.
+struct Acting {
+    text: String,
+    key: String,
+    is_raw: bool,
+}
+
+/// Lists what of a backup acts on the host once the container starts.
+fn acting_on_the_host(main: &Section) -> Vec<Acting> {
     let mut found = Vec::new();
     for key in main.keys() {
         let value = main.get(key).unwrap_or_default();
@@ -82,10 +106,12 @@ pub(super) fn acting_on_the_host(main: &Section) -> Vec<String> {
         } else {
             continue;
         };
-        found.push(format!("the backup brings {what}: {key}: {value}"));
+        let text = format!("the backup brings {what}: {key}: {value}");
+        found.push(Acting { text, key: key.to_owned(), is_raw: false });
     }
     for (key, value) in &main.raw {
-        found.push(format!("the backup brings a raw option of LXC, which acts on the host: {key}: {value}"));
+        let text = format!("the backup brings a raw option of LXC, which acts on the host: {key}: {value}");
+        found.push(Acting { text, key: key.clone(), is_raw: true });
     }
     found
 }

@@ -45,6 +45,8 @@ struct Plan {
     unique: bool,
     start: bool,
     ignore_unpack_errors: bool,
+    /// Whether what the backup's configuration does on the host is taken over.
+    trusts: bool,
 }
 
 /// Makes a container from a backup. Returns the exit status.
@@ -128,6 +130,7 @@ impl Plan {
             unique: is_on("unique"),
             start: is_on("start"),
             ignore_unpack_errors: is_on("ignore-unpack-errors"),
+            trusts: call.get(super::TRUST_CONFIG).is_none_or(|_| is_on(super::TRUST_CONFIG)),
         })
     }
 }
@@ -239,9 +242,10 @@ fn build(
         judged::backup(&asker, node, plan, undo.old.as_ref(), backup, &mut |line| {
             log.line(output, line);
         })?;
-        for line in judged::acting_on_the_host(&backup.config.main) {
-            log.warn(output, &line);
-        }
+        judged::acting(&mut backup.config.main, plan.trusts, &mut |line, is_warning| match is_warning {
+            true => log.warn(output, line),
+            false => log.line(output, line),
+        });
     }
     if let Some(backup) = &backup {
         // Raw lines decide about the map of ids, with which is unpacked.
@@ -342,11 +346,9 @@ fn fill_mounted(
     log("merging backed-up and given configuration..");
     let files = Rooted::open(root, idmap.root()).map_err(|error| Failure::io("can't open", root, &error))?;
     let inside = backup::take_files(&files)?;
-    let found = backup.or(inside.config);
-    if let (None, Some(backup)) = (path, &found) {
-        for line in judged::acting_on_the_host(&backup.config.main) {
-            log(&format!("WARNING: {line}"));
-        }
+    let mut found = backup.or(inside.config);
+    if let (None, Some(backup)) = (path, &mut found) {
+        judged::acting(&mut backup.config.main, plan.trusts, &mut |line, _| log(line));
     }
     match &found {
         Some(backup) => backup.merge_into(config, plan.unique)?,
