@@ -3,7 +3,7 @@ CARGO ?= cargo
 PVECT := target/release/pvect
 ARGS ?=
 
-.PHONY: help build demo test lint bench bench-backends instructions vm docs install clean
+.PHONY: help build demo test lint bench bench-backends instructions vm attack fuzz advisories docs install clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -46,6 +46,16 @@ instructions: ## Count the instructions of reads; too many fail
 
 vm: ## The demo and the conformance suite in a virtual Debian: systemd, AppArmor, cgroups of version 2
 	@scripts/vm
+
+attack: ## Run the tests of each row of docs/security.md (as root)
+	@scripts/setup test
+	scripts/attack $(ARGS)
+
+fuzz: ## Ten minutes for each fuzz target; goes on from the last run (ARGS="SECONDS TARGET ...")
+	scripts/fuzz $(ARGS)
+
+advisories: ## Known holes of the crates in Cargo.lock; fetches RustSec's database
+	$(CARGO) deny check advisories
 
 docs: ## The book's generated pages; Rust documentation, man pages and completions below target/
 	PVECT_DOCS=write $(CARGO) test -q -p pvect-cli --test docs
