@@ -3,28 +3,34 @@
 use std::io::IsTerminal;
 use std::os::fd::AsFd;
 use std::process::Stdio;
+use std::task::Poll;
 
 use pvect_core::error::Exit;
 use pvect_core::{Error, Result};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::runner::{End, Request, Streams, exit_of};
+use crate::runner::{End, Request, Streams, Target, exit_of};
 use crate::ssh::{Connection, Log};
 use crate::{CancelHandle, Runner, program};
 
 /// Runs a call on the caller's own stdin, stdout and stderr and returns its status, 128+signal when it was killed.
 ///
-/// It stays in the caller's process group, so the terminal's size changes, Ctrl-C and Ctrl-\ reach it directly.
-/// SIGTERM and SIGHUP are passed on. From the first use on, this process no longer dies of these four signals.
+/// Where one of the three is a terminal it stays in the caller's process group, so the terminal's size changes, Ctrl-C
+/// and Ctrl-\ reach it directly; SIGTERM and SIGHUP are passed on. Where none is, lxc-attach makes no terminal for the
+/// command, which would have the caller's: there it has a session of its own, and what the terminal sends is passed on
+/// to its process group. From the first use on, this process no longer dies of these signals.
 ///
 /// Through ssh there is a terminal at the other end where stdin and stdout are one here; else the streams are carried,
 /// and each of the four signals ends pct there as a time-out would.
 pub(crate) async fn run(runner: &Runner, words: Vec<String>, shown: Vec<String>) -> Result<i32> {
     program::check(runner.config())?;
-    let mut signals = Signals::new()?;
-    let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
-    let far = match runner.config().transport.ssh() {
+    let (stdin, stdout) = (std::io::stdin().is_terminal(), std::io::stdout().is_terminal());
+    let terminal = stdin && stdout;
+    let ssh = runner.config().transport.ssh();
+    let apart = ssh.is_none() && !stdin && !stdout && !std::io::stderr().is_terminal();
+    let mut signals = Signals::new(apart)?;
+    let far = match ssh {
         Some(_) if !terminal => return carried(runner, words, shown, signals).await,
         Some(connection) => Some(Far::open(connection).await?),
         None => None,
@@ -40,14 +46,16 @@ pub(crate) async fn run(runner: &Runner, words: Vec<String>, shown: Vec<String>)
         None => runner.command(words, &[]),
     };
     command.stdin(Stdio::inherit()).stdout(Stdio::inherit()).stderr(Stdio::inherit());
+    if apart {
+        pvect_sys::child::new_session(&mut command);
+    }
     let mut child = tokio::process::Command::from(command).kill_on_drop(true).spawn().map_err(failed)?;
     let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
     let status = loop {
         tokio::select! {
             status = child.wait() => break status.map_err(failed)?,
-            signal = signals.next() => if matches!(signal, Signal::TERM | Signal::HUP) {
-                // It may have ended meanwhile; the wait above tells.
-                let _ = pid.map(|pid| kill_process(pid, signal));
+            signal = signals.next() => if let Some(pid) = pid {
+                pass_on(runner, pid, signal, apart).await;
             },
         }
     };
@@ -71,30 +79,50 @@ fn status_of(exit: Exit) -> i32 {
     }
 }
 
-/// The signals that would end this process.
-struct Signals([tokio::signal::unix::Signal; 4]);
+/// Passes a signal on. The terminal sends its own to the process group, and those it has sent already where the command
+/// shares it.
+async fn pass_on(runner: &Runner, pid: Pid, signal: Signal, apart: bool) {
+    let transport = &runner.config().transport;
+    // It may have ended meanwhile; who waits for it knows.
+    match signal {
+        Signal::TERM => transport.send(&[Target::Process(pid)], signal).await,
+        Signal::HUP if !apart => transport.send(&[Target::Process(pid)], signal).await,
+        Signal::TSTP => {
+            transport.send(&[Target::Group(pid)], Signal::STOP).await;
+            // Until the shell lets us go on.
+            let _ = kill_process(rustix::process::getpid(), Signal::STOP);
+            transport.send(&[Target::Group(pid)], Signal::CONT).await;
+        }
+        _ if apart => transport.send(&[Target::Group(pid)], signal).await,
+        _ => {}
+    }
+}
+
+/// The signals that would end or stop this process.
+struct Signals(Vec<(Signal, tokio::signal::unix::Signal)>);
 
 impl Signals {
-    fn new() -> Result<Self> {
-        let watch = |kind| {
-            signal(kind).map_err(|source| Error::Io { what: "cannot wait for signals".to_owned(), source })
-        };
-        Ok(Self([
-            watch(SignalKind::interrupt())?,
-            watch(SignalKind::quit())?,
-            watch(SignalKind::terminate())?,
-            watch(SignalKind::hangup())?,
-        ]))
+    /// `apart` tells whether the command does not get from the terminal what stops it. What is ignored stays so.
+    fn new(apart: bool) -> Result<Self> {
+        let watched = [Signal::INT, Signal::QUIT, Signal::TERM, Signal::HUP].into_iter();
+        let watched = watched.chain(apart.then_some(Signal::TSTP));
+        let streams = watched.filter(|one| !pvect_sys::child::is_ignored(one.as_raw())).map(|one| {
+            let stream = signal(SignalKind::from_raw(one.as_raw()));
+            let failed = |source| Error::Io { what: "cannot wait for signals".to_owned(), source };
+            Ok((one, stream.map_err(failed)?))
+        });
+        Ok(Self(streams.collect::<Result<_>>()?))
     }
 
     async fn next(&mut self) -> Signal {
-        let [interrupt, quit, terminate, hangup] = &mut self.0;
-        tokio::select! {
-            _ = interrupt.recv() => Signal::INT,
-            _ = quit.recv() => Signal::QUIT,
-            _ = terminate.recv() => Signal::TERM,
-            _ = hangup.recv() => Signal::HUP,
-        }
+        std::future::poll_fn(|context| {
+            let came = self
+                .0
+                .iter_mut()
+                .find_map(|(signal, stream)| stream.poll_recv(context).is_ready().then_some(*signal));
+            came.map_or(Poll::Pending, Poll::Ready)
+        })
+        .await
     }
 }
 

@@ -3,4 +3,5 @@
 //! The one crate of the workspace that may hold unsafe code. Each module has one subject, each `unsafe` block argues
 //! its case after `// SAFETY:`, and what is public is safe to call with any argument.
 
+pub mod child;
 pub mod mounts;

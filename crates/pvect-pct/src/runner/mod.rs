@@ -8,17 +8,17 @@ mod terminal;
 mod watch;
 
 use std::io;
-use std::os::fd::OwnedFd;
-use std::os::unix::process::CommandExt;
+use std::os::fd::{OwnedFd, RawFd};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use pvect_core::error::{Exit, Run};
-use pvect_core::{Error, Events, Result};
+use pvect_core::{Error, Events, Result, Verb};
 use secrecy::SecretString;
 
 use crate::config::PctConfig;
 use crate::{CancelHandle, program};
+pub(crate) use stop::Target;
 use terminal::Terminal;
 use watch::Watch;
 
@@ -127,8 +127,9 @@ impl Finished {
 
 /// Runs pct processes.
 ///
-/// Each gets a clean environment, a process group of its own, and no stdin unless asked. Both outputs are read
-/// while it runs and kept up to a bound. A run that must be stopped gets SIGTERM (the real pct passes it to its
+/// Each gets a clean environment, a session of its own without a terminal, no stdin unless asked, and no descriptor
+/// above stderr: what runs in a container at its end can reach neither the caller's terminal nor his files. Both
+/// outputs are read while it runs and kept up to a bound. A run that must be stopped gets SIGTERM (the real pct passes it to its
 /// worker), a grace, then SIGKILL with its group and every descendant: the worker of the real pct has a session
 /// of its own, so the group alone is not enough. A dropped future kills the same way, at once.
 ///
@@ -166,8 +167,10 @@ impl Runner {
 
     /// Makes the command with its environment; streams are the caller's to set.
     pub(crate) fn command(&self, words: Vec<String>, env: &[(String, String)]) -> std::process::Command {
+        let named = named_descriptors(&words);
         let line = self.config.command_line(words);
         let mut command = std::process::Command::new(&line[0]);
+        pvect_sys::child::inherit_only(&mut command, named);
         command
             .args(&line[1..])
             .env_clear()
@@ -230,7 +233,7 @@ impl Runner {
             let (child, terminal) = Terminal::spawn(command).map_err(failed)?;
             (child, Some(terminal))
         } else {
-            command.process_group(0);
+            pvect_sys::child::new_session(&mut command);
             let mut command = tokio::process::Command::from(command);
             (command.kill_on_drop(true).spawn().map_err(failed)?, None)
         };
@@ -238,6 +241,20 @@ impl Runner {
         watch.follow(events).await;
         Ok(watch.finish(argv, started.elapsed(), events))
     }
+}
+
+/// The descriptors that the words name as files, such as a shell's `<(command)`: pct opens these itself. Never those
+/// for a container's own command.
+fn named_descriptors(words: &[String]) -> Vec<RawFd> {
+    if words.first().is_none_or(|verb| verb == Verb::Exec.name()) {
+        return Vec::new();
+    }
+    let number = |word: &String| {
+        let path = word.rsplit('=').next()?;
+        let number = path.strip_prefix("/dev/fd/").or_else(|| path.strip_prefix("/proc/self/fd/"))?;
+        number.parse().ok().filter(|number| *number > 2)
+    };
+    words.iter().filter_map(number).collect()
 }
 
 /// Returns how a process ended.
@@ -248,5 +265,22 @@ pub(crate) fn exit_of(status: std::process::ExitStatus) -> Exit {
         (None, Some(signal)) => Exit::Signal(signal),
         // waitpid(2) reports one of the two for a process that ended.
         (None, None) => Exit::Status(255),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descriptors_that_are_named_as_files_go_along() {
+        let named = |line: &str| {
+            let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            named_descriptors(&words)
+        };
+        assert_eq!(named("push 101 /dev/fd/63 /etc/motd"), [63]);
+        assert_eq!(named("create 101 x --ssh-public-keys=/dev/fd/63 --y /proc/self/fd/5"), [63, 5]);
+        assert_eq!(named("push 101 /dev/fd/0 /dev/fd/-1"), [0; 0]);
+        assert_eq!(named("exec 101 -- cat /dev/fd/63"), [0; 0]);
     }
 }

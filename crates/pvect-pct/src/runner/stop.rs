@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use super::family::{self, Member};
 use crate::config::Transport;
@@ -101,22 +101,43 @@ impl Stopper {
     }
 
     async fn kill_family(&self) {
-        let pids: Vec<Pid> = living(&self.family);
-        self.send(&pids, Signal::KILL).await;
+        self.send(&living(&self.family), Signal::KILL).await;
     }
 
-    /// Sends a signal; where that is not permitted because sudo runs as root, sends it through sudo too.
     async fn send(&self, pids: &[Pid], signal: Signal) {
+        let targets: Vec<Target> = pids.iter().copied().map(Target::Process).collect();
+        self.transport.send(&targets, signal).await;
+    }
+}
+
+/// Who gets a signal.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Target {
+    /// One process.
+    Process(Pid),
+    /// The process group that it leads.
+    Group(Pid),
+}
+
+impl Transport {
+    /// Sends a signal; where that is not permitted because sudo runs as root, sends it through sudo too.
+    pub(crate) async fn send(&self, targets: &[Target], signal: Signal) {
         let mut denied = Vec::new();
-        for pid in pids {
-            if kill_process(*pid, signal) == Err(rustix::io::Errno::PERM) {
-                denied.push(pid.as_raw_nonzero().to_string());
+        for target in targets {
+            let (sent, word) = match target {
+                Target::Process(pid) => (kill_process(*pid, signal), pid.as_raw_nonzero().to_string()),
+                Target::Group(pid) => {
+                    (kill_process_group(*pid, signal), format!("-{}", pid.as_raw_nonzero()))
+                }
+            };
+            if sent == Err(rustix::io::Errno::PERM) {
+                denied.push(word);
             }
         }
-        if let (Transport::Sudo { program }, false) = (&self.transport, denied.is_empty()) {
+        if let (Self::Sudo { program }, false) = (self, denied.is_empty()) {
             let mut command = tokio::process::Command::new(program);
             command
-                .args(["-n", "--", "/bin/kill", if signal == Signal::KILL { "-KILL" } else { "-TERM" }, "--"])
+                .args(["-n", "--", "/bin/kill", &format!("-{}", name(signal)), "--"])
                 .args(denied)
                 .env_clear()
                 .stdin(Stdio::null())
@@ -125,6 +146,17 @@ impl Stopper {
             // Best effort: a sudo that refuses leaves the process to its own end, which the caller still reports.
             let _ = tokio::time::timeout(SUDO_LIMIT, command.status()).await;
         }
+    }
+}
+
+/// The name that kill(1) knows. Rules of sudo may name it.
+fn name(signal: Signal) -> String {
+    match signal {
+        Signal::KILL => "KILL".to_owned(),
+        Signal::TERM => "TERM".to_owned(),
+        Signal::INT => "INT".to_owned(),
+        Signal::HUP => "HUP".to_owned(),
+        other => other.as_raw().to_string(),
     }
 }
 

@@ -196,6 +196,7 @@ impl Connection {
 
     fn base(&self, log: &Log) -> Command {
         let mut command = Command::new(&self.target.program);
+        pvect_sys::child::inherit_only(&mut command, Vec::new());
         command
             .env_clear()
             .env("LC_ALL", "C.UTF-8")
