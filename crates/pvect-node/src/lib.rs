@@ -58,7 +58,7 @@ pub struct Node {
 
 /// Runs one command line (the words after `pct`) and returns the exit status.
 ///
-/// Texts go to `output`; `exec`, `enter` and `console` replace the process and do not return when they succeed.
+/// Texts go to `output`; `exec`, `enter` and `console` replace the process where they can, and do not return then.
 pub fn run(node: &Node, words: &[String], output: &mut Output<'_>) -> u8 {
     cli::run(node, words, output)
 }

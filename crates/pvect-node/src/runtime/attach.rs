@@ -1,13 +1,24 @@
 //! Processes inside a container: this process becomes lxc-attach or lxc-console.
+//!
+//! lxc-attach makes a terminal for the command, and a session, where one of the three streams is a terminal. Where none
+//! is, the command would have our controlling terminal: whoever opens `/dev/tty` then reads what is typed here, and
+//! types. There lxc-attach runs in a session of its own, beside this process.
 
-use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::io::{self, IsTerminal};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, Command};
 
 use pvect_core::Vmid;
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2};
+use signal_hook::iterator::Signals;
+use signal_hook::low_level::emulate_default_handler;
 
 use super::PATH;
 use super::start::cannot_run;
-use crate::{Failure, Node};
+use crate::{Node, NodeResult};
 
 /// What a process in the container gets of our environment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,8 +42,12 @@ fn lxc(node: &Node, name: &str, vmid: Vmid) -> Command {
     command
 }
 
-/// Becomes a command in the container, or a shell when there is none. Returns only when that fails.
-pub fn attach(node: &Node, vmid: Vmid, environment: Environment, words: &[String]) -> Failure {
+/// Runs a command in the container, or a shell when there is none, and returns its status. Where that can be, this
+/// process becomes it, and this returns only when that fails.
+///
+/// # Errors
+/// When lxc-attach cannot be run.
+pub fn attach(node: &Node, vmid: Vmid, environment: Environment, words: &[String]) -> NodeResult<u8> {
     let mut command = lxc(node, "lxc-attach", vmid);
     command.arg(match environment {
         Environment::Keep => "--keep-env",
@@ -41,11 +56,72 @@ pub fn attach(node: &Node, vmid: Vmid, environment: Environment, words: &[String
     if !words.is_empty() {
         command.arg("--").args(words);
     }
-    cannot_run("lxc-attach", &command.exec())
+    if is_on_a_terminal() || !has_terminal() {
+        return Err(cannot_run("lxc-attach", &command.exec()));
+    }
+    beside(&mut command).map_err(|error| cannot_run("lxc-attach", &error))
 }
 
-/// Becomes the container's console: a tty, `/dev/console` or a shell, by `cmode`. Returns only when that fails.
-pub fn console(node: &Node, vmid: Vmid, cmode: &str, escape: Option<&str>) -> Failure {
+/// Whether a stream is a terminal, for which lxc-attach makes another one.
+fn is_on_a_terminal() -> bool {
+    io::stdin().is_terminal() || io::stdout().is_terminal() || io::stderr().is_terminal()
+}
+
+/// Whether this process has a controlling terminal. Source: tty(4).
+fn has_terminal() -> bool {
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+    !matches!(rustix::fs::openat(CWD, "/dev/tty", flags, Mode::empty()), Err(Errno::NXIO))
+}
+
+/// Runs a command in a session of its own to its end, and passes on what comes here, from the terminal and from others.
+/// It ends with this process, also when that is killed. Returns its status; a signal that ended it ends this process.
+fn beside(command: &mut Command) -> io::Result<u8> {
+    pvect_sys::child::new_session(command);
+    pvect_sys::child::die_with_parent(command);
+    let passed = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2];
+    // What we ignore, it ignores too.
+    let heard = passed.into_iter().filter(|signal| !pvect_sys::child::is_ignored(*signal));
+    let mut signals = Signals::new(heard.chain([SIGCHLD]))?;
+    let mut child = command.spawn()?;
+    for signal in signals.forever() {
+        if signal != SIGCHLD {
+            pass_on(&child, signal);
+        } else if let Some(status) = child.try_wait()? {
+            if let Some(signal) = status.signal() {
+                let _ = emulate_default_handler(signal);
+            }
+            let code = status.code().or_else(|| Some(128 + status.signal()?));
+            return Ok(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX));
+        }
+    }
+    Err(io::ErrorKind::Interrupted.into())
+}
+
+/// What a terminal sends goes to the process group, as the terminal itself would send it; the rest to the process.
+fn pass_on(child: &Child, signal: i32) {
+    // Not waited for yet: the number is still its own.
+    let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) else { return };
+    // It may have ended just now.
+    let _ = match signal {
+        SIGTSTP => {
+            let _ = kill_process_group(pid, Signal::STOP);
+            // Until the shell lets us go on.
+            let _ = kill_process(rustix::process::getpid(), Signal::STOP);
+            kill_process_group(pid, Signal::CONT)
+        }
+        SIGHUP | SIGINT | SIGQUIT => {
+            Signal::from_named_raw(signal).map_or(Ok(()), |signal| kill_process_group(pid, signal))
+        }
+        _ => Signal::from_named_raw(signal).map_or(Ok(()), |signal| kill_process(pid, signal)),
+    };
+}
+
+/// Becomes the container's console: a tty, `/dev/console` or a shell, by `cmode`. Returns only when that fails, or as
+/// [`attach`] does.
+///
+/// # Errors
+/// When lxc-console or lxc-attach cannot be run.
+pub fn console(node: &Node, vmid: Vmid, cmode: &str, escape: Option<&str>) -> NodeResult<u8> {
     if cmode == "shell" {
         return attach(node, vmid, Environment::Clear, &[]);
     }
@@ -56,5 +132,5 @@ pub fn console(node: &Node, vmid: Vmid, cmode: &str, escape: Option<&str>) -> Fa
     if let Some(escape) = escape {
         command.args(["-e", escape]);
     }
-    cannot_run("lxc-console", &command.exec())
+    Err(cannot_run("lxc-console", &command.exec()))
 }

@@ -7,7 +7,7 @@ use crate::{Node, NodeResult, Output, runtime, store};
 /// The prefix of the key sequence that leaves the console.
 const ESCAPE: &str = "^a";
 
-/// Opens a container's console. Returns only when that fails.
+/// Opens a container's console. Its status is this process's.
 ///
 /// # Errors
 /// The text and status that pct ends with.
@@ -16,5 +16,5 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
     let config = store::load_telling(node, vmid, output)?.config;
     super::exec::check_running(node, vmid)?;
     let escape = call.get("escape").unwrap_or(ESCAPE);
-    Err(runtime::console(node, vmid, config.main.cmode(), Some(escape)))
+    runtime::console(node, vmid, config.main.cmode(), Some(escape))
 }

@@ -1,11 +1,11 @@
-//! `pct exec`: runs a command in a container; this process becomes it.
+//! `pct exec`: runs a command in a container; this process becomes it, or waits for it.
 
 use pvect_core::{Call, Vmid};
 
 use crate::runtime::{self, Environment};
 use crate::{Failure, Node, NodeResult, Output, store};
 
-/// Runs a command in a container. Returns only when that fails; the command's status is this process's.
+/// Runs a command in a container. The command's status is this process's.
 ///
 /// # Errors
 /// The text and status that pct ends with.
@@ -17,7 +17,7 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
     if words.is_empty() {
         return Err(Failure::new("missing command"));
     }
-    Err(runtime::attach(node, vmid, environment(call), &words))
+    runtime::attach(node, vmid, environment(call), &words)
 }
 
 /// Refuses a container that does not run.

@@ -53,7 +53,10 @@ fn push(node: &Node, vmid: Vmid, call: &Call, file: &str, destination: &str) -> 
         .ok_or_else(|| Failure::new("can only push files to a running CT"))?;
     let source = File::open(file).map_err(|_| Failure::new(format!("failed to open {file} for reading")))?;
     let option = |name: &str| call.get(name).unwrap_or_default();
-    let child = Command::new(&node.helper)
+    let mut command = Command::new(&node.helper);
+    // The container may have a `/dev/tty` under any name: in a session without a terminal that is nothing.
+    pvect_sys::child::new_session(&mut command);
+    let child = command
         .args(["__node", internal::PUSH_INTO, &pid.to_string(), destination])
         .args([option("user"), option("group"), option("perms")])
         .env_clear()
