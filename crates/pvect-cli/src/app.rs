@@ -42,6 +42,11 @@ pub struct App {
 
 /// Runs the command line of this process and returns the exit status.
 pub fn main() -> u8 {
+    // Of what the caller left open, nothing goes into a container, or to a program that we run.
+    if let Err(error) = pvect_sys::child::close_on_exec() {
+        Ui::new(Globals::default(), true)
+            .warning(&format!("open files of the caller are handed on: {error}"));
+    }
     let mut words = std::env::args_os();
     let name = words.next().unwrap_or_default();
     let words: Vec<OsString> = words.collect();

@@ -12,6 +12,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry};
 
 use crate::ui::Ui;
+use crate::visible::Visible;
 
 type Boxed = Box<dyn Layer<Registry> + Send + Sync>;
 
@@ -36,7 +37,7 @@ pub fn start(ui: &Ui, loaded: &Loaded) {
     let mut layers: Vec<Boxed> = Vec::new();
     if to_stderr {
         let layer = tracing_subscriber::fmt::layer()
-            .with_writer(std::io::stderr)
+            .with_writer(|| Visible::new(std::io::stderr()))
             .with_ansi(false)
             .with_target(false)
             .with_span_events(FmtSpan::CLOSE);

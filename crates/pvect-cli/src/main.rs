@@ -10,6 +10,7 @@ mod passwords;
 mod progress;
 mod render;
 mod ui;
+mod visible;
 
 fn main() -> std::process::ExitCode {
     app::main().into()

@@ -6,6 +6,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use pvect_core::{Call, Events};
 
 use crate::ui::Ui;
+use crate::visible::printable;
 
 /// Where the log of a task goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +36,7 @@ impl Progress {
                 bar.set_style(style);
             }
             let about = call.args().first().map(String::as_str).unwrap_or_default();
-            bar.set_message(format!("{} {about}", call.verb()));
+            bar.set_message(printable(&format!("{} {about}", call.verb())));
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
         });

@@ -5,6 +5,7 @@ use std::io::{IsTerminal, Write};
 use pvect_core::{Error, Result};
 
 use crate::args::{Color, Form, Globals};
+use crate::visible::{Visible, printable};
 
 /// Where and how to write.
 #[derive(Debug, Clone)]
@@ -46,15 +47,30 @@ impl Ui {
         !self.globals.quiet && !self.json_errors() && std::io::stderr().is_terminal()
     }
 
-    /// Writes a result to stdout.
+    /// Writes a result to stdout: byte for byte, and on a terminal with its control characters made visible.
     ///
     /// # Errors
     /// When stdout cannot be written.
     pub fn print(&self, text: impl AsRef<[u8]>) -> Result<()> {
-        let mut out = std::io::stdout().lock();
-        out.write_all(text.as_ref())
-            .and_then(|()| out.flush())
-            .map_err(|source| Error::Io { what: "cannot write to stdout".to_owned(), source })
+        write(Visible::new(std::io::stdout().lock()), text.as_ref())
+    }
+
+    /// Writes a text of our own to stdout, with its colours: nothing in it came from elsewhere.
+    ///
+    /// # Errors
+    /// As [`Ui::print`].
+    pub fn print_styled(&self, text: &str) -> Result<()> {
+        write(std::io::stdout().lock(), text.as_bytes())
+    }
+
+    /// Writes a question to the terminal, without an end of the line.
+    ///
+    /// # Errors
+    /// When stderr cannot be written.
+    pub fn ask(&self, question: &str) -> Result<()> {
+        let mut err = std::io::stderr().lock();
+        let asked = write!(err, "{} [y/N] ", printable(question)).and_then(|()| err.flush());
+        asked.map_err(|source| Error::Io { what: "cannot ask on the terminal".to_owned(), source })
     }
 
     /// Writes one line to stderr. A closed stderr is no error.
@@ -97,22 +113,8 @@ impl Ui {
     }
 }
 
-/// Returns the text with control characters made visible: what a container wrote must not drive a terminal.
-pub fn printable(text: &str) -> String {
-    let shown = |c: char| !c.is_control() || c == '\n' || c == '\t';
-    if text.chars().all(shown) {
-        return text.to_owned();
-    }
-    text.chars().map(|c| if shown(c) { c.to_string() } else { c.escape_default().to_string() }).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn control_characters_become_visible() {
-        assert_eq!(printable("a\tb\nc"), "a\tb\nc");
-        assert_eq!(printable("\x1b[31mred\r"), "\\u{1b}[31mred\\r");
-    }
+fn write(mut out: impl Write, bytes: &[u8]) -> Result<()> {
+    out.write_all(bytes)
+        .and_then(|()| out.flush())
+        .map_err(|source| Error::Io { what: "cannot write to stdout".to_owned(), source })
 }

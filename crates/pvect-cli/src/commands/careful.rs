@@ -1,6 +1,6 @@
 //! The options that pvect adds to verbs, and what is asked on a terminal before a verb runs.
 
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{BufRead, IsTerminal};
 
 use pvect::Manner;
 use pvect::client::bytes_in_doubt;
@@ -52,9 +52,7 @@ fn ask_size(app: &App, line: &mut PctLine) -> Result<()> {
         return Ok(());
     }
     let failed = |source| Error::Io { what: "cannot ask on the terminal".to_owned(), source };
-    let mut err = std::io::stderr().lock();
-    write!(err, "'{size}' is a number of bytes to pct. Is {gib} (GiB) meant? [y/N] ").map_err(failed)?;
-    err.flush().map_err(failed)?;
+    app.ui.ask(&format!("'{size}' is a number of bytes to pct. Is {gib} (GiB) meant?"))?;
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer).map_err(failed)?;
     if matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes") {

@@ -64,7 +64,7 @@ fn find(ui: &Ui, name: &str, nested: Option<&str>) -> Result<u8> {
 fn of(ui: &Ui, mut command: Command) -> Result<u8> {
     let help = command.render_help();
     let text = if ui.colored_out() { help.ansi().to_string() } else { help.to_string() };
-    ui.print(text.trim_end().to_owned() + "\n")?;
+    ui.print_styled(&(text.trim_end().to_owned() + "\n"))?;
     Ok(0)
 }
 

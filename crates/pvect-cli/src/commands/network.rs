@@ -9,6 +9,7 @@ use crate::app::App;
 use crate::args::Form;
 use crate::args::tree::NETWORK_KEYS;
 use crate::render;
+use crate::visible::Visible;
 
 const COLUMNS: [&str; 7] = ["bridge", "state", "address", "ip6", "dhcp", "nat", "domain"];
 
@@ -25,7 +26,8 @@ pub fn run(app: &App, matches: &ArgMatches) -> Result<u8> {
     }
     let node = super::node::node(&app.ui, &app.env)?;
     let bridge = text(matches, "bridge");
-    let (mut out, mut err) = (std::io::stdout().lock(), std::io::stderr().lock());
+    let mut out = Visible::new(std::io::stdout().lock());
+    let mut err = Visible::new(std::io::stderr().lock());
     let mut output = Output { out: &mut out, err: &mut err };
     match name {
         "up" => {

@@ -18,6 +18,7 @@ use crate::app::App;
 use crate::args::Globals;
 use crate::errors;
 use crate::ui::Ui;
+use crate::visible::Visible;
 
 /// `pvect pct ...`: global options before `pct` count.
 pub fn pct(ui: &Ui, env: &BTreeMap<String, String>, words: &[String]) -> u8 {
@@ -131,7 +132,8 @@ fn run(node: &Node, words: &[String]) -> u8 {
 }
 
 fn with_output(work: impl FnOnce(&mut Output<'_>) -> u8) -> u8 {
-    let (mut out, mut err) = (std::io::stdout().lock(), std::io::stderr().lock());
+    let mut out = Visible::new(std::io::stdout().lock());
+    let mut err = Visible::new(std::io::stderr().lock());
     let status = work(&mut Output { out: &mut out, err: &mut err });
     // A closed pipe is no error of the command.
     let _ = out.flush();

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::app::App;
 use crate::args::Form;
-use crate::ui::printable;
+use crate::visible::printable;
 
 /// How long one wait is at the most.
 const STEP: Duration = Duration::from_secs(60);

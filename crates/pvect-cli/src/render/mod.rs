@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::args::{Form, Globals};
-use crate::ui::printable;
+use crate::visible::printable;
 
 /// A row: values by column.
 pub type Row = Map<String, Value>;

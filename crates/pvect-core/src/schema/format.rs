@@ -362,8 +362,8 @@ mod tests {
             (Format::OctalMode, &["660", "00660", "0999"]),
             (Format::Fingerprint, &["AB:CD"]),
             (Format::EscapeChar, &["", "A", "ab", "^"]),
-            (Format::Entrypoint, &["", "a\nb", "a\u{7f}"]),
-            (Format::Environment, &["", "A", "=1", "A=1\0", "A-B=1", "A=\u{1}"]),
+            (Format::Entrypoint, &["", "a\nb", "a\u{7f}", "a\u{9b}b"]),
+            (Format::Environment, &["", "A", "=1", "A=1\0", "A-B=1", "A=\u{1}", "A=\u{80}", "A=\u{9f}"]),
         ] {
             for text in texts {
                 let expected = Some("x: value does not match the regex pattern".to_owned());

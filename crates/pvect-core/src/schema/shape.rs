@@ -229,5 +229,6 @@ pub fn is_environment_entry(text: &str) -> bool {
 }
 
 fn has_no_controls(text: &str) -> bool {
-    !text.bytes().any(|b| (b < 0x20 && b != b'\t') || b == 0x7f)
+    // C1 (U+0080 to U+009F) is among them: to terminals U+009B is what ESC [ is.
+    !text.chars().any(|c| c.is_control() && c != '\t')
 }

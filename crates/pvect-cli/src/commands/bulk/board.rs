@@ -9,6 +9,7 @@ use pvect_core::Verb;
 
 use super::report::{Came, State, state};
 use crate::ui::Ui;
+use crate::visible::printable;
 
 /// Shows the run on stderr.
 pub(super) struct Board<'a> {
@@ -31,7 +32,7 @@ impl<'a> Board<'a> {
             Happening::Began => self.begin(index),
             Happening::Log(line) | Happening::Warning(line) => {
                 if let Some(Some(bar)) = self.bars.get(index) {
-                    bar.set_message(format!("{}  {}", self.name(index), line.trim()));
+                    bar.set_message(printable(&format!("{}  {}", self.name(index), line.trim())));
                 }
             }
             Happening::Ended(end) => self.end(index, end),
@@ -44,7 +45,7 @@ impl<'a> Board<'a> {
         if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg} {elapsed}") {
             bar.set_style(style);
         }
-        bar.set_message(format!("{}  {}", self.name(index), self.verb));
+        bar.set_message(printable(&format!("{}  {}", self.name(index), self.verb)));
         bar.enable_steady_tick(Duration::from_millis(120));
         self.bars[index] = Some(bar);
     }

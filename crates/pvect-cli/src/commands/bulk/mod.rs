@@ -4,7 +4,7 @@ mod board;
 mod report;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{BufRead, IsTerminal};
 use std::num::NonZeroUsize;
 
 use pvect::bulk::{self, Direction, Limits, Reporter};
@@ -240,8 +240,7 @@ fn confirm(app: &App, verb: Verb, chosen: &[Candidate]) -> Result<()> {
         return Err(wrong("yes", &format!("is needed to {what} without asking")));
     }
     let failed = |source| Error::Io { what: "cannot ask on the terminal".to_owned(), source };
-    let mut err = std::io::stderr().lock();
-    write!(err, "{what}? [y/N] ").and_then(|()| err.flush()).map_err(failed)?;
+    app.ui.ask(&format!("{what}?"))?;
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer).map_err(failed)?;
     match answer.trim().to_ascii_lowercase().as_str() {

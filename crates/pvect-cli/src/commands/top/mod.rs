@@ -158,7 +158,7 @@ impl Top {
             };
             let mut text = line(&COLUMNS.map(|(name, _)| name.to_owned()));
             for row in self.rows() {
-                text += &crate::ui::printable(&line(&cells(&row)));
+                text += &crate::visible::printable(&line(&cells(&row)));
             }
             app.ui.print(text)?;
         }

@@ -83,7 +83,7 @@ impl View {
                 (None, true) => Style::new(),
                 (None, false) => Style::new().fg(Color::DarkGray),
             };
-            TableRow::new(cells(row).map(|text| Cell::from(crate::ui::printable(&text)))).style(style)
+            TableRow::new(cells(row).map(|text| Cell::from(crate::visible::printable(&text)))).style(style)
         });
         Table::new(lines, COLUMNS.iter().map(|(_, width)| Constraint::Length(*width)))
             .header(TableRow::new(header).style(bold))
