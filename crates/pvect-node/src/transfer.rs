@@ -6,11 +6,10 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, SeekFrom, Uid};
+use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, SeekFrom, Uid};
 use rustix::io::Errno;
 
 use crate::error::os_text;
@@ -261,19 +260,6 @@ fn copy_pieces(source: &File, target: &File, check: &dyn Fn() -> io::Result<()>)
     Ok(true)
 }
 
-/// Returns whether a file lies on proc or sysfs, where reading or opening may act on the host.
-pub(crate) fn is_of_kernel(file: impl AsFd) -> bool {
-    /// Source: linux/magic.h.
-    const KINDS: [i64; 5] = [0x9fa0, 0x6265_6572, 0x6462_6720, 0x7472_6163, 0x7363_6673];
-    rustix::fs::fstatfs(file).is_ok_and(|found| KINDS.contains(&found.f_type))
-}
-
-/// Returns whether an open file is a regular one or a directory: anything else may never end, or act on being read.
-pub(crate) fn is_plain(file: impl AsFd) -> bool {
-    let kind = rustix::fs::fstat(file).map(|stat| FileType::from_raw_mode(stat.st_mode));
-    matches!(kind, Ok(FileType::RegularFile | FileType::Directory))
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::{MetadataExt, symlink};
@@ -412,12 +398,5 @@ mod tests {
             });
         });
         assert_eq!(std::fs::metadata(&target).unwrap().mode() & 0o7777, 0o4755);
-    }
-
-    #[test]
-    fn files_of_the_kernel_are_known() {
-        for (path, expected) in [("/proc/self/status", true), ("/sys/kernel", true), ("/usr/bin", false)] {
-            assert_eq!(is_of_kernel(File::open(path).unwrap()), expected, "{path}");
-        }
     }
 }

@@ -316,6 +316,19 @@ impl AsFd for Rooted {
     }
 }
 
+/// Returns whether a file lies on proc or sysfs, where reading or opening may act on the host.
+pub fn is_of_kernel(file: impl AsFd) -> bool {
+    /// Source: linux/magic.h.
+    const KINDS: [i64; 5] = [0x9fa0, 0x6265_6572, 0x6462_6720, 0x7472_6163, 0x7363_6673];
+    rustix::fs::fstatfs(file).is_ok_and(|found| KINDS.contains(&found.f_type))
+}
+
+/// Returns whether an open file is a regular one or a directory: anything else may never end, or act on being read.
+pub fn is_plain(file: impl AsFd) -> bool {
+    let kind = rustix::fs::fstat(file).map(|stat| FileType::from_raw_mode(stat.st_mode));
+    matches!(kind, Ok(FileType::RegularFile | FileType::Directory))
+}
+
 /// The root itself is `.`: openat2 takes no empty path.
 fn inside(path: &Path) -> &Path {
     if path.as_os_str().is_empty() { Path::new(".") } else { path }
@@ -383,5 +396,12 @@ mod tests {
         assert_eq!(rooted.read("fifo").unwrap(), None);
         assert_eq!(rooted.read("missing/file").unwrap(), None);
         assert!(rooted.is_dir("/") && !rooted.is_file("/"));
+    }
+
+    #[test]
+    fn files_of_the_kernel_are_known() {
+        for (path, expected) in [("/proc/self/status", true), ("/sys/kernel", true), ("/usr/bin", false)] {
+            assert_eq!(is_of_kernel(std::fs::File::open(path).unwrap()), expected, "{path}");
+        }
     }
 }

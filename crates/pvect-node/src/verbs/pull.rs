@@ -9,8 +9,8 @@ use rustix::fs::OFlags;
 
 use crate::error::os_text;
 use crate::interrupt::Interrupt;
-use crate::rooted::Rooted;
-use crate::transfer::{Target, Wanted, is_of_kernel, is_plain};
+use crate::rooted::{Rooted, is_of_kernel, is_plain};
+use crate::transfer::{Target, Wanted};
 use crate::{Failure, Node, NodeResult, Output, runtime, store, task};
 
 /// Copies a file of a running container to the host. Returns the exit status, which is 0 when the copy failed, too:

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use pvect_core::{Call, Error, Result};
+use pvect_core::{Call, Error, Result, Vmid};
 use pvect_native::NativeBackend;
+use pvect_rootfs::rooted::Rooted;
 
 use super::{Client, Place, host_name};
 use crate::settings::{Backend, Proxmox};
@@ -58,6 +59,20 @@ impl Client {
             tracing::info!(what, by, "read");
         }
         self.native.as_ref()
+    }
+
+    /// Opens the root of a running container from outside, by the process id of its init; `None` where that cannot be
+    /// done from here. No program of the container has a part in it.
+    pub(super) fn guest_root(&self, vmid: Vmid) -> Option<Rooted> {
+        // The standalone node is here for sure; a pct of the user's own choice may lead anywhere.
+        let is_here = matches!(self.place, Place::Standalone { .. });
+        let made = || {
+            let proxmox = Proxmox { backend: Backend::Auto, ..self.settings.proxmox.clone() };
+            is_here.then(|| reader(&proxmox, &self.place, &self.pve).ok().flatten()).flatten()
+        };
+        let native = self.native.clone().or_else(made)?;
+        let pid = native.reader().init_pid(vmid)?;
+        Rooted::open(&Path::new("/proc").join(pid.to_string()).join("root"), (0, 0)).ok()
     }
 
     /// Refuses what changes something where only reading is asked for.

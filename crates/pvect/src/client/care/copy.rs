@@ -55,7 +55,8 @@ async fn pull(
             return Err(Error::NotFound { what, vmid: Some(vmid) });
         }
         Found::File(content) => Some(content),
-        Found::Unknown => None,
+        // Read when it was copied.
+        Found::Unread | Found::Unknown => None,
     };
     let mut outcome = client.plain(call, events).await?;
     if unreadable(&mut outcome, to) {

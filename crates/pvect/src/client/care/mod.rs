@@ -10,6 +10,7 @@ mod environment;
 mod guard;
 mod ha;
 mod make;
+mod outside;
 mod resize;
 mod set;
 mod template;

@@ -12,7 +12,8 @@ use pvect_core::{Call, Error, ErrorKind, Events, Outcome, Result, Verb, Vmid};
 use pvect_pct::{Captured, Streams};
 
 use super::archive::{self, Copied, Item};
-use super::verify::of_guest;
+use super::outside::Outside;
+use super::verify::{Found, of_guest};
 use super::{Manner, copy, not_done, wrong_argument};
 use crate::Client;
 
@@ -56,6 +57,10 @@ pub(super) async fn run(
 
 /// Only a certain no is one: what cannot be looked at is left to tar.
 async fn is_directory(client: &Client, vmid: Vmid, path: &str) -> Result<bool> {
+    if let Some(outside) = Outside::of(client, vmid) {
+        let found = outside.look(client, vmid, Path::new(path), false).await?;
+        return Ok(!matches!(found, Found::Unread | Found::Nothing));
+    }
     Ok(client.exec(vmid, ["test", "-d", path], None).await?.status != 1)
 }
 
@@ -196,6 +201,46 @@ async fn verify(client: &Client, call: &Call, vmid: Vmid, copied: &Copied, guest
     if copied.files.is_empty() {
         return Ok(());
     }
+    let differ = |name: &str| {
+        let message = format!("the copy differs: {name}");
+        Err(not_done(client, call, &Outcome::default(), message))
+    };
+    let odd = match Outside::of(client, vmid) {
+        Some(outside) => {
+            let (wrong, odd) = outside.compare(client, vmid, Path::new(guest), copied.files.clone()).await?;
+            if !wrong.is_empty() {
+                let names = wrong.iter().take(3).map(|index| &copied.files[*index].0);
+                let names: Vec<String> =
+                    names.map(|path| Path::new(guest).join(path).display().to_string()).collect();
+                return differ(&names.join(", "));
+            }
+            odd
+        }
+        None => match ask(client, vmid, copied, guest).await? {
+            Asked::Odd(odd) => odd,
+            Asked::Differ(names) => return differ(&names),
+        },
+    };
+    for (path, content) in odd.into_iter().map(|index| &copied.files[index]) {
+        let path: PathBuf = Path::new(guest).join(path);
+        match path.to_str() {
+            Some(text) if content.fits(&of_guest(client, vmid, text).await?) => {}
+            _ => return differ(&path.display().to_string()),
+        }
+    }
+    Ok(())
+}
+
+/// What the container's own sha256sum says.
+enum Asked {
+    /// All fits, but for these, of which it cannot be asked.
+    Odd(Vec<usize>),
+    /// These differ.
+    Differ(String),
+}
+
+/// Has the container's own sha256sum compare, for want of another way. Its session has no terminal.
+async fn ask(client: &Client, vmid: Vmid, copied: &Copied, guest: &str) -> Result<Asked> {
     let broken = |source| Error::Io { what: "cannot verify the copy".to_owned(), source };
     let (list, mut odd) = archive::checklist(copied, Path::new(guest)).map_err(broken)?;
     let mut answers = tempfile::tempfile().map_err(broken)?;
@@ -205,24 +250,13 @@ async fn verify(client: &Client, call: &Call, vmid: Vmid, copied: &Copied, guest
         stderr: None,
     };
     let ran = client.exec_piped(vmid, ["sha256sum", "-c", "-"], streams).await?;
-    let differ = |name: &str| {
-        let message = format!("the copy differs: {name}");
-        Err(not_done(client, call, &Outcome::default(), message))
-    };
     if ran.status == NOT_FOUND {
         odd = (0..copied.files.len()).collect();
     } else if ran.status != 0 {
         let names = failed_names(&mut answers).map_err(broken)?;
-        return differ(&if names.is_empty() { last_line(&ran.stderr) } else { names.join(", ") });
+        return Ok(Asked::Differ(if names.is_empty() { last_line(&ran.stderr) } else { names.join(", ") }));
     }
-    for (path, content) in odd.into_iter().map(|index| &copied.files[index]) {
-        let path: PathBuf = Path::new(guest).join(path);
-        match path.to_str() {
-            Some(text) if content.fits(&of_guest(client, vmid, text).await?) => {}
-            _ => return differ(&path.display().to_string()),
-        }
-    }
-    Ok(())
+    Ok(Asked::Odd(odd))
 }
 
 /// The first names that `sha256sum -c` did not find as they should be.

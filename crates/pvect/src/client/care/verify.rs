@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use pvect_core::{Call, Error, Result, Verb, Vmid};
 use sha2::{Digest, Sha256};
 
+use super::outside::Outside;
 use crate::Client;
 
 /// What two equal files have in common.
@@ -94,19 +95,34 @@ pub(super) async fn of_local(path: &Path) -> Result<Fingerprint> {
 pub(super) enum Found {
     /// A file with this content.
     File(Fingerprint),
+    /// A file that was not read.
+    Unread,
     /// A directory.
     Directory,
     /// Nothing.
     Nothing,
-    /// The container has no program to look with, or the program says something else.
+    /// It cannot be read: a device, a pipe, or the container has no program to look with.
     Unknown,
 }
 
-/// Looks at a path of a container with its own sha256sum.
+/// Looks at a path of a container before it is copied: from outside what is there, else its content by its own
+/// sha256sum.
 pub(super) async fn look(client: &Client, vmid: Vmid, path: &str) -> Result<Found> {
-    // pct takes every path as one from the container's root.
-    let path = format!("/{}", path.trim_start_matches('/'));
-    let ran = client.exec(vmid, ["sha256sum", &path], None).await?;
+    let path = absolute(path);
+    match Outside::of(client, vmid) {
+        Some(outside) => outside.look(client, vmid, Path::new(&path), false).await,
+        None => ask(client, vmid, &path).await,
+    }
+}
+
+/// pct takes every path as one from the container's root.
+fn absolute(path: &str) -> String {
+    format!("/{}", path.trim_start_matches('/'))
+}
+
+/// Has the container's own sha256sum look, for want of another way. Its session has no terminal.
+async fn ask(client: &Client, vmid: Vmid, path: &str) -> Result<Found> {
+    let ran = client.exec(vmid, ["sha256sum", path], None).await?;
     if ran.status == 0 {
         let found = hash_of(&ran.stdout).map(|sha256| Found::File(Fingerprint { size: None, sha256 }));
         return Ok(found.unwrap_or(Found::Unknown));
@@ -120,9 +136,14 @@ pub(super) async fn look(client: &Client, vmid: Vmid, path: &str) -> Result<Foun
     })
 }
 
-/// Reads a file of a container: by its own sha256sum, or by pulling it where there is none.
+/// Reads a file of a container: from outside, else by its own sha256sum, or by pulling it where there is none.
 pub(super) async fn of_guest(client: &Client, vmid: Vmid, path: &str) -> Result<Fingerprint> {
-    if let Found::File(content) = look(client, vmid, path).await? {
+    let whole = absolute(path);
+    let found = match Outside::of(client, vmid) {
+        Some(outside) => outside.look(client, vmid, Path::new(&whole), true).await?,
+        None => ask(client, vmid, &whole).await?,
+    };
+    if let Found::File(content) = found {
         return Ok(content);
     }
     let dir = tempfile::tempdir().map_err(|source| Error::Io {
