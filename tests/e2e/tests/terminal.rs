@@ -27,6 +27,30 @@ impl Session {
         Self { pty, child, seen: String::new() }
     }
 
+    /// A script of a shell on a terminal of its own; `$pvect` is the program, and `$out` a directory for what it writes.
+    fn script(node: &TestNode, text: &str) -> Self {
+        let (pty, pts) = open().expect("a terminal can be made");
+        let template = node.command(["x"]);
+        let out = written(node);
+        fs::create_dir_all(&out).expect("a directory");
+        let mut command = Command::new("/bin/bash").args(["-c", text]).env_clear();
+        for (name, value) in template.get_envs() {
+            command = command.env(name, value.unwrap_or_default());
+        }
+        let command = command.env("pvect", template.get_program()).env("out", out).env("TERM", "xterm");
+        let child = command.current_dir("/").spawn(pts).expect("a shell can be started");
+        Self { pty, child, seen: String::new() }
+    }
+
+    /// Reads to the end, and returns what was shown and the status.
+    fn end(mut self) -> (String, i32) {
+        let mut rest = Vec::new();
+        // Reading ends with an error when the other side closes.
+        let _ = self.pty.read_to_end(&mut rest);
+        let shown = std::mem::take(&mut self.seen) + &String::from_utf8_lossy(&rest);
+        (shown, self.child.wait().expect("it ends").code().unwrap_or(-1))
+    }
+
     fn send(&mut self, text: &str) {
         self.pty.write_all(text.as_bytes()).expect("the terminal takes it");
     }
@@ -191,4 +215,181 @@ fn trap_keep_env_on_a_terminal() {
     session.until("done:linux");
     assert!(session.seen.contains("PATH=") && !session.seen.contains("hunter22"), "{}", session.seen);
     assert_eq!(session.status(), 0);
+}
+
+/// Where scripts write.
+fn written(node: &TestNode) -> std::path::PathBuf {
+    node.root().join("written")
+}
+
+/// Two running containers, 101 and 102, with `/probe`, which adds to `/seen` what it learns of the terminal: the session
+/// and the terminal of its stat, and whether `/dev/tty` can be opened.
+fn probed() -> Option<TestNode> {
+    let node = TestNode::new().map_err(|reason| pvect_testkit::skipped("terminal", &reason)).ok()?;
+    let template = node.busybox();
+    let probe = r#"cat >/probe <<'END'
+#!/bin/busybox sh
+read pid name state parent group session tty rest </proc/self/stat
+echo session:$session terminal:$tty $(sh -c ': </dev/tty' 2>&1 | grep -o 'No such device or address') >>/seen
+END
+chmod 755 /probe"#;
+    for id in ["101", "102"] {
+        node.pvect(&["create", id, &template, "--rootfs", "local:0", "--start", "1"]).ok();
+        node.pvect(&["exec", id, "--", "sh", "-c", probe]).ok();
+    }
+    Some(node)
+}
+
+/// What `/probe` has seen in a container since it was asked last.
+fn seen(node: &TestNode, id: &str) -> String {
+    node.pvect(&["exec", id, "--", "sh", "-c", "cat /seen; rm -f /seen"]).ok()
+}
+
+const NO_TERMINAL: &str = "session:0 terminal:0 No such device or address\n";
+
+#[test]
+fn nothing_of_a_guest_has_the_terminal_of_the_caller() {
+    let Some(node) = probed() else { return };
+    for script in [
+        "$pvect exec 101 -- /probe </dev/null >$out/log 2>&1",
+        "$pvect enter 101 </dev/null >$out/log 2>&1 < <(echo /probe)",
+        "$pvect pct exec 101 -- /probe </dev/null >$out/log 2>&1",
+        "$pvect pct exec 101 -- /probe </dev/null 2>&1 | cat >$out/log",
+        // With job control each command leads a process group.
+        "set -m; $pvect pct exec 101 -- /probe </dev/null >$out/log 2>&1",
+        "set -m; $pvect exec 101 -- /probe </dev/null >$out/log 2>&1",
+    ] {
+        let (shown, status) = Session::script(&node, script).end();
+        let log = fs::read_to_string(written(&node).join("log")).unwrap_or_default();
+        assert_eq!((status, shown.as_str(), log.as_str()), (0, "", ""), "{script}");
+        assert_eq!(seen(&node, "101"), NO_TERMINAL, "{script}");
+    }
+    let (shown, status) = Session::script(&node, "$pvect exec 101,102 -- /probe").end();
+    assert_eq!(status, 0, "{shown}");
+    assert_eq!((seen(&node, "101").as_str(), seen(&node, "102").as_str()), (NO_TERMINAL, NO_TERMINAL));
+    // With a terminal it has another one, of a session of its own.
+    for script in ["$pvect exec 101 -- /probe", "$pvect pct exec 101 -- /probe >$out/log 2>&1"] {
+        let (shown, status) = Session::script(&node, script).end();
+        assert_eq!(status, 0, "{script}: {shown}");
+        let found = seen(&node, "101");
+        assert!(!found.contains("session:0 ") && !found.contains("terminal:0 "), "{script}: {found}");
+    }
+}
+
+#[test]
+fn a_copy_is_verified_without_a_program_of_the_guest() {
+    let Some(node) = probed() else { return };
+    let hostile = r#"mkdir -p /usr/local/sbin; cd /usr/local/sbin; for name in sha256sum test stat tar; do
+printf '#!/bin/busybox sh\n/probe; echo %s >>/ran\nexec /bin/busybox %s "$@"\n' $name $name >$name
+chmod 755 $name; done; echo from inside >/root/back"#;
+    node.pvect(&["exec", "101", "--", "sh", "-c", hostile]).ok();
+    let ran = || node.pvect(&["exec", "101", "--", "sh", "-c", "cat /ran; rm -f /ran /seen"]);
+    let (shown, status) = Session::script(
+        &node,
+        "echo text >$out/here && $pvect push 101 $out/here /root/there && $pvect pull 101 /root/back $out/back &&
+         $pvect pull 101 /root $out/x; $pvect pull 101 /root/none $out/x; test ! -e $out/x",
+    )
+    .end();
+    assert_eq!(status, 0, "{shown}");
+    assert!(shown.contains("'/root' is a directory") && shown.contains("no '/root/none' in"), "{shown}");
+    assert_eq!(fs::read_to_string(written(&node).join("back")).unwrap_or_default(), "from inside\n");
+    let programs = ran().stdout;
+    assert!(programs.is_empty(), "{programs}");
+    // Whole directories travel through the container's tar: without a terminal.
+    let script = "mkdir $out/tree; echo text >$out/tree/a; echo text >$out/tree/'odd
+name'; $pvect push -r 101 $out/tree /root/tree && $pvect pull -r 101 /root/tree $out/again &&
+         diff -r $out/tree $out/again";
+    let (shown, status) = Session::script(&node, script).end();
+    assert_eq!(status, 0, "{shown}");
+    let found = seen(&node, "101");
+    assert!(found.replace(NO_TERMINAL, "").is_empty() && !found.is_empty(), "{found}");
+    assert!(!ran().ok().contains("sha256sum"));
+}
+
+#[test]
+fn nothing_that_the_caller_left_open_goes_along() {
+    let node = node_or_skip!();
+    let template = node.busybox();
+    node.pvect(&["create", "101", &template, "--rootfs", "local:0", "--start", "1"]).ok();
+    let list =
+        "exec 101 -- sh -c 'for fd in /proc/self/fd/*; do readlink $fd; done; test ! -e /proc/self/fd/9'";
+    for script in [
+        format!("exec 9</; $pvect {list}"),
+        format!("exec 9</; $pvect pct {list}"),
+        format!("exec 9</; $pvect pct {list} </dev/null >$out/log 2>&1"),
+        format!("exec 9</; $pvect exec 101,101 -- test ! -e /proc/self/fd/9"),
+    ] {
+        let (shown, status) = Session::script(&node, &script).end();
+        assert_eq!(status, 0, "{script}: {shown}");
+    }
+    // The one exception: what the command line names as a file, for pct alone.
+    let (shown, status) = Session::script(
+        &node,
+        "$pvect push 101 <(echo named) /root/named; $pvect exec 101 -- cat /root/named; $pvect exec 101 -- cat <(:)",
+    )
+    .end();
+    assert!(shown.contains("\nnamed\r") && status == 1, "{status}: {shown}");
+}
+
+#[test]
+fn ctrl_c_reaches_a_command_in_a_session_of_its_own() {
+    let Some(node) = probed() else { return };
+    for command in ["$pvect exec", "$pvect pct exec", "set -m; $pvect pct exec"] {
+        let script =
+            format!("trap : INT; {command} 101 -- sleep 1234 </dev/null >$out/log 2>&1; echo ended:$?:");
+        let mut session = Session::script(&node, &script);
+        let runs = || node.pvect(&["exec", "101", "--", "ps"]).ok().contains("sleep 1234");
+        wait_until(&runs);
+        session.send("\x03");
+        session.until("ended:");
+        let (shown, _) = session.end();
+        assert!(shown.contains("ended:130:"), "{command}: {shown}");
+        wait_until(&|| !runs());
+    }
+}
+
+#[track_caller]
+fn wait_until(done: &dyn Fn() -> bool) {
+    for _ in 0..100 {
+        if done() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    panic!("it never came to that");
+}
+
+#[test]
+fn what_a_guest_says_does_not_drive_the_terminal() {
+    let Some(node) = probed() else { return };
+    let bytes = r"\033[31m\302\233K\342\200\256x\r";
+    let forms = ["", "-o plain", "-o csv --columns name,stdout", "-o json", "-o yaml"];
+    for form in forms {
+        let script = format!("$pvect {form} exec 101,102 -- printf '{bytes}'");
+        let (shown, status) = Session::script(&node, &script).end();
+        assert_eq!(status, 0, "{script}: {shown}");
+        // What the progress on stderr draws is ours.
+        let result = shown.rsplit("K").next().unwrap_or_default();
+        assert!(shown.contains("[31m") && !shown.contains("\x1b[31m"), "{form}: {shown:?}");
+        assert!(!shown.contains(['\u{9b}', '\u{202e}']) && result.contains("x"), "{form}: {shown:?}");
+        // A program gets what there is.
+        let words: Vec<&str> =
+            form.split_whitespace().chain(["exec", "101,102", "--", "printf", bytes]).collect();
+        let piped = node.pvect(&words).ok();
+        let escaped = form.ends_with("json") || form.ends_with("yaml");
+        assert!(escaped || piped.contains("\x1b[31m\u{9b}K\u{202e}x\r"), "{form}: {piped:?}");
+    }
+    // One command on a terminal is a terminal's business.
+    let (shown, _) = Session::script(&node, &format!("$pvect exec 101 -- printf '{bytes}'")).end();
+    assert!(shown.contains("\x1b[31m\u{9b}K"), "{shown:?}");
+    // Configurations, in pct's own form too.
+    let config = node.config_file(101);
+    let text = fs::read_to_string(&config).expect("a configuration");
+    fs::write(&config, format!("{text}tags: a\x1b[31m\u{9b}\n")).expect("it can be written");
+    for words in ["config 101", "pct config 101", "pending 101", "-o csv config 101", "-o plain config 101"] {
+        let (shown, _) = Session::script(&node, &format!("$pvect {words}")).end();
+        assert!(!shown.contains(['\x1b', '\u{9b}']) && shown.contains("a\\u001b[31m"), "{words}: {shown:?}");
+        let words: Vec<&str> = words.split(' ').collect();
+        assert!(node.pvect(&words).ok().contains("a\x1b[31m\u{9b}"), "{words:?}");
+    }
 }
