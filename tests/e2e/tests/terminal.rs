@@ -317,7 +317,7 @@ fn nothing_that_the_caller_left_open_goes_along() {
         format!("exec 9</; $pvect {list}"),
         format!("exec 9</; $pvect pct {list}"),
         format!("exec 9</; $pvect pct {list} </dev/null >$out/log 2>&1"),
-        format!("exec 9</; $pvect exec 101,101 -- test ! -e /proc/self/fd/9"),
+        "exec 9</; $pvect exec 101,101 -- test ! -e /proc/self/fd/9".to_owned(),
     ] {
         let (shown, status) = Session::script(&node, &script).end();
         assert_eq!(status, 0, "{script}: {shown}");
