@@ -96,7 +96,7 @@ impl View {
             return Line::from(format!("filter: {}_   (Enter keeps it, Esc drops it)", self.filter));
         }
         if !self.message.is_empty() {
-            return Line::from(self.message.as_str());
+            return Line::from(crate::visible::printable(&self.message));
         }
         let key = Key::ALL.iter().find(|(key, ..)| *key == self.key).map_or("", |(_, _, word)| word);
         let order = if self.reverse { "reversed" } else { "" };
