@@ -348,6 +348,27 @@ fn ctrl_c_reaches_a_command_in_a_session_of_its_own() {
     }
 }
 
+#[test]
+fn ctrl_z_stops_a_command_in_a_session_of_its_own() {
+    let Some(node) = probed() else { return };
+    let find = "grep -h '(sleep)' /proc/[0-9]*/stat 2>/dev/null | cut -d' ' -f3";
+    let is = |state: &str| node.pvect(&["exec", "101", "--", "sh", "-c", find]).stdout.trim() == state;
+    for command in ["$pvect exec", "$pvect pct exec"] {
+        let mut shell = Session::script(&node, "exec bash --norc -i");
+        shell.send(&format!("{command} 101 -- sleep 1234 </dev/null >$out/log 2>&1\n"));
+        wait_until(&|| is("S"));
+        shell.send("\x1a");
+        shell.until("Stopped");
+        wait_until(&|| is("T"));
+        shell.send("fg\n");
+        wait_until(&|| is("S"));
+        shell.send("\x03");
+        wait_until(&|| is(""));
+        shell.send("exit 5\n");
+        assert_eq!(shell.status(), 5, "{command}");
+    }
+}
+
 #[track_caller]
 fn wait_until(done: &dyn Fn() -> bool) {
     for _ in 0..100 {
