@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 
-use crate::api::{self, Asked, Endpoints, Reply, Run};
+use crate::api::{self, Admitted, Asked, Endpoints, Reply, Run};
 use crate::params::{Params, decode};
 use crate::refusal::{self, Refusal};
 use crate::server::{Options, ServeError};
@@ -162,7 +162,9 @@ impl Server {
             Proof::Token(text) => self.users.check_secret(&text).map_err(Refusal::unauthorized),
             Proof::Ticket { ticket, csrf } => {
                 let invalid = || Refusal::unauthorized("permission denied - invalid PVE ticket");
-                let user = self.tickets.check(&ticket).ok_or_else(invalid)?;
+                let login = self.tickets.check(&ticket, |user| self.users.known_hash(user));
+                let login = login.map_err(|error| Refusal::failed(error.to_string()))?;
+                let user = login.ok_or_else(invalid)?.user;
                 match self.users.refusal_of(&user) {
                     Ok(None) => {}
                     Ok(Some(text)) => return Err(Refusal::unauthorized(text)),
@@ -179,18 +181,17 @@ impl Server {
     }
 
     /// One address cannot try many passwords at a time, and all together cannot take all the processor.
-    async fn login(&self, params: Params, peer: IpAddr) -> Result<Value, Refusal> {
+    async fn login(self: Arc<Self>, params: Params, peer: IpAddr) -> Result<Value, Refusal> {
         let _turn = self.login_turn(peer).await?;
         let done = {
             let _hashing = self.hashing.acquire().await;
-            let (users, params) = (self.users.clone(), params);
-            let known = params.get("password").and_then(|text| self.tickets.check(text));
-            blocking(move || api::check_login(&users, &params, known.as_deref())).await
+            let server = Arc::clone(&self);
+            blocking(move || api::check_login(&server.users, &server.tickets, &params)).await
         };
         match done {
-            Ok(user) => Ok(serde_json::json!({
+            Ok(Admitted { user, login, hash }) => Ok(serde_json::json!({
                 "username": user,
-                "ticket": self.tickets.ticket(&user),
+                "ticket": self.tickets.ticket(&user, login, hash.as_deref()),
                 "CSRFPreventionToken": self.tickets.csrf(&user),
                 "clustername": "",
                 "cap": api::capabilities(&self.users, &user)?,
