@@ -97,7 +97,7 @@ impl Server {
         let query = Params::of_form(head.uri.query().unwrap_or_default().as_bytes())?;
         if head.method == Method::POST && path == "/access/ticket" {
             let mut params = self.read_body(&head.headers, body).await?;
-            params.merge(query);
+            params.merge(query)?;
             return self.login(params, peer).await.map(|data| refusal::data(&data));
         }
         let who = {
@@ -118,6 +118,7 @@ impl Server {
         let run = match run {
             Run::Upload => {
                 asked.params = query;
+                asked.params.agree(&asked.place)?;
                 return api::upload(asked, &head.headers, body).await.map(|data| refusal::data(&data));
             }
             Run::Answer(run) => run,
@@ -125,7 +126,8 @@ impl Server {
         if matches!(head.method, Method::POST | Method::PUT) {
             asked.params = self.read_body(&head.headers, body).await?;
         }
-        asked.params.merge(query);
+        asked.params.merge(query)?;
+        asked.params.agree(&asked.place)?;
         let user = asked.who.clone();
         let reply = blocking(move || run(&asked)).await?;
         match reply {

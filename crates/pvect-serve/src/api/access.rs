@@ -11,7 +11,10 @@ use crate::users::{ROOT, Users, now};
 
 pub(super) const ENDPOINTS: &[Row] = &[
     ("GET", "/version", version),
-    ("GET", "/access/ticket", |_| Ok(Reply::Data(Value::Null))),
+    ("GET", "/access/ticket", |asked| {
+        asked.params.check(&[])?;
+        Ok(Reply::Data(Value::Null))
+    }),
     ("GET", "/access/permissions", permissions),
     ("GET", "/access/users", users),
     ("GET", "/access/domains", domains),

@@ -14,7 +14,8 @@ use crate::refusal::Refusal;
 pub(super) const ENDPOINTS: &[Row] = &[
     ("GET", "/nodes/{node}/lxc/{vmid}/interfaces", interfaces),
     ("GET", "/nodes/{node}/lxc/{vmid}/feature", feature),
-    ("GET", "/nodes/{node}/lxc/{vmid}/snapshot/{snapname}", |_| {
+    ("GET", "/nodes/{node}/lxc/{vmid}/snapshot/{snapname}", |asked| {
+        asked.params.check(&[])?;
         Ok(Reply::Data(json!([{ "cmd": "rollback" }, { "cmd": "config" }])))
     }),
     ("GET", "/nodes/{node}/lxc/{vmid}/snapshot/{snapname}/config", snapshot_config),
