@@ -1,8 +1,7 @@
 //! From a request of HTTP to the endpoint that answers it.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
@@ -16,6 +15,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::api::{self, Admitted, Asked, Endpoints, Reply, Run};
 use crate::params::{Params, decode};
+use crate::places::Shares;
 use crate::refusal::{self, Refusal};
 use crate::server::{Options, ServeError};
 use crate::ticket::Tickets;
@@ -39,7 +39,7 @@ pub(crate) struct Server {
     pub(crate) workers: Workers,
     endpoints: Endpoints,
     options: Options,
-    logins: Mutex<HashMap<IpAddr, Arc<Semaphore>>>,
+    logins: Shares,
     hashing: Semaphore,
 }
 
@@ -59,7 +59,7 @@ impl Server {
         Ok(Self {
             workers: Workers::new(node.clone()),
             endpoints: Endpoints::new(),
-            logins: Mutex::default(),
+            logins: Shares::new(LOGINS_OF_ONE),
             hashing: Semaphore::new(HASHED_AT_A_TIME),
             node,
             users,
@@ -209,12 +209,7 @@ impl Server {
     }
 
     async fn login_turn(&self, peer: IpAddr) -> Result<OwnedSemaphorePermit, Refusal> {
-        let turns = {
-            let mut logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
-            // Addresses without a login under way are forgotten.
-            logins.retain(|_, turns| turns.available_permits() < LOGINS_OF_ONE);
-            Arc::clone(logins.entry(peer).or_insert_with(|| Arc::new(Semaphore::new(LOGINS_OF_ONE))))
-        };
+        let turns = self.logins.of(peer);
         match timeout(LOGIN_PATIENCE, turns.acquire_owned()).await {
             Ok(Ok(turn)) => Ok(turn),
             _ => Err(Refusal::new(429, "too many logins at a time")),
