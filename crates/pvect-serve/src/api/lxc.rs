@@ -5,6 +5,7 @@ use pvect_core::{Call, ContainerConfig, Status, Verb, Vmid};
 use pvect_node::storage::snapshot;
 use pvect_node::store::{self, Stored};
 use pvect_node::{Node, Output, runtime, verbs};
+use secrecy::ExposeSecret;
 use serde_json::{Map, Value, json};
 
 use super::{Answer, Asked, Reply, Row, permission};
@@ -36,6 +37,9 @@ pub(super) fn verb(asked: &Asked, verb: Verb) -> Answer {
     }
 }
 
+/// The longest password of a container's root, bytes. The time to hash one grows with the square of its length.
+const LONGEST_PASSWORD: usize = 511;
+
 fn work(asked: &Asked, verb: Verb) -> Answer {
     let mut params = asked.params.clone();
     for name in ["vmid", "snapname"] {
@@ -48,6 +52,13 @@ fn work(asked: &Asked, verb: Verb) -> Answer {
         params.remove("restore");
     }
     let call = params.call(verb)?;
+    let password = call.get_secret("password").map_or(0, |password| password.expose_secret().len());
+    if password > LONGEST_PASSWORD {
+        return Err(Refusal::parameter(
+            "password",
+            "crypt(3) takes no password that is longer than 511 bytes",
+        ));
+    }
     let makes = matches!(verb, Verb::Create | Verb::Restore);
     let config = match call.vmid() {
         Some(vmid) if !makes && verb == Verb::Set => Some(load(asked.node(), vmid)?.config),

@@ -117,6 +117,9 @@ fn smuggled_names_are_no_parameters() {
     let answer = ask("", JSON, r#"{"vmid":105,"storage":"local","storage":"secret"}"#);
     assert!(answer.contains("more than one value"), "{answer}");
     let line = "PUT /api2/json/nodes/vm/lxc/105/config";
+    let create = format!("vmid=105&ostemplate=local:vztmpl/a.tar&password={}", "A".repeat(512));
+    let answer = request(&node, &server, "POST /api2/json/nodes/vm/lxc", &[&joe, FORM], &create);
+    assert!(answer.contains("longer than 511 bytes"), "{answer}");
     for (body, words) in
         [("vmid=104&memory=64", "already defined in URI"), ("memory=64&=1", "a parameter has no name")]
     {
