@@ -11,6 +11,9 @@ use pvect_core::ErrorKind;
 /// The longest answer that is read, in bytes. The list of ten thousand guests is a third of it.
 pub(crate) const LONGEST: usize = 8 * 1024 * 1024;
 
+/// The longest message or last word of a task that is kept, in bytes.
+pub(crate) const LONGEST_TEXT: usize = 16 * 1024;
+
 /// The body of every answer.
 #[derive(Debug, Default, Deserialize)]
 struct Body {
@@ -45,6 +48,21 @@ pub(crate) async fn read(about: &About<'_>, response: reqwest::Response) -> Resu
 }
 
 fn message(body: &Body, reason: &str) -> String {
+    bounded(whole(body, reason), LONGEST_TEXT)
+}
+
+/// Cuts a text that is too long, and says so.
+pub(crate) fn bounded(mut text: String, longest: usize) -> String {
+    if text.len() > longest {
+        let end = (0..=longest).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+        let left_out = text.len() - end;
+        text.truncate(end);
+        text.push_str(&format!(" [... {left_out} bytes left out]"));
+    }
+    text
+}
+
+fn whole(body: &Body, reason: &str) -> String {
     if !body.errors.is_empty() {
         let lines = body.errors.iter().map(|(name, value)| {
             let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);

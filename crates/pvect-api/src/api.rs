@@ -15,7 +15,7 @@ use tracing::Instrument;
 
 use crate::answer;
 use crate::config::{ApiConfig, Credentials, Host};
-use crate::fault::{About, of_transport};
+use crate::fault::{About, Fault, of_transport};
 use crate::request::{Method, Request, encode};
 use crate::ticket::{self, Answer, Ticket};
 use crate::tls::{self, Shown};
@@ -56,8 +56,18 @@ impl std::fmt::Debug for Api {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Purpose {
     pub(crate) limit: Duration,
+    /// When the limit began to run.
+    pub(crate) began: Instant,
     pub(crate) verb: Option<Verb>,
     pub(crate) vmid: Option<Vmid>,
+}
+
+impl Purpose {
+    /// How much time is left. Everything that is done for one purpose shares it: logins, other hosts, repeated reads,
+    /// the task and its log.
+    pub(crate) fn left(&self) -> Duration {
+        self.limit.saturating_sub(self.began.elapsed())
+    }
 }
 
 impl Api {
@@ -103,7 +113,8 @@ impl Api {
     /// [`Error::ConnectionLost`] says whether something may have.
     pub async fn send(&self, request: &Request) -> Result<Value> {
         let class = if request.is_read() { TimeClass::Read } else { TimeClass::Quick };
-        let purpose = Purpose { limit: self.inner.config.limit(class), verb: None, vmid: None };
+        let limit = self.inner.config.limit(class);
+        let purpose = Purpose { limit, began: Instant::now(), verb: None, vmid: None };
         self.send_for(request, purpose).await
     }
 
@@ -133,7 +144,8 @@ impl Api {
     /// The purpose of a call.
     pub(crate) fn purpose(&self, call: &Call) -> Purpose {
         let verb = call.verb();
-        Purpose { limit: self.inner.config.limit(verb.spec().time), verb: Some(verb), vmid: call.vmid() }
+        let limit = self.inner.config.limit(verb.spec().time);
+        Purpose { limit, began: Instant::now(), verb: Some(verb), vmid: call.vmid() }
     }
 
     pub(crate) async fn send_for(&self, request: &Request, purpose: Purpose) -> Result<Value> {
@@ -146,18 +158,16 @@ impl Api {
 
     async fn send_until(&self, request: &Request, purpose: Purpose) -> Result<Value> {
         let span = tracing::info_span!("api", request = %request);
-        let began = Instant::now();
         let mut pause = FIRST_PAUSE;
         let mut again = if request.is_read() { READS_AGAIN } else { 0 };
         async {
             loop {
-                let left = purpose.limit.saturating_sub(began.elapsed());
-                let error = match self.with_proof(request, Purpose { limit: left, ..purpose }).await {
+                let error = match self.with_proof(request, purpose).await {
                     Ok(data) => return Ok(data),
                     Err(error) => error,
                 };
                 let passes = matches!(error.kind(), ErrorKind::ConnectionLost | ErrorKind::NodeUnreachable);
-                if !passes || again == 0 || began.elapsed() + pause > purpose.limit {
+                if !passes || again == 0 || pause > purpose.left() {
                     return Err(error);
                 }
                 tracing::debug!(%error, "again");
@@ -237,6 +247,9 @@ impl Api {
         let first = self.inner.host.load(Ordering::Relaxed);
         let mut failed = None;
         for step in 0..hosts.len() {
+            if failed.is_some() && purpose.left().is_zero() {
+                break;
+            }
             let index = (first + step) % hosts.len();
             let error = match self.once(request, ticket, &hosts[index], purpose).await {
                 Ok(data) => {
@@ -268,7 +281,12 @@ impl Api {
         purpose: Purpose,
     ) -> Result<Value> {
         let about = About { request, host, verb: purpose.verb, vmid: purpose.vmid };
-        let response = match self.build(request, ticket, host, purpose.limit).send().await {
+        let left = purpose.left();
+        if left.is_zero() {
+            let text = format!("no time was left to ask {host}");
+            return Err(about.lost(Fault::NeverSent(ErrorKind::PctTimeout, text)));
+        }
+        let response = match self.build(request, ticket, host, left).send().await {
             Ok(response) => response,
             Err(error) => {
                 let shown = *self.inner.shown.lock().unwrap_or_else(PoisonError::into_inner);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use pvect_core::backend::ConfigView;
 use pvect_core::config::{PendingItem, SnapshotEntry};
+use pvect_core::error::Run;
 use pvect_core::upid::Upid;
 use pvect_core::{
     Call, ContainerConfig, Error, ErrorKind, Events, Inspect, Listing, NodeName, Operate, Outcome, Result,
@@ -233,8 +234,8 @@ impl Operate for ApiBackend {
         if call.verb().spec().api.is_none() {
             Request::at(call, "localhost")?;
         }
-        let node = self.node(call.vmid().filter(|_| !makes)).await?;
         let purpose = self.api.purpose(call);
+        let node = self.node(call.vmid().filter(|_| !makes)).await?;
         let data = self.api.send_for(&Request::of(call, &node)?, purpose).await?;
         // Where it is now may be somewhere else.
         if matches!(
@@ -243,9 +244,13 @@ impl Operate for ApiBackend {
         ) {
             self.known.forget();
         }
-        match data.as_str().and_then(|text| text.parse::<Upid>().ok()) {
-            Some(upid) => Task::new(upid).follow(&self.api, purpose, events).await,
-            None => Ok(Outcome { stdout: Vec::new(), ..Outcome::default() }),
+        match data.as_str().map(|text| (text, text.parse::<Upid>())) {
+            Some((_, Ok(upid))) => Task::new(upid).follow(&self.api, purpose, events).await,
+            Some((text, Err(_))) if text.starts_with("UPID:") => Err(Error::InvalidOutput {
+                what: "the name of its task cannot be read; the task may have begun".to_owned(),
+                run: Box::new(Run { stdout: text.chars().take(4096).collect(), ..Run::default() }),
+            }),
+            _ => Ok(Outcome { stdout: Vec::new(), ..Outcome::default() }),
         }
     }
 }

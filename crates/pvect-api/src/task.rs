@@ -1,5 +1,6 @@
 //! Tasks, followed to their end.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use pvect_core::error::Run;
@@ -9,6 +10,7 @@ use pvect_core::{Error, ErrorKind, Events, Outcome, Result, classify};
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::answer::{LONGEST_TEXT, bounded};
 use crate::api::{Api, Purpose};
 use crate::request::{Request, encode};
 
@@ -16,14 +18,58 @@ use crate::request::{Request, encode};
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// How many lines of a log are asked for at a time.
-const PAGE: u32 = 500;
+const PAGE: usize = 500;
+/// How many pages are read at one look. A server that always has one more would never be asked for the state again.
+const PAGES: usize = 100;
+/// The longest line of a log, in bytes.
+const LONGEST_LINE: usize = 64 * 1024;
+/// How much is kept of a log's beginning, and how much of its end, in bytes. All of it goes to the events.
+const KEPT: usize = 2 * 1024 * 1024;
+/// What a kept line of the end costs beside its text, in bytes.
+const LINE_COST: usize = 32;
+
+/// What is kept of a log: its beginning and its end.
+#[derive(Debug, Clone, Default)]
+struct Kept {
+    head: String,
+    tail: VecDeque<String>,
+    size: usize,
+    omitted: u64,
+}
+
+impl Kept {
+    fn push(&mut self, line: &str) {
+        if self.tail.is_empty() && self.head.len() + line.len() < KEPT {
+            self.head += line;
+            self.head.push('\n');
+            return;
+        }
+        self.size += line.len() + LINE_COST;
+        self.tail.push_back(line.to_owned());
+        while self.size > KEPT {
+            let Some(first) = self.tail.pop_front() else { return };
+            self.size -= first.len() + LINE_COST;
+            self.omitted += 1;
+        }
+    }
+
+    /// The lines, with one that says what is missing where some are.
+    fn lines(&self) -> impl Iterator<Item = String> {
+        let missing = (self.omitted > 0).then(|| format!("[... {} lines left out ...]", self.omitted));
+        self.head.lines().map(str::to_owned).chain(missing).chain(self.tail.iter().cloned())
+    }
+
+    fn text(&self) -> String {
+        self.lines().fold(String::new(), |text, line| text + &line + "\n")
+    }
+}
 
 /// A task of the API.
 #[derive(Debug, Clone)]
 pub struct Task {
     upid: Upid,
     lines: u32,
-    log: String,
+    log: Kept,
 }
 
 #[derive(Deserialize)]
@@ -41,7 +87,7 @@ struct Line {
 impl Task {
     /// Starts to follow a task.
     pub fn new(upid: Upid) -> Self {
-        Self { upid, lines: 0, log: String::new() }
+        Self { upid, lines: 0, log: Kept::default() }
     }
 
     /// Returns the task's name.
@@ -63,15 +109,16 @@ impl Task {
         purpose: Purpose,
         events: &mut dyn Events,
     ) -> Result<Outcome> {
-        let began = Instant::now();
         let mut pause = FIRST_PAUSE;
         let mut silent_since: Option<Instant> = None;
         loop {
             let looked = tokio::select! {
                 biased;
                 () = api.interrupted() => return Err(self.left_alone(purpose)),
-                looked = self.look(api, events) => looked,
+                // However slowly the server answers, and however much it has to say.
+                looked = tokio::time::timeout(purpose.left(), self.look(api, events)) => looked,
             };
+            let Ok(looked) = looked else { return Err(self.not_ended(purpose)) };
             match looked {
                 Ok(Some(end)) => return self.ended(&end, purpose),
                 Ok(None) => silent_since = None,
@@ -86,13 +133,8 @@ impl Task {
                     }
                 }
             }
-            if began.elapsed() + pause > purpose.limit {
-                let message = format!(
-                    "the task has not ended after {:.0} s and goes on: {}",
-                    purpose.limit.as_secs_f64(),
-                    self.upid
-                );
-                return Err(self.failed(ErrorKind::PctTimeout, message, purpose));
+            if pause > purpose.left() {
+                return Err(self.not_ended(purpose));
             }
             tokio::select! {
                 biased;
@@ -107,37 +149,60 @@ impl Task {
     /// One look: the state first, then what the log has by then, so that nothing of an ended task's log is missed.
     async fn look(&mut self, api: &Api, events: &mut dyn Events) -> Result<Option<String>> {
         let state: State = parse(api.send(&Request::get(self.path("status"))).await?)?;
-        loop {
+        let ended = state.status == "stopped";
+        let mut whole = false;
+        for _ in 0..PAGES {
             let request = Request::get(self.path("log"))
                 .param("start", self.lines.to_string())
                 .param("limit", PAGE.to_string());
             let lines: Vec<Line> = parse(api.send(&request).await?)?;
             let count = lines.len();
+            if count > PAGE {
+                return Err(Error::InvalidOutput {
+                    what: format!("it has {count} lines of a log where {PAGE} were asked for"),
+                    run: Box::default(),
+                });
+            }
+            let (before, mut is_last) = (self.lines, false);
             for line in lines {
                 // An empty log is one line that says so.
                 if line.n <= self.lines || line.t == "no content" {
                     continue;
                 }
                 self.lines = line.n;
-                if !line.t.starts_with("TASK ") {
-                    events.log(&line.t);
-                    self.log += &line.t;
-                    self.log.push('\n');
+                is_last = line.t.starts_with("TASK ");
+                if !is_last {
+                    let text = bounded(line.t, LONGEST_LINE);
+                    events.log(&text);
+                    self.log.push(&text);
                 }
             }
-            if count < PAGE as usize {
+            // A page may be short because its lines are long: of a task that has ended, nobody will look again.
+            if self.lines == before || (count < PAGE && (is_last || !ended)) {
+                whole = true;
                 break;
             }
         }
-        let ended = state.status == "stopped";
-        Ok(ended.then(|| state.exitstatus.unwrap_or_else(|| "unexpected status".to_owned())))
+        if ended && !whole {
+            let text = format!("the log goes on after line {}: {}", self.lines, self.upid);
+            events.warning(&text);
+        }
+        let end = state.exitstatus.unwrap_or_else(|| "unexpected status".to_owned());
+        Ok(ended.then(|| bounded(end, LONGEST_TEXT)))
+    }
+
+    /// The limit has passed.
+    fn not_ended(&self, purpose: Purpose) -> Error {
+        let seconds = purpose.limit.as_secs_f64();
+        let message = format!("the task has not ended after {seconds:.0} s and goes on: {}", self.upid);
+        self.failed(ErrorKind::PctTimeout, message, purpose)
     }
 
     fn ended(self, end: &str, purpose: Purpose) -> Result<Outcome> {
         if end == "OK" || end.starts_with("WARNINGS: ") {
             let warnings =
-                self.log.lines().filter_map(|line| line.strip_prefix("WARN: ")).map(str::to_owned).collect();
-            return Ok(Outcome { stdout: self.log.into_bytes(), warnings, status: 0 });
+                self.log.lines().filter_map(|line| line.strip_prefix("WARN: ").map(str::to_owned)).collect();
+            return Ok(Outcome { stdout: self.log.text().into_bytes(), warnings, status: 0 });
         }
         let verb = purpose.verb.unwrap_or(Verb::Help);
         let (kind, message) = match classify::judge(verb, 255, "", end) {
@@ -148,7 +213,7 @@ impl Task {
     }
 
     fn failed(&self, kind: ErrorKind, message: String, purpose: Purpose) -> Error {
-        let run = Run { argv: vec![self.upid.to_string()], stdout: self.log.clone(), ..Run::default() };
+        let run = Run { argv: vec![self.upid.to_string()], stdout: self.log.text(), ..Run::default() };
         Error::Failed { kind, message, vmid: purpose.vmid, run: Box::new(run) }
     }
 
@@ -166,7 +231,7 @@ impl Task {
                     may_have_run: true,
                     what: format!("the task {} could not be watched any more: {error}", self.upid),
                     vmid: purpose.vmid,
-                    run: Box::new(Run { stdout: self.log.clone(), ..Run::default() }),
+                    run: Box::new(Run { stdout: self.log.text(), ..Run::default() }),
                 }
             }
             _ => error,
@@ -175,13 +240,13 @@ impl Task {
 }
 
 /// Reads data of an expected shape.
+#[expect(clippy::needless_pass_by_value, reason = "no caller has a use for it afterwards")]
 pub(crate) fn parse<T: serde::de::DeserializeOwned>(data: Value) -> Result<T> {
-    let raw = data.to_string();
-    serde_json::from_value(data).map_err(|error| Error::InvalidOutput {
+    T::deserialize(&data).map_err(|error| Error::InvalidOutput {
         what: format!("it has another shape than expected: {error}"),
         run: Box::new(Run {
             argv: vec!["GET".to_owned()],
-            stdout: raw.chars().take(4096).collect(),
+            stdout: data.to_string().chars().take(4096).collect(),
             ..Run::default()
         }),
     })

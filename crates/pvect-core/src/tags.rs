@@ -6,9 +6,11 @@ use crate::schema::split_list;
 
 /// Normalises a list of tags (separated by `,`, `;` or blanks): lower case, sorted, no duplicates, joined with `;`.
 ///
-/// Source: the default `tag-style` of datacenter.cfg.
+/// In a list that NULs separate, separators inside an entry separate tags too: no tag has one, so what is normalised
+/// stays as it is. Source: the default `tag-style` of datacenter.cfg.
 pub fn normalise(text: &str) -> String {
-    let tags: BTreeSet<String> = split_list(text).into_iter().map(str::to_lowercase).collect();
+    let tags: BTreeSet<String> =
+        split_list(text).into_iter().flat_map(split_list).map(str::to_lowercase).collect();
     tags.into_iter().collect::<Vec<_>>().join(";")
 }
 
@@ -18,10 +20,17 @@ mod tests {
 
     #[test]
     fn tags_are_normalised() {
-        for (text, tags) in
-            [("b;a;B", "a;b"), ("a b", "a;b"), ("web,prod", "prod;web"), ("", ""), (" ; ,", "")]
-        {
+        for (text, tags) in [
+            ("b;a;B", "a;b"),
+            ("a b", "a;b"),
+            ("web,prod", "prod;web"),
+            ("", ""),
+            (" ; ,", ""),
+            ("%\0Q\n", "%;q"),
+            ("b,a\0C", "a;b;c"),
+        ] {
             assert_eq!(normalise(text), tags, "{text:?}");
+            assert_eq!(normalise(tags), tags, "{text:?}");
         }
     }
 }

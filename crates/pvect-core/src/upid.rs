@@ -38,10 +38,16 @@ impl FromStr for Upid {
     }
 }
 
+/// The longest UPID, bytes. It is a file's name on its node, where no more fits.
+const LONGEST: usize = 255;
+
 fn parse(text: &str) -> Option<Upid> {
+    if text.len() > LONGEST {
+        return None;
+    }
     let fields: Vec<&str> = text.strip_prefix("UPID:")?.strip_suffix(':')?.split(':').collect();
     let [node, pid, pstart, starttime, worker, id, user] = fields[..] else { return None };
-    let word = |word: &str| !word.chars().any(|c| c == '/' || c.is_whitespace());
+    let word = |word: &str| !word.chars().any(|c| c == '/' || c.is_whitespace() || c.is_control());
     if worker.is_empty() || user.is_empty() || ![worker, id, user].into_iter().all(word) {
         return None;
     }
@@ -110,6 +116,8 @@ mod tests {
             "UPID:vm:0000137C:0001E240:65540AF0:vzstart:20 2:root@pam:",
             "UPID:vm:0000137C:0001E240:65540AF0:vzstart:202::",
             "UPID:vm:0000137C:0001E240:65540AF0:vzstart:202:root@pam:\n",
+            "UPID:vm:0000137C:0001E240:65540AF0:vzstart:202:\u{1b}[2J@pam:",
+            &format!("UPID:vm:0000137C:0001E240:65540AF0:vzstart:{}:root@pam:", "2".repeat(255)),
         ] {
             assert_eq!(bad.parse::<Upid>(), Err(InvalidUpid(bad.to_owned())));
         }

@@ -23,6 +23,12 @@ const INDEX_LIMIT: u64 = 50_000;
 /// How long to wait for the lock of the lists, seconds.
 const LIST_LOCK_SECONDS: u64 = 10;
 const FILE_MODE: u32 = 0o640;
+/// The longest log, bytes. A guest decides how many lines some tasks have (a file that cannot be read is one).
+const LOG_LIMIT: u64 = 16 * 1024 * 1024;
+/// Stands in a log for what is beyond its limit.
+const OMITTED: &str = "the log is longer than 16 MiB, the rest is left out";
+/// The longest last word of a task, bytes: it is in the index too.
+const STATUS_LIMIT: usize = 16 * 1024;
 
 /// For whom this process works, where that is not `root@pam` at a command line.
 static ASKER: OnceLock<Asker> = OnceLock::new();
@@ -50,6 +56,8 @@ pub struct TaskLog {
     pub upid: Upid,
     warnings: u32,
     file: File,
+    /// How many bytes the file may still grow by; none once something was left out.
+    room: Option<u64>,
 }
 
 impl TaskLog {
@@ -84,10 +92,29 @@ impl TaskLog {
         result
     }
 
-    /// Writes one line to the log file only. A log that cannot be written (a full disk) does not end the task.
+    /// Writes one line to the log file only, while there is room. A log that cannot be written (a full disk) does not end
+    /// the task.
     fn log(&mut self, text: &str) {
-        let _ = self.file.write_all(format!("{text}\n").as_bytes());
+        let Some(room) = self.room else { return };
+        let needed = text.len() as u64 + 1;
+        self.room = room.checked_sub(needed);
+        self.write(if self.room.is_some() { text } else { OMITTED });
     }
+
+    fn write(&mut self, line: &str) {
+        let _ = self.file.write_all(format!("{line}\n").as_bytes());
+    }
+}
+
+/// Cuts a text that is too long, and says so.
+fn bounded(mut text: String) -> String {
+    if text.len() > STATUS_LIMIT {
+        let end = (0..=STATUS_LIMIT).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+        let left_out = text.len() - end;
+        text.truncate(end);
+        text.push_str(&format!(" [... {left_out} bytes left out]"));
+    }
+    text
 }
 
 /// Runs `work` as a task: registers the UPID in `active`, writes the log below `log/tasks/<last hex digit of
@@ -110,12 +137,13 @@ pub fn run<T>(
     let mut log = begin(node, worker, id)?;
     let result = interrupt.check().and_then(|()| work(&mut log, output));
     let status = match &result {
-        Err(failure) => failure.text.replace('\n', " "),
+        Err(failure) => bounded(failure.text.replace('\n', " ")),
         Ok(_) if log.warnings > 0 => format!("WARNINGS: {}", log.warnings),
         Ok(_) => "OK".to_owned(),
     };
     let last = if result.is_err() { format!("TASK ERROR: {status}") } else { format!("TASK {status}") };
-    log.log(&last);
+    // Always there: it says how the task ended.
+    log.write(&last);
     // The work is done or undone; an index that cannot be written changes nothing of that.
     let _ = finish(node, &log.upid, &status);
     if result.is_ok() && log.warnings > 0 {
@@ -183,7 +211,9 @@ fn begin(node: &Node, worker: &str, id: &str) -> NodeResult<TaskLog> {
     if let Some(asker) = ASKER.get() {
         (asker.begun)(&upid);
     }
-    Ok(TaskLog { upid, warnings: 0, file })
+    // One process may run several tasks of a kind within a second: they share the file.
+    let room = file.metadata().map_or(LOG_LIMIT, |meta| LOG_LIMIT.saturating_sub(meta.len()));
+    Ok(TaskLog { upid, warnings: 0, file, room: Some(room) })
 }
 
 fn finish(node: &Node, upid: &Upid, status: &str) -> NodeResult<()> {
@@ -312,6 +342,33 @@ mod tests {
         assert!(index[0].ends_with(" WARNINGS: 1") && index[1].ends_with(" it broke"), "{index:?}");
         assert_eq!(out, b"WARN: something\n");
         assert_eq!(err, b"Task finished with 1 warning(s)!\n");
+    }
+
+    #[test]
+    fn a_log_has_an_end_and_says_so() {
+        let (_dir, node) = node();
+        let (mut out, mut err) = (std::io::sink(), Vec::new());
+        let mut output = Output { out: &mut out, err: &mut err };
+        let line = "x".repeat(1024 * 1024 - 1);
+        let mut name = None;
+        let failure = run(&node, "vzdump", "201", &mut output, |log, output| {
+            name = Some(log.upid.clone());
+            for _ in 0..20 {
+                log.line(output, &line);
+            }
+            log.line(output, "short");
+            Err::<(), _>(Failure::new("y".repeat(100_000)))
+        })
+        .unwrap_err();
+        assert_eq!(failure.text.len(), 100_000);
+        let log = log_of(&node, &name.unwrap());
+        let lines: Vec<&str> = log.lines().collect();
+        assert_eq!(lines.len(), 18);
+        assert_eq!(lines[16], OMITTED);
+        assert!(
+            lines[17].starts_with("TASK ERROR: yyy") && lines[17].ends_with("y [... 83616 bytes left out]")
+        );
+        assert!(index(&node)[0].len() < 17_000);
     }
 
     #[test]

@@ -118,6 +118,9 @@ impl Copies {
                 vmid: self.pull.as_ref().and_then(|(_, call)| call.vmid()),
                 run: Box::default(),
             },
+            Trouble::Invalid(text) => {
+                Error::InvalidOutput { what: format!("'{node}': {text}"), run: Box::default() }
+            }
             Trouble::Failed(text) => {
                 Error::Io { what: format!("cannot {what} '{node}'"), source: io::Error::other(text) }
             }
@@ -215,6 +218,8 @@ impl Drop for Part {
 }
 
 /// Sets owner and mode: those that are asked for, else those of the old file, else those of the other side.
+///
+/// Only a caller who asks for them gets set-user-ID, set-group-ID and sticky bits: the content is another machine's.
 fn own_as(part: &Part, old: Option<&Metadata>, mode: u32, call: &Call) -> io::Result<()> {
     if let Some(old) = old {
         fchown(&part.file, Some(old.uid()), Some(old.gid()))?;
@@ -222,7 +227,7 @@ fn own_as(part: &Part, old: Option<&Metadata>, mode: u32, call: &Call) -> io::Re
     let asked = call.get("perms").map(|text| u32::from_str_radix(text.trim_start_matches("0o"), 8));
     let mode = match asked {
         Some(Ok(mode)) => mode,
-        _ => old.map_or(mode, MetadataExt::mode),
+        _ => old.map_or(mode, MetadataExt::mode) & 0o777,
     };
     part.file.set_permissions(Permissions::from_mode(mode & 0o7777))
 }
@@ -259,6 +264,23 @@ mod tests {
         assert_eq!(words(pull), "pull 100 /a /tmp/pvect.XXXXXXXXXX/file");
         let create = Call::on(Verb::Create, Vmid::MIN).arg("t").option(KEYS, "keys").option("cores", "1");
         assert_eq!(words(create), "create 100 t --ssh-public-keys /tmp/pvect.XXXXXXXXXX/file --cores 1");
+    }
+
+    #[test]
+    fn special_bits_are_only_given_where_they_are_asked_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("file");
+        let set = |old: Option<&Metadata>, call: Call| {
+            let part = Part::new(&target).unwrap();
+            own_as(&part, old, 0o6755, &call).unwrap();
+            part.file.metadata().unwrap().mode() & 0o7777
+        };
+        let pull = || Call::on(Verb::Pull, Vmid::MIN).arg("/a").arg("b");
+        assert_eq!(set(None, pull()), 0o755);
+        assert_eq!(set(None, pull().option("perms", "4750")), 0o4750);
+        fs::write(&target, "old").unwrap();
+        fs::set_permissions(&target, Permissions::from_mode(0o4711)).unwrap();
+        assert_eq!(set(Some(&fs::metadata(&target).unwrap()), pull()), 0o711);
     }
 
     #[test]

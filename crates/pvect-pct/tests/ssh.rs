@@ -33,6 +33,7 @@ case "$1 $2" in
 "start 102") trap '' TERM; setsid sh -c 'trap "" TERM; echo $$ > "$0/worker"; sleep 300; sleep 300' "$dir" & wait; wait ;;
 "start 103") echo 'before'; echo 'warned' >&2; (exec sleep 2 &) ; exit 0 ;;
 "push 101") cp "$3" "$dir/pushed"; stat -c %a "$3" > "$dir/mode"; printf '%s' "$3" > "$dir/place" ;;
+"pull 104") echo data > "$4"; chmod 6755 "$4" ;;
 "pull 101") head -c 300000 /dev/zero > "$4"; chmod 640 "$4"; printf '%s' "$4" > "$dir/place" ;;
 *) echo "Configuration file 'nodes/vm/lxc/$2.conf' does not exist" >&2; exit 2 ;;
 esac
@@ -468,6 +469,50 @@ exit $status
     let pull = Call::on(Verb::Pull, vmid()).arg("/x").arg(&here);
     backend.operate(&pull, &mut ()).await.unwrap();
     assert_eq!(fs::metadata(&here).unwrap().len(), 300_000);
+}
+
+#[tokio::test]
+async fn a_hostile_node_makes_no_set_user_id_files_here() {
+    use std::os::unix::fs::PermissionsExt;
+    let far = far_or_skip!("a_hostile_node_makes_no_set_user_id_files_here");
+    let here = far.sshd.dir().join("here");
+    let pull = Call::on(Verb::Pull, "104".parse().unwrap()).arg("/x").arg(here.display().to_string());
+    far.backend().operate(&pull, &mut ()).await.unwrap();
+    assert_eq!(fs::metadata(&here).unwrap().permissions().mode() & 0o7777, 0o755);
+}
+
+#[tokio::test]
+async fn a_node_that_says_too_much_says_nothing() {
+    let far = far_or_skip!("a_node_that_says_too_much_says_nothing");
+    let here = far.sshd.dir().join("here");
+    let pull = Call::on(Verb::Pull, vmid()).arg("/x").arg(here.display().to_string());
+    let backend = far.to(|target| target.identity_file = Some(far.sshd.forced_key()));
+    for (script, words) in [
+        ("case $SSH_ORIGINAL_COMMAND in *'tr -d'*) exec yes ;; esac", "said more than 16 MiB"),
+        ("case $SSH_ORIGINAL_COMMAND in *'tr -d'*) exec yes >&2 ;; esac", "said more than 16 MiB"),
+        (
+            "SSH_ORIGINAL_COMMAND=$(printf %s \"$SSH_ORIGINAL_COMMAND\" | sed 's/exec cat .*file\"/yes/')",
+            "sent more than the 300000 bytes that it had announced",
+        ),
+        (
+            "SSH_ORIGINAL_COMMAND=$(printf %s \"$SSH_ORIGINAL_COMMAND\" | sed 's/stat -c/echo/')",
+            "told no hash, mode and length",
+        ),
+        (
+            "SSH_ORIGINAL_COMMAND=$(printf %s \"$SSH_ORIGINAL_COMMAND\" | sed 's/mktemp -d [^ ]*/echo \\/etc\\/x/')",
+            "told no name of a directory",
+        ),
+    ] {
+        far.sshd
+            .script("forced.sh", &format!("#!/bin/sh\n{script}\n/bin/sh -c \"$SSH_ORIGINAL_COMMAND\"\n"))
+            .unwrap();
+        let began = std::time::Instant::now();
+        let error = backend.operate(&pull, &mut ()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::PctInvalidOutput, "{script}: {error}");
+        assert!(error.to_string().contains(words), "{script}: {error}");
+        assert!(began.elapsed() < Duration::from_secs(8), "{script}: {:?}", began.elapsed());
+        assert!(!here.exists());
+    }
 }
 
 #[tokio::test]

@@ -1,8 +1,7 @@
 //! From a request of HTTP to the endpoint that answers it.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
@@ -14,8 +13,9 @@ use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 
-use crate::api::{self, Asked, Endpoints, Reply, Run};
+use crate::api::{self, Admitted, Asked, Endpoints, Reply, Run};
 use crate::params::{Params, decode};
+use crate::places::Shares;
 use crate::refusal::{self, Refusal};
 use crate::server::{Options, ServeError};
 use crate::ticket::Tickets;
@@ -39,7 +39,7 @@ pub(crate) struct Server {
     pub(crate) workers: Workers,
     endpoints: Endpoints,
     options: Options,
-    logins: Mutex<HashMap<IpAddr, Arc<Semaphore>>>,
+    logins: Shares,
     hashing: Semaphore,
 }
 
@@ -59,7 +59,7 @@ impl Server {
         Ok(Self {
             workers: Workers::new(node.clone()),
             endpoints: Endpoints::new(),
-            logins: Mutex::default(),
+            logins: Shares::new(LOGINS_OF_ONE),
             hashing: Semaphore::new(HASHED_AT_A_TIME),
             node,
             users,
@@ -97,7 +97,7 @@ impl Server {
         let query = Params::of_form(head.uri.query().unwrap_or_default().as_bytes())?;
         if head.method == Method::POST && path == "/access/ticket" {
             let mut params = self.read_body(&head.headers, body).await?;
-            params.merge(query);
+            params.merge(query)?;
             return self.login(params, peer).await.map(|data| refusal::data(&data));
         }
         let who = {
@@ -118,6 +118,7 @@ impl Server {
         let run = match run {
             Run::Upload => {
                 asked.params = query;
+                asked.params.agree(&asked.place)?;
                 return api::upload(asked, &head.headers, body).await.map(|data| refusal::data(&data));
             }
             Run::Answer(run) => run,
@@ -125,7 +126,8 @@ impl Server {
         if matches!(head.method, Method::POST | Method::PUT) {
             asked.params = self.read_body(&head.headers, body).await?;
         }
-        asked.params.merge(query);
+        asked.params.merge(query)?;
+        asked.params.agree(&asked.place)?;
         let user = asked.who.clone();
         let reply = blocking(move || run(&asked)).await?;
         match reply {
@@ -162,7 +164,9 @@ impl Server {
             Proof::Token(text) => self.users.check_secret(&text).map_err(Refusal::unauthorized),
             Proof::Ticket { ticket, csrf } => {
                 let invalid = || Refusal::unauthorized("permission denied - invalid PVE ticket");
-                let user = self.tickets.check(&ticket).ok_or_else(invalid)?;
+                let login = self.tickets.check(&ticket, |user| self.users.known_hash(user));
+                let login = login.map_err(|error| Refusal::failed(error.to_string()))?;
+                let user = login.ok_or_else(invalid)?.user;
                 match self.users.refusal_of(&user) {
                     Ok(None) => {}
                     Ok(Some(text)) => return Err(Refusal::unauthorized(text)),
@@ -179,18 +183,17 @@ impl Server {
     }
 
     /// One address cannot try many passwords at a time, and all together cannot take all the processor.
-    async fn login(&self, params: Params, peer: IpAddr) -> Result<Value, Refusal> {
+    async fn login(self: Arc<Self>, params: Params, peer: IpAddr) -> Result<Value, Refusal> {
         let _turn = self.login_turn(peer).await?;
         let done = {
             let _hashing = self.hashing.acquire().await;
-            let (users, params) = (self.users.clone(), params);
-            let known = params.get("password").and_then(|text| self.tickets.check(text));
-            blocking(move || api::check_login(&users, &params, known.as_deref())).await
+            let server = Arc::clone(&self);
+            blocking(move || api::check_login(&server.users, &server.tickets, &params)).await
         };
         match done {
-            Ok(user) => Ok(serde_json::json!({
+            Ok(Admitted { user, login, hash }) => Ok(serde_json::json!({
                 "username": user,
-                "ticket": self.tickets.ticket(&user),
+                "ticket": self.tickets.ticket(&user, login, hash.as_deref()),
                 "CSRFPreventionToken": self.tickets.csrf(&user),
                 "clustername": "",
                 "cap": api::capabilities(&self.users, &user)?,
@@ -206,12 +209,7 @@ impl Server {
     }
 
     async fn login_turn(&self, peer: IpAddr) -> Result<OwnedSemaphorePermit, Refusal> {
-        let turns = {
-            let mut logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
-            // Addresses without a login under way are forgotten.
-            logins.retain(|_, turns| turns.available_permits() < LOGINS_OF_ONE);
-            Arc::clone(logins.entry(peer).or_insert_with(|| Arc::new(Semaphore::new(LOGINS_OF_ONE))))
-        };
+        let turns = self.logins.of(peer);
         match timeout(LOGIN_PATIENCE, turns.acquire_owned()).await {
             Ok(Ok(turn)) => Ok(turn),
             _ => Err(Refusal::new(429, "too many logins at a time")),

@@ -11,6 +11,7 @@ mod api;
 mod certificate;
 mod http;
 mod params;
+mod places;
 mod refusal;
 mod server;
 mod stalled;

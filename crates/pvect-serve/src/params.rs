@@ -1,9 +1,13 @@
 //! Parameters of a request: from the query, a form or a JSON object, checked against what is asked for.
+//!
+//! A name that comes twice, in query and body together, and a list of JSON have their values joined with NUL. Only lists
+//! may have such values: everywhere else one who checks and one who acts could take different parts of them.
 
 use std::collections::BTreeMap;
 
-use pvect_core::schema::{Format, Kind, Reason, Violation, check};
+use pvect_core::schema::{Format, Kind, Reason, Violation, check, split_list};
 use pvect_core::{Call, Verb};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
 use crate::refusal::Refusal;
@@ -27,16 +31,23 @@ pub struct Wanted {
     pub kind: Kind,
     /// Whether it must be there.
     pub required: bool,
+    /// Whether it may be there several times.
+    pub many: bool,
 }
 
 /// A parameter that may be left out.
 pub const fn optional(name: &'static str, kind: Kind) -> Wanted {
-    Wanted { name, kind, required: false }
+    Wanted { name, kind, required: false, many: false }
 }
 
 /// A parameter that must be there.
 pub const fn required(name: &'static str, kind: Kind) -> Wanted {
-    Wanted { name, kind, required: true }
+    Wanted { name, kind, required: true, many: false }
+}
+
+/// A parameter that may be left out, and may be there several times.
+pub const fn many(name: &'static str, kind: Kind) -> Wanted {
+    Wanted { name, kind, required: false, many: true }
 }
 
 /// Any text.
@@ -45,10 +56,10 @@ pub const TEXT: Kind = Kind::Text(Format::Any);
 pub const COUNT: Kind = Kind::Integer { min: Some(0), max: None };
 
 impl Params {
-    /// Decodes `a=1&b=2`; of a name that comes twice the values are joined with NUL, as Proxmox VE does.
+    /// Decodes `a=1&b=2`.
     ///
     /// # Errors
-    /// 400 for what is no UTF-8.
+    /// 400 for what is no UTF-8, and for an empty name.
     pub fn of_form(text: &[u8]) -> Result<Self, Refusal> {
         let mut params = Self::default();
         for pair in text.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
@@ -56,28 +67,36 @@ impl Params {
                 Some(at) => (&pair[..at], &pair[at + 1..]),
                 None => (pair, &[][..]),
             };
-            let value = decode(value, true)?;
-            params
-                .0
-                .entry(decode(name, true)?)
-                .and_modify(|known| {
-                    known.push('\0');
-                    known.push_str(&value);
-                })
-                .or_insert(value);
+            params.add(decode(name, true)?, decode(value, true)?)?;
         }
         Ok(params)
     }
 
-    /// Reads a JSON object of plain values; lists of them are joined.
+    /// Adds a value.
+    ///
+    /// # Errors
+    /// 400 for an empty name.
+    pub fn add(&mut self, name: String, value: String) -> Result<(), Refusal> {
+        if name.is_empty() {
+            return Err(Refusal::new(400, "a parameter has no name"));
+        }
+        let known = self.0.entry(name).and_modify(|known| {
+            known.push('\0');
+            known.push_str(&value);
+        });
+        known.or_insert(value);
+        Ok(())
+    }
+
+    /// Reads a JSON object of plain values and lists of them.
     ///
     /// # Errors
     /// 400 for what is none.
     pub fn of_json(text: &[u8]) -> Result<Self, Refusal> {
         let wrong = |what: &str| Refusal::new(400, format!("malformed JSON body: {what}"));
         let object = match serde_json::from_slice(text) {
-            Ok(Value::Object(object)) => object,
-            Ok(_) => return Err(wrong("not an object")),
+            Ok(Object(pairs)) => pairs,
+            Err(error) if error.is_data() => return Err(wrong("not an object")),
             Err(error) => return Err(wrong(&error.to_string())),
         };
         let mut params = Self::default();
@@ -91,16 +110,34 @@ impl Params {
                 one => plain(one),
             };
             let text = text.ok_or_else(|| wrong(&format!("'{name}' is no plain value")))?;
-            params.0.insert(name, text);
+            params.add(name, text)?;
         }
         Ok(params)
     }
 
-    /// Adds others; theirs win.
-    pub fn merge(&mut self, others: Self) {
-        self.0.extend(others.0);
+    /// Adds others.
+    ///
+    /// # Errors
+    /// As [`Params::add`].
+    pub fn merge(&mut self, others: Self) -> Result<(), Refusal> {
+        others.0.into_iter().try_for_each(|(name, value)| self.add(name, value))?;
         // It keeps browsers from answering out of their cache.
         self.0.remove("_dc");
+        Ok(())
+    }
+
+    /// Takes out what the path says too.
+    ///
+    /// # Errors
+    /// 400 where the two differ.
+    pub fn agree(&mut self, place: &BTreeMap<&'static str, String>) -> Result<(), Refusal> {
+        for (name, value) in place {
+            if self.0.remove(*name).is_some_and(|given| given != *value) {
+                let text = "duplicate parameter (already defined in URI) with conflicting values!";
+                return Err(Refusal::parameter(*name, text));
+            }
+        }
+        Ok(())
     }
 
     /// Sets one.
@@ -116,11 +153,6 @@ impl Params {
     /// Returns one.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
-    }
-
-    /// Returns all, by name.
-    pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// Returns a whole number; none where it is missing or none.
@@ -141,6 +173,12 @@ impl Params {
         let mut found = Vec::new();
         for (name, value) in &self.0 {
             match wanted.iter().find(|one| one.name == name) {
+                Some(one) if one.many => {
+                    let checked =
+                        value.split('\0').filter_map(|value| check::value(name, one.kind, value).err());
+                    found.extend(checked.flatten());
+                }
+                Some(_) if value.contains('\0') => return Err(several(name)),
                 Some(one) => found.extend(check::value(name, one.kind, value).err().into_iter().flatten()),
                 None => found.push(unknown(name)),
             }
@@ -157,6 +195,7 @@ impl Params {
     pub fn call(mut self, verb: Verb) -> Result<Call, Refusal> {
         let mut call = Call::new(verb);
         let mut missing = Vec::new();
+        self.settle(verb)?;
         for (index, arg) in verb.spec().args.iter().enumerate() {
             match self.0.remove(arg.name) {
                 Some(value) => call = call.arg_at(index, value),
@@ -183,6 +222,62 @@ impl Params {
                 Err(Refusal::parameters(&found))
             }
         }
+    }
+}
+
+impl Params {
+    /// Makes one value of those that come several times: a list of words that hold no separator. Others are refused.
+    fn settle(&mut self, verb: Verb) -> Result<(), Refusal> {
+        for (name, value) in self.0.iter_mut().filter(|(_, value)| value.contains('\0')) {
+            let kind = verb.spec().option(name).map(|(option, _)| option.kind);
+            match kind {
+                // Its entries are separated by NUL.
+                Some(Kind::Text(Format::Environment)) => {}
+                Some(kind) if matches!(kind, Kind::List(_)) || LISTS.contains(&name.as_str()) => {
+                    let words: Vec<&str> = value.split('\0').collect();
+                    if words.iter().any(|word| split_list(word) != [*word]) {
+                        return Err(several(name));
+                    }
+                    *value = words.join(",");
+                }
+                // Those that are not there are named with the others that are wrong.
+                None if verb.spec().args.iter().all(|arg| arg.name != name) => {}
+                _ => return Err(several(name)),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Options that are lists although they have a text's kind.
+const LISTS: [&str; 2] = ["delete", "revert"];
+
+fn several(name: &str) -> Refusal {
+    Refusal::parameter(name, "there is more than one value, or NUL in it")
+}
+
+/// The pairs of a JSON object, in their order, those of the same name too.
+struct Object(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Object {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Pairs;
+        impl<'de> Visitor<'de> for Pairs {
+            type Value = Object;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Object, M::Error> {
+                let mut pairs = Vec::new();
+                while let Some(pair) = map.next_entry()? {
+                    pairs.push(pair);
+                }
+                Ok(Object(pairs))
+            }
+        }
+        deserializer.deserialize_map(Pairs)
     }
 }
 
@@ -240,6 +335,45 @@ mod tests {
         assert_eq!(shown(&params), ["a=1", "b=1", "c=x", "d=p\0q"]);
         assert_eq!(Params::of_json(b"[1]").unwrap_err().message, "malformed JSON body: not an object\n");
         assert_eq!(Params::of_json(br#"{"a":{}}"#).unwrap_err().status, 400);
+        assert_eq!(shown(&Params::of_json(br#"{"a":1,"a":2}"#).unwrap()), ["a=1\x002"]);
+    }
+
+    #[test]
+    fn names_and_values_mean_one_thing() {
+        for form in ["=104", "a=1&=104", "%3d=1&=x"] {
+            assert_eq!(Params::of_form(form.as_bytes()).unwrap_err().status, 400, "{form}");
+        }
+        assert_eq!(Params::of_json(br#"{"":1}"#).unwrap_err().status, 400);
+        let wanted = [optional("storage", TEXT), many("exclude-path", TEXT)];
+        for (form, good) in [
+            ("storage=a", true),
+            ("exclude-path=/a&exclude-path=/b", true),
+            ("storage=a&storage=b", false),
+            ("storage=a&STORAGE=b", false),
+            ("storag=a", false),
+            ("storage=a%00b", false),
+        ] {
+            assert_eq!(Params::of_form(form.as_bytes()).unwrap().check(&wanted).is_ok(), good, "{form}");
+        }
+        let mut both = Params::of_form(b"storage=a").unwrap();
+        both.merge(Params::of_form(b"storage=b&_dc=1").unwrap()).unwrap();
+        assert!(both.check(&wanted).is_err());
+        let set = |form: &str| {
+            let mut params = Params::of_form(form.as_bytes()).unwrap();
+            params.set("vmid", "101");
+            params.call(Verb::Set).map(|call| call.masked_argv().join(" "))
+        };
+        assert_eq!(set("delete=swap&delete=tags").unwrap(), "set 101 --delete swap,tags");
+        assert_eq!(set("env=A%3d1%00B%3d2").unwrap(), "set 101 --env A=1\0B=2");
+        for form in ["delete=swap%00tags,dev0", "memory=64&memory=128", "hostname=a%00", "mp0=a&mp0=b"] {
+            assert_eq!(set(form).unwrap_err().status, 400, "{form}");
+        }
+        let place = BTreeMap::from([("vmid", "101".to_owned())]);
+        for (form, good) in
+            [("vmid=101", true), ("vmid=102", false), ("memory=64", true), ("vmid=101%00", false)]
+        {
+            assert_eq!(Params::of_form(form.as_bytes()).unwrap().agree(&place).is_ok(), good, "{form}");
+        }
     }
 
     #[test]

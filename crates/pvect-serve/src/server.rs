@@ -8,12 +8,12 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use pvect_node::{Node, store};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use crate::certificate::{Certificate, CertificateError};
 use crate::http::Server;
+use crate::places::{Claim, Places};
 use crate::stalled::Guarded;
 
 /// How the server listens and what it takes.
@@ -21,8 +21,12 @@ use crate::stalled::Guarded;
 pub struct Options {
     /// The address.
     pub listen: SocketAddr,
-    /// How many connections are open at most; more wait.
+    /// How many connections are served at most.
     pub connections: usize,
+    /// How many of these one client may have: an address, or a /64 network of IPv6.
+    pub connections_of_one: usize,
+    /// How many more may wait for a place, as long as `head` says; others are closed at once.
+    pub waiting: usize,
     /// How long a handshake may take.
     pub handshake: Duration,
     /// How long the head of a request may take, and how long a connection may be idle.
@@ -46,6 +50,8 @@ impl Default for Options {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8006)),
             connections: 512,
+            connections_of_one: 64,
+            waiting: 256,
             handshake: Duration::from_secs(10),
             head: Duration::from_secs(15),
             body: Duration::from_secs(30),
@@ -142,31 +148,29 @@ async fn accept(
     let failed = |source| ServeError::System { what: "cannot wait for signals".to_owned(), source };
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    let places = Arc::new(Semaphore::new(options.connections));
+    let places = Places::new(options.connections, options.connections_of_one, options.waiting);
     let graceful = Arc::new(GracefulShutdown::new());
     loop {
-        let next = async {
-            // The place first: who finds none waits in the system's queue.
-            let place = Arc::clone(&places).acquire_owned().await.ok();
-            (place, listener.accept().await)
-        };
-        let (place, accepted) = tokio::select! {
-            next = next => next,
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
         };
-        match (place, accepted) {
-            (Some(place), Ok((stream, peer))) => {
+        match accepted {
+            Ok((stream, peer)) => {
+                let Some(claim) = places.claim(peer.ip()) else {
+                    tracing::debug!(%peer, "too many connections");
+                    continue;
+                };
                 let (acceptor, server) = (acceptor.clone(), Arc::clone(&server));
                 let watcher = graceful.watcher();
-                tokio::spawn(connection(stream, peer.ip(), acceptor, server, watcher, place));
+                tokio::spawn(connection(stream, peer.ip(), acceptor, server, watcher, claim));
             }
-            (_, Err(error)) => {
+            Err(error) => {
                 // Out of files, for one: trying again at once would only burn time.
                 tracing::warn!(%error, "cannot accept a connection");
                 sleep(Duration::from_millis(100)).await;
             }
-            (None, Ok(_)) => break,
         }
     }
     drop(listener);
@@ -184,9 +188,10 @@ async fn connection(
     acceptor: TlsAcceptor,
     server: Arc<Server>,
     watcher: hyper_util::server::graceful::Watcher,
-    place: OwnedSemaphorePermit,
+    claim: Claim,
 ) {
     let options = *server.options();
+    let Some(place) = claim.place(options.head).await else { return };
     let _ = stream.set_nodelay(true);
     let Ok(Ok(stream)) = timeout(options.handshake, acceptor.accept(stream)).await else {
         return;

@@ -1,7 +1,8 @@
 //! Tickets: what a user gets for a password, for two hours, and the token against forged requests that goes with one.
 //!
-//! `PVE:USER@REALM:TIME::SIGNATURE` and `TIME:SIGNATURE`, times in hex. Both are signed (HMAC-SHA-256) with a key of this
-//! node's own, `etc/pve/priv/authkey.key`.
+//! `PVE:USER@REALM:TIME::LOGIN:SIGNATURE` and `TIME:SIGNATURE`, times in hex. Both are signed (HMAC-SHA-256) with a key of
+//! this node's own, `etc/pve/priv/authkey.key`; a ticket's signature covers the hash of its user's password too, so that
+//! a new password ends it. A ticket that is renewed keeps the time of its login, and ends a day after that.
 
 use std::path::Path;
 
@@ -12,11 +13,22 @@ use crate::users::now;
 
 /// How long a ticket is good, seconds. Source: `$ticket_lifetime` of pve-access-control.
 const LIFETIME: u64 = 2 * 60 * 60;
+/// How long after a login its tickets can be renewed, seconds.
+const LOGIN_LIFETIME: u64 = 24 * 60 * 60;
 /// How far a clock may be ahead, seconds.
 const AHEAD: u64 = 300;
 
 /// Signs and checks tickets.
 pub struct Tickets(hmac::Key);
+
+/// What a good ticket says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Login {
+    /// The user.
+    pub user: String,
+    /// When the user logged in with the password, seconds since 1970.
+    pub time: u64,
+}
 
 impl std::fmt::Debug for Tickets {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -44,22 +56,34 @@ impl Tickets {
         Ok(Self(hmac::Key::new(hmac::HMAC_SHA256, &key)))
     }
 
-    /// Makes a ticket for a user.
-    pub fn ticket(&self, user: &str) -> String {
-        self.ticket_of(user, now())
+    /// Makes a ticket for a user who logged in with the password at `login`. `hash` is the hash of the user's password.
+    pub fn ticket(&self, user: &str, login: u64, hash: Option<&str>) -> String {
+        self.ticket_of(user, now(), login, hash)
     }
 
-    fn ticket_of(&self, user: &str, time: u64) -> String {
-        let plain = format!("PVE:{user}:{time:08X}");
-        format!("{plain}::{}", self.sign(&plain))
+    fn ticket_of(&self, user: &str, time: u64, login: u64, hash: Option<&str>) -> String {
+        let (plain, login) = (format!("PVE:{user}:{time:08X}"), format!("{login:08X}"));
+        let signature = self.sign(&ticket_text(&plain, &login, hash));
+        format!("{plain}::{login}:{signature}")
     }
 
-    /// Returns the user of a ticket that is good now.
-    pub fn check(&self, ticket: &str) -> Option<String> {
-        let (plain, signature) = ticket.rsplit_once("::")?;
-        self.verify(plain, signature)?;
-        let (user, time) = plain.strip_prefix("PVE:")?.rsplit_once(':')?;
-        is_now(time).then(|| user.to_owned())
+    /// Returns the login of a ticket that is good now. `hash` gives the hash of a user's password, as it is now.
+    ///
+    /// # Errors
+    /// Those of `hash`.
+    pub fn check<E>(
+        &self,
+        ticket: &str,
+        hash: impl FnOnce(&str) -> Result<Option<String>, E>,
+    ) -> Result<Option<Login>, E> {
+        let Some((plain, user, time, login, signature)) = parts(ticket) else { return Ok(None) };
+        let hash = hash(user)?;
+        let is_signed = self.verify(&ticket_text(plain, login, hash.as_deref()), signature).is_some();
+        if !is_signed || !is_within(time, LIFETIME) || !is_within(login, LOGIN_LIFETIME) {
+            return Ok(None);
+        }
+        let time = u64::from_str_radix(login, 16).unwrap_or(0);
+        Ok(Some(Login { user: user.to_owned(), time }))
     }
 
     /// Makes the token against forged requests of a user.
@@ -72,7 +96,7 @@ impl Tickets {
     /// Returns whether it is one of this user that is good now.
     pub fn check_csrf(&self, user: &str, token: &str) -> bool {
         token.split_once(':').is_some_and(|(time, signature)| {
-            self.verify(&csrf_text(user, time), signature).is_some() && is_now(time)
+            self.verify(&csrf_text(user, time), signature).is_some() && is_within(time, LIFETIME)
         })
     }
 
@@ -96,36 +120,76 @@ fn csrf_text(user: &str, time: &str) -> String {
     format!("CSRF:{time}:{user}")
 }
 
-fn is_now(time: &str) -> bool {
-    u64::from_str_radix(time, 16).is_ok_and(|time| time <= now() + AHEAD && now() < time + LIFETIME)
+/// The text that a ticket's signature is of. No part has a line feed.
+fn ticket_text(plain: &str, login: &str, hash: Option<&str>) -> String {
+    format!("{plain}\n{login}\n{}", hash.unwrap_or_default())
+}
+
+/// What is signed, user, time, time of the login, signature.
+fn parts(ticket: &str) -> Option<(&str, &str, &str, &str, &str)> {
+    let (plain, rest) = ticket.rsplit_once("::")?;
+    let (login, signature) = rest.split_once(':')?;
+    let (user, time) = plain.strip_prefix("PVE:")?.rsplit_once(':')?;
+    Some((plain, user, time, login, signature))
+}
+
+fn is_within(time: &str, lifetime: u64) -> bool {
+    u64::from_str_radix(time, 16)
+        .is_ok_and(|time| time <= now() + AHEAD && now() < time.saturating_add(lifetime))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn check(tickets: &Tickets, ticket: &str, hash: Option<&str>) -> Option<Login> {
+        let hash = hash.map(str::to_owned);
+        tickets.check(ticket, |_| Ok::<_, std::convert::Infallible>(hash)).unwrap()
+    }
+
     #[test]
     fn tickets_are_signed_and_end() {
         let dir = tempfile::tempdir().unwrap();
         let tickets = Tickets::load(dir.path()).unwrap();
-        let ticket = tickets.ticket("root@pam");
+        let time = now() - 7;
+        let ticket = tickets.ticket("root@pam", time, Some("h"));
         assert!(ticket.starts_with("PVE:root@pam:"));
-        assert_eq!(tickets.check(&ticket).as_deref(), Some("root@pam"));
+        let login = Some(Login { user: "root@pam".to_owned(), time });
+        assert_eq!(check(&tickets, &ticket, Some("h")), login);
         // The key stays.
-        assert_eq!(Tickets::load(dir.path()).unwrap().check(&ticket).as_deref(), Some("root@pam"));
+        assert_eq!(check(&Tickets::load(dir.path()).unwrap(), &ticket, Some("h")), login);
+        let old = tickets.sign("PVE:root@pam:00000000");
         for bad in [
             ticket.replace("root", "toor"),
+            ticket.replace(&format!("{time:08X}"), &format!("{:08X}", time + 1)),
             format!("{ticket}00"),
-            tickets.ticket_of("root@pam", now() - LIFETIME),
-            tickets.ticket_of("root@pam", now() + 2 * AHEAD),
+            tickets.ticket_of("root@pam", now() - LIFETIME, now() - LIFETIME, Some("h")),
+            tickets.ticket_of("root@pam", now() + 2 * AHEAD, now(), Some("h")),
+            tickets.ticket("root@pam", now() - LOGIN_LIFETIME, Some("h")),
+            format!("PVE:root@pam:{:08X}::{old}", now()),
             String::new(),
             "PVE:root@pam:00::".to_owned(),
             "::zz".to_owned(),
+            "PVE:root@pam:00::00:zz".to_owned(),
         ] {
-            assert_eq!(tickets.check(&bad), None, "{bad}");
+            assert_eq!(check(&tickets, &bad, Some("h")), None, "{bad}");
         }
         let csrf = tickets.csrf("root@pam");
         assert!(tickets.check_csrf("root@pam", &csrf) && !tickets.check_csrf("joe@pve", &csrf));
         assert!(!tickets.check_csrf("root@pam", &ticket) && !tickets.check_csrf("root@pam", ""));
+    }
+
+    #[test]
+    fn a_new_password_ends_a_ticket_and_so_does_a_day() {
+        let dir = tempfile::tempdir().unwrap();
+        let tickets = Tickets::load(dir.path()).unwrap();
+        let ticket = tickets.ticket("joe@pve", now(), Some("one"));
+        assert!(check(&tickets, &ticket, Some("one")).is_some());
+        assert!(check(&tickets, &ticket, Some("two")).is_none() && check(&tickets, &ticket, None).is_none());
+        // Renewed until the end: the ticket itself is new, the login is not.
+        for (age, good) in [(LOGIN_LIFETIME - 60, true), (LOGIN_LIFETIME, false)] {
+            let renewed = tickets.ticket("joe@pve", now() - age, Some("one"));
+            assert_eq!(check(&tickets, &renewed, Some("one")).is_some(), good, "{age}");
+        }
     }
 }

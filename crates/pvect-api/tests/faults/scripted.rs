@@ -35,6 +35,8 @@ pub enum Reply {
     Close,
     /// Nothing comes for this long.
     Silence(Duration),
+    /// The head, then a byte of a long body each time.
+    Drip(Duration),
 }
 
 /// An answer of the API with data.
@@ -212,6 +214,16 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
             }
             Reply::Close => return,
             Reply::Silence(time) => tokio::time::sleep(time).await,
+            Reply::Drip(pause) => {
+                let head =
+                    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000000\r\n\r\n";
+                let mut sent = stream.write_all(head.as_bytes()).await;
+                while sent.is_ok() {
+                    tokio::time::sleep(pause).await;
+                    sent = stream.write_all(b" ").await.and(stream.flush().await);
+                }
+                return;
+            }
         }
     }
 }

@@ -187,3 +187,192 @@ async fn no_secret_is_logged() {
         assert!(!text.contains(secret), "{secret} in {text}");
     }
 }
+
+/// What is seen of a log that may have no end.
+#[derive(Default)]
+struct Counted {
+    lines: usize,
+    bytes: usize,
+    longest: usize,
+    warnings: Vec<String>,
+}
+
+impl Events for Counted {
+    fn log(&mut self, line: &str) {
+        self.lines += 1;
+        self.bytes += line.len();
+        self.longest = self.longest.max(line.len());
+    }
+
+    fn warning(&mut self, text: &str) {
+        self.warnings.push(text.to_owned());
+    }
+}
+
+/// A task whose log always has one page more.
+fn endless(state: &'static str, line: &'static str) -> Script {
+    Box::new(move |asked, _| {
+        if asked.line.starts_with("POST") {
+            return data(&format!("\"{UPID}\""));
+        }
+        if asked.line.ends_with("/status") {
+            return data(state);
+        }
+        let start = start_of(asked);
+        let entries: Vec<String> =
+            (start + 1..=start + 500).map(|n| format!(r#"{{"n":{n},"t":"{line}"}}"#)).collect();
+        data(&format!("[{}]", entries.join(",")))
+    })
+}
+
+type Script = Box<dyn Fn(&scripted::Asked, usize) -> Reply + Send + Sync>;
+
+fn start_of(asked: &scripted::Asked) -> usize {
+    let text = asked.head.split_once("start=").map(|(_, rest)| rest);
+    text.and_then(|rest| rest.split(['&', ' ']).next()?.parse().ok()).unwrap_or(0)
+}
+
+#[tokio::test]
+async fn a_log_without_end_ends_at_the_limit() {
+    let server = Server::start(endless(r#"{"status":"running"}"#, "more")).await;
+    let mut config = config(&server);
+    config.timeout = Some(Duration::from_millis(1500));
+    let began = std::time::Instant::now();
+    let mut seen = Counted::default();
+    let error = backend(config).operate(&call(), &mut seen).await.unwrap_err();
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    assert!(shown(&error).starts_with("pct_timeout 6: the task has not ended after 2 s and goes on: "));
+    assert!(seen.lines >= 500, "{}", seen.lines);
+}
+
+#[tokio::test]
+async fn of_a_long_log_the_beginning_and_the_end_are_kept() {
+    static LINE: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| "x".repeat(1000));
+    let server = Server::start(endless(r#"{"status":"stopped","exitstatus":"OK"}"#, LINE.as_str())).await;
+    let mut seen = Counted::default();
+    let outcome = backend(config(&server)).operate(&call(), &mut seen).await.unwrap();
+    // So many pages are read at one look; the rest is named.
+    assert_eq!(seen.lines, 50_000);
+    assert_eq!(seen.warnings, [format!("the log goes on after line 50000: {UPID}")]);
+    let kept = String::from_utf8(outcome.stdout).unwrap();
+    assert!(kept.len() < 4 * 1024 * 1024 + 1000 && kept.len() > 3 * 1024 * 1024, "{}", kept.len());
+    let omission = kept.lines().find(|line| line.contains("lines left out"));
+    assert!(omission.is_some_and(|line| line.starts_with("[... 4")), "{omission:?}");
+}
+
+#[tokio::test]
+async fn a_log_that_does_not_get_on_is_left() {
+    let server = Server::start(|asked, _| {
+        if asked.line.starts_with("POST") {
+            return data(&format!("\"{UPID}\""));
+        }
+        if asked.line.ends_with("/status") {
+            return data(r#"{"status":"stopped","exitstatus":"OK"}"#);
+        }
+        let page: Vec<String> = (1..=500).map(|n| format!(r#"{{"n":{n},"t":"again"}}"#)).collect();
+        data(&format!("[{}]", page.join(",")))
+    })
+    .await;
+    let mut seen = Counted::default();
+    backend(config(&server)).operate(&call(), &mut seen).await.unwrap();
+    assert_eq!((seen.lines, server.lines().len()), (500, 4));
+}
+
+#[tokio::test]
+async fn short_pages_of_an_ended_task_are_read_to_the_end() {
+    let server = Server::start(|asked, _| {
+        if asked.line.starts_with("POST") {
+            return data(&format!("\"{UPID}\""));
+        }
+        if asked.line.ends_with("/status") {
+            return data(r#"{"status":"stopped","exitstatus":"OK"}"#);
+        }
+        match start_of(asked) {
+            start @ 0..3 => data(&format!(r#"[{{"n":{},"t":"long"}}]"#, start + 1)),
+            3 => data(r#"[{"n":4,"t":"TASK OK"}]"#),
+            _ => data("[]"),
+        }
+    })
+    .await;
+    let mut seen = Counted::default();
+    backend(config(&server)).operate(&call(), &mut seen).await.unwrap();
+    assert_eq!(seen.lines, 3);
+}
+
+#[tokio::test]
+async fn what_is_too_much_is_cut_or_no_answer() {
+    let long = "y".repeat(300_000);
+    let end = "z".repeat(300_000);
+    let text = (long.clone(), end.clone());
+    let server = Server::start(move |asked, _| {
+        if asked.line.starts_with("POST") {
+            return data(&format!("\"{UPID}\""));
+        }
+        if asked.line.ends_with("/status") {
+            return data(&format!(r#"{{"status":"stopped","exitstatus":"{}"}}"#, text.1));
+        }
+        match start_of(asked) {
+            0 => data(&format!(r#"[{{"n":1,"t":"{}"}}]"#, text.0)),
+            _ => data("[]"),
+        }
+    })
+    .await;
+    let mut seen = Counted::default();
+    let error = backend(config(&server)).operate(&call(), &mut seen).await.unwrap_err();
+    assert!(
+        seen.longest < 70_000 && shown(&error).len() < 20_000,
+        "{} {}",
+        seen.longest,
+        shown(&error).len()
+    );
+    assert!(shown(&error).ends_with("bytes left out]"), "{}", shown(&error));
+    let server = Server::start(|asked, _| {
+        if asked.line.starts_with("POST") {
+            return data(&format!("\"{UPID}\""));
+        }
+        if asked.line.ends_with("/status") {
+            return data(r#"{"status":"running"}"#);
+        }
+        let page: Vec<String> = (1..=5000).map(|n| format!(r#"{{"n":{n},"t":""}}"#)).collect();
+        data(&format!("[{}]", page.join(",")))
+    })
+    .await;
+    let error = backend(config(&server)).operate(&call(), &mut Lines::default()).await.unwrap_err();
+    assert!(shown(&error).contains("5000 lines of a log where 500 were asked for"), "{}", shown(&error));
+    let server = Server::start(|_, _| data("\"UPID:pve1:what:\"")).await;
+    let error = backend(config(&server)).operate(&call(), &mut Lines::default()).await.unwrap_err();
+    assert!(shown(&error).contains("the task may have begun"), "{}", shown(&error));
+}
+
+#[tokio::test]
+async fn an_answer_that_drips_ends_at_the_limit() {
+    let server = Server::start(|asked, _| {
+        if asked.line.starts_with("POST") {
+            return data(&format!("\"{UPID}\""));
+        }
+        if asked.line.ends_with("/status") {
+            return data(r#"{"status":"running"}"#);
+        }
+        Reply::Drip(Duration::from_millis(100))
+    })
+    .await;
+    let mut config = config(&server);
+    config.timeout = Some(Duration::from_millis(1200));
+    let began = std::time::Instant::now();
+    let error = backend(config).operate(&call(), &mut Lines::default()).await.unwrap_err();
+    assert!(began.elapsed() < Duration::from_millis(2500), "{:?}", began.elapsed());
+    assert!(shown(&error).starts_with("pct_timeout 6: the task has not ended after 1 s and goes on: "));
+}
+
+#[tokio::test]
+async fn logins_hosts_and_reads_share_one_limit() {
+    let drip = |_: &scripted::Asked, _: usize| Reply::Drip(Duration::from_millis(100));
+    let (one, two) = (Server::start(drip).await, Server::start(drip).await);
+    let mut config = config(&one);
+    config.hosts.push(two.host());
+    config.credentials = password(None);
+    config.timeout = Some(Duration::from_millis(800));
+    let began = std::time::Instant::now();
+    backend(config).operate(&call(), &mut Lines::default()).await.unwrap_err();
+    assert!(began.elapsed() < Duration::from_millis(1600), "{:?}", began.elapsed());
+}

@@ -103,6 +103,9 @@ fn check_pairs(schema: &PropertySchema, name: &str, pairs: &mut Pairs) -> Vec<Vi
 /// Prints pairs in Proxmox VE's order: the default key as a bare value, then required keys, then the rest, each by
 /// byte order; sizes as the largest unit that divides them. Of a key that is there twice, the first counts; keys
 /// that the schema does not have are left out.
+///
+/// A value of the default key that would be read as another pair, or as nothing, is written with its key: what is
+/// printed means what was parsed.
 pub fn print(schema: &PropertySchema, pairs: &[(String, String)]) -> String {
     let rank = |key: &str, required: bool| match schema.default_key {
         Some(default) if default == key => 0,
@@ -119,7 +122,10 @@ pub fn print(schema: &PropertySchema, pairs: &[(String, String)]) -> String {
             }
             _ => value.clone(),
         };
-        Some(if schema.default_key == Some(key.as_str()) { value } else { format!("{key}={value}") })
+        let is_bare = schema.default_key == Some(key.as_str())
+            && !value.contains('=')
+            && !value.chars().all(shape::is_blank);
+        Some(if is_bare { value } else { format!("{key}={value}") })
     });
     parts.collect::<Vec<_>>().join(",")
 }

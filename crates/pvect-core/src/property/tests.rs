@@ -166,3 +166,20 @@ fn devices_and_features_are_typed() {
     assert_eq!(features.mount, ["nfs", "cifs"]);
     assert_eq!(features.to_string(), "fuse=0,mount=nfs;cifs,nesting=1");
 }
+
+#[test]
+fn what_is_printed_means_what_was_parsed() {
+    for text in ["volume=volume=/etc,mp=/x", "volume=mp=/y,mp=/x", "volume=a:b=c,mp=/x"] {
+        // The schema lets only some of these through; what it lets through has to come back.
+        let pairs = split(&MOUNT_POINT, text).unwrap();
+        let printed = print(&MOUNT_POINT, &pairs);
+        assert_eq!(split(&MOUNT_POINT, &printed).unwrap(), pairs, "{text}: {printed}");
+    }
+    let odd = "volume=\u{10};c\u{7ff}olume=\u{10};c\u{7ff}\u{10};";
+    if let Ok(mount) = RootFs::parse(odd) {
+        assert_eq!(RootFs::parse(&mount.to_string()).unwrap().source, mount.source);
+    }
+    assert_eq!(print(&ROOTFS, &[("volume".to_owned(), "a:1".to_owned())]), "a:1");
+    assert_eq!(print(&ROOTFS, &[("volume".to_owned(), "a=b".to_owned())]), "volume=a=b");
+    assert_eq!(print(&ROOTFS, &[("volume".to_owned(), " ".to_owned())]), "volume= ");
+}

@@ -25,6 +25,10 @@ use crate::{Failure, Layout, Node, NodeResult, store};
 /// The one user that may do everything, and that is there from the start.
 pub const ROOT: &str = "root@pam";
 
+/// The longest password, bytes. The time to hash one grows with the square of its length (SHA-512 crypt), and anybody
+/// may send one.
+pub const LONGEST_PASSWORD: usize = 128;
+
 /// Why a change of users failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -41,6 +45,9 @@ pub enum UserError {
     /// The password is too short.
     #[error("a password has at least 5 characters")]
     ShortPassword,
+    /// The password is too long.
+    #[error("a password has at most {LONGEST_PASSWORD} bytes")]
+    LongPassword,
     /// A file could not be read or written.
     #[error("{path}")]
     File {

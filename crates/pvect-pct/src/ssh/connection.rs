@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use pvect_core::error::Unavailable;
 use pvect_core::{Error, Result};
 use rustix::fs::{FlockOperation, MemfdFlags, flock, memfd_create};
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{Frame, SshTarget, nonce, script};
@@ -26,6 +27,8 @@ const SESSIONS: usize = 8;
 const CONTROL_LIMIT: Duration = Duration::from_secs(2);
 /// How long a helper may take: reading the process table, sending signals.
 const HELPER_LIMIT: Duration = Duration::from_secs(10);
+/// How much a helper may say on each stream, bytes. A table of 20,000 processes is a third of it.
+const HELPER_OUTPUT: u64 = 16 << 20;
 /// How long a person has to answer what ssh asks.
 const ASKING_LIMIT: Duration = Duration::from_secs(300);
 
@@ -61,6 +64,17 @@ pub(super) struct Helped {
     pub(super) stdout: Vec<u8>,
     /// What it wrote to stderr, and ssh's own words.
     pub(super) stderr: String,
+    /// It said more than any helper does, and was not heard to the end.
+    pub(super) excess: bool,
+}
+
+/// Reads a stream to its end; `FileTooLarge` where it is too long.
+async fn heard(stream: Option<impl AsyncRead + Unpin>) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if let Some(stream) = stream {
+        stream.take(HELPER_OUTPUT + 1).read_to_end(&mut bytes).await?;
+    }
+    if bytes.len() as u64 > HELPER_OUTPUT { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(bytes) }
 }
 
 impl Connection {
@@ -283,14 +297,27 @@ impl Connection {
         let (log, nonce) = (Log::new().ok()?, nonce().ok()?);
         let mut command = self.helper(&log, &nonce, text, args);
         command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut command = tokio::process::Command::from(command);
-        let output = tokio::time::timeout(limit, command.kill_on_drop(true).output()).await.ok()?.ok()?;
+        // Dropped, it is killed: also one that goes on and on.
+        let mut child = tokio::process::Command::from(command).kill_on_drop(true).spawn().ok()?;
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let work = async {
+            let (stdout, stderr) = tokio::try_join!(heard(stdout), heard(stderr))?;
+            Ok((child.wait().await?, stdout, stderr))
+        };
+        let (status, output, errors) = match tokio::time::timeout(limit, work).await.ok()? {
+            Ok(done) => done,
+            Err(error) if io::Error::kind(&error) == io::ErrorKind::FileTooLarge => {
+                let stderr = format!("it said more than {} MiB", HELPER_OUTPUT >> 20);
+                return Some(Helped { status: None, stdout: Vec::new(), stderr, excess: true });
+            }
+            Err(_) => return None,
+        };
         let mut frame = Frame::new(&nonce);
-        let mut stdout = frame.push(&output.stdout);
+        let mut stdout = frame.push(&output);
         stdout.extend(frame.finish());
-        let words = [log.text(), String::from_utf8_lossy(&output.stderr).trim().to_owned()];
+        let words = [log.text(), plain_words(&String::from_utf8_lossy(&errors))];
         let stderr = words.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("; ");
-        Some(Helped { status: output.status.code(), stdout, stderr })
+        Some(Helped { status: status.code(), stdout, stderr, excess: false })
     }
 }
 

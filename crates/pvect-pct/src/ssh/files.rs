@@ -28,9 +28,9 @@ else rm -rf "$dir"; exit 1; fi"#;
 /// Makes a directory of its own and names it.
 const DIRECTORY: &str = r#"umask 077
 mktemp -d /tmp/pvect.XXXXXXXXXX | tr -d '\n'"#;
-/// Tells hash and mode of the file in the directory.
+/// Tells hash, mode and length of the file in the directory.
 const MEASURE: &str = r#"hash=$(sha256sum <"$1/file") || exit 1
-printf '%s %s' "${hash%% *}" "$(stat -c %a "$1/file")""#;
+printf '%s %s' "${hash%% *}" "$(stat -c '%a %s' "$1/file")""#;
 /// Sends the file.
 const SEND: &str = r#"exec cat "$1/file""#;
 /// Removes such directories, and nothing that is not one.
@@ -51,6 +51,8 @@ pub(crate) enum Trouble {
     Lost(String),
     /// The other side, or this one, could not do it.
     Failed(String),
+    /// What the other side said is no answer.
+    Invalid(String),
 }
 
 /// What can be sent is a regular file of this side.
@@ -125,6 +127,7 @@ impl Connection {
         let helped = self.help_within(limit, RECEIVE, &words, parcel.file.into()).await;
         let text = told(helped)?;
         match text.split_once(' ') {
+            Some((directory, _)) if !is_ours(directory) => Err(Trouble::Invalid(NO_DIRECTORY.to_owned())),
             Some((directory, hash)) if hash == parcel.hash => Ok(directory.to_owned()),
             Some((directory, _)) => {
                 self.remove(&[directory.to_owned()]).await;
@@ -136,7 +139,8 @@ impl Connection {
 
     /// Makes an empty directory at the other side.
     pub(crate) async fn directory_there(&self) -> Result<String, Trouble> {
-        told(self.help(DIRECTORY, &[], Stdio::null()).await)
+        let directory = told(self.help(DIRECTORY, &[], Stdio::null()).await)?;
+        if is_ours(&directory) { Ok(directory) } else { Err(Trouble::Invalid(NO_DIRECTORY.to_owned())) }
     }
 
     /// Copies the file of such a directory into `to`, which is on this side; returns its mode and its hash there.
@@ -148,9 +152,8 @@ impl Connection {
     ) -> Result<(u32, String), Trouble> {
         let words = [directory.to_owned()];
         let measured = told(self.help_within(limit, MEASURE, &words, Stdio::null()).await)?;
-        let fields = measured.split_once(' ').map(|(hash, mode)| (hash, u32::from_str_radix(mode, 8)));
-        let Some((hash, Ok(mode))) = fields else {
-            return Err(Trouble::Failed(format!("'{measured}' is no hash and mode")));
+        let Some((hash, mode, length)) = measures(&measured) else {
+            return Err(Trouble::Invalid("it told no hash, mode and length of the file".to_owned()));
         };
         let failed = |error: io::Error| Trouble::Failed(error.to_string());
         let log = Log::new().map_err(|error| Trouble::Failed(error.to_string()))?;
@@ -159,22 +162,32 @@ impl Connection {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = tokio::process::Command::from(command).kill_on_drop(true).spawn().map_err(failed)?;
         let mut stream = child.stdout.take();
+        let mut left = length;
         let work = async {
             let mut frame = Frame::new(&number);
             let mut to = tokio::fs::File::from_std(to);
             let mut buffer = vec![0; 256 << 10];
             while let Some(stream) = &mut stream {
-                match stream.read(&mut buffer).await? {
-                    0 => break,
-                    count => to.write_all(&frame.push(&buffer[..count])).await?,
+                let count = stream.read(&mut buffer).await?;
+                let body = match count {
+                    0 => frame.finish(),
+                    count => frame.push(&buffer[..count]),
+                };
+                // More would fill this side's disk for nothing: the hash is of what was announced.
+                left = left.checked_sub(body.len() as u64).ok_or(io::ErrorKind::FileTooLarge)?;
+                to.write_all(&body).await?;
+                if count == 0 {
+                    break;
                 }
             }
-            to.write_all(&frame.finish()).await?;
             to.flush().await?;
             child.wait().await
         };
         match tokio::time::timeout(limit, work).await {
             Err(_) => Err(Trouble::Failed(format!("no end after {} s", limit.as_secs()))),
+            Ok(Err(error)) if error.kind() == io::ErrorKind::FileTooLarge => {
+                Err(Trouble::Invalid(format!("it sent more than the {length} bytes that it had announced")))
+            }
             Ok(Err(error)) => Err(failed(error)),
             Ok(Ok(status)) if status.success() => Ok((mode, hash.to_owned())),
             Ok(Ok(_)) => Err(Trouble::Lost(log.text())),
@@ -190,6 +203,9 @@ impl Connection {
         let helped = self.help(CLUSTER, &[pve.to_owned()], Stdio::null()).await;
         match helped {
             Some(Helped { status: Some(0), stdout, .. }) => Ok(String::from_utf8_lossy(&stdout).into_owned()),
+            Some(Helped { stderr, excess: true, .. }) => {
+                Err(pvect_core::Error::InvalidOutput { what: stderr, run: Box::default() })
+            }
             Some(Helped { stderr, .. }) => Err(self.unreachable(stderr)),
             None => Err(self.unreachable("no answer".to_owned())),
         }
@@ -208,10 +224,27 @@ impl Connection {
     }
 }
 
+const NO_DIRECTORY: &str = "it told no name of a directory";
+
+/// Whether it is a name that the other side's mktemp gives.
+fn is_ours(directory: &str) -> bool {
+    let name = directory.strip_prefix("/tmp/pvect.");
+    name.is_some_and(|name| name.len() == 10 && name.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+}
+
+/// Hash, mode and length. Bits that make a program run as somebody else are not taken from another machine.
+fn measures(text: &str) -> Option<(&str, u32, u64)> {
+    let fields: Vec<&str> = text.split(' ').collect();
+    let [hash, mode, length] = fields[..] else { return None };
+    let is_hash = hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_hash.then_some((hash, u32::from_str_radix(mode, 8).ok()? & 0o777, length.parse().ok()?))
+}
+
 /// What a helper said, or why it did not.
 fn told(helped: Option<Helped>) -> Result<String, Trouble> {
     match helped {
         None => Err(Trouble::Lost("no answer".into())),
+        Some(Helped { excess: true, stderr, .. }) => Err(Trouble::Invalid(stderr)),
         Some(Helped { status: Some(0), stdout, .. }) if !stdout.is_empty() => {
             Ok(String::from_utf8_lossy(&stdout).into_owned())
         }
@@ -239,12 +272,29 @@ mod tests {
     #[test]
     fn what_a_helper_did_not_do_is_told_from_a_lost_connection() {
         let helped = |status, stdout: &str| {
-            told(Some(Helped { status, stdout: stdout.into(), stderr: "text".to_owned() }))
+            told(Some(Helped { status, stdout: stdout.into(), stderr: "text".to_owned(), excess: false }))
         };
         assert_eq!(helped(Some(0), "/tmp/x").unwrap(), "/tmp/x");
         assert!(matches!(helped(Some(0), ""), Err(Trouble::Failed(text)) if text == "text"));
         assert!(matches!(helped(Some(1), "x"), Err(Trouble::Failed(_))));
         assert!(matches!(helped(Some(255), "x"), Err(Trouble::Lost(_))));
         assert!(matches!(told(None), Err(Trouble::Lost(text)) if text == "no answer"));
+        let excess = Helped { status: None, stdout: Vec::new(), stderr: "much".to_owned(), excess: true };
+        assert!(matches!(told(Some(excess)), Err(Trouble::Invalid(text)) if text == "much"));
+    }
+
+    #[test]
+    fn of_the_other_sides_words_only_the_expected_ones_are_taken() {
+        let hash = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(measures(&format!("{hash} 6755 12")), Some((hash, 0o755, 12)));
+        for bad in
+            [format!("{hash} 644"), format!("{hash} x 1"), format!("{hash} 644 -1"), "x 644 1".to_owned()]
+        {
+            assert_eq!(measures(&bad), None, "{bad}");
+        }
+        assert!(is_ours("/tmp/pvect.0123456789"));
+        for bad in ["/tmp/pvect.01234/6789", "/tmp/pvect.", "/etc", "/tmp/pvect.012345678\n"] {
+            assert!(!is_ours(bad), "{bad}");
+        }
     }
 }

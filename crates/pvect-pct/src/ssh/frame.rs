@@ -42,25 +42,30 @@ impl Frame {
 
     /// Takes what was read and returns what the command itself wrote.
     pub(crate) fn push(&mut self, data: &[u8]) -> Vec<u8> {
-        self.held.extend_from_slice(data);
+        let mut held = std::mem::take(&mut self.held);
+        held.extend_from_slice(data);
         let mut body = Vec::new();
+        // Never moved to the front meanwhile: a stream of signs alone would take the square of its length.
+        let mut rest = held.as_slice();
         loop {
-            let Some(at) = self.held.iter().position(|byte| *byte == SIGN) else {
-                let rest = std::mem::take(&mut self.held);
-                self.plain(&rest, &mut body);
+            let Some(at) = rest.iter().position(|byte| *byte == SIGN) else {
+                self.plain(rest, &mut body);
                 return body;
             };
-            let plain: Vec<u8> = self.held.drain(..at).collect();
-            self.plain(&plain, &mut body);
-            match self.mark_length() {
+            self.plain(&rest[..at], &mut body);
+            rest = &rest[at..];
+            match self.mark_length(rest) {
                 Mark::None => {
-                    let sign: Vec<u8> = self.held.drain(..1).collect();
-                    self.plain(&sign, &mut body);
+                    self.plain(&rest[..1], &mut body);
+                    rest = &rest[1..];
                 }
-                Mark::Unfinished => return body,
+                Mark::Unfinished => {
+                    self.held = rest.to_vec();
+                    return body;
+                }
                 Mark::Whole(length) => {
-                    let line: Vec<u8> = self.held.drain(..length).collect();
-                    let text = String::from_utf8_lossy(&line[self.mark.len()..]).into_owned();
+                    let text = String::from_utf8_lossy(&rest[self.mark.len()..length]).into_owned();
+                    rest = &rest[length..];
                     let fields = text.split_whitespace().map(str::to_owned).collect();
                     if self.opened.is_none() {
                         self.opened = Some(fields);
@@ -89,15 +94,15 @@ impl Frame {
         }
     }
 
-    /// Looks at what was held, which starts with the sign.
-    fn mark_length(&self) -> Mark {
-        let common = self.held.len().min(self.mark.len());
-        if self.held[..common] != self.mark[..common] {
+    /// Looks at what starts with the sign.
+    fn mark_length(&self, held: &[u8]) -> Mark {
+        let common = held.len().min(self.mark.len());
+        if held[..common] != self.mark[..common] {
             return Mark::None;
         }
-        match self.held.iter().position(|byte| *byte == b'\n') {
-            Some(end) if end >= self.mark.len() && end < MARK_LIMIT => Mark::Whole(end + 1),
-            None if self.held.len() < MARK_LIMIT => Mark::Unfinished,
+        match held.iter().take(MARK_LIMIT).position(|byte| *byte == b'\n') {
+            Some(end) if end >= self.mark.len() => Mark::Whole(end + 1),
+            None if held.len() < MARK_LIMIT => Mark::Unfinished,
             _ => Mark::None,
         }
     }
@@ -148,6 +153,15 @@ mod tests {
         assert_eq!(body, b"abc\x1en1 7");
         assert!(frame.closed().is_none());
         assert_eq!(read(&[b"\x1en1\n", &[b"\x1en1".as_slice(), &[b'x'; 300]].concat()]).0.len(), 303);
+    }
+
+    #[test]
+    fn a_stream_of_signs_takes_no_long() {
+        let began = std::time::Instant::now();
+        let signs = vec![SIGN; 2 << 20];
+        let (body, _) = read(&[b"\x1en1\n", &signs, b"\x1en1 0\n"]);
+        assert_eq!(body.len(), signs.len());
+        assert!(began.elapsed() < std::time::Duration::from_secs(5), "{:?}", began.elapsed());
     }
 
     proptest! {

@@ -6,11 +6,15 @@ use serde_json::{Map, Value, json};
 use super::{Answer, Asked, Reply, Row};
 use crate::params::{Params, TEXT, optional, required};
 use crate::refusal::Refusal;
-use crate::users::{ROOT, Users};
+use crate::ticket::Tickets;
+use crate::users::{ROOT, Users, now};
 
 pub(super) const ENDPOINTS: &[Row] = &[
     ("GET", "/version", version),
-    ("GET", "/access/ticket", |_| Ok(Reply::Data(Value::Null))),
+    ("GET", "/access/ticket", |asked| {
+        asked.params.check(&[])?;
+        Ok(Reply::Data(Value::Null))
+    }),
     ("GET", "/access/permissions", permissions),
     ("GET", "/access/users", users),
     ("GET", "/access/domains", domains),
@@ -30,13 +34,18 @@ pub(super) fn version_record() -> Value {
     json!({ "version": VERSION, "release": RELEASE, "repoid": repoid })
 }
 
-/// Checks a login and returns the user. A good ticket stands for the password of its user, and one of root for that
-/// of everybody.
-pub(crate) fn check_login(
-    users: &Users,
-    params: &Params,
-    of_ticket: Option<&str>,
-) -> Result<String, Refusal> {
+/// Who is let in.
+pub(crate) struct Admitted {
+    /// The user.
+    pub(crate) user: String,
+    /// When the password was given.
+    pub(crate) login: u64,
+    /// The hash of the user's password, where there is one.
+    pub(crate) hash: Option<String>,
+}
+
+/// Checks a login. A good ticket stands for the password of its user, and one of root for that of everybody.
+pub(crate) fn check_login(users: &Users, tickets: &Tickets, params: &Params) -> Result<Admitted, Refusal> {
     params.check(&[
         required("username", TEXT),
         required("password", TEXT),
@@ -57,14 +66,22 @@ pub(crate) fn check_login(
         tracing::error!(%error, "users");
         Refusal::failed("the users cannot be read")
     };
-    if of_ticket.is_some_and(|known| known == user || known == ROOT) {
+    let password = params.get("password").unwrap_or_default();
+    let of_ticket = tickets.check(password, |user| users.known_hash(user)).map_err(broken)?;
+    if let Some(known) = of_ticket.filter(|known| known.user == user || known.user == ROOT) {
         return match users.refusal_of(&user).map_err(broken)? {
-            None => Ok(user),
+            None => {
+                let hash = users.known_hash(&user).map_err(broken)?;
+                Ok(Admitted { user, login: known.time, hash })
+            }
             Some(_) => Err(failure()),
         };
     }
-    let password = SecretString::from(params.get("password").unwrap_or_default().to_owned());
-    if users.check_password(&user, &password).map_err(broken)? { Ok(user) } else { Err(failure()) }
+    let password = SecretString::from(password.to_owned());
+    match users.hash_of(&user, &password).map_err(broken)? {
+        Some(hash) => Ok(Admitted { user, login: now(), hash: Some(hash) }),
+        None => Err(failure()),
+    }
 }
 
 /// What the web interface would show: privileges at the top of each tree.

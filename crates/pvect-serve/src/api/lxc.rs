@@ -5,6 +5,7 @@ use pvect_core::{Call, ContainerConfig, Status, Verb, Vmid};
 use pvect_node::storage::snapshot;
 use pvect_node::store::{self, Stored};
 use pvect_node::{Node, Output, runtime, verbs};
+use secrecy::ExposeSecret;
 use serde_json::{Map, Value, json};
 
 use super::{Answer, Asked, Reply, Row, permission};
@@ -14,7 +15,8 @@ use crate::refusal::Refusal;
 pub(super) const ENDPOINTS: &[Row] = &[
     ("GET", "/nodes/{node}/lxc/{vmid}/interfaces", interfaces),
     ("GET", "/nodes/{node}/lxc/{vmid}/feature", feature),
-    ("GET", "/nodes/{node}/lxc/{vmid}/snapshot/{snapname}", |_| {
+    ("GET", "/nodes/{node}/lxc/{vmid}/snapshot/{snapname}", |asked| {
+        asked.params.check(&[])?;
         Ok(Reply::Data(json!([{ "cmd": "rollback" }, { "cmd": "config" }])))
     }),
     ("GET", "/nodes/{node}/lxc/{vmid}/snapshot/{snapname}/config", snapshot_config),
@@ -35,6 +37,9 @@ pub(super) fn verb(asked: &Asked, verb: Verb) -> Answer {
     }
 }
 
+/// The longest password of a container's root, bytes. The time to hash one grows with the square of its length.
+const LONGEST_PASSWORD: usize = 511;
+
 fn work(asked: &Asked, verb: Verb) -> Answer {
     let mut params = asked.params.clone();
     for name in ["vmid", "snapname"] {
@@ -47,6 +52,13 @@ fn work(asked: &Asked, verb: Verb) -> Answer {
         params.remove("restore");
     }
     let call = params.call(verb)?;
+    let password = call.get_secret("password").map_or(0, |password| password.expose_secret().len());
+    if password > LONGEST_PASSWORD {
+        return Err(Refusal::parameter(
+            "password",
+            "crypt(3) takes no password that is longer than 511 bytes",
+        ));
+    }
     let makes = matches!(verb, Verb::Create | Verb::Restore);
     let config = match call.vmid() {
         Some(vmid) if !makes && verb == Verb::Set => Some(load(asked.node(), vmid)?.config),

@@ -17,7 +17,7 @@ use pvect_core::{Call, Verb, Vmid};
 use pvect_node::worker::Job;
 use serde_json::{Value, json};
 
-pub(crate) use access::{capabilities, check_login};
+pub(crate) use access::{Admitted, capabilities, check_login};
 pub(crate) use upload::upload;
 
 use crate::http::Server;

@@ -3,7 +3,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use pvect_core::schema::{Format, Kind};
+use pvect_core::schema::{Format, Kind, split_list};
 use pvect_core::{Vmid, VolumeId};
 use pvect_node::backup::prune;
 use pvect_node::storage::{self, Storage, Storages};
@@ -12,7 +12,7 @@ use pvect_node::worker::{self, Job};
 use serde_json::{Value, json};
 
 use super::{Answer, Asked, Reply, Row};
-use crate::params::{COUNT, TEXT, optional};
+use crate::params::{COUNT, TEXT, Wanted, many, optional};
 use crate::refusal::Refusal;
 
 pub(super) const ENDPOINTS: &[Row] = &[
@@ -229,41 +229,86 @@ fn remove(asked: &Asked) -> Answer {
     Ok(Reply::Job(Job::named(asked.who.clone(), worker::REMOVE, vec![volume.to_string()])))
 }
 
+/// The parameters of vzdump, by the names that its own parser has in full. `vmid` is not among its options.
+const VZDUMP: &[Wanted] = &[
+    optional("all", Kind::Boolean),
+    optional("bwlimit", COUNT),
+    optional("compress", Kind::Enum(&["0", "1", "gzip", "lzo", "zstd"])),
+    optional("dumpdir", TEXT),
+    many("exclude", TEXT),
+    many("exclude-path", TEXT),
+    optional("fleecing", TEXT),
+    optional("ionice", Kind::Integer { min: Some(0), max: Some(8) }),
+    optional("job-id", TEXT),
+    optional("lockwait", COUNT),
+    optional("mailnotification", Kind::Enum(&["always", "failure"])),
+    optional("mailto", TEXT),
+    optional("mode", Kind::Enum(&["snapshot", "suspend", "stop"])),
+    optional("notes-template", TEXT),
+    optional("notification-mode", TEXT),
+    optional("pbs-change-detection-mode", TEXT),
+    optional("performance", TEXT),
+    optional("pigz", COUNT),
+    optional("pool", TEXT),
+    optional("protected", Kind::Boolean),
+    optional("prune-backups", TEXT),
+    optional("quiet", Kind::Boolean),
+    optional("remove", Kind::Boolean),
+    optional("script", TEXT),
+    optional("stdexcludes", Kind::Boolean),
+    optional("stop", Kind::Boolean),
+    optional("stopwait", COUNT),
+    optional("storage", Kind::Text(Format::StorageId)),
+    optional("tmpdir", TEXT),
+    many("vmid", TEXT),
+    optional("zstd", COUNT),
+];
+
+/// What only root may ask for.
+const OF_ROOT: [&str; 6] = ["bwlimit", "dumpdir", "ionice", "performance", "script", "tmpdir"];
+
+/// The containers that a parameter names.
+fn vmids(asked: &Asked, name: &str) -> Result<Vec<Vmid>, Refusal> {
+    let texts = asked.params.get(name).unwrap_or_default().split('\0').flat_map(split_list);
+    texts
+        .map(|id| {
+            let text = "invalid format - value does not look like a valid VM ID\n";
+            id.parse().map_err(|_| Refusal::parameter(name, text))
+        })
+        .collect()
+}
+
 /// A backup: the parameters are the words of vzdump.
 fn vzdump(asked: &Asked) -> Answer {
     asked.check_node()?;
-    let (mut words, mut vmids) = (Vec::new(), Vec::new());
-    for (name, value) in asked.params.pairs() {
-        if name == "vmid" {
-            vmids =
-                value.split([',', ';', ' ', '\0']).filter(|id| !id.is_empty()).map(str::to_owned).collect();
-            continue;
-        }
-        if !name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')) {
-            return Err(Refusal::parameter(
-                name,
-                "property is not defined in schema and the schema does not allow additional properties",
-            ));
-        }
-        words.extend(value.split('\0').flat_map(|value| [format!("--{name}"), value.to_owned()]));
-    }
-    for id in &vmids {
-        let vmid: Vmid = id.parse().map_err(|_| {
-            Refusal::parameter("vmid", "invalid format - value does not look like a valid VM ID\n")
-        })?;
+    asked.params.check(VZDUMP)?;
+    let (ids, excluded) = (vmids(asked, "vmid")?, vmids(asked, "exclude")?);
+    for vmid in &ids {
         asked.check(&format!("/vms/{vmid}"), "VM.Backup")?;
     }
-    if vmids.is_empty() {
+    if ids.is_empty() {
         // All containers: who may back all of them up.
         asked.check("/vms", "VM.Backup")?;
     }
-    // What only root may ask for on a real node.
-    for name in ["dumpdir", "script", "tmpdir", "bwlimit", "ionice"] {
-        if asked.params.get(name).is_some() && asked.who != crate::users::ROOT {
-            return Err(Refusal::parameter(name, "Only root may set this option."));
+    let given = |name: &str| asked.params.get(name).is_some();
+    if let Some(name) = OF_ROOT.iter().find(|name| given(name) && asked.who != crate::users::ROOT) {
+        return Err(Refusal::parameter(*name, "Only root may set this option."));
+    }
+    let storage = format!("/storage/{}", asked.params.get("storage").unwrap_or("local"));
+    asked.check(&storage, "Datastore.AllocateSpace")?;
+    // Other backups go then, also those of other users.
+    if given("prune-backups") {
+        asked.check(&storage, "Datastore.Allocate")?;
+    }
+    let mut words: Vec<String> = ids.iter().map(ToString::to_string).collect();
+    for one in VZDUMP.iter().filter(|one| !matches!(one.name, "vmid" | "exclude")) {
+        for value in asked.params.get(one.name).into_iter().flat_map(|value| value.split('\0')) {
+            words.extend([format!("--{}", one.name), value.to_owned()]);
         }
     }
-    let storage = asked.params.get("storage").unwrap_or("local");
-    asked.check(&format!("/storage/{storage}"), "Datastore.AllocateSpace")?;
-    Ok(Reply::Job(Job::named(asked.who.clone(), worker::VZDUMP, vmids.into_iter().chain(words).collect())))
+    if !excluded.is_empty() {
+        let list: Vec<String> = excluded.iter().map(ToString::to_string).collect();
+        words.extend(["--exclude".to_owned(), list.join(",")]);
+    }
+    Ok(Reply::Job(Job::named(asked.who.clone(), worker::VZDUMP, words)))
 }

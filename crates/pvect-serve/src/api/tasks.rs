@@ -139,7 +139,7 @@ fn log(asked: &Asked) -> Answer {
     let number = |name: &str, default: u64| {
         usize::try_from(asked.params.number(name).unwrap_or(default)).unwrap_or(usize::MAX)
     };
-    // 0 is all; what one answer takes is bounded.
+    // 0 is all; what one answer takes is bounded, in lines here and in bytes below.
     let limit = match number("limit", 50) {
         0 => MOST_LINES,
         limit => limit.min(MOST_LINES),

@@ -20,6 +20,8 @@ use crate::refusal::Refusal;
 
 /// The longest field but for the file, bytes.
 const FIELD_LIMIT: usize = 16 * 1024;
+/// The most fields of a form.
+const MOST_FIELDS: usize = 16;
 
 /// The digests that are made while a file comes.
 #[derive(Default)]
@@ -51,14 +53,21 @@ pub(crate) async fn upload(mut asked: Asked, headers: &HeaderMap, body: Body) ->
     let broken = || Refusal::new(400, "upload failed: the form broke off or is malformed");
     let late = |_| Refusal::new(408, "upload failed: nothing came for too long");
     let mut form = Multipart::from_request(request, &()).await.map_err(|_| broken())?;
-    let mut file = None;
+    let (mut file, mut fields) = (None, 0);
     while let Some(mut field) =
         timeout(patience, form.next_field()).await.map_err(late)?.map_err(|_| broken())?
     {
+        fields += 1;
+        if fields > MOST_FIELDS {
+            return Err(Refusal::new(413, "upload failed: too many fields"));
+        }
         let name = field.name().unwrap_or_default().to_owned();
         if name == "filename" && field.file_name().is_some() {
             let given = field.file_name().unwrap_or_default().to_owned();
-            asked.params.set("filename", given);
+            if file.is_some() {
+                return Err(Refusal::new(400, "upload failed: there is more than one file"));
+            }
+            asked.params.add("filename".to_owned(), given)?;
             let mut target = NamedTempFile::with_prefix_in(".upload-", &cache)
                 .map_err(|error| Refusal::failed(format!("can't write to the storage - {error}")))?;
             let (mut sums, mut length) = (Sums::default(), 0_u64);
@@ -89,7 +98,7 @@ pub(crate) async fn upload(mut asked: Asked, headers: &HeaderMap, body: Body) ->
                 return Err(Refusal::new(413, "form data to large - abort upload"));
             }
         }
-        asked.params.set(&name, String::from_utf8(text).map_err(|_| broken())?);
+        asked.params.add(name, String::from_utf8(text).map_err(|_| broken())?)?;
     }
     asked.params.check(&[
         required("content", Kind::Enum(&["vztmpl"])),

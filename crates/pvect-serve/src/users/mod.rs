@@ -11,7 +11,7 @@ mod secrets;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use pvect_node::rights::change;
+use pvect_node::rights::{LONGEST_PASSWORD, change};
 use pvect_node::{Layout, Node};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -57,6 +57,9 @@ impl Users {
         check_user(user)?;
         if password.expose_secret().chars().count() < 5 {
             return Err(UserError::ShortPassword);
+        }
+        if password.expose_secret().len() > LONGEST_PASSWORD {
+            return Err(UserError::LongPassword);
         }
         let hash = secrets::hash_password(password.expose_secret().as_bytes()).map_err(UserError::Secret)?;
         self.change(|config| {
@@ -141,14 +144,35 @@ impl Users {
         Ok(enabled(&self.load()?, user).err())
     }
 
-    /// Returns whether a password is a user's. It takes as long for a user who is not there.
+    /// Returns whether a password is a user's. It takes as long for a user who is not there; one that is longer than any
+    /// is not hashed.
     ///
     /// # Errors
     /// When the files cannot be read.
     pub fn check_password(&self, user: &str, password: &SecretString) -> Result<bool, UserError> {
-        let known = secrets::Shadow::at(&self.secret_dir()?).get(user)?;
+        Ok(self.hash_of(user, password)?.is_some())
+    }
+
+    /// As [`Users::check_password`]; returns the hash that the password has.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn hash_of(&self, user: &str, password: &SecretString) -> Result<Option<String>, UserError> {
+        if password.expose_secret().len() > LONGEST_PASSWORD {
+            return Ok(None);
+        }
+        let known = self.known_hash(user)?;
         let right = secrets::check_password(known.as_deref(), password.expose_secret().as_bytes());
-        Ok(right && enabled(&self.load()?, user).is_ok())
+        let is_enabled = enabled(&self.load()?, user).is_ok();
+        Ok(known.filter(|_| right && is_enabled))
+    }
+
+    /// Returns the hash of a user's password, where there is one. It changes with each password, the same one too.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub(crate) fn known_hash(&self, user: &str) -> Result<Option<String>, UserError> {
+        secrets::Shadow::at(&self.secret_dir()?).get(user)
     }
 
     /// Checks `USER@REALM!ID=SECRET` and returns the token's name.
@@ -255,6 +279,24 @@ mod tests {
             "'joe' is not a name of the form USER@REALM"
         );
         assert!(matches!(users.add("joe@pve", &secret("1234")), Err(UserError::ShortPassword)));
+    }
+
+    #[test]
+    fn a_long_password_is_refused_before_it_is_hashed() {
+        let (_dir, users) = users();
+        let longest = "\u{e4}".repeat(LONGEST_PASSWORD / 2);
+        users.add(ROOT, &secret(&longest)).unwrap();
+        assert!(users.check_password(ROOT, &secret(&longest)).unwrap());
+        assert_eq!(
+            users.add(ROOT, &secret(&(longest + "x"))).unwrap_err().to_string(),
+            "a password has at most 128 bytes"
+        );
+        // Hashed, one of them alone takes seconds.
+        let began = std::time::Instant::now();
+        for _ in 0..20 {
+            assert!(!users.check_password(ROOT, &secret(&"A".repeat(60_000))).unwrap());
+        }
+        assert!(began.elapsed() < std::time::Duration::from_secs(2), "{:?}", began.elapsed());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a failing helper fails the test")]
 
 mod asker;
+mod attacks;
 mod clients;
 mod lifecycle;
 mod limits;

@@ -14,6 +14,11 @@ pub type Stream = StreamOwned<ClientConnection, TcpStream>;
 
 /// Connects to the server; its certificate is the only one that is trusted.
 pub fn connect(node: &TestNode, server: &TestServer) -> Stream {
+    connect_from(node, server, [127, 0, 0, 1])
+}
+
+/// As [`connect`], from this address of the loopback interface.
+pub fn connect_from(node: &TestNode, server: &TestServer, from: [u8; 4]) -> Stream {
     let mut roots = RootCertStore::empty();
     let pem = node.root().join("etc/pve/nodes/vm/pve-ssl.pem");
     roots.add(CertificateDer::from_pem_file(pem).unwrap()).unwrap();
@@ -25,9 +30,21 @@ pub fn connect(node: &TestNode, server: &TestServer) -> Stream {
         .with_no_client_auth();
     let name = ServerName::try_from("127.0.0.1").unwrap();
     let client = ClientConnection::new(Arc::new(config), name).unwrap();
-    let socket = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+    let socket = socket(from, server.port);
     socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     StreamOwned::new(client, socket)
+}
+
+fn socket(from: [u8; 4], port: u16) -> TcpStream {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let connected = runtime.block_on(async {
+        let socket = tokio::net::TcpSocket::new_v4()?;
+        socket.bind((from, 0).into())?;
+        socket.connect(([127, 0, 0, 1], port).into()).await?.into_std()
+    });
+    let socket: TcpStream = connected.unwrap();
+    socket.set_nonblocking(false).unwrap();
+    socket
 }
 
 /// Sends one request with these header lines and returns status line, type and body.
