@@ -377,7 +377,7 @@ fn a_configuration_that_is_not_trusted_does_nothing_on_the_host() {
                 lxc.hook.pre-start: /bin/touch /pwned\nlxc.hook.pre-start: /bin/true\nlxc.mount.entry: / mnt none bind\n";
     let path = by_hand(&node, "vzdump-lxc-900-2026_01_01-00_00_00.tar", told, &[]);
     let restore = |vmid: &str| on(Verb::Restore, vmid).arg(path.to_str().unwrap());
-    let ran = node.run_extended(restore("420").option("trust-config", "0"));
+    let ran = node.run_extended(&restore("420").option("trust-config", "0"));
     assert_eq!((ran.exit, ran.err.as_str()), (0, ""), "{} {}", ran.text, ran.out);
     let lines = ran.out.lines().filter(|line| line.starts_with("left out, as --trust-config 0 asks: "));
     assert_eq!(lines.count(), 6, "{}", ran.out);
@@ -387,7 +387,7 @@ fn a_configuration_that_is_not_trusted_does_nothing_on_the_host() {
     }
     assert!(text.contains("mp1: local:420/") && text.contains("features: nesting=1\n"), "{text}");
     // Trusted, all of it is taken over, and named.
-    let ran = node.run_extended(restore("421").option("trust-config", "1"));
+    let ran = node.run_extended(&restore("421").option("trust-config", "1"));
     assert_eq!(ran.exit, 0, "{} {}", ran.text, ran.out);
     assert_eq!(ran.out.matches("WARN: the backup brings").count(), 6, "{}", ran.out);
     assert!(config(&node, "421").contains("lxc.hook.pre-start: /bin/touch /pwned\n"));

@@ -53,14 +53,14 @@ impl TestNode {
     }
 
     pub fn run(&self, call: Call) -> Ran {
-        self.run_extended(call.verified().unwrap())
+        self.run_extended(&call.verified().unwrap())
     }
 
     /// Runs a call that may have options which only this node knows.
-    pub fn run_extended(&self, call: Call) -> Ran {
+    pub fn run_extended(&self, call: &Call) -> Ran {
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let result =
-            pvect_node::verbs::dispatch(&self.node, &call, &mut Output { out: &mut out, err: &mut err });
+            pvect_node::verbs::dispatch(&self.node, call, &mut Output { out: &mut out, err: &mut err });
         let (exit, text) = match result {
             Ok(exit) => (exit, String::new()),
             Err(failure) => (failure.exit, failure.text),
