@@ -9,6 +9,7 @@ use pvect_core::property::{MountPoint, MountSource, NetInterface};
 use pvect_core::{Call, ContainerConfig, Lock, SnapshotName, Vmid, VolumeId};
 
 use super::create::Undo;
+use crate::idmap::IdMap;
 use crate::interrupt::Interrupt;
 use crate::named::is_unused;
 use crate::rights::{Asker, judge};
@@ -150,7 +151,7 @@ impl<'a> Plan<'a> {
                 main.set(key, value);
             }
         }
-        let config = ContainerConfig { main, ..ContainerConfig::default() };
+        let config = ContainerConfig { main, id_base: config.id_base, ..ContainerConfig::default() };
         let bandwidth = call.get("bwlimit").and_then(bandwidth);
         Ok(Self { source, vmid, snapshot, storage, full, bandwidth, config, volumes })
     }
@@ -229,7 +230,7 @@ fn build(
                 snapshot: plan.snapshot.as_ref(),
                 storage: plan.storage.unwrap_or(volume.storage()),
                 vmid: plan.vmid,
-                unprivileged: config.is_unprivileged(),
+                owner: IdMap::of(&config).root(),
                 bandwidth: plan.bandwidth,
             };
             let (new, size) = copy.run(node, interrupt, &mut |line| log.line(output, line))?;

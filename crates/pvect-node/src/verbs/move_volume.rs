@@ -4,6 +4,7 @@ use pvect_core::property::{MountPoint, MountSource};
 use pvect_core::{Call, ContainerConfig, Lock, Verb, Vmid, VolumeId};
 
 use super::resize::mount_point;
+use crate::idmap::IdMap;
 use crate::interrupt::Interrupt;
 use crate::named::{add_unused, in_use, is_unused, unused_volume};
 use crate::storage::base::Base;
@@ -57,14 +58,8 @@ fn to_storage(
         locked::set(node, vmid, &Lock::Disk, output)?;
         found
     };
-    let copy = Copy {
-        source: &volume,
-        snapshot: None,
-        storage,
-        vmid,
-        unprivileged: config.is_unprivileged(),
-        bandwidth,
-    };
+    let copy =
+        Copy { source: &volume, snapshot: None, storage, vmid, owner: IdMap::of(&config).root(), bandwidth };
     let template = config.is_set("template");
     let done = task::run(node, "move_volume", &vmid.to_string(), output, |log, output| {
         let (new, size) = copy.run(node, &interrupt, &mut |line| log.line(output, line))?;
