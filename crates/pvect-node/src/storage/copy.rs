@@ -168,6 +168,22 @@ fn is_readable(volume: &Volume) -> bool {
     }
 }
 
+/// Mounts a volume that can be mounted, for writing. Its container's lock is held, and the mount namespace is private.
+///
+/// # Errors
+/// When it does not exist or cannot be mounted.
+pub(crate) fn attach(node: &Node, volume: &VolumeId, directory: &Path) -> NodeResult<()> {
+    let path = super::volume_path(node, volume)?;
+    let place = Place::of(node, volume)?;
+    if !is_readable(&place.volume) {
+        return Err(Failure::new(format!("cannot mount volume '{volume}': it is no raw image or directory")));
+    }
+    if matches!(place.volume, Volume::Image { .. }) {
+        image::wait_until_free(&path)?;
+    }
+    mount(&place.volume, &path, directory, false)
+}
+
 fn mount(volume: &Volume, path: &Path, place: &Path, read_only: bool) -> NodeResult<()> {
     if matches!(volume, Volume::Image { .. }) {
         let mut options = vec!["nosuid", "nodev"];

@@ -16,7 +16,7 @@ use crate::rights::{Asker, judge};
 use crate::storage::copy::Copy;
 use crate::storage::{self, MountFor, PrivateMounts, snapshot};
 use crate::task::TaskLog;
-use crate::{Failure, Node, NodeResult, Output, creation, guest, locked, random, runtime, store, task};
+use crate::{Failure, Node, NodeResult, Output, creation, guest, ids, locked, random, runtime, store, task};
 
 /// How long clone waits for the lock file of the new container, seconds. Source: pve-container, `lock_config`.
 const LOCK_WAIT: u64 = 5;
@@ -63,6 +63,7 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
     let mut undo = Undo::of(node, vmid);
     let running = runtime::is_running(node, source);
     let plan = Plan::of(node, call, source, vmid, &config, running)?;
+    ids::keep(node, vmid, &plan.config)?;
     store::save(node, vmid, &plan.config)?;
     task::run(node, "vzclone", &source.to_string(), output, |log, output| {
         log.line(output, &format!("creating a clone of container {source} with ID {vmid}"));
