@@ -67,8 +67,8 @@ fn a_start_with_ids_that_somebody_has_is_refused_until_they_are_moved() {
     assert!(doctor.contains("shared-ids") && doctor.contains("mallory"), "{doctor}");
 
     let said = node.pvect(&["node", "move-ids", "--all"]).ok();
-    assert!(said.starts_with("new containers have the ids 165536-231071\nCT 101: mp0: "), "{said}");
-    assert!(said.contains(" files of local:101/subvol-101-disk-0.subvol moved\n"), "{said}");
+    assert!(said.starts_with("new containers have the ids 165536-231071\nCT 101: rootfs: "), "{said}");
+    assert!(said.contains(" files of local:101/vm-101-disk-1.raw moved\n"), "{said}");
     let granted = fs::read_to_string(&grants).expect("the grants");
     assert_eq!(granted, format!("{FIRST_USER}root:165536:65536\n"));
     let meta = |name: &str| fs::symlink_metadata(subvol(&node, 101).join(name)).expect("a file");
@@ -78,8 +78,10 @@ fn a_start_with_ids_that_somebody_has_is_refused_until_they_are_moved() {
     assert_eq!(seen(&node, "101"), expected(165_536));
 
     // While it runs, nothing is moved.
-    let refused = node.pvect(&["node", "move-ids", "--to", "400000", "101"]).fails(1);
-    assert!(refused.contains("CT 101: it runs; stop it first"), "{refused}");
+    let refused = node.pvect(&["node", "move-ids", "--to", "400000", "101"]).fails(255);
+    assert!(refused.contains("CT 101 runs; stop it first: pvect shutdown 101"), "{refused}");
+    let left = node.pvect(&["node", "move-ids", "--to", "400000", "--all"]).fails(1);
+    assert!(left.contains("CT 101 runs; stop it first"), "{left}");
     node.pct(&["stop", "101"]).ok();
     node.pct(&["start", "101"]).ok();
     assert_eq!(seen(&node, "101"), expected(165_536));

@@ -41,7 +41,7 @@ pub fn move_ids(node: &Node, wanted: &Moving, output: &mut Output<'_>) -> NodeRe
         let moved = end_earlier(node, vmid, &interrupt, output)
             .and_then(|()| move_one(node, vmid, target, &interrupt, output));
         if let Err(failure) = moved {
-            output.warn(format!("CT {vmid}: {}", failure.text));
+            output.warn(&failure.text);
             failed += 1;
         }
     }
@@ -78,8 +78,16 @@ fn containers(node: &Node, only: Option<&[Vmid]>) -> NodeResult<Vec<Vmid>> {
                 "CT {vmid} has ids of its own: it is privileged or has lxc.idmap lines"
             )));
         }
+        check_stopped(node, *vmid)?;
     }
     Ok(only.to_vec())
+}
+
+fn check_stopped(node: &Node, vmid: Vmid) -> NodeResult<()> {
+    match runtime::is_running(node, vmid) {
+        true => Err(Failure::new(format!("CT {vmid} runs; stop it first: pvect shutdown {vmid}"))),
+        false => Ok(()),
+    }
 }
 
 /// Makes a range the node's: reserves it, and notes the one that existing containers have.
@@ -161,12 +169,10 @@ fn move_one(
             output.line(format!("CT {vmid}: nothing to move"));
             return Ok(());
         }
-        if runtime::is_running(node, vmid) {
-            return Err(Failure::new(format!("it runs; stop it first: pvect shutdown {vmid}")));
-        }
+        check_stopped(node, vmid)?;
         if let Some(name) = config.snapshots.keys().next() {
             return Err(Failure::new(format!(
-                "it has snapshots, which would bring the old ids back; remove them first: pvect delsnapshot {vmid} \
+                "CT {vmid} has snapshots, which would bring the old ids back; remove them first: pvect delsnapshot {vmid} \
                  {name}"
             )));
         }
@@ -243,7 +249,10 @@ fn volumes(
             }
             interrupt.check()?;
             let Summary { entries, moved } = one_volume(node, vmid, config, &volume, shift, interrupt)
-                .map_err(|failure| Failure { text: format!("{key}: {}", failure.text), ..failure })?;
+                .map_err(|failure| Failure {
+                    text: format!("CT {vmid}: {key}: {}", failure.text),
+                    ..failure
+                })?;
             output.line(format!("CT {vmid}: {key}: {moved} of {entries} files of {volume} moved"));
         }
     }
