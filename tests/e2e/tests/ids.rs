@@ -173,6 +173,42 @@ fn a_move_that_was_killed_is_taken_up_again() {
 }
 
 #[test]
+fn templates_are_moved_and_stay_protected() {
+    let node: TestNode = node_or_skip!();
+    create(&node);
+    node.pct(&["template", "101"]).ok();
+    let image = node.root().join("vz/images/101/base-101-disk-1.raw");
+    let is_protected = || fs::OpenOptions::new().append(true).open(&image).is_err();
+    let was_protected = is_protected();
+    on_a_host_with(&node, FIRST_USER);
+    // One that is left where it is goes on as it was.
+    let template = node.busybox();
+    node.pct(&["create", "102", &template, "--rootfs", "local:0", "--unprivileged", "1"]).ok();
+    node.pvect(&["node", "move-ids", "102"]).ok();
+    let cfg = fs::read_to_string(ids_cfg(&node)).expect("the ids");
+    assert!(cfg.ends_with("base: 165536\nshared: 0\nct 101: 100000\n"), "{cfg}");
+    // What is made of it has its ids, and does not start with them.
+    node.pct(&["clone", "101", "103", "--full", "1"]).ok();
+    assert!(node.pct(&["start", "103"]).fails(255).contains("mallory"));
+    let refused = node.pct(&["move-volume", "103", "mp0", "--target-vmid", "102"]);
+    assert!(refused.stderr.contains("have different ids on the host"), "{}", refused.stderr);
+
+    node.pvect(&["node", "move-ids", "--all"]).ok();
+    assert_eq!(is_protected(), was_protected);
+    node.pct(&["clone", "101", "104", "--full", "1"]).ok();
+    for vmid in ["103", "104"] {
+        node.pct(&["start", vmid]).ok();
+        assert_eq!(seen(&node, vmid), expected(165_536));
+        node.pct(&["stop", vmid]).ok();
+    }
+    // A number that comes again has nothing of what was there before.
+    fs::write(ids_cfg(&node), "base: 165536\nct 103: 300000\n").expect("the ids");
+    node.pct(&["destroy", "103"]).ok();
+    let cfg = fs::read_to_string(ids_cfg(&node)).expect("the ids");
+    assert!(cfg.ends_with("base: 165536\nshared: 0\n"), "{cfg}");
+}
+
+#[test]
 fn doctor_brings_a_root_of_an_older_version_over() {
     let node: TestNode = node_or_skip!();
     create(&node);

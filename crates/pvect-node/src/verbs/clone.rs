@@ -53,6 +53,7 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
     let interrupt = Interrupt::watch();
     let config = {
         let _held = store::lock(node, source, store::LOCK_SECONDS, output)?;
+        ids::check_whole(node, source)?;
         locked::set(node, source, &Lock::Disk, output)?
     };
     let mut held = SourceLock { node, vmid: source, armed: true };
