@@ -456,10 +456,34 @@ mod tests {
     }
 
     #[test]
-    fn a_signal_ends_it() {
+    fn it_ends_anywhere_and_goes_on() {
         let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join("x"), "").unwrap();
-        let error = OLD.tree(&top(dir.path()), &|| true).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::Interrupted);
+        for name in ["a/b", "a/c", "d"] {
+            fs::create_dir_all(dir.path().join(name)).unwrap();
+            fs::write(dir.path().join(name).join("x"), "").unwrap();
+            if is_root() {
+                chown(dir.path().join(name).join("x"), Some(165_535), Some(100_000)).unwrap();
+            }
+        }
+        let mut before = 0;
+        for steps in 0_u32.. {
+            let left = std::cell::Cell::new(steps);
+            let ended = || left.replace(left.get().saturating_sub(1)) == 0;
+            match OLD.tree(&top(dir.path()), &ended) {
+                Err(error) => assert_eq!(error.kind(), io::ErrorKind::Interrupted),
+                Ok(summary) => {
+                    assert_eq!((summary.entries, steps), (8, 7));
+                    break;
+                }
+            }
+            // Never back, never twice.
+            let moved = ["a/b/x", "a/c/x", "d/x"].map(|name| ids(&dir.path().join(name)));
+            assert!(
+                moved.iter().all(|ids| !is_root() || [(165_535, 100_000), (365_535, 300_000)].contains(ids))
+            );
+            let after = moved.iter().filter(|ids| ids.0 == 365_535).count();
+            assert!(after >= before);
+            before = after;
+        }
     }
 }
