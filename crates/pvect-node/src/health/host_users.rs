@@ -24,7 +24,8 @@ pub(super) fn inspect(node: &Node, host: &Host) -> NodeResult<Vec<Finding>> {
 /// Ranges that somebody else has, or may be given tomorrow.
 fn ids(node: &Node, host: &Host) -> NodeResult<Vec<Finding>> {
     let ids = Ids::load(&node.layout)?;
-    if ids.shared {
+    // A root that was never used has no range yet.
+    if ids.shared || !node.layout.storage_cfg().exists() {
         return Ok(Vec::new());
     }
     let place = node.layout.ids_cfg();
