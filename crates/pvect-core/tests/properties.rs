@@ -173,7 +173,7 @@ fn config() -> impl Strategy<Value = ContainerConfig> {
     });
     let pending = proptest::option::of(pending.prop_filter("empty", |section| !section.is_empty()));
     (section(), pending, btree_map("[a-zA-Z][a-zA-Z0-9_-]{1,12}", section(), 0..3))
-        .prop_map(|(main, pending, snapshots)| ContainerConfig { main, pending, snapshots })
+        .prop_map(|(main, pending, snapshots)| ContainerConfig { main, pending, snapshots, id_base: None })
 }
 
 fn upid() -> impl Strategy<Value = String> {

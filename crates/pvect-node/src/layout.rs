@@ -55,6 +55,16 @@ impl Layout {
         self.root.join("etc/pve/datacenter.cfg")
     }
 
+    /// `etc/pve/ids.cfg`: the host's ids of unprivileged containers.
+    pub fn ids_cfg(&self) -> PathBuf {
+        self.root.join("etc/pve/ids.cfg")
+    }
+
+    /// `run/lock/pvect-ids.lock`: held by who changes `ids.cfg`.
+    pub fn ids_lock(&self) -> PathBuf {
+        self.root.join("run/lock/pvect-ids.lock")
+    }
+
     /// `etc/pve/storage.cfg`.
     pub fn storage_cfg(&self) -> PathBuf {
         self.root.join("etc/pve/storage.cfg")

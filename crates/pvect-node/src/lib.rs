@@ -13,6 +13,7 @@ mod held;
 pub mod history;
 mod host_keys;
 pub mod hostmount;
+pub mod ids;
 pub mod image;
 pub mod internal;
 pub mod interrupt;

@@ -12,7 +12,7 @@ use rustix::fs::{FlockOperation, flock};
 
 use crate::error::os_text;
 use crate::interrupt::Interrupt;
-use crate::{Failure, Node, NodeResult, Output, creation, held};
+use crate::{Failure, Node, NodeResult, Output, creation, held, ids};
 
 /// How long most verbs wait for the lock file, seconds. Source: `lock_config` of pve-guest-common.
 pub const LOCK_SECONDS: u64 = 10;
@@ -40,14 +40,15 @@ pub struct ConfigLock {
     _file: held::Held,
 }
 
-/// Makes the directories of the node's root and a storage.cfg with the storage `local`, where they are missing.
+/// Makes the directories of the node's root and a storage.cfg with the storage `local`, where they are missing. A new
+/// root gets a range of host ids for its unprivileged containers that nobody has.
 ///
 /// Directories have these modes whatever the umask says: those with volumes, backups, logs and run-time state are
 /// closed to others (a set-user-id file in a volume is the host's, too), and the users of unprivileged containers pass
 /// through those above `lib/lxc`.
 ///
 /// # Errors
-/// When a directory or the file cannot be made.
+/// When a directory or the file cannot be made, or no range of ids is free.
 pub fn ensure_root(node: &Node) -> NodeResult<()> {
     let layout = &node.layout;
     let local = layout.local_storage();
@@ -75,6 +76,7 @@ pub fn ensure_root(node: &Node) -> NodeResult<()> {
     if fs::symlink_metadata(&cfg).is_ok() {
         return Ok(());
     }
+    ids::found(node)?;
     let text = format!(
         "dir: local\n\tpath {}\n\tcontent rootdir,vztmpl,images,iso,backup,snippets\n",
         local.display()
@@ -115,7 +117,7 @@ pub(crate) fn make_directories(path: &Path, mode: u32) -> NodeResult<()> {
 /// Reads a configuration.
 ///
 /// # Errors
-/// `Configuration file ... does not exist` (2), or what the system said.
+/// `Configuration file ... does not exist` (2), or what the system said; when `ids.cfg` cannot be read.
 pub fn load(node: &Node, vmid: Vmid) -> NodeResult<Stored> {
     let path = node.layout.config(vmid);
     let bytes = match fs::read(&path) {
@@ -123,8 +125,9 @@ pub fn load(node: &Node, vmid: Vmid) -> NodeResult<Stored> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Err(Failure::missing(&node.name, vmid)),
         Err(error) => return Err(Failure::io("can't read", &path, &error)),
     };
-    let (config, warnings) = ContainerConfig::parse(&bytes, ParseMode::Lenient)
+    let (mut config, warnings) = ContainerConfig::parse(&bytes, ParseMode::Lenient)
         .map_err(|error| Failure::new(format!("can't read '{}' - {error}", path.display())))?;
+    ids::assign(node, vmid, &mut config)?;
     let warnings = warnings.into_iter().map(|warning| format!("vm {vmid} - {}", warning.text)).collect();
     Ok(Stored { config, digest: ContainerConfig::digest(&bytes), warnings })
 }
@@ -227,13 +230,13 @@ pub fn create(node: &Node, vmid: Vmid, config: &ContainerConfig) -> NodeResult<(
     if config.lock() == Some(Lock::Create) {
         creation::begin(node, vmid)?;
     }
-    write_new(&path, text.as_bytes()).map_err(|error| {
-        creation::end(node, vmid);
-        match error.kind() {
+    ids::with_new(node, vmid, || {
+        write_new(&path, text.as_bytes()).map_err(|error| match error.kind() {
             ErrorKind::AlreadyExists => exists("CT", vmid, node.name.as_str()),
             _ => Failure::io("can't write", &path, &error),
-        }
+        })
     })
+    .inspect_err(|_| creation::end(node, vmid))
 }
 
 /// Removes a configuration.
@@ -250,7 +253,7 @@ pub fn remove(node: &Node, vmid: Vmid) -> NodeResult<()> {
         }
     }
     creation::end(node, vmid);
-    Ok(())
+    ids::forget(node, vmid)
 }
 
 /// Takes the lock file of a container; waits up to `seconds`, saying so on stderr as the real one does.

@@ -82,6 +82,7 @@ impl Fixture {
         let dir = tempfile::Builder::new().prefix("pvrt").tempdir_in("/var/tmp").unwrap();
         let root = dir.path().join(below);
         let node = node(&root);
+        pvect_testkit::pin_ids(&root).unwrap();
         pvect_node::store::ensure_root(&node).unwrap();
         let template = pvect_node::template::build_busybox(&node, &mut |_| {}).unwrap();
         let fixture = Self { node, root, _dir: dir };

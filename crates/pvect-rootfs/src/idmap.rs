@@ -1,11 +1,7 @@
 //! The map from a container's user and group ids to the host's.
 
 use pvect_core::ContainerConfig;
-
-/// The first host id of unprivileged containers. Source: Proxmox VE's default map `0 100000 65536`.
-pub const UNPRIVILEGED_BASE: u32 = 100_000;
-/// How many ids an unprivileged container has.
-pub const UNPRIVILEGED_COUNT: u32 = 65_536;
+use pvect_core::config::IdMap as Line;
 
 /// One range: container ids from `inside`, host ids from `outside`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,13 +24,18 @@ impl IdMap {
         Self::default()
     }
 
-    /// The default map of an unprivileged container.
+    /// The map of an unprivileged container on Proxmox VE.
     pub fn unprivileged() -> Self {
-        let range = Range { inside: 0, outside: UNPRIVILEGED_BASE, count: UNPRIVILEGED_COUNT };
+        Self::from(Line::BASE)
+    }
+
+    /// The map of an unprivileged container whose ids begin with a host id.
+    fn from(outside: u32) -> Self {
+        let range = Range { inside: 0, outside, count: Line::COUNT };
         Self { users: vec![range], groups: vec![range] }
     }
 
-    /// The map of a configuration: its raw `lxc.idmap` lines if it has some, else by `unprivileged`.
+    /// The map of a configuration: its raw `lxc.idmap` lines if it has some, else by `unprivileged` and the node's range.
     ///
     /// Lines that are none of `u|g INSIDE OUTSIDE COUNT` are left out, as LXC will refuse them itself.
     pub fn of(config: &ContainerConfig) -> Self {
@@ -56,7 +57,7 @@ impl IdMap {
         if !map.is_identity() {
             return map;
         }
-        if config.is_set("unprivileged") { Self::unprivileged() } else { Self::identity() }
+        if config.is_set("unprivileged") { Self::from(config.first_host_id()) } else { Self::identity() }
     }
 
     /// Returns whether every id is itself.

@@ -10,6 +10,7 @@ pub mod idmap;
 pub mod random;
 pub mod removal;
 pub mod rooted;
+pub mod shift;
 pub mod unpack;
 
 pub use error::{Failure, NodeResult};

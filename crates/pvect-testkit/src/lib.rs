@@ -8,7 +8,7 @@ mod server;
 mod sshd;
 
 pub use fake_pct::FakePct;
-pub use node::{TestNode, missing_requirement};
+pub use node::{TestNode, missing_requirement, pin_ids};
 pub use outcome::Finished;
 pub use server::TestServer;
 pub use sshd::TestSshd;

@@ -36,6 +36,17 @@ fn find_program(name: &str) -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
+/// Gives the node below a root the ids of Proxmox VE, which tests expect, whoever else has them on this machine; what it
+/// reserves stays below the root.
+///
+/// # Errors
+/// When the files cannot be written.
+pub fn pin_ids(root: &Path) -> std::io::Result<()> {
+    fs::create_dir_all(root.join("etc/pve"))?;
+    fs::write(root.join("etc/pve/ids.cfg"), "base: 100000\nshared: 1\n")?;
+    ["subuid", "subgid"].iter().try_for_each(|name| fs::write(root.join("etc").join(name), ""))
+}
+
 /// The command `pvect` of this build: beside the test programs.
 fn pvect_program() -> PathBuf {
     let mut dir = std::env::current_exe().expect("a test knows its own path");
@@ -59,6 +70,7 @@ impl TestNode {
             .prefix("pvt")
             .tempdir_in("/var/tmp")
             .map_err(|error| format!("no temporary directory: {error}"))?;
+        pin_ids(root.path()).map_err(|error| format!("no range of ids: {error}"))?;
         Ok(Self { root, bridges: std::sync::Mutex::default() })
     }
 

@@ -219,12 +219,27 @@ fn network_commands() -> [Command; 3] {
     ]
 }
 
-fn node_commands() -> [Command; 9] {
+fn node_commands() -> [Command; 10] {
     let cts = |text: &'static str| Arg::new("ct").value_name("CT").num_args(0..).help(text);
     [
         bare("up", "Start the containers with onboot=1 that do not run, in startup order.")
             .arg(cts("Only these, whatever their onboot says.")),
         bare("down", "Shut all running containers down, in the reverse order.").arg(cts("Only these.")),
+        bare("move-ids", "Give the files of stopped unprivileged containers host ids that nobody else has.")
+            .arg(
+                Arg::new("to").long("to").value_name("ID").value_parser(clap::value_parser!(u32)).help(
+                    "The first of the 65536 ids; by default the node's own, or the first that are free.",
+                ),
+            )
+            .arg(
+                Arg::new("all")
+                    .long("all")
+                    .action(ArgAction::SetTrue)
+                    .conflicts_with("ct")
+                    .required_unless_present("ct")
+                    .help("All unprivileged containers without lxc.idmap lines."),
+            )
+            .arg(cts("Only these; the others stay where they are.")),
         bare("network", "The node's own bridge: made at first use, and here.")
             .subcommand_required(true)
             .subcommands(network_commands()),

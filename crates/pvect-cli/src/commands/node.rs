@@ -11,8 +11,9 @@ use pvect::client::{DEFAULT_ROOT, host_name};
 use pvect::settings::{self, Sources};
 use pvect_core::schema::{Reason, Violation};
 use pvect_core::{Error, Result};
+use pvect_node::ids::Moving;
 use pvect_node::layout::real_root;
-use pvect_node::{Layout, Node, Output};
+use pvect_node::{Layout, Node, NodeResult, Output};
 
 use crate::app::App;
 use crate::args::Globals;
@@ -43,7 +44,8 @@ pub fn vzdump(ui: &Ui, env: &BTreeMap<String, String>, words: &[String]) -> u8 {
     }
 }
 
-/// `pvect node up|down [CT...]`: exit status 1 when one of the containers could not be started or stopped.
+/// `pvect node up|down|move-ids [CT...]`: exit status 1 when one of the containers could not be started, stopped or
+/// moved.
 ///
 /// # Errors
 /// `Unsupported` on a node of Proxmox VE, which has a service of its own for that.
@@ -56,8 +58,12 @@ pub fn power(app: &App, words: &[String]) -> Result<u8> {
         _ => {}
     }
     if !matches!(app.builder().connect()?.place(), Place::Standalone { .. }) {
-        let what = "this is for the standalone node; on a node of Proxmox VE pve-guests.service starts and stops \
-                    the containers";
+        let what = if name == "move-ids" {
+            "this is for the standalone node; on a node of Proxmox VE the ids 100000-165535 are the containers'"
+        } else {
+            "this is for the standalone node; on a node of Proxmox VE pve-guests.service starts and stops the \
+             containers"
+        };
         return Err(Error::Unsupported { what: what.to_owned(), vmid: None });
     }
     let mut only = Vec::new();
@@ -68,15 +74,25 @@ pub fn power(app: &App, words: &[String]) -> Result<u8> {
         })?);
     }
     let node = node(&app.ui, &app.env)?;
+    if name == "move-ids" {
+        let to = matches.get_one("to").copied();
+        let moving = Moving { to, only: (!matches.get_flag("all")).then_some(only) };
+        return Ok(with_output(|output| exit_of(pvect_node::ids::move_ids(&node, &moving, output), output)));
+    }
     let work = if name == "up" { pvect_node::boot::up } else { pvect_node::boot::down };
-    Ok(with_output(|output| match work(&node, &only, output) {
+    Ok(with_output(|output| exit_of(work(&node, &only, output), output)))
+}
+
+/// The exit status of work on many containers, of which so many failed.
+fn exit_of(done: NodeResult<usize>, output: &mut Output<'_>) -> u8 {
+    match done {
         Ok(0) => 0,
         Ok(_) => 1,
         Err(failure) => {
             output.warn(&failure.text);
             failure.exit
         }
-    }))
+    }
 }
 
 /// Called through a link named `vzdump`.

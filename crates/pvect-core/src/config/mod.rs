@@ -99,6 +99,10 @@ pub struct ContainerConfig {
     /// The snapshots by name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub snapshots: BTreeMap<String, Section>,
+    /// The first host id of the container's map, where the node that has it gives its unprivileged containers another
+    /// than Proxmox VE does. It is the node's, and not in the file.
+    #[serde(skip)]
+    pub id_base: Option<u32>,
 }
 
 impl Section {

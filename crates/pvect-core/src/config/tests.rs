@@ -301,7 +301,7 @@ fn absent_keys_mean_what_proxmox_means() {
 #[test]
 fn id_maps_of_raw_lines_replace_the_default() {
     let maps = parsed("unprivileged: 1\n").id_maps().unwrap();
-    assert_eq!(maps, IdMap::UNPRIVILEGED);
+    assert_eq!(maps, IdMap::unprivileged(IdMap::BASE));
     let text = "unprivileged: 1\nlxc.idmap: u 0 200000 1000\nlxc.idmap: g  0 300000\t1000\n";
     let maps = parsed(text).id_maps().unwrap();
     assert_eq!(maps[0], IdMap { user: true, container: 0, host: 200_000, count: 1000 });

@@ -23,11 +23,15 @@ pub struct IdMap {
 pub struct InvalidIdMap(pub String);
 
 impl IdMap {
-    /// The map of unprivileged containers: 65536 ids from 100000 on.
-    pub const UNPRIVILEGED: [Self; 2] = [
-        Self { user: true, container: 0, host: 100_000, count: 65_536 },
-        Self { user: false, container: 0, host: 100_000, count: 65_536 },
-    ];
+    /// The first host id of unprivileged containers. Source: Proxmox VE's default map `0 100000 65536`.
+    pub const BASE: u32 = 100_000;
+    /// How many ids an unprivileged container has.
+    pub const COUNT: u32 = 65_536;
+
+    /// The map of unprivileged containers, from a host id on.
+    pub fn unprivileged(host: u32) -> [Self; 2] {
+        [true, false].map(|user| Self { user, container: 0, host, count: Self::COUNT })
+    }
 
     /// Parses the value of `lxc.idmap`: `u 0 100000 65536`.
     ///
@@ -181,19 +185,6 @@ impl Section {
     pub fn raw_values<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> {
         self.raw.iter().filter(move |(known, _)| known == key).map(|(_, value)| value.as_str())
     }
-
-    /// Returns the id maps: those of raw `lxc.idmap` lines, else the default one of unprivileged containers, else
-    /// none (a privileged container).
-    ///
-    /// # Errors
-    /// For the first line that cannot be understood.
-    pub fn id_maps(&self) -> Result<Vec<IdMap>, InvalidIdMap> {
-        let maps: Vec<IdMap> = self.raw_values("lxc.idmap").map(IdMap::parse).collect::<Result<_, _>>()?;
-        Ok(match maps.is_empty() {
-            true if self.is_unprivileged() => IdMap::UNPRIVILEGED.into(),
-            _ => maps,
-        })
-    }
 }
 
 /// What [`Section`] has, for the main section.
@@ -263,11 +254,22 @@ impl ContainerConfig {
         self.main.devices()
     }
 
-    /// See [`Section::id_maps`].
+    /// Returns the id maps: those of raw `lxc.idmap` lines, else the default one of unprivileged containers, else
+    /// none (a privileged container).
     ///
     /// # Errors
-    /// As there.
+    /// For the first line that cannot be understood.
     pub fn id_maps(&self) -> Result<Vec<IdMap>, InvalidIdMap> {
-        self.main.id_maps()
+        let maps: Vec<IdMap> =
+            self.main.raw_values("lxc.idmap").map(IdMap::parse).collect::<Result<_, _>>()?;
+        Ok(match maps.is_empty() {
+            true if self.is_unprivileged() => IdMap::unprivileged(self.first_host_id()).into(),
+            _ => maps,
+        })
+    }
+
+    /// Returns the first host id of the default map of unprivileged containers on the node that has this one.
+    pub fn first_host_id(&self) -> u32 {
+        self.id_base.unwrap_or(IdMap::BASE)
     }
 }

@@ -3,7 +3,7 @@
 use pvect_core::{ContainerConfig, Lock, Vmid};
 
 use super::{Action, Finding, Host, Kind, host, volumes};
-use crate::{Node, NodeResult, creation, store};
+use crate::{Node, NodeResult, creation, ids, store};
 
 /// Returns the findings about one container. Nobody works on it.
 pub(super) fn inspect(node: &Node, host: &Host, vmid: Vmid) -> NodeResult<Vec<Finding>> {
@@ -44,6 +44,12 @@ pub(super) fn inspect(node: &Node, host: &Host, vmid: Vmid) -> NodeResult<Vec<Fi
             return Ok(found);
         }
     };
+    if let Err(failure) = ids::check_whole(node, vmid) {
+        let place = node.layout.ids_cfg();
+        let finding = Finding::new(Kind::UnfinishedMove, Some(vmid), place.display(), failure.text);
+        found.push(finding.by("move the rest", Action::MoveIds));
+        return Ok(found);
+    }
     let note = if config.lock() == Some(Lock::Create) { creation::note(node, vmid)? } else { None };
     match config.lock() {
         Some(Lock::Create) if note.is_some() => {

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use pvect_core::{Call, Lock, Verb, Vmid};
 
-use super::{Action, Finding, Host, Mended, container, files, live, volumes};
+use super::{Action, Finding, Host, Mended, container, files, host_users, live, volumes};
 use crate::tool::Tool;
-use crate::{Failure, Node, NodeResult, Output, creation, held, runtime, storage, store, task, verbs};
+use crate::{Failure, Node, NodeResult, Output, creation, held, ids, runtime, storage, store, task, verbs};
 
 /// How long a loop device may take to be free.
 const DETACH_TIME: Duration = Duration::from_secs(10);
@@ -23,7 +23,7 @@ pub(super) fn mend(
     output: &mut Output<'_>,
 ) -> NodeResult<Mended> {
     let Some(vmid) = finding.vmid.filter(|_| finding.action != Action::EndTasks) else {
-        return of_the_node(node, host, finding);
+        return of_the_node(node, host, finding, output);
     };
     let mut quiet = (Vec::new(), Vec::new());
     let mut nobody = Output { out: &mut quiet.0, err: &mut quiet.1 };
@@ -34,7 +34,11 @@ pub(super) fn mend(
     if !container::inspect(node, host, vmid)?.contains(finding) {
         return Ok(Mended::Gone);
     }
-    if let Some(call) = verb(node, vmid, &finding.action)? {
+    if finding.action == Action::MoveIds {
+        // It takes the lock itself.
+        drop(lock);
+        ids::go_on(node, vmid, output)?;
+    } else if let Some(call) = verb(node, vmid, &finding.action)? {
         if let Action::DropSnapshot(_) = finding.action {
             if runtime::is_running(node, vmid) {
                 runtime::thaw(node, vmid)?;
@@ -53,7 +57,7 @@ pub(super) fn mend(
 }
 
 /// What is no container's.
-fn of_the_node(node: &Node, host: &Host, finding: &Finding) -> NodeResult<Mended> {
+fn of_the_node(node: &Node, host: &Host, finding: &Finding, output: &mut Output<'_>) -> NodeResult<Mended> {
     match &finding.action {
         Action::EndTasks => {
             if !files::tasks(node, host).contains(finding) {
@@ -67,9 +71,31 @@ fn of_the_node(node: &Node, host: &Host, finding: &Finding) -> NodeResult<Mended
             }
             remove_file(path)?;
         }
+        Action::Close(_) | Action::MoveIds | Action::ReserveIds => {
+            if !host_users::inspect(node, host)?.contains(finding) {
+                return Ok(Mended::Gone);
+            }
+            for_host_users(node, &finding.action, output)?;
+        }
         _ => {}
     }
     Ok(Mended::Done)
+}
+
+/// Closes what is open to the host's other users.
+fn for_host_users(node: &Node, action: &Action, output: &mut Output<'_>) -> NodeResult<()> {
+    match action {
+        Action::Close(path) => host_users::close(path),
+        Action::ReserveIds => ids::reserve(node),
+        _ => {
+            let mut said = Vec::new();
+            let mut told = Output { out: output.out, err: &mut said };
+            match ids::move_ids(node, &ids::Moving::default(), &mut told)? {
+                0 => Ok(()),
+                _ => Err(Failure::new(String::from_utf8_lossy(&said).trim_end().to_owned())),
+            }
+        }
+    }
 }
 
 /// The verb of pct that mends something.
@@ -144,6 +170,9 @@ fn act(node: &Node, host: &Host, vmid: Vmid, action: &Action) -> NodeResult<()> 
         | Action::DropUnused(_)
         | Action::Template
         | Action::DropSnapshot(_)
+        | Action::Close(_)
+        | Action::MoveIds
+        | Action::ReserveIds
         | Action::Resize(_) => Ok(()),
     }
 }

@@ -11,6 +11,7 @@
 mod container;
 mod files;
 mod host;
+mod host_users;
 mod live;
 mod mend;
 #[cfg(test)]
@@ -109,6 +110,14 @@ pub enum Kind {
     Directory,
     /// A temporary file that nobody writes.
     TemporaryFile,
+    /// A container whose files are on their way to other ids.
+    UnfinishedMove,
+    /// A directory or file that others on the host may enter or read, and should not.
+    OpenPlace,
+    /// A range of ids that is not reserved for containers.
+    UnreservedIds,
+    /// Ids of containers that somebody else on the host has, too.
+    SharedIds,
 }
 
 /// One thing that was left, and what mends it.
@@ -154,6 +163,10 @@ enum Action {
     RemoveFile(PathBuf),
     Sweep(VolumeId),
     FreeVolume(VolumeId),
+    Close(PathBuf),
+    /// Of one container, where the finding is about one.
+    MoveIds,
+    ReserveIds,
 }
 
 impl Finding {
@@ -204,6 +217,7 @@ pub fn inspect(node: &Node, host: &Host) -> NodeResult<Vec<Finding>> {
         }
     }
     found.extend(files::temporary(node, host)?);
+    found.extend(host_users::inspect(node, host)?);
     found.sort_by_key(|finding| finding.kind);
     Ok(found)
 }

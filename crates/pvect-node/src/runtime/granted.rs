@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 use pvect_core::ContainerConfig;
 use pvect_core::config::IdMap;
 
-use crate::idmap::{UNPRIVILEGED_BASE, UNPRIVILEGED_COUNT};
 use crate::{Failure, Layout, Node, NodeResult};
 
 /// A granted range: the first id and the one behind the last.
@@ -27,13 +26,13 @@ pub(super) fn check(node: &Node, config: &ContainerConfig) -> NodeResult<()> {
 }
 
 fn check_below(etc: &Path, node: &Node, config: &ContainerConfig) -> NodeResult<()> {
-    let maps = config.main.id_maps().map_err(|error| Failure::new(error.to_string()))?;
+    let maps = config.id_maps().map_err(|error| Failure::new(error.to_string()))?;
     for (is_user, name) in [(true, "subuid"), (false, "subgid")] {
         let maps: Vec<&IdMap> = maps.iter().filter(|map| map.user == is_user).collect();
         if maps.is_empty() {
             continue;
         }
-        let granted = granted(&files(etc, &node.layout, name))?;
+        let granted = granted(&files(etc, &node.layout, name), config.first_host_id())?;
         if let Some(map) = maps.into_iter().find(|map| !is_covered(map, &granted)) {
             let IdMap { container, host, count, .. } = map;
             let kind = if is_user { 'u' } else { 'g' };
@@ -57,9 +56,9 @@ fn files(etc: &Path, layout: &Layout, name: &str) -> Vec<PathBuf> {
 }
 
 /// The ranges that root is granted. Lines that cannot be understood grant nothing.
-fn granted(files: &[PathBuf]) -> NodeResult<Vec<Range>> {
-    let base = u64::from(UNPRIVILEGED_BASE);
-    let mut ranges = vec![(base, base + u64::from(UNPRIVILEGED_COUNT))];
+fn granted(files: &[PathBuf], base: u32) -> NodeResult<Vec<Range>> {
+    let base = u64::from(base);
+    let mut ranges = vec![(base, base + u64::from(IdMap::COUNT))];
     for file in files {
         let text = match std::fs::read_to_string(file) {
             Ok(text) => text,

@@ -170,8 +170,12 @@ pub(super) fn text(
     }
     put_devices(&mut lines, host, directory, &section.devices())?;
     if section.is_unprivileged() && section.raw_values("lxc.idmap").next().is_none() {
-        lines.put("lxc.idmap", "u 0 100000 65536")?;
-        lines.put("lxc.idmap", "g 0 100000 65536")?;
+        for pvect_core::config::IdMap { user, container, host, count } in
+            pvect_core::config::IdMap::unprivileged(config.first_host_id())
+        {
+            let kind = if user { 'u' } else { 'g' };
+            lines.put("lxc.idmap", format!("{kind} {container} {host} {count}"))?;
+        }
     }
     if !section.has_console() {
         lines.put("lxc.console.path", "none")?;

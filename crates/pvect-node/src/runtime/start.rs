@@ -19,7 +19,7 @@ use crate::error::os_text;
 use crate::idmap::IdMap;
 use crate::interrupt::Interrupt;
 use crate::storage::{self, PrivateMounts};
-use crate::{Failure, Node, NodeResult, Output, guest, held, process, store};
+use crate::{Failure, Node, NodeResult, Output, guest, held, ids, process, store};
 
 /// How long lxc-start may go on after a signal. Killed halfway, it would leave a monitor that goes on without it.
 const START_GRACE: Duration = Duration::from_secs(5);
@@ -38,6 +38,7 @@ pub(super) fn start(
         return Err(Failure::new(format!("{foreign}; end that process, then start the container again")));
     }
     let config = apply_pending(node, vmid, config, output)?;
+    ids::check_start(node, vmid, &config)?;
     granted::check(node, &config)?;
     crate::network::ensure(node, &config, output)?;
     write_lxc_config(node, vmid, &config)?;

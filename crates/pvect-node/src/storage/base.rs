@@ -145,6 +145,45 @@ fn protect(path: &Path) -> std::io::Result<()> {
     }
 }
 
+/// A volume of a template without its protection, for a change that leaves its contents as they are.
+#[derive(Debug)]
+pub(crate) struct Writable {
+    path: PathBuf,
+    subvolume: bool,
+    is_base: bool,
+}
+
+impl Writable {
+    /// Takes the protection from a volume of a template; others have none.
+    ///
+    /// # Errors
+    /// When the volume leads nowhere, or btrfs(8) fails.
+    pub(crate) fn of(node: &Node, volume: &VolumeId, is_base: bool) -> NodeResult<Self> {
+        let place = Place::of(node, volume)?;
+        let subvolume = place.subvolume.is_some();
+        let path = place.subvolume.unwrap_or(place.path);
+        if is_base && subvolume {
+            btrfs::unprotect(&path)?;
+        } else if is_base {
+            release(&path);
+        }
+        Ok(Self { path, subvolume, is_base })
+    }
+
+    /// Protects it again.
+    ///
+    /// # Errors
+    /// When that fails.
+    pub(crate) fn end(self) -> NodeResult<()> {
+        let failed = |error: std::io::Error| Failure::io("can't protect", &self.path, &error);
+        match (self.is_base, self.subvolume) {
+            (false, _) => Ok(()),
+            (true, true) => btrfs::protect(&self.path),
+            (true, false) => protect(&self.path).map_err(failed),
+        }
+    }
+}
+
 /// Takes the flag "immutable" from a volume, so that it can be removed. Whatever else is wrong shows there.
 pub fn release(path: &Path) {
     if let Ok(file) = File::open(path)

@@ -144,6 +144,15 @@ pub(super) fn protect(path: &Path) -> NodeResult<()> {
     tool.arg(path).args(["ro", "true"]).run()
 }
 
+/// Makes a subvolume writable.
+///
+/// # Errors
+/// When btrfs(8) is missing or fails.
+pub(super) fn unprotect(path: &Path) -> NodeResult<()> {
+    let tool = Tool::new("btrfs", "btrfs-progs").args(["-q", "property", "set", "-t", "subvol"]);
+    tool.arg(path).args(["ro", "false"]).run()
+}
+
 /// Removes a subvolume, read-only or not.
 ///
 /// # Errors

@@ -11,7 +11,6 @@ use rustix::mount::{MountFlags, UnmountFlags};
 
 use super::dir::Volume;
 use super::{Place, PrivateMounts, allocate, free};
-use crate::idmap::IdMap;
 use crate::interrupt::Interrupt;
 use crate::tool::Tool;
 use crate::{Failure, Node, NodeResult, image};
@@ -27,8 +26,8 @@ pub struct Copy<'a> {
     pub storage: &'a str,
     /// Whose the new volume is.
     pub vmid: Vmid,
-    /// Whether that container is unprivileged.
-    pub unprivileged: bool,
+    /// The host's ids of that container's root.
+    pub owner: (u32, u32),
     /// At most so many KiB a second.
     pub bandwidth: Option<u64>,
 }
@@ -48,8 +47,7 @@ impl Copy<'_> {
         let source = Source::of(node, self)?;
         let size = DiskSize(source.size()?);
         // rsync gives the new root directory the owner of the old one.
-        let map = if self.unprivileged { IdMap::unprivileged() } else { IdMap::identity() };
-        let new = allocate(node, self.storage, self.vmid, size, map.root(), log)?;
+        let new = allocate(node, self.storage, self.vmid, size, self.owner, log)?;
         let filled = self.fill(node, &source, &new, interrupt, log);
         if let Err(failure) = filled {
             if let Err(second) = free(node, &new) {
@@ -168,6 +166,22 @@ fn is_readable(volume: &Volume) -> bool {
         Volume::Directory { .. } => true,
         Volume::File { .. } => false,
     }
+}
+
+/// Mounts a volume that can be mounted, for writing. Its container's lock is held, and the mount namespace is private.
+///
+/// # Errors
+/// When it does not exist or cannot be mounted.
+pub(crate) fn attach(node: &Node, volume: &VolumeId, directory: &Path) -> NodeResult<()> {
+    let path = super::volume_path(node, volume)?;
+    let place = Place::of(node, volume)?;
+    if !is_readable(&place.volume) {
+        return Err(Failure::new(format!("cannot mount volume '{volume}': it is no raw image or directory")));
+    }
+    if matches!(place.volume, Volume::Image { .. }) {
+        image::wait_until_free(&path)?;
+    }
+    mount(&place.volume, &path, directory, false)
 }
 
 fn mount(volume: &Volume, path: &Path, place: &Path, read_only: bool) -> NodeResult<()> {

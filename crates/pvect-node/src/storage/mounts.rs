@@ -14,7 +14,7 @@ use super::{locate, volume_path};
 use crate::idmap::IdMap;
 use crate::rooted::Rooted;
 use crate::tool::Tool;
-use crate::{Failure, Node, NodeResult, image};
+use crate::{Failure, Node, NodeResult, ids, image};
 
 /// The options of a file system with quotas, as the real pct gives them. Source: ext4(5).
 const QUOTA: &str = "usrjquota=aquota.user,grpjquota=aquota.group,jqfmt=vfsv0";
@@ -57,11 +57,12 @@ pub fn mount_all(node: &Node, vmid: Vmid, config: &ContainerConfig, root: &Path)
 /// As [`mount_all`].
 pub fn mount_all_for(
     node: &Node,
-    _vmid: Vmid,
+    vmid: Vmid,
     config: &ContainerConfig,
     root: &Path,
     purpose: MountFor,
 ) -> NodeResult<()> {
+    ids::check_whole(node, vmid)?;
     std::fs::create_dir_all(root).map_err(|error| Failure::io("can't create", root, &error))?;
     let owner = IdMap::of(config).root();
     let wanted = wanted(config)?;

@@ -9,13 +9,14 @@ use pvect_core::property::{MountPoint, MountSource, NetInterface};
 use pvect_core::{Call, ContainerConfig, Lock, SnapshotName, Vmid, VolumeId};
 
 use super::create::Undo;
+use crate::idmap::IdMap;
 use crate::interrupt::Interrupt;
 use crate::named::is_unused;
 use crate::rights::{Asker, judge};
 use crate::storage::copy::Copy;
 use crate::storage::{self, MountFor, PrivateMounts, snapshot};
 use crate::task::TaskLog;
-use crate::{Failure, Node, NodeResult, Output, creation, guest, locked, random, runtime, store, task};
+use crate::{Failure, Node, NodeResult, Output, creation, guest, ids, locked, random, runtime, store, task};
 
 /// How long clone waits for the lock file of the new container, seconds. Source: pve-container, `lock_config`.
 const LOCK_WAIT: u64 = 5;
@@ -52,6 +53,7 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
     let interrupt = Interrupt::watch();
     let config = {
         let _held = store::lock(node, source, store::LOCK_SECONDS, output)?;
+        ids::check_whole(node, source)?;
         locked::set(node, source, &Lock::Disk, output)?
     };
     let mut held = SourceLock { node, vmid: source, armed: true };
@@ -62,6 +64,7 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
     let mut undo = Undo::of(node, vmid);
     let running = runtime::is_running(node, source);
     let plan = Plan::of(node, call, source, vmid, &config, running)?;
+    ids::keep(node, vmid, &plan.config)?;
     store::save(node, vmid, &plan.config)?;
     task::run(node, "vzclone", &source.to_string(), output, |log, output| {
         log.line(output, &format!("creating a clone of container {source} with ID {vmid}"));
@@ -150,7 +153,7 @@ impl<'a> Plan<'a> {
                 main.set(key, value);
             }
         }
-        let config = ContainerConfig { main, ..ContainerConfig::default() };
+        let config = ContainerConfig { main, id_base: config.id_base, ..ContainerConfig::default() };
         let bandwidth = call.get("bwlimit").and_then(bandwidth);
         Ok(Self { source, vmid, snapshot, storage, full, bandwidth, config, volumes })
     }
@@ -229,7 +232,7 @@ fn build(
                 snapshot: plan.snapshot.as_ref(),
                 storage: plan.storage.unwrap_or(volume.storage()),
                 vmid: plan.vmid,
-                unprivileged: config.is_unprivileged(),
+                owner: IdMap::of(&config).root(),
                 bandwidth: plan.bandwidth,
             };
             let (new, size) = copy.run(node, interrupt, &mut |line| log.line(output, line))?;

@@ -17,7 +17,9 @@ use crate::rights::judge::{self, Content, Target};
 use crate::rooted::Rooted;
 use crate::storage::{self, MountFor, PrivateMounts};
 use crate::task::TaskLog;
-use crate::{Failure, Node, NodeResult, Output, creation, guest, oci, options, runtime, store, task, unpack};
+use crate::{
+    Failure, Node, NodeResult, Output, creation, guest, ids, oci, options, runtime, store, task, unpack,
+};
 
 /// How long create waits for the configuration's lock file, seconds. Source: pve-container, `lock_config`.
 const LOCK_WAIT: u64 = 5;
@@ -282,6 +284,7 @@ fn build(
 ) -> NodeResult<ContainerConfig> {
     let vmid = plan.vmid;
     let mut config = plan.config.clone();
+    ids::assign(node, vmid, &mut config)?;
     make_volumes(node, vmid, &plan.volumes, &mut config, &mut undo.volumes, interrupt, &mut |line| {
         log.line(output, line);
     })?;

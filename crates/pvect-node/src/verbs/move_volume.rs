@@ -4,13 +4,14 @@ use pvect_core::property::{MountPoint, MountSource};
 use pvect_core::{Call, ContainerConfig, Lock, Verb, Vmid, VolumeId};
 
 use super::resize::mount_point;
+use crate::idmap::IdMap;
 use crate::interrupt::Interrupt;
 use crate::named::{add_unused, in_use, is_unused, unused_volume};
 use crate::storage::base::Base;
 use crate::storage::copy::Copy;
 use crate::storage::{self, snapshot};
 use crate::task::TaskLog;
-use crate::{Failure, Node, NodeResult, Output, cli, locked, runtime, store, task};
+use crate::{Failure, Node, NodeResult, Output, cli, ids, locked, runtime, store, task};
 
 /// Moves a volume of a stopped container. Returns the exit status.
 ///
@@ -57,14 +58,8 @@ fn to_storage(
         locked::set(node, vmid, &Lock::Disk, output)?;
         found
     };
-    let copy = Copy {
-        source: &volume,
-        snapshot: None,
-        storage,
-        vmid,
-        unprivileged: config.is_unprivileged(),
-        bandwidth,
-    };
+    let copy =
+        Copy { source: &volume, snapshot: None, storage, vmid, owner: IdMap::of(&config).root(), bandwidth };
     let template = config.is_set("template");
     let done = task::run(node, "move_volume", &vmid.to_string(), output, |log, output| {
         let (new, size) = copy.run(node, &interrupt, &mut |line| log.line(output, line))?;
@@ -241,10 +236,21 @@ impl Reassign<'_> {
                 return failed(format!("could not find CT {vmid}"));
             }
         }
+        ids::check_whole(node, *vmid)?;
+        ids::check_whole(node, *target)?;
         let source = store::load_telling(node, *vmid, output)?;
         locked::check(&source.config)?;
         let into = if vmid == target { source.clone() } else { store::load_telling(node, *target, output)? };
         locked::check(&into.config)?;
+        if ids::is_ours(&source.config)
+            && ids::is_ours(&into.config)
+            && source.config.first_host_id() != into.config.first_host_id()
+        {
+            return failed(format!(
+                "CT {vmid} and CT {target} have different ids on the host: 'pvect node move-ids {vmid} {target}' \
+                 gives them the same"
+            ));
+        }
         if source.config.is_set("template") || into.config.is_set("template") {
             return failed("Can't move volumes from or to template CT".to_owned());
         }

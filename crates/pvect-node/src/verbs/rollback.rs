@@ -90,7 +90,7 @@ fn apply(mut config: ContainerConfig, name: &SnapshotName) -> NodeResult<Contain
     main.description = config.main.description.take();
     main.options.extend(config.main.options.into_iter().filter(|(key, _)| is_unused(key)));
     main.set("parent", name.to_string());
-    let mut config = ContainerConfig { main, pending: None, snapshots: config.snapshots };
+    let mut config = ContainerConfig { main, pending: None, ..config };
     superfluous.iter().try_for_each(|(_, volume)| add_unused(&mut config, volume))?;
     Ok(config)
 }

@@ -16,7 +16,7 @@ use crate::interrupt::Interrupt;
 use crate::named::{in_use, is_unused};
 use crate::rooted::Rooted;
 use crate::storage::snapshot;
-use crate::{Failure, Node, NodeResult, Output, locked, runtime, store, task};
+use crate::{Failure, Node, NodeResult, Output, ids, locked, runtime, store, task};
 
 /// Names that have a meaning of their own.
 const RESERVED: [&str; 2] = ["current", "vzdump"];
@@ -78,6 +78,8 @@ fn prepare(
     output: &mut Output<'_>,
 ) -> NodeResult<ContainerConfig> {
     let _held = store::lock(node, vmid, store::LOCK_SECONDS, output)?;
+    // It would keep the old ids.
+    ids::check_whole(node, vmid)?;
     let config = store::load_telling(node, vmid, output)?.config;
     if config.is_set("template") {
         return Err(Failure::new("you can't take a snapshot if it's a template"));

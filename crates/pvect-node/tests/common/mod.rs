@@ -44,6 +44,7 @@ impl TestNode {
         let name: NodeName = "vm".parse().unwrap();
         let layout = Layout::new(dir.path(), name.clone());
         let node = Node { layout, name, helper: PathBuf::from("/bin/false") };
+        pvect_testkit::pin_ids(dir.path()).unwrap();
         pvect_node::store::ensure_root(&node).unwrap();
         Some(Self { node, dir, _alone: alone })
     }

@@ -1,6 +1,7 @@
 //! How `pvect doctor` asks and tells.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use pvect_testkit::node_or_skip;
 
@@ -16,6 +17,9 @@ fn doctor_names_what_was_left_and_mends_it_when_told() {
 
     fs::write(node.config_file(101), "lock: fstrim\nmp0: /srv,mp=/srv\nrootfs: /srv\n").expect("a file");
     fs::write(node.config_file(102), "lock: migrate\nrootfs: /srv\n").expect("a file");
+    for vmid in [101, 102] {
+        fs::set_permissions(node.config_file(vmid), fs::Permissions::from_mode(0o640)).expect("a mode");
+    }
     let csv = |words: &[&str], columns: &str| {
         let all = [words, &["-o", "csv", "--no-header", "--columns", columns]].concat();
         node.pvect(&all).ok().replace(&node.root().display().to_string(), "/R")

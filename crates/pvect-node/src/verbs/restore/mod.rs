@@ -23,7 +23,9 @@ use crate::rooted::Rooted;
 use crate::storage::dir::Volume;
 use crate::storage::{self, MountFor, PrivateMounts, Storages};
 use crate::task::TaskLog;
-use crate::{Failure, Node, NodeResult, Output, creation, locked, options, runtime, store, task, unpack};
+use crate::{
+    Failure, Node, NodeResult, Output, creation, ids, locked, options, runtime, store, task, unpack,
+};
 
 /// How long restore waits for the configuration's lock file, seconds. Source: pve-guest-common,
 /// `create_and_lock_config`.
@@ -237,6 +239,7 @@ fn build(
         backup = Some(Backup::read(path)?);
     }
     let mut config = plan.given.clone();
+    ids::assign(node, vmid, &mut config)?;
     let asker = Asker::of_this_process(node)?;
     if let Some(backup) = &mut backup {
         judged::backup(&asker, node, plan, undo.old.as_ref(), backup, &mut |line| {

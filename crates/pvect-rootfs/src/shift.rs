@@ -1,0 +1,489 @@
+//! Moves the owners of a tree from one range of host ids to another.
+//!
+//! The tree is a guest's: any depth, any number, any names. Memory grows by a few bytes a level, and two directories are
+//! open at a time. Every step works by one name in an open directory: no symlink is followed, and what is mounted inside
+//! is not entered.
+//!
+//! It may be cut short anywhere and be done again: only ids of the old range change, and the two ranges have no id in
+//! common. What a change of owner takes from a file (set-user-id bits, capabilities) is noted on the file before.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+use rustix::fs::{
+    AtFlags, FileType, Gid, Mode, OFlags, RawDir, ResolveFlags, SeekFrom, Stat, Uid, XattrFlags,
+};
+use rustix::io::Errno;
+
+const DIRECTORY: OFlags =
+    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+const NAME: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+const STAY: ResolveFlags = ResolveFlags::NO_XDEV.union(ResolveFlags::NO_SYMLINKS);
+/// Room for some dozens of names: what is read behind a directory is read once more when it is done.
+const BUFFER: usize = 4096;
+/// What was on a file before its owner changed: the mode, then the capabilities. No guest can set one of these.
+const NOTE: &str = "trusted.pvect.shift";
+const CAPABILITY: &str = "security.capability";
+const ACLS: [&str; 2] = ["system.posix_acl_access", "system.posix_acl_default"];
+/// The most that the kernel stores of an attribute, or of their names.
+const ATTRIBUTE_LIMIT: usize = 65_536;
+/// Set-user-id, set-group-id: what a change of owner removes.
+const SPECIAL: u32 = 0o6000;
+
+/// From which range of ids to which.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shift {
+    /// The first id of the old range.
+    pub from: u32,
+    /// The first id of the new one.
+    pub to: u32,
+    /// How many ids both have.
+    pub count: u32,
+}
+
+/// What was done to a tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Summary {
+    /// How many files, directories, symlinks and others there are.
+    pub entries: u64,
+    /// How many of them had an id of the old range.
+    pub moved: u64,
+}
+
+/// A directory on the way from the top to the present one.
+struct Level {
+    device: u64,
+    inode: u64,
+    /// Where to read on.
+    cookie: u64,
+}
+
+impl Shift {
+    /// Returns an id after the shift.
+    pub fn id(&self, id: u32) -> u32 {
+        match id.checked_sub(self.from) {
+            Some(offset) if offset < self.count => self.to.saturating_add(offset),
+            _ => id,
+        }
+    }
+
+    /// Whether the two ranges have ids in common: then it could not be done again.
+    pub fn overlaps(&self) -> bool {
+        self.from.abs_diff(self.to) < self.count
+    }
+
+    /// Shifts all that an open directory has, and itself.
+    ///
+    /// # Errors
+    /// When the ranges overlap, something cannot be changed (the text names it), or `interrupted` says so. What was done
+    /// until then stays done, and another call goes on with it.
+    pub fn tree(&self, top: &OwnedFd, interrupted: &dyn Fn() -> bool) -> io::Result<Summary> {
+        if self.overlaps() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the old and the new range overlap"));
+        }
+        let mut summary = Summary::default();
+        let mut present = open(top.as_fd(), OsStr::new("."))?;
+        self.take(present.as_fd(), &mut summary).map_err(|errno| named(OsStr::new("."), errno))?;
+        let mut levels = vec![Level::of(&present)?];
+        while let Some(level) = levels.last_mut() {
+            match self.entries(&present, level, interrupted, &mut summary)? {
+                Some(name) => {
+                    let inner = open(present.as_fd(), &name)?;
+                    self.take(inner.as_fd(), &mut summary).map_err(|errno| named(&name, errno))?;
+                    levels.push(Level::of(&inner)?);
+                    present = inner;
+                }
+                None => {
+                    levels.pop();
+                    if let Some(above) = levels.last() {
+                        present = above.open_from(&present)?;
+                    }
+                }
+            }
+        }
+        Ok(summary)
+    }
+
+    /// Shifts what a directory has from a place on, up to the next directory in it, which is returned.
+    fn entries(
+        &self,
+        directory: &OwnedFd,
+        level: &mut Level,
+        interrupted: &dyn Fn() -> bool,
+        summary: &mut Summary,
+    ) -> io::Result<Option<OsString>> {
+        rustix::fs::seek(directory, SeekFrom::Start(level.cookie))?;
+        let mut buffer = [MaybeUninit::uninit(); BUFFER];
+        let mut entries = RawDir::new(directory, &mut buffer);
+        while let Some(entry) = entries.next() {
+            let entry = entry?;
+            level.cookie = entry.next_entry_cookie();
+            let bytes = entry.file_name().to_bytes();
+            if bytes == b"." || bytes == b".." {
+                continue;
+            }
+            if interrupted() {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            let name = OsStr::from_bytes(bytes);
+            let failed = |errno| named(name, errno);
+            // Not by the type in the directory: not all file systems have it.
+            let file = rustix::fs::openat2(directory, name, NAME, Mode::empty(), STAY).map_err(failed)?;
+            if kind(&rustix::fs::fstat(&file).map_err(failed)?) == FileType::Directory {
+                return Ok(Some(name.to_owned()));
+            }
+            self.take(file.as_fd(), summary).map_err(failed)?;
+        }
+        Ok(None)
+    }
+
+    /// Shifts one thing: owner, access control lists, capabilities.
+    fn take(&self, file: BorrowedFd<'_>, summary: &mut Summary) -> rustix::io::Result<()> {
+        let before = rustix::fs::fstat(file)?;
+        let (user, group) = (self.id(before.st_uid), self.id(before.st_gid));
+        let is_moving = (user, group) != (before.st_uid, before.st_gid);
+        summary.entries += 1;
+        summary.moved += u64::from(is_moving);
+        let chown = || {
+            let ids = (Some(Uid::from_raw(user)), Some(Gid::from_raw(group)));
+            if is_moving { rustix::fs::chownat(file, "", ids.0, ids.1, AtFlags::EMPTY_PATH) } else { Ok(()) }
+        };
+        if kind(&before) == FileType::Symlink {
+            return chown();
+        }
+        let attributes = Attributes::of(file)?;
+        let note = attributes.get(NOTE)?;
+        let had_note = note.is_some();
+        let (mode, capability) = match note.as_deref().and_then(read_note) {
+            Some((mode, capability)) => (mode, capability),
+            None => (before.st_mode & 0o7777, attributes.get(CAPABILITY)?),
+        };
+        let shifted = capability.as_deref().map(|value| self.capability(value));
+        let is_special = kind(&before) == FileType::RegularFile && (mode & SPECIAL != 0 || shifted.is_some());
+        if is_moving && is_special && !had_note {
+            let mut note = mode.to_le_bytes().to_vec();
+            note.extend_from_slice(shifted.as_deref().unwrap_or_default());
+            attributes.set(NOTE, &note)?;
+        }
+        chown()?;
+        for name in ACLS {
+            if let Some(value) = attributes.get(name)?
+                && let Some(shifted) = self.acl(&value)
+            {
+                attributes.set(name, &shifted)?;
+            }
+        }
+        if rustix::fs::fstat(file)?.st_mode & 0o7777 != mode {
+            rustix::fs::chmod(&attributes.path, Mode::from_raw_mode(mode))?;
+        }
+        if let Some(value) = &shifted
+            && (is_moving || had_note || capability.as_ref() != Some(value))
+        {
+            attributes.set(CAPABILITY, value)?;
+        }
+        if had_note || (is_moving && is_special) {
+            rustix::fs::removexattr(&attributes.path, NOTE)?;
+        }
+        Ok(())
+    }
+
+    /// Shifts the root that capabilities hold for, where they name one. Source: `struct vfs_ns_cap_data` of
+    /// linux/capability.h.
+    fn capability(&self, value: &[u8]) -> Vec<u8> {
+        let mut shifted = value.to_vec();
+        if let (24, Some(root)) = (value.len(), value.get(20..24).and_then(|root| root.try_into().ok())) {
+            shifted[20..24].copy_from_slice(&self.id(u32::from_le_bytes(root)).to_le_bytes());
+        }
+        shifted
+    }
+
+    /// Shifts the users and groups of a list; `None` when none of them is of the old range. Source:
+    /// linux/posix_acl_xattr.h.
+    fn acl(&self, value: &[u8]) -> Option<Vec<u8>> {
+        const USER: u16 = 0x02;
+        const GROUP: u16 = 0x08;
+        let mut shifted = value.to_vec();
+        for entry in shifted.get_mut(4..)?.chunks_exact_mut(8) {
+            if matches!(u16::from_le_bytes([entry[0], entry[1]]), USER | GROUP) {
+                let id = u32::from_le_bytes([entry[4], entry[5], entry[6], entry[7]]);
+                entry[4..8].copy_from_slice(&self.id(id).to_le_bytes());
+            }
+        }
+        (shifted != value).then_some(shifted)
+    }
+}
+
+impl Level {
+    fn of(directory: &OwnedFd) -> io::Result<Self> {
+        let stat = rustix::fs::fstat(directory)?;
+        Ok(Self { device: stat.st_dev, inode: stat.st_ino, cookie: 0 })
+    }
+
+    /// Opens this directory from one in it.
+    fn open_from(&self, inner: &OwnedFd) -> io::Result<OwnedFd> {
+        let directory = open(inner.as_fd(), OsStr::new(".."))?;
+        let found = Self::of(&directory)?;
+        if (found.device, found.inode) == (self.device, self.inode) {
+            return Ok(directory);
+        }
+        Err(io::Error::other("a directory was moved meanwhile"))
+    }
+}
+
+/// The extended attributes of a file that is not opened to read or write: of a device or a FIFO, that would act.
+struct Attributes {
+    path: String,
+    /// Their names, each with a NUL.
+    names: Vec<u8>,
+}
+
+impl Attributes {
+    fn of(file: BorrowedFd<'_>) -> rustix::io::Result<Self> {
+        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+        let names = match rustix::fs::listxattr_query(&path) {
+            Ok(0) | Err(Errno::OPNOTSUPP) => Vec::new(),
+            Ok(_) => {
+                let mut names = vec![0; ATTRIBUTE_LIMIT];
+                let length = rustix::fs::listxattr(&path, &mut names)?;
+                names.truncate(length);
+                names
+            }
+            Err(errno) => return Err(errno),
+        };
+        Ok(Self { path, names })
+    }
+
+    fn get(&self, name: &str) -> rustix::io::Result<Option<Vec<u8>>> {
+        if !self.names.split(|byte| *byte == 0).any(|known| known == name.as_bytes()) {
+            return Ok(None);
+        }
+        let mut value = vec![0; ATTRIBUTE_LIMIT];
+        let length = rustix::fs::getxattr(&self.path, name, &mut value)?;
+        value.truncate(length);
+        Ok(Some(value))
+    }
+
+    fn set(&self, name: &str, value: &[u8]) -> rustix::io::Result<()> {
+        rustix::fs::setxattr(&self.path, name, value, XattrFlags::empty())
+    }
+}
+
+/// Reads a note: mode, and capabilities where there were some.
+fn read_note(note: &[u8]) -> Option<(u32, Option<Vec<u8>>)> {
+    let (mode, capability) = note.split_at_checked(4)?;
+    let mode = u32::from_le_bytes(mode.try_into().ok()?) & 0o7777;
+    Some((mode, (!capability.is_empty()).then(|| capability.to_vec())))
+}
+
+fn kind(stat: &Stat) -> FileType {
+    FileType::from_raw_mode(stat.st_mode)
+}
+
+fn open(parent: BorrowedFd<'_>, name: &OsStr) -> io::Result<OwnedFd> {
+    rustix::fs::openat2(parent, name, DIRECTORY, Mode::empty(), STAY).map_err(|errno| named(name, errno))
+}
+
+/// An error that names what could not be changed.
+fn named(name: &OsStr, errno: Errno) -> io::Error {
+    let what = match errno {
+        Errno::XDEV => "something is mounted there".to_owned(),
+        errno => crate::error::os_text(&errno.into()),
+    };
+    let name = OsString::from_vec(name.as_bytes().escape_ascii().collect());
+    io::Error::new(io::Error::from(errno).kind(), format!("'{}': {what}", name.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, lchown, symlink};
+    use std::path::Path;
+
+    use rustix::fs::CWD;
+
+    use super::*;
+
+    const OLD: Shift = Shift { from: 100_000, to: 300_000, count: 65_536 };
+    /// cap_net_raw, effective, for the root 100000.
+    const NET_RAW: [u8; 24] = [1, 0, 0, 3, 0, 32, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xa0, 0x86, 1, 0];
+
+    fn top(path: &Path) -> OwnedFd {
+        rustix::fs::openat(CWD, path, DIRECTORY, Mode::empty()).unwrap()
+    }
+
+    fn shift(path: &Path) -> Summary {
+        OLD.tree(&top(path), &|| false).unwrap()
+    }
+
+    fn get(path: &Path, name: &str) -> Option<Vec<u8>> {
+        let mut value = vec![0; 1024];
+        let length = rustix::fs::getxattr(path, name, &mut value).ok()?;
+        value.truncate(length);
+        Some(value)
+    }
+
+    fn ids(path: &Path) -> (u32, u32) {
+        let meta = fs::symlink_metadata(path).unwrap();
+        (meta.uid(), meta.gid())
+    }
+
+    fn is_root() -> bool {
+        rustix::process::geteuid().is_root()
+    }
+
+    #[test]
+    fn only_ids_of_the_old_range_change() {
+        assert_eq!(
+            [99_999, 100_000, 165_535, 165_536, 0].map(|id| OLD.id(id)),
+            [99_999, 300_000, 365_535, 165_536, 0]
+        );
+        assert!(!OLD.overlaps());
+        assert!(Shift { to: 165_535, ..OLD }.overlaps() && Shift { to: 34_465, ..OLD }.overlaps());
+        let dir = tempfile::tempdir().unwrap();
+        let overlapping = Shift { to: 100_001, ..OLD };
+        assert!(overlapping.tree(&top(dir.path()), &|| false).is_err());
+    }
+
+    #[test]
+    fn owners_bits_capabilities_and_lists_are_kept() {
+        if !is_root() {
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let (root, outside) = (dir.path().join("root"), dir.path().join("outside"));
+        fs::create_dir_all(root.join("a/b")).unwrap();
+        fs::write(&outside, "").unwrap();
+        chown(&outside, Some(100_007), Some(100_007)).unwrap();
+        let made = |name: &str, ids: (u32, u32), mode: u32| {
+            let path = root.join(name);
+            fs::write(&path, "x").unwrap();
+            chown(&path, Some(ids.0), Some(ids.1)).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            path
+        };
+        chown(&root, Some(100_000), Some(100_000)).unwrap();
+        let su = made("a/su", (100_000, 100_005), 0o6755);
+        let ping = made("a/b/ping", (100_000, 100_000), 0o755);
+        rustix::fs::setxattr(&ping, CAPABILITY, &NET_RAW, XattrFlags::empty()).unwrap();
+        let plain = made("plain", (100_001, 0), 0o640);
+        let acl: Vec<u8> = [
+            &[2, 0, 0, 0][..],
+            &[1, 0, 6, 0, 255, 255, 255, 255],
+            &[2, 0, 4, 0, 0xa7, 0x86, 1, 0],
+            &[4, 0, 4, 0, 255, 255, 255, 255],
+            &[16, 0, 4, 0, 255, 255, 255, 255],
+            &[32, 0, 0, 0, 255, 255, 255, 255],
+        ]
+        .concat();
+        let has_acls = rustix::fs::setxattr(&plain, ACLS[0], &acl, XattrFlags::empty()).is_ok();
+        let hosts = made("hosts", (0, 70_000), 0o4755);
+        fs::hard_link(&su, root.join("su-again")).unwrap();
+        symlink(&outside, root.join("link")).unwrap();
+        lchown(root.join("link"), Some(100_002), Some(100_003)).unwrap();
+        let fifo = root.join("a/fifo");
+        rustix::fs::mknodat(CWD, &fifo, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+        chown(&fifo, Some(100_000), Some(100_000)).unwrap();
+
+        let check = || {
+            assert_eq!(ids(&root), (300_000, 300_000));
+            assert_eq!(ids(&su), (300_000, 300_005));
+            assert_eq!(ids(&root.join("link")), (300_002, 300_003));
+            assert_eq!((ids(&outside), ids(&hosts)), ((100_007, 100_007), (0, 70_000)));
+            assert_eq!((ids(&plain), ids(&fifo)), ((300_001, 0), (300_000, 300_000)));
+            let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o7777;
+            assert_eq!((mode(&su), mode(&hosts)), (0o6755, 0o4755));
+            let capability = get(&ping, CAPABILITY).unwrap();
+            assert_eq!(
+                (&capability[..20], &capability[20..]),
+                (&NET_RAW[..20], &300_000_u32.to_le_bytes()[..])
+            );
+            for path in [&su, &ping, &plain] {
+                assert_eq!(get(path, NOTE), None, "{}", path.display());
+            }
+            if has_acls {
+                assert_eq!(get(&plain, ACLS[0]).unwrap()[16..20], 300_007_u32.to_le_bytes());
+            }
+        };
+        let summary = shift(&root);
+        // The second name of a file that was moved already counts as an entry only.
+        assert_eq!((summary.entries, summary.moved), (10, 6));
+        check();
+        // Again, nothing is left to do.
+        assert_eq!(shift(&root).moved, 0);
+        check();
+    }
+
+    #[test]
+    fn what_a_cut_short_shift_took_comes_back() {
+        if !is_root() {
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let su = dir.path().join("su");
+        fs::write(&su, "x").unwrap();
+        // Killed between the change of the owner and what follows: no bits, no capabilities, the note is there.
+        let mut note = 0o4755_u32.to_le_bytes().to_vec();
+        note.extend_from_slice(&OLD.capability(&NET_RAW));
+        chown(&su, Some(300_000), Some(300_000)).unwrap();
+        fs::set_permissions(&su, fs::Permissions::from_mode(0o755)).unwrap();
+        if rustix::fs::setxattr(&su, NOTE, &note, XattrFlags::empty()).is_err() {
+            return;
+        }
+        assert_eq!(shift(dir.path()).moved, 0);
+        assert_eq!(fs::metadata(&su).unwrap().mode() & 0o7777, 0o4755);
+        assert_eq!(get(&su, CAPABILITY).unwrap()[20..], 300_000_u32.to_le_bytes());
+        assert_eq!(get(&su, NOTE), None);
+    }
+
+    #[test]
+    fn depth_and_width_take_neither_stack_nor_descriptors() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut at = top(dir.path());
+        for _ in 0..1_500 {
+            rustix::fs::mkdirat(&at, "d", Mode::from_raw_mode(0o755)).unwrap();
+            at = rustix::fs::openat(&at, "d", DIRECTORY, Mode::empty()).unwrap();
+        }
+        for number in 0..500 {
+            fs::create_dir_all(dir.path().join(format!("wide/{number}/in"))).unwrap();
+        }
+        fs::create_dir(dir.path().join(OsStr::from_bytes(b"\xff\n\x1b"))).unwrap();
+        assert_eq!(shift(dir.path()).entries, 1_500 + 1_001 + 1 + 1);
+        let removed = crate::removal::clear(&top(dir.path()));
+        removed.unwrap();
+    }
+
+    #[test]
+    fn it_ends_anywhere_and_goes_on() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["a/b", "a/c", "d"] {
+            fs::create_dir_all(dir.path().join(name)).unwrap();
+            fs::write(dir.path().join(name).join("x"), "").unwrap();
+            if is_root() {
+                chown(dir.path().join(name).join("x"), Some(165_535), Some(100_000)).unwrap();
+            }
+        }
+        let mut before = 0;
+        for steps in 0_u32.. {
+            let left = std::cell::Cell::new(steps);
+            let ended = || left.replace(left.get().saturating_sub(1)) == 0;
+            match OLD.tree(&top(dir.path()), &ended) {
+                Err(error) => assert_eq!(error.kind(), io::ErrorKind::Interrupted),
+                Ok(summary) => {
+                    assert_eq!((summary.entries, steps), (8, 7));
+                    break;
+                }
+            }
+            // Never back, never twice.
+            let moved = ["a/b/x", "a/c/x", "d/x"].map(|name| ids(&dir.path().join(name)));
+            assert!(
+                moved.iter().all(|ids| !is_root() || [(165_535, 100_000), (365_535, 300_000)].contains(ids))
+            );
+            let after = moved.iter().filter(|ids| ids.0 == 365_535).count();
+            assert!(after >= before);
+            before = after;
+        }
+    }
+}
