@@ -115,10 +115,12 @@ fn launch(
     }
     // `pct mount` may have mounted it.
     storage::unmount_all(&root)?;
-    storage::mount_all(node, vmid, config, &root)?;
+    storage::mount_own(node, config, &root)?;
+    // Nothing of the host is mounted yet that a symlink of the guest could lead to.
+    guest::prepare_start(&root, vmid, config, crate::network::resolver(node, config).as_ref())?;
+    storage::mount_rest(node, config, &root)?;
     devices::make_nodes(&node.layout.container(vmid), config)?;
     devices::make_quota_nodes(&node.layout.container(vmid), config, &root)?;
-    guest::prepare_start(&root, vmid, config, crate::network::resolver(node, config).as_ref())?;
     interrupt.check()?;
     let _ = std::fs::remove_file(log);
     let mut command = Command::new("lxc-start");
