@@ -19,7 +19,7 @@ use crate::error::os_text;
 use crate::idmap::IdMap;
 use crate::interrupt::Interrupt;
 use crate::storage::{self, PrivateMounts};
-use crate::{Failure, Node, NodeResult, Output, guest, held, process, store};
+use crate::{Failure, Node, NodeResult, Output, held, process, setup, store};
 
 /// How long lxc-start may go on after a signal. Killed halfway, it would leave a monitor that goes on without it.
 const START_GRACE: Duration = Duration::from_secs(5);
@@ -117,7 +117,7 @@ fn launch(
     storage::unmount_all(&root)?;
     storage::mount_own(node, config, &root)?;
     // Nothing of the host is mounted yet that a symlink of the guest could lead to.
-    guest::prepare_start(&root, vmid, config, crate::network::resolver(node, config).as_ref())?;
+    setup::Guest::mounted(node, vmid, config, &root)?.start(crate::network::resolver(node, config))?;
     storage::mount_rest(node, config, &root)?;
     devices::make_nodes(&node.layout.container(vmid), config)?;
     devices::make_quota_nodes(&node.layout.container(vmid), config, &root)?;

@@ -20,6 +20,7 @@ use crate::interrupt::Interrupt;
 use crate::rights::Asker;
 use crate::rights::judge::{self, Content};
 use crate::rooted::Rooted;
+use crate::setup::Guest;
 use crate::storage::dir::Volume;
 use crate::storage::{self, MountFor, PrivateMounts, Storages};
 use crate::task::TaskLog;
@@ -308,7 +309,7 @@ fn fill(
     let root = node.layout.rootfs(plan.vmid);
     let _mounts = PrivateMounts::enter()?;
     storage::mount_all_for(node, plan.vmid, config, &root, MountFor::Setup)?;
-    let filled = fill_mounted(plan, path, backup, config, &root, interrupt, log);
+    let filled = fill_mounted(node, plan, path, backup, config, &root, interrupt, log);
     let unmounted = storage::unmount_all(&root);
     let firewall = filled?;
     unmounted?;
@@ -316,6 +317,7 @@ fn fill(
 }
 
 fn fill_mounted(
+    node: &Node,
     plan: &Plan,
     path: Option<&Path>,
     backup: Option<Backup>,
@@ -350,6 +352,8 @@ fn fill_mounted(
     if let (None, Some(backup)) = (path, &mut found) {
         judged::acting(&mut backup.config.main, plan.trusts, &mut |line, _| log(line));
     }
+    // What is mounted, and for which ids.
+    let before = config.clone();
     match &found {
         Some(backup) => backup.merge_into(config, plan.unique)?,
         None => {
@@ -359,7 +363,7 @@ fn fill_mounted(
             }
         }
     }
-    create::detect_guest(root, config, &idmap, log)?;
+    create::detect_guest(&Guest::mounted(node, plan.vmid, &before, root)?, config, log)?;
     if found.is_some_and(|backup| backup.config.is_set("template")) {
         config.main.set("template", "1");
     }
