@@ -109,16 +109,14 @@ impl<'a> Guest<'a> {
     /// line. `log` gets pct's lines.
     ///
     /// # Errors
-    /// As [`Guest::start`], and when ssh-keygen fails.
+    /// As [`Guest::start`], and when the password cannot be hashed or ssh-keygen fails.
     pub(crate) fn first(
         &self,
         password: Option<&str>,
         ssh_keys: Option<&str>,
         log: &mut dyn FnMut(&str),
     ) -> NodeResult<()> {
-        let owned = |text: &str| text.to_owned();
-        let (password, ssh_keys) = (password.map(owned), ssh_keys.map(owned));
-        let first = Work::First { password, ssh_keys, dns: HostDns::of_this_host() };
+        let first = Work::first(password, ssh_keys, HostDns::of_this_host())?;
         if self.perform(first)? != Done::HostKeysWanted {
             return Ok(());
         }

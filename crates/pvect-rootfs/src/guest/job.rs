@@ -35,7 +35,7 @@ pub enum Work {
     /// What belongs to a root file system that was just unpacked: what is unique to each container, root's password
     /// and keys, and what belongs to every start.
     First {
-        /// The password of root, plain or as a crypt(5) hash; none locks it.
+        /// The password of root as a crypt(5) hash; none locks it.
         password: Option<String>,
         /// Public keys for root, one a line.
         ssh_keys: Option<String>,
@@ -64,6 +64,17 @@ pub enum Done {
         /// The value of `arch`; `None` when it is unknown.
         arch: Option<String>,
     },
+}
+
+impl Work {
+    /// [`Work::First`]; a plain password is hashed here, on the host.
+    ///
+    /// # Errors
+    /// When the password cannot be hashed.
+    pub fn first(password: Option<&str>, ssh_keys: Option<&str>, dns: HostDns) -> NodeResult<Self> {
+        let password = password.map(users::hashed).transpose()?;
+        Ok(Self::First { password, ssh_keys: ssh_keys.map(str::to_owned), dns })
+    }
 }
 
 impl Job {
@@ -158,9 +169,9 @@ mod tests {
         let found = perform(Work::Detect);
         assert_eq!(found, Ok(Done::Found { ostype: "alpine".to_owned(), doubt: None, arch: None }));
         let dns = HostDns { servers: vec!["9.9.9.9".to_owned()], search: Vec::new() };
-        let first =
-            Work::First { password: Some("$5$salt$hash".to_owned()), ssh_keys: None, dns: dns.clone() };
-        assert_eq!(perform(first), Ok(Done::HostKeysWanted));
+        let first = Work::first(Some("plain"), None, dns.clone()).unwrap();
+        assert!(matches!(&first, Work::First { password: Some(text), .. } if text.starts_with("$6$")));
+        assert_eq!(perform(Work::first(Some("$5$salt$hash"), None, dns).unwrap()), Ok(Done::HostKeysWanted));
         let key =
             HostKey { private: "one\n".to_owned(), public: "two\n".to_owned(), fingerprint: String::new() };
         assert_eq!(perform(Work::HostKey("rsa".to_owned(), key.clone())), Ok(Done::Written));

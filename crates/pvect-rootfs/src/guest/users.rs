@@ -9,19 +9,20 @@ use super::section::{self, Otherwise};
 use super::{Guest, HostKey};
 use crate::{Failure, NodeResult};
 
-/// Sets a user's password, or locks it. A container without `/etc/passwd` has no users.
-pub fn set_password(guest: &Guest<'_>, user: &str, password: Option<&str>) -> NodeResult<()> {
+/// The hash of a password that is plain or hashed already.
+pub fn hashed(password: &str) -> NodeResult<String> {
+    if is_hash(password) { Ok(password.to_owned()) } else { hash(password) }
+}
+
+/// Sets a user's password, which is hashed already, or locks it. A container without `/etc/passwd` has no users.
+pub fn set_password(guest: &Guest<'_>, user: &str, hash: Option<&str>) -> NodeResult<()> {
     let Some(passwd) = guest.read("/etc/passwd")? else { return Ok(()) };
-    let hash = match password {
-        Some(text) if is_hash(text) => text.to_owned(),
-        Some(text) => hash(text)?,
-        None => "*".to_owned(),
-    };
+    let hash = hash.unwrap_or("*");
     let Some(shadow) = guest.read("/etc/shadow")? else {
-        return rewrite(guest, "/etc/passwd", &replace(&passwd, user, &hash, None));
+        return rewrite(guest, "/etc/passwd", &replace(&passwd, user, hash, None));
     };
     let days = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs() / 86_400);
-    rewrite(guest, "/etc/shadow", &replace(&shadow, user, &hash, Some(days)))?;
+    rewrite(guest, "/etc/shadow", &replace(&shadow, user, hash, Some(days)))?;
     rewrite(guest, "/etc/passwd", &replace(&passwd, user, "x", None))
 }
 

@@ -309,7 +309,7 @@ fn fill(
     let root = node.layout.rootfs(plan.vmid);
     let _mounts = PrivateMounts::enter()?;
     storage::mount_all_for(node, plan.vmid, config, &root, MountFor::Setup)?;
-    let filled = fill_mounted(node, plan, path, backup, config, &root, interrupt, log);
+    let filled = fill_mounted(node, plan, path, backup, config, interrupt, log);
     let unmounted = storage::unmount_all(&root);
     let firewall = filled?;
     unmounted?;
@@ -322,10 +322,10 @@ fn fill_mounted(
     path: Option<&Path>,
     backup: Option<Backup>,
     config: &mut ContainerConfig,
-    root: &Path,
     interrupt: &Interrupt,
     log: &mut dyn FnMut(&str),
 ) -> NodeResult<Option<Vec<u8>>> {
+    let root = &node.layout.rootfs(plan.vmid);
     let idmap = IdMap::of(config);
     match path {
         Some(path) => {
