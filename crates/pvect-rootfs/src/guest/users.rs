@@ -17,6 +17,9 @@ pub fn hashed(password: &str) -> NodeResult<String> {
 /// Sets a user's password, which is hashed already, or locks it. A container without `/etc/passwd` has no users.
 pub fn set_password(guest: &Guest<'_>, user: &str, hash: Option<&str>) -> NodeResult<()> {
     let Some(passwd) = guest.read("/etc/passwd")? else { return Ok(()) };
+    if hash.is_some_and(|hash| !is_hash(hash)) {
+        return Err(Failure::new("the password is not hashed"));
+    }
     let hash = hash.unwrap_or("*");
     let Some(shadow) = guest.read("/etc/shadow")? else {
         return rewrite(guest, "/etc/passwd", &replace(&passwd, user, hash, None));
