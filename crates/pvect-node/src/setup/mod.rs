@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::os_text;
 use crate::idmap::IdMap;
+use crate::rooted::READ_LIMIT;
 use crate::{Failure, Node, NodeResult, host_keys, storage};
 
 pub(crate) use confined::run as run_confined;
@@ -36,8 +37,8 @@ const MAPPED: &str = "mapped";
 const HOST: &str = "host";
 /// How long the files of a running guest may take. Its next start writes them anyway.
 const WHILE_RUNNING: Duration = Duration::from_secs(10);
-/// The longest line that is read, bytes.
-const LONGEST: usize = 64 << 10;
+/// The longest line that is read, bytes: two files of the largest size, each of their bytes as a number and a comma.
+const LONGEST: usize = 2 * 4 * READ_LIMIT as usize + 1024;
 
 /// What the process says.
 #[derive(Debug, Serialize, Deserialize)]
@@ -143,6 +144,26 @@ impl<'a> Guest<'a> {
         }
     }
 
+    /// Reads files; `None` where there is none.
+    ///
+    /// # Errors
+    /// As [`Guest::start`], and when one cannot be read or is too large.
+    pub(crate) fn read<const N: usize>(&self, paths: [&str; N]) -> NodeResult<[Option<Vec<u8>>; N]> {
+        match self.perform(Work::Read(paths.map(str::to_owned).into()))? {
+            Done::Read(files) => files.try_into().map_err(|_| ended_early()),
+            _ => Err(ended_early()),
+        }
+    }
+
+    /// Removes files, missing ones too, and then directories that are empty.
+    ///
+    /// # Errors
+    /// As [`Guest::start`], and when a file cannot be removed.
+    pub(crate) fn remove(&self, files: &[&str], empty: &[&str]) -> NodeResult<()> {
+        let owned = |paths: &[&str]| paths.iter().map(|path| (*path).to_owned()).collect();
+        self.perform(Work::Remove { files: owned(files), empty: owned(empty) }).map(drop)
+    }
+
     fn perform(&self, work: Work) -> NodeResult<Done> {
         let job = serde_json::to_vec(&Job::new(self.vmid, self.config, work)).map_err(|error| {
             Failure::new(format!("can't write down the work on the guest's files - {error}"))
@@ -221,16 +242,18 @@ struct Answers {
 
 impl Answers {
     fn next(&mut self) -> NodeResult<Said> {
+        let mut searched = 0;
         loop {
-            if let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
-                let line: Vec<u8> = self.buffer.drain(..=end).collect();
+            if let Some(end) = self.buffer[searched..].iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.buffer.drain(..=searched + end).collect();
                 return serde_json::from_slice(&line).map_err(|_| ended_early());
             }
+            searched = self.buffer.len();
             self.wait()?;
-            let mut chunk = [0; 4096];
+            let mut chunk = [0; 8192];
             match self.stdout.read(&mut chunk) {
                 Ok(0) => return Err(ended_early()),
-                Ok(count) if self.buffer.len() + count <= LONGEST => self.buffer.extend(&chunk[..count]),
+                Ok(count) if searched + count <= LONGEST => self.buffer.extend(&chunk[..count]),
                 Ok(_) => return Err(ended_early()),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => {

@@ -4,6 +4,7 @@
 //! So a symlink of the guest gives nothing away that the guest cannot read already.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use pvect_core::{ContainerConfig, Vmid};
 use serde::{Deserialize, Serialize};
@@ -46,6 +47,15 @@ pub enum Work {
     HostKey(String, HostKey),
     /// Finds the distribution and the architecture.
     Detect,
+    /// Reads files.
+    Read(Vec<String>),
+    /// Removes files, missing ones too, and then directories that are empty.
+    Remove {
+        /// Paths of files.
+        files: Vec<String>,
+        /// Paths of directories.
+        empty: Vec<String>,
+    },
 }
 
 /// What was done or found.
@@ -55,6 +65,8 @@ pub enum Done {
     Written,
     /// Files are written, and [`HOST_KEYS`] are wanted for the sshd of the guest.
     HostKeysWanted,
+    /// The content of each file; `None` where there is none.
+    Read(Vec<Option<Vec<u8>>>),
     /// The distribution and the architecture.
     Found {
         /// The value of `ostype`.
@@ -93,14 +105,21 @@ impl Job {
     /// # Errors
     /// When a file cannot be read, written or removed.
     pub fn perform(&self, files: Rooted) -> NodeResult<Done> {
+        match &self.work {
+            Work::Detect => {
+                let (found, doubt) = detect(&files);
+                let arch = architecture(&files).map(str::to_owned);
+                return Ok(Done::Found { ostype: found.ostype, doubt, arch });
+            }
+            Work::Read(paths) => return read(&files, paths).map(Done::Read),
+            Work::Remove { files: paths, empty } => {
+                return remove(&files, paths, empty).map(|()| Done::Written);
+            }
+            _ => {}
+        }
         let vmid: Vmid = self.vmid.parse().map_err(|_| Failure::new("bad vmid"))?;
         let mut config = ContainerConfig::default();
         self.options.iter().for_each(|(key, value)| config.main.set(key, value.as_str()));
-        if matches!(self.work, Work::Detect) {
-            let (found, doubt) = detect(&files);
-            let arch = architecture(&files).map(str::to_owned);
-            return Ok(Done::Found { ostype: found.ostype, doubt, arch });
-        }
         let guest = Guest::new(files, vmid, &config);
         let is_managed = guest.system.ostype != "unmanaged";
         match &self.work {
@@ -117,10 +136,28 @@ impl Job {
                 users::set_host_key(&guest, kind, key)?;
             }
             Work::HostKey(..) => return Err(Failure::new("unknown kind of host key")),
-            Work::AfterClone | Work::Detect => {}
+            Work::AfterClone | Work::Detect | Work::Read(_) | Work::Remove { .. } => {}
         }
         Ok(Done::Written)
     }
+}
+
+fn read(files: &Rooted, paths: &[String]) -> NodeResult<Vec<Option<Vec<u8>>>> {
+    let failed = |path: &str| {
+        let path = Path::new("/").join(path);
+        move |error| Failure::io("can't read", &path, &error)
+    };
+    paths.iter().map(|path| files.read(path).map_err(failed(path))).collect()
+}
+
+fn remove(files: &Rooted, paths: &[String], empty: &[String]) -> NodeResult<()> {
+    for path in paths {
+        files
+            .remove(path)
+            .map_err(|error| Failure::io("can't remove", &Path::new("/").join(path), &error))?;
+    }
+    empty.iter().for_each(|path| files.remove_empty_dir(path));
+    Ok(())
 }
 
 fn first(guest: &Guest<'_>, password: Option<&str>, ssh_keys: Option<&str>, dns: &HostDns) -> NodeResult<()> {
@@ -185,5 +222,13 @@ mod tests {
             ("one\n".into(), "two\n".into())
         );
         assert_eq!(fs::read_dir(dir.path().join("etc/ssh")).unwrap().count(), 3);
+        let paths = ["etc/hostname".to_owned(), "/none".to_owned()];
+        assert_eq!(
+            perform(Work::Read(paths.clone().into())),
+            Ok(Done::Read(vec![Some(b"web\n".to_vec()), None]))
+        );
+        let empty = vec!["etc".to_owned(), "none".to_owned()];
+        assert_eq!(perform(Work::Remove { files: paths.into(), empty }), Ok(Done::Written));
+        assert!(dir.path().join("etc").exists() && !dir.path().join("etc/hostname").exists());
     }
 }

@@ -19,7 +19,6 @@ use crate::idmap::IdMap;
 use crate::interrupt::Interrupt;
 use crate::rights::Asker;
 use crate::rights::judge::{self, Content};
-use crate::rooted::Rooted;
 use crate::setup::Guest;
 use crate::storage::dir::Volume;
 use crate::storage::{self, MountFor, PrivateMounts, Storages};
@@ -346,14 +345,14 @@ fn fill_mounted(
         Err(error) => return Err(error.into()),
     }
     log("merging backed-up and given configuration..");
-    let files = Rooted::open(root, idmap.root()).map_err(|error| Failure::io("can't open", root, &error))?;
-    let inside = backup::take_files(&files)?;
+    // What is mounted, and for which ids.
+    let before = config.clone();
+    let guest = Guest::mounted(node, plan.vmid, &before, root)?;
+    let inside = backup::take_files(&guest)?;
     let mut found = backup.or(inside.config);
     if let (None, Some(backup)) = (path, &mut found) {
         judged::acting(&mut backup.config.main, plan.trusts, &mut |line, _| log(line));
     }
-    // What is mounted, and for which ids.
-    let before = config.clone();
     match &found {
         Some(backup) => backup.merge_into(config, plan.unique)?,
         None => {
@@ -363,7 +362,7 @@ fn fill_mounted(
             }
         }
     }
-    create::detect_guest(&Guest::mounted(node, plan.vmid, &before, root)?, config, log)?;
+    create::detect_guest(&guest, config, log)?;
     if found.is_some_and(|backup| backup.config.is_set("template")) {
         config.main.set("template", "1");
     }
