@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use pvect_testkit::{TestNode, node_or_skip};
 
@@ -148,5 +149,84 @@ fn a_running_guest_is_written_to_in_its_own_volume_only() {
         node.pct(&["destroy", vmid]).ok();
     }
     assert_eq!(shared.state(), before);
+    assert_eq!(node.leftovers(), Vec::<String>::new());
+}
+
+/// A block device of the host with a file system of its own; it goes with this.
+struct Device(PathBuf);
+
+impl Device {
+    fn with_secret(node: &TestNode) -> Self {
+        let image = node.root().join("device.img");
+        let content = node.root().join("device");
+        fs::create_dir(&content).expect("a directory");
+        fs::write(content.join("key"), SECRET).expect("a file");
+        fs::set_permissions(content.join("key"), fs::Permissions::from_mode(0o600)).expect("a mode");
+        tool("truncate", &["-s", "16M", text(&image)]);
+        tool("mkfs.ext4", &["-q", "-d", text(&content), text(&image)]);
+        Self(tool("losetup", &["--show", "-f", text(&image)]).trim().into())
+    }
+}
+
+impl Drop for Device {
+    fn drop(&mut self) {
+        let _ = Command::new("losetup").arg("-d").arg(&self.0).status();
+    }
+}
+
+fn tool(name: &str, words: &[&str]) -> String {
+    let output = Command::new(name).args(words).output().expect("a program");
+    assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("text")
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a UTF-8 path")
+}
+
+#[test]
+fn a_create_and_a_restore_give_away_nothing_of_a_device() {
+    let node = node_or_skip!();
+    let device = Device::with_secret(&node);
+    let templates = node.root().join("vz/template/cache");
+    let honest = node.busybox();
+    let honest = templates.join(honest.rsplit('/').next().expect("a name"));
+    // The busybox template with links into the device, and a backup whose rules of the firewall are such a link.
+    let tree = node.root().join("tree");
+    fs::create_dir(&tree).expect("a directory");
+    tool("tar", &["-C", text(&tree), "-xpf", text(&honest)]);
+    for name in ["hosts", "inittab"] {
+        fs::remove_file(tree.join("etc").join(name)).expect("a file");
+        std::os::unix::fs::symlink("/data/key", tree.join("etc").join(name)).expect("a link");
+    }
+    tool("tar", &["-C", text(&tree), "-cf", text(&templates.join("links.tar")), "."]);
+    fs::create_dir(tree.join("etc/vzdump")).expect("a directory");
+    let config = "arch: amd64\nostype: alpine\nrootfs: local:109/vm-109-disk-0.raw,size=256M\n";
+    fs::write(tree.join("etc/vzdump/pct.conf"), config).expect("a configuration");
+    std::os::unix::fs::symlink("/data/key", tree.join("etc/vzdump/pct.fw")).expect("a link");
+    let backup = templates.join("vzdump-lxc-109-2026_01_01-00_00_00.tar");
+    tool("tar", &["-C", text(&tree), "-cf", text(&backup), "."]);
+    let point = format!("{},mp=/data", text(&device.0));
+    for unprivileged in ["1", "0"] {
+        let more = ["--rootfs", "local:0.25", "--mp0", &point, "--unprivileged", unprivileged];
+        let create = [&["create", "101", "local:vztmpl/links.tar"][..], &more].concat();
+        node.pct(&create).ok();
+        let restore = [&["restore", "102", text(&backup)][..], &more].concat();
+        node.pct(&restore).ok();
+        for vmid in ["101", "102"] {
+            let rules = node.root().join(format!("etc/pve/firewall/{vmid}.fw"));
+            assert!(!rules.exists(), "{}", fs::read_to_string(&rules).expect("the rules"));
+            node.pct(&["set", vmid, "--delete", "mp0"]).ok();
+            assert_eq!(leaks(&node, vmid), Vec::<PathBuf>::new(), "{vmid} {unprivileged}");
+            node.pct(&["destroy", vmid]).ok();
+        }
+    }
+    // Unpacking may write to it, as the real one does; setting up has not.
+    let mounted = node.root().join("device");
+    tool("mount", &["-o", "ro", text(&device.0), text(&mounted)]);
+    let (mode, key) = (fs::metadata(mounted.join("key")), fs::read_to_string(mounted.join("key")));
+    tool("umount", &[text(&mounted)]);
+    assert_eq!((mode.expect("the key").mode() & 0o7777, key.expect("the key").as_str()), (0o600, SECRET));
+    drop(device);
     assert_eq!(node.leftovers(), Vec::<String>::new());
 }
