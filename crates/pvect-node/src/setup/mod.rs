@@ -10,7 +10,6 @@
 mod confined;
 
 use std::io::{ErrorKind, Read, Write};
-use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -24,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::os_text;
 use crate::idmap::IdMap;
 use crate::rooted::READ_LIMIT;
-use crate::{Failure, Node, NodeResult, host_keys, storage};
+use crate::{Failure, Node, NodeResult, held, host_keys, storage};
 
 pub(crate) use confined::run as run_confined;
 
@@ -182,7 +181,8 @@ impl<'a> Guest<'a> {
     }
 
     fn spawn(&self, ids: &str) -> NodeResult<Child> {
-        Command::new(&self.node.helper)
+        let mut command = Command::new(&self.node.helper);
+        command
             .args(["__node", NAME, ids])
             .arg(self.root)
             .args(&self.below)
@@ -193,8 +193,9 @@ impl<'a> Guest<'a> {
             .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
+            .stderr(Stdio::null());
+        // Should we be killed, the container stays locked until its files are whole.
+        held::inherited(|| command.spawn())
             .map_err(|error| Failure::io("can't run", &self.node.helper, &error))
     }
 
@@ -275,7 +276,7 @@ impl Answers {
                 tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
                 tv_nsec: left.subsec_nanos().into(),
             };
-            if matches!(poll(&mut [PollFd::new(&self.stdout.as_fd(), PollFlags::IN)], Some(&left)), Ok(1)) {
+            if matches!(poll(&mut [PollFd::new(&self.stdout, PollFlags::IN)], Some(&left)), Ok(1)) {
                 return Ok(());
             }
         }
