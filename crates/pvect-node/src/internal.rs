@@ -13,7 +13,7 @@ use rustix::thread::{Gid, LinkNameSpaceType, Uid};
 use crate::error::os_text;
 use crate::interrupt::Interrupt;
 use crate::transfer::{Target, Wanted};
-use crate::{Failure, Layout, Node, NodeResult, Output, runtime, store, worker};
+use crate::{Failure, Layout, Node, NodeResult, Output, runtime, setup, store, worker};
 
 /// The verb that copies stdin into a file of a container: `push-into PID DESTINATION USER GROUP PERMS`, empty words
 /// for what is not asked for.
@@ -30,8 +30,9 @@ pub fn run(words: &[String]) -> u8 {
             let wanted = Wanted { user: given(user), group: given(group), perms: given(perms) };
             push_into(pid, destination, &wanted)
         }
-        // LXC adds words of its own.
+        [setup::NAME, ids, root, ref below @ ..] => return setup::run_confined(ids, root, below),
         [worker::NAME, root, name] => return worker::run(root, name),
+        // LXC adds words of its own.
         [POST_STOP, root, name, vmid, ..] => post_stop(root, name, vmid),
         _ => Err(Failure::new("unknown helper verb")),
     };

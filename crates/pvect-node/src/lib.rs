@@ -27,6 +27,7 @@ pub mod output;
 mod process;
 pub mod rights;
 pub mod runtime;
+mod setup;
 pub mod storage;
 pub mod store;
 pub mod task;

@@ -75,10 +75,24 @@ impl IdMap {
         map(&self.groups, id)
     }
 
+    /// Returns the map of users as the kernel takes it: lines of `INSIDE OUTSIDE COUNT`. Source: user_namespaces(7).
+    pub fn user_lines(&self) -> String {
+        lines(&self.users)
+    }
+
+    /// Returns the map of groups, likewise.
+    pub fn group_lines(&self) -> String {
+        lines(&self.groups)
+    }
+
     /// Returns the host's ids of the container's root, user and group.
     pub fn root(&self) -> (u32, u32) {
         (self.user(0).unwrap_or(0), self.group(0).unwrap_or(0))
     }
+}
+
+fn lines(ranges: &[Range]) -> String {
+    ranges.iter().map(|Range { inside, outside, count }| format!("{inside} {outside} {count}\n")).collect()
 }
 
 fn map(ranges: &[Range], id: u32) -> Option<u32> {
@@ -114,5 +128,7 @@ mod tests {
         let map = IdMap::of(&config);
         assert_eq!((map.user(1000), map.user(999), map.group(1000)), (Some(1000), Some(200_999), None));
         assert_eq!(map.root(), (200_000, 200_000));
+        assert_eq!(map.user_lines(), "0 200000 1000\n1000 1000 1\n");
+        assert_eq!(map.group_lines(), "0 200000 1000\n");
     }
 }

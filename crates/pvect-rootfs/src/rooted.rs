@@ -129,7 +129,14 @@ impl Rooted {
     /// # Errors
     /// When it cannot be read or is larger than [`READ_LIMIT`].
     pub fn read(&self, path: impl AsRef<Path>) -> io::Result<Option<Vec<u8>>> {
-        // Not blocking: a fifo of this name must not hold us up.
+        let path = path.as_ref();
+        // Opening a device does something already; and not blocking: a fifo of this name must not hold us up.
+        match self.open_at(path, OFlags::PATH) {
+            Ok(fd) if FileType::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode) == FileType::RegularFile => {}
+            Ok(_) => return Ok(None),
+            Err(error) if absent(&error) => return Ok(None),
+            Err(error) => return Err(error),
+        }
         let fd = match self.open_at(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY) {
             Ok(fd) => fd,
             Err(error) if absent(&error) => return Ok(None),

@@ -112,6 +112,23 @@ pub(super) fn device(
     allow(node, vmid, device, entry.deny_write)
 }
 
+/// Runs something in the mount namespace of a running container's monitor. Its volumes are mounted there as its start
+/// mounted them, and the guest can mount nothing.
+///
+/// # Errors
+/// When the container has ended meanwhile, and those of `body`.
+pub(super) fn beside_monitor<T: Send>(
+    node: &Node,
+    vmid: Vmid,
+    body: impl FnOnce() -> NodeResult<T> + Send,
+) -> NodeResult<T> {
+    let places = Places::of(node, vmid)?;
+    apart(|| {
+        enter(&places.monitor)?;
+        body()
+    })
+}
+
 /// The mount namespaces of a running container.
 struct Places {
     monitor: OwnedFd,

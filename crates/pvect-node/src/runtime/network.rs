@@ -1,15 +1,15 @@
 //! The host's side of a running container's network.
 
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use pvect_core::property::{Ipv4Config, Ipv6Config, NetInterface};
 use pvect_core::{ContainerConfig, Vmid};
 
 use super::lxc_config::Host;
-use super::{dhcp, names, reader};
+use super::{dhcp, live, names, reader};
 use crate::tool::Tool;
-use crate::{Failure, Node, NodeResult, Output};
+use crate::{Failure, Node, NodeResult, Output, setup};
 
 /// Bytes a second of a rate, which is in MB/s.
 const MEGABYTE: f64 = 1024.0 * 1024.0;
@@ -136,9 +136,11 @@ pub(super) fn hotplug(
         let _ = dhcp::lease(node, vmid, &after, &new.name);
     }
     // The next start writes them anyway.
-    let root = PathBuf::from(format!("/proc/{pid}/root"));
-    let dns = crate::network::resolver(node, &after);
-    let _ = crate::guest::write_network(&root, vmid, &after, dns.as_ref());
+    let (root, dns) = (node.layout.rootfs(vmid), crate::network::resolver(node, &after));
+    let guest = setup::Guest::running(node, vmid, &after, &root);
+    if let Err(failure) = live::beside_monitor(node, vmid, || guest.network(dns)) {
+        tracing::debug!(%vmid, "writing the network of a running guest: {}", failure.text);
+    }
     Ok(true)
 }
 

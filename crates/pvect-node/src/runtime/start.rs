@@ -19,7 +19,7 @@ use crate::error::os_text;
 use crate::idmap::IdMap;
 use crate::interrupt::Interrupt;
 use crate::storage::{self, PrivateMounts};
-use crate::{Failure, Node, NodeResult, Output, guest, held, ids, process, store};
+use crate::{Failure, Node, NodeResult, Output, held, ids, process, setup, store};
 
 /// How long lxc-start may go on after a signal. Killed halfway, it would leave a monitor that goes on without it.
 const START_GRACE: Duration = Duration::from_secs(5);
@@ -116,10 +116,12 @@ fn launch(
     }
     // `pct mount` may have mounted it.
     storage::unmount_all(&root)?;
-    storage::mount_all(node, vmid, config, &root)?;
+    storage::mount_own(node, vmid, config, &root)?;
+    // Nothing of the host is mounted yet that a symlink of the guest could lead to.
+    setup::Guest::mounted(node, vmid, config, &root)?.start(crate::network::resolver(node, config))?;
+    storage::mount_rest(node, config, &root)?;
     devices::make_nodes(&node.layout.container(vmid), config)?;
     devices::make_quota_nodes(&node.layout.container(vmid), config, &root)?;
-    guest::prepare_start(&root, vmid, config, crate::network::resolver(node, config).as_ref())?;
     interrupt.check()?;
     let _ = std::fs::remove_file(log);
     let mut command = Command::new("lxc-start");

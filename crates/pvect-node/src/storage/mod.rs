@@ -18,7 +18,7 @@ use pvect_core::{Vmid, VolumeId};
 
 pub use cfg::{Storage, StorageKind, Storages};
 pub use mounts::{MountFor, mount_all, mount_all_for, unmount_all};
-pub(crate) use mounts::{check_mount, mounted_below_in, stage};
+pub(crate) use mounts::{check_mount, mount_own, mount_rest, mounted_below_in, own_paths, stage};
 pub use namespace::PrivateMounts;
 
 use crate::{Failure, Node, NodeResult, image};

@@ -63,11 +63,65 @@ pub fn mount_all_for(
     purpose: MountFor,
 ) -> NodeResult<()> {
     ids::check_whole(node, vmid)?;
+    mount_these(node, config, root, purpose, |_, _| true)
+}
+
+/// The first half of [`mount_all`]: the root and the container's own volumes, without what is the host's (directories,
+/// devices) and without volumes that are mounted below such. Returns the paths of these mounts, the root's left out.
+///
+/// Between both halves the guest's files are set up: a symlink of the guest leads into nothing of the host then.
+///
+/// # Errors
+/// As [`mount_all`].
+pub fn mount_own(
+    node: &Node,
+    vmid: Vmid,
+    config: &ContainerConfig,
+    root: &Path,
+) -> NodeResult<Vec<PathBuf>> {
+    ids::check_whole(node, vmid)?;
+    mount_these(node, config, root, MountFor::Start, is_own)?;
+    own_paths(config)
+}
+
+/// The second half of [`mount_all`].
+///
+/// # Errors
+/// As [`mount_all`].
+pub fn mount_rest(node: &Node, config: &ContainerConfig, root: &Path) -> NodeResult<()> {
+    mount_these(node, config, root, MountFor::Start, |mount, all| !is_own(mount, all))
+}
+
+/// Returns the paths of what [`mount_own`] mounts below the root, parents first.
+///
+/// # Errors
+/// When the configuration has no root, or a mount point cannot be parsed.
+pub fn own_paths(config: &ContainerConfig) -> NodeResult<Vec<PathBuf>> {
+    let all = wanted(config)?;
+    Ok(all.iter().filter(|mount| is_own(mount, &all)).filter_map(|mount| mount.path.clone()).collect())
+}
+
+/// Whether a mount is the container's alone: its root, or a volume that does not lie in something of the host.
+fn is_own(mount: &Wanted, all: &[Wanted]) -> bool {
+    let is_volume = |mount: &Wanted| matches!(mount.fs.source, MountSource::Volume(_));
+    let Some(path) = &mount.path else { return true };
+    let covers = |other: &Wanted| other.path.as_ref().is_some_and(|other| path.starts_with(other));
+    is_volume(mount) && !all.iter().any(|other| !is_volume(other) && covers(other))
+}
+
+fn mount_these(
+    node: &Node,
+    config: &ContainerConfig,
+    root: &Path,
+    purpose: MountFor,
+    wants: impl Fn(&Wanted, &[Wanted]) -> bool,
+) -> NodeResult<()> {
     std::fs::create_dir_all(root).map_err(|error| Failure::io("can't create", root, &error))?;
     let owner = IdMap::of(config).root();
-    let wanted = wanted(config)?;
-    wanted.iter().try_for_each(|mount| check_mount(config, &mount.key, &mount.fs))?;
-    let mounted = wanted.iter().try_for_each(|mount| mount_one(node, mount, root, owner, purpose));
+    let all = wanted(config)?;
+    all.iter().try_for_each(|mount| check_mount(config, &mount.key, &mount.fs))?;
+    let mut these = all.iter().filter(|mount| wants(mount, &all));
+    let mounted = these.try_for_each(|mount| mount_one(node, mount, root, owner, purpose));
     if mounted.is_err() {
         let _ = unmount_all(root);
     }
@@ -379,6 +433,28 @@ mod tests {
         assert_eq!(mount_point(line), Some(PathBuf::from("/mnt 2")));
         assert_eq!(mount_point(r"36 35 98:0 / /a\9 rw"), Some(PathBuf::from(r"/a\9")));
         assert_eq!(mount_point("36 35"), None);
+    }
+
+    #[test]
+    fn what_lies_in_something_of_the_host_is_not_the_containers_own() {
+        let mut config = ContainerConfig::default();
+        for (key, value) in [
+            ("rootfs", "/dev/sdz,size=1G"),
+            ("mp0", "/srv/shared,mp=/srv"),
+            ("mp1", "local:101/vm-101-disk-1.raw,mp=/srv/data"),
+            ("mp2", "local:101/vm-101-disk-2.raw,mp=/srv2"),
+            ("mp3", "/dev/sdy,mp=/srv2/device"),
+            ("mp4", "local:101/vm-101-disk-3.raw,mp=/data/"),
+            ("mp5", "local:101/vm-101-disk-4.raw,mp=srv"),
+            ("mp6", "local:101/vm-101-disk-5.raw,mp=/srv2/device/x/y"),
+        ] {
+            config.main.set(key, value);
+        }
+        assert_eq!(own_paths(&config).unwrap(), [Path::new("/data"), Path::new("/srv2")]);
+        let all = wanted(&config).unwrap();
+        let own: Vec<&str> =
+            all.iter().filter(|mount| is_own(mount, &all)).map(|mount| &*mount.key).collect();
+        assert_eq!(own, ["rootfs", "mp4", "mp2"]);
     }
 
     #[test]

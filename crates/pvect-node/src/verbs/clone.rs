@@ -13,10 +13,11 @@ use crate::idmap::IdMap;
 use crate::interrupt::Interrupt;
 use crate::named::is_unused;
 use crate::rights::{Asker, judge};
+use crate::setup::Guest;
 use crate::storage::copy::Copy;
 use crate::storage::{self, MountFor, PrivateMounts, snapshot};
 use crate::task::TaskLog;
-use crate::{Failure, Node, NodeResult, Output, creation, guest, ids, locked, random, runtime, store, task};
+use crate::{Failure, Node, NodeResult, Output, creation, ids, locked, random, runtime, store, task};
 
 /// How long clone waits for the lock file of the new container, seconds. Source: pve-container, `lock_config`.
 const LOCK_WAIT: u64 = 5;
@@ -259,7 +260,7 @@ fn forget_identity(node: &Node, vmid: Vmid, config: &ContainerConfig) -> NodeRes
     let root = node.layout.rootfs(vmid);
     let _mounts = PrivateMounts::enter()?;
     storage::mount_all_for(node, vmid, config, &root, MountFor::Setup)?;
-    let done = guest::after_clone(&root, vmid, config);
+    let done = Guest::mounted(node, vmid, config, &root).and_then(|guest| guest.after_clone());
     let unmounted = storage::unmount_all(&root);
     done?;
     unmounted

@@ -14,12 +14,10 @@ use crate::idmap::IdMap;
 use crate::interrupt::Interrupt;
 use crate::rights::Asker;
 use crate::rights::judge::{self, Content, Target};
-use crate::rooted::Rooted;
+use crate::setup::Guest;
 use crate::storage::{self, MountFor, PrivateMounts};
 use crate::task::TaskLog;
-use crate::{
-    Failure, Node, NodeResult, Output, creation, guest, ids, oci, options, runtime, store, task, unpack,
-};
+use crate::{Failure, Node, NodeResult, Output, creation, ids, oci, options, runtime, store, task, unpack};
 
 /// How long create waits for the configuration's lock file, seconds. Source: pve-container, `lock_config`.
 const LOCK_WAIT: u64 = 5;
@@ -390,37 +388,32 @@ fn fill_mounted(
         let summary = unpack::extract(&archive, root, &options)?;
         log(&summary.line());
     }
-    detect_guest(root, config, &idmap, log)?;
+    let before = config.clone();
+    detect_guest(&Guest::mounted(node, plan.vmid, &before, root)?, config, log)?;
     interrupt.check()?;
-    let first = guest::FirstSetup {
-        password: plan.password.as_ref().map(ExposeSecret::expose_secret),
-        ssh_keys: plan.ssh_keys.as_deref(),
-        make_host_key: &crate::host_keys::make,
-    };
-    guest::first_setup(root, plan.vmid, config, &first, log)
+    let password = plan.password.as_ref().map(ExposeSecret::expose_secret);
+    Guest::mounted(node, plan.vmid, config, root)?.first(password, plan.ssh_keys.as_deref(), log)
 }
 
 /// Finds the distribution and the architecture and puts them into the configuration.
 pub(super) fn detect_guest(
-    root: &Path,
+    guest: &Guest<'_>,
     config: &mut ContainerConfig,
-    idmap: &IdMap,
     log: &mut dyn FnMut(&str),
 ) -> NodeResult<()> {
-    let files = Rooted::open(root, idmap.root()).map_err(|error| Failure::io("can't open", root, &error))?;
+    let (ostype, doubt, arch) = guest.detect()?;
     let expected = config.main.options.get("ostype").cloned();
     if expected.as_deref() != Some("unmanaged") {
-        let (found, doubt) = guest::detect(&files);
         if let Some(doubt) = doubt {
             log(&doubt);
         }
-        if let Some(expected) = expected.filter(|expected| *expected != found.ostype) {
-            log(&format!("got unexpected ostype ({} != {expected})", found.ostype));
+        if let Some(expected) = expected.filter(|expected| *expected != ostype) {
+            log(&format!("got unexpected ostype ({ostype} != {expected})"));
         }
-        config.main.set("ostype", found.ostype);
+        config.main.set("ostype", ostype);
     }
     if !config.main.options.contains_key("arch") {
-        match guest::architecture(&files) {
+        match arch {
             Some(arch) => {
                 log(&format!("Detected container architecture: {arch}"));
                 config.main.set("arch", arch);

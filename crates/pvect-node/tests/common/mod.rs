@@ -43,7 +43,7 @@ impl TestNode {
         let dir = tempfile::tempdir().unwrap();
         let name: NodeName = "vm".parse().unwrap();
         let layout = Layout::new(dir.path(), name.clone());
-        let node = Node { layout, name, helper: PathBuf::from("/bin/false") };
+        let node = Node { layout, name, helper: PathBuf::from(env!("CARGO_BIN_EXE_pvect-node-test-helper")) };
         pvect_testkit::pin_ids(dir.path()).unwrap();
         pvect_node::store::ensure_root(&node).unwrap();
         Some(Self { node, dir, _alone: alone })

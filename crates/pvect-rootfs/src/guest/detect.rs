@@ -165,6 +165,9 @@ pub fn architecture(files: &Rooted) -> Option<&'static str> {
 
 /// Detects the architecture of a program.
 pub fn elf_architecture(files: &Rooted, path: &str) -> Option<&'static str> {
+    if !files.is_file(path) {
+        return None;
+    }
     let fd = files.open_at(path, OFlags::RDONLY | OFlags::NONBLOCK).ok()?;
     let mut head = [0_u8; 20];
     std::fs::File::from(fd).read_exact(&mut head).ok()?;

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use pvect_core::property::{Ipv4Config, Ipv6Config, NetInterface};
+use serde::{Deserialize, Serialize};
 
 use super::Guest;
 use super::ifcfg;
@@ -10,7 +11,7 @@ use super::section::{self, Otherwise};
 use crate::NodeResult;
 
 /// The name servers and search domains of the host: the default of containers that set neither.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct HostDns {
     /// Addresses, at most three.
     pub servers: Vec<String>,

@@ -152,11 +152,9 @@ pub fn forget_identity(guest: &Guest<'_>) -> NodeResult<()> {
     guest.remove("/etc/machine-id")
 }
 
-/// Points `/etc/localtime` at the configured time zone, if the container has it.
+/// Points `/etc/localtime` at the configured time zone, if the container has it. The host's was put in its place.
 pub fn set_timezone(guest: &Guest<'_>) -> NodeResult<()> {
     let Some(zone) = guest.config.main.options.get("timezone") else { return Ok(()) };
-    let zone = if zone == "host" { host_zone() } else { Some(zone.clone()) };
-    let Some(zone) = zone else { return Ok(()) };
     let path = format!("/usr/share/zoneinfo/{zone}");
     if !guest.files.is_file(&path) {
         return Ok(());
@@ -168,7 +166,8 @@ pub fn set_timezone(guest: &Guest<'_>) -> NodeResult<()> {
     Ok(())
 }
 
-fn host_zone() -> Option<String> {
+/// The time zone of this host.
+pub(super) fn host_zone() -> Option<String> {
     let target = std::fs::canonicalize("/etc/localtime").ok()?;
     Some(target.strip_prefix("/usr/share/zoneinfo").ok()?.to_str()?.to_owned())
 }

@@ -11,6 +11,7 @@ mod gentoo;
 mod ifcfg;
 mod init;
 mod interfaces;
+mod job;
 mod keyfile;
 mod networkd;
 mod section;
@@ -25,16 +26,17 @@ use pvect_core::{ContainerConfig, Vmid};
 
 pub use detect::{Detected, architecture, detect, elf_architecture};
 pub use dns::HostDns;
+pub use job::{Done, HOST_KEYS, Job, Work};
 use section::Otherwise;
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::idmap::IdMap;
 use crate::rooted::Rooted;
 use crate::{Failure, NodeResult};
 
 /// A new host key for sshd.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct HostKey {
     /// The private key, in the form of OpenSSH.
     pub private: String,
@@ -42,19 +44,6 @@ pub struct HostKey {
     pub public: String,
     /// The line that ssh-keygen shows of it: `SHA256:...` and more.
     pub fingerprint: String,
-}
-
-/// Makes a host key of a kind (`rsa`, `ecdsa`, `ed25519`) with a comment, outside of the guest.
-pub type MakeHostKey<'a> = dyn Fn(&str, &str) -> NodeResult<HostKey> + 'a;
-
-/// What a create sets up once.
-pub struct FirstSetup<'a> {
-    /// The password of root, plain or as a crypt(5) hash; none locks it.
-    pub password: Option<&'a str>,
-    /// Public keys for root, one a line.
-    pub ssh_keys: Option<&'a str>,
-    /// Makes the host keys of a guest that has `/etc/ssh`.
-    pub make_host_key: &'a MakeHostKey<'a>,
 }
 
 /// A mounted root file system, its distribution and its configuration.
@@ -66,14 +55,12 @@ struct Guest<'a> {
 }
 
 impl<'a> Guest<'a> {
-    fn open(root: &Path, vmid: Vmid, config: &'a ContainerConfig) -> NodeResult<Self> {
-        let files = Rooted::open(root, IdMap::of(config).root())
-            .map_err(|error| Failure::io("can't open the root file system", root, &error))?;
+    fn new(files: Rooted, vmid: Vmid, config: &'a ContainerConfig) -> Self {
         let system = match config.main.options.get("ostype") {
             Some(ostype) => Detected::known(&files, ostype),
             None => detect(&files).0,
         };
-        Ok(Self { files, system, config, name: config.name(vmid) })
+        Self { files, system, config, name: config.name(vmid) }
     }
 
     /// Writes a file unless it is to be kept or already has this content.
@@ -196,85 +183,9 @@ impl<'a> Guest<'a> {
     }
 }
 
-/// Writes what belongs to every start (hostname, hosts, resolv.conf, network) into a mounted root file system, by
-/// `ostype`. No symlink inside leads out of `root`; files are owned by the container's root. `dns` is what a container
-/// without name servers or search domains of its own gets instead of the host's.
-///
-/// # Errors
-/// When a file cannot be written.
-pub fn prepare_start(
-    root: &Path,
-    vmid: Vmid,
-    config: &ContainerConfig,
-    dns: Option<&HostDns>,
-) -> NodeResult<()> {
-    let guest = Guest::open(root, vmid, config)?;
-    match dns {
-        Some(dns) => guest.each_start(dns),
-        None => guest.each_start(&HostDns::of_this_host()),
-    }
-}
-
-/// Removes from the mounted root file system of a clone what each machine must have its own of.
-///
-/// # Errors
-/// When a file cannot be removed.
-pub fn after_clone(root: &Path, vmid: Vmid, config: &ContainerConfig) -> NodeResult<()> {
-    let guest = Guest::open(root, vmid, config)?;
-    if guest.system.ostype == "unmanaged" { Ok(()) } else { init::forget_identity(&guest) }
-}
-
-/// Writes the network of a running container into its root file system (`/proc/<pid>/root`), for the guest's next start
-/// of it. `dns` as in [`prepare_start`].
-///
-/// # Errors
-/// When a file cannot be written.
-pub fn write_network(
-    root: &Path,
-    vmid: Vmid,
-    config: &ContainerConfig,
-    dns: Option<&HostDns>,
-) -> NodeResult<()> {
-    let guest = Guest::open(root, vmid, config)?;
-    match dns {
-        Some(dns) => guest.network(dns),
-        None => guest.network(&HostDns::of_this_host()),
-    }
-}
-
 /// Returns whether an address lies in the network of another; link-local ones (IPv6) always do.
 pub fn is_in_network(address: IpAddr, other: IpAddr, prefix: u8) -> bool {
     interfaces::reachable(address, other, prefix)
-}
-
-/// Sets up a root file system that was just unpacked: what is unique to each container, root's password and keys,
-/// and what belongs to every start. `log` gets pct's lines.
-///
-/// # Errors
-/// When a file cannot be written.
-pub fn first_setup(
-    root: &Path,
-    vmid: Vmid,
-    config: &ContainerConfig,
-    first: &FirstSetup<'_>,
-    log: &mut dyn FnMut(&str),
-) -> NodeResult<()> {
-    let guest = Guest::open(root, vmid, config)?;
-    if guest.system.ostype != "unmanaged" {
-        init::forget_identity(&guest)?;
-        fixup::after_unpacking(&guest)?;
-    }
-    if guest.system.ostype != "unmanaged" || first.password.is_some() {
-        users::set_password(&guest, "root", first.password)?;
-    }
-    if let Some(keys) = first.ssh_keys {
-        users::set_ssh_keys(&guest, keys)?;
-    }
-    guest.each_start(&HostDns::of_this_host())?;
-    if guest.system.ostype != "unmanaged" {
-        users::renew_host_keys(&guest, first.make_host_key, log)?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -181,7 +181,7 @@ fn keys_and_passwords_are_readable_by_root_alone() {
     fs::set_permissions(dir.path().join("etc/shadow"), fs::Permissions::from_mode(0o640)).unwrap();
     let config = config(&[]);
     let guest = guest(dir.path(), &config);
-    users::set_password(&guest, "root", Some("secret123")).unwrap();
+    users::set_password(&guest, "root", Some(&users::hashed("secret123").unwrap())).unwrap();
     users::set_ssh_keys(&guest, "ssh-ed25519 AAAA me").unwrap();
     assert!(text(&dir, "etc/shadow").starts_with("root:$6$rounds=5000$"));
     assert_eq!(

@@ -6,22 +6,26 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use sha_crypt::{PasswordHasher, ShaCrypt};
 
 use super::section::{self, Otherwise};
-use super::{Guest, MakeHostKey};
+use super::{Guest, HostKey};
 use crate::{Failure, NodeResult};
 
-/// Sets a user's password, or locks it. A container without `/etc/passwd` has no users.
-pub fn set_password(guest: &Guest<'_>, user: &str, password: Option<&str>) -> NodeResult<()> {
+/// The hash of a password that is plain or hashed already.
+pub fn hashed(password: &str) -> NodeResult<String> {
+    if is_hash(password) { Ok(password.to_owned()) } else { hash(password) }
+}
+
+/// Sets a user's password, which is hashed already, or locks it. A container without `/etc/passwd` has no users.
+pub fn set_password(guest: &Guest<'_>, user: &str, hash: Option<&str>) -> NodeResult<()> {
     let Some(passwd) = guest.read("/etc/passwd")? else { return Ok(()) };
-    let hash = match password {
-        Some(text) if is_hash(text) => text.to_owned(),
-        Some(text) => hash(text)?,
-        None => "*".to_owned(),
-    };
+    if hash.is_some_and(|hash| !is_hash(hash)) {
+        return Err(Failure::new("the password is not hashed"));
+    }
+    let hash = hash.unwrap_or("*");
     let Some(shadow) = guest.read("/etc/shadow")? else {
-        return rewrite(guest, "/etc/passwd", &replace(&passwd, user, &hash, None));
+        return rewrite(guest, "/etc/passwd", &replace(&passwd, user, hash, None));
     };
     let days = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs() / 86_400);
-    rewrite(guest, "/etc/shadow", &replace(&shadow, user, &hash, Some(days)))?;
+    rewrite(guest, "/etc/shadow", &replace(&shadow, user, hash, Some(days)))?;
     rewrite(guest, "/etc/passwd", &replace(&passwd, user, "x", None))
 }
 
@@ -99,26 +103,16 @@ pub fn set_ssh_keys(guest: &Guest<'_>, keys: &str) -> NodeResult<()> {
     }
 }
 
-/// Gives sshd new host keys, where the container has `/etc/ssh`.
-pub fn renew_host_keys(
-    guest: &Guest<'_>,
-    make: &MakeHostKey<'_>,
-    log: &mut dyn FnMut(&str),
-) -> NodeResult<()> {
-    if !guest.files.is_dir("/etc/ssh") {
-        return Ok(());
-    }
-    let short = guest.name.split('.').next().unwrap_or_default();
-    let comment = format!("root@{short}");
-    for kind in ["rsa", "ecdsa", "ed25519"] {
-        let name = format!("ssh_host_{kind}_key");
-        log(&format!("Creating SSH host key '{name}' - this may take some time ..."));
-        let key = make(kind, &comment)?;
-        guest.write(&format!("/etc/ssh/{name}"), &key.private, 0o600)?;
-        guest.write(&format!("/etc/ssh/{name}.pub"), &key.public, 0o644)?;
-        log(&format!("done: {}", key.fingerprint));
-    }
-    Ok(())
+/// Whether the container has an sshd, or a place for its keys.
+pub fn has_sshd(guest: &Guest<'_>) -> bool {
+    guest.files.is_dir("/etc/ssh")
+}
+
+/// Gives sshd a new host key.
+pub fn set_host_key(guest: &Guest<'_>, kind: &str, key: &HostKey) -> NodeResult<()> {
+    let path = format!("/etc/ssh/ssh_host_{kind}_key");
+    guest.write(&path, &key.private, 0o600)?;
+    guest.write(&format!("{path}.pub"), &key.public, 0o644)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use pvect_core::config::ParseMode;
 use pvect_core::property::{MountSource, NetInterface, RootFs};
 use pvect_core::{ContainerConfig, Vmid};
 
-use crate::rooted::Rooted;
+use crate::setup::Guest;
 use crate::verbs::create::{self, Mount};
 use crate::{Failure, Node, NodeResult, random, store, unpack};
 
@@ -132,21 +132,15 @@ fn delay(key: &str, mount: &Mount, log: &mut dyn FnMut(&str)) -> NodeResult<(Str
 ///
 /// # Errors
 /// When one is there and cannot be read or removed.
-pub(super) fn take_files(root: &Rooted) -> NodeResult<Inside> {
-    let read = |path: &str| {
-        root.read(path).map_err(|error| Failure::io("can't read", &Path::new("/").join(path), &error))
-    };
-    let config = read(CONFIG)?.map(|bytes| Backup::parse(&bytes)).transpose()?;
-    let firewall = read(FIREWALL)?.filter(|_| config.is_some());
+pub(super) fn take_files(guest: &Guest<'_>) -> NodeResult<Inside> {
+    let [config, firewall] = guest.read([CONFIG, FIREWALL])?;
+    let config = config.map(|bytes| Backup::parse(&bytes)).transpose()?;
+    let firewall = firewall.filter(|bytes| config.is_some() && !bytes.is_empty());
     if config.is_some() {
-        for path in [CONFIG, FIREWALL] {
-            root.remove(path)
-                .map_err(|error| Failure::io("can't remove", &Path::new("/").join(path), &error))?;
-        }
-        // It is vzdump's; one that the container had something in stays.
-        root.remove_empty_dir("etc/vzdump");
+        // The directory is vzdump's; one that the container had something in stays.
+        guest.remove(&[CONFIG, FIREWALL], &["etc/vzdump"])?;
     }
-    Ok(Inside { config, firewall: firewall.filter(|bytes| !bytes.is_empty()) })
+    Ok(Inside { config, firewall })
 }
 
 /// Writes `etc/pve/firewall/<vmid>.fw`.

@@ -19,7 +19,7 @@ use crate::idmap::IdMap;
 use crate::interrupt::Interrupt;
 use crate::rights::Asker;
 use crate::rights::judge::{self, Content};
-use crate::rooted::Rooted;
+use crate::setup::Guest;
 use crate::storage::dir::Volume;
 use crate::storage::{self, MountFor, PrivateMounts, Storages};
 use crate::task::TaskLog;
@@ -311,7 +311,7 @@ fn fill(
     let root = node.layout.rootfs(plan.vmid);
     let _mounts = PrivateMounts::enter()?;
     storage::mount_all_for(node, plan.vmid, config, &root, MountFor::Setup)?;
-    let filled = fill_mounted(plan, path, backup, config, &root, interrupt, log);
+    let filled = fill_mounted(node, plan, path, backup, config, interrupt, log);
     let unmounted = storage::unmount_all(&root);
     let firewall = filled?;
     unmounted?;
@@ -319,14 +319,15 @@ fn fill(
 }
 
 fn fill_mounted(
+    node: &Node,
     plan: &Plan,
     path: Option<&Path>,
     backup: Option<Backup>,
     config: &mut ContainerConfig,
-    root: &Path,
     interrupt: &Interrupt,
     log: &mut dyn FnMut(&str),
 ) -> NodeResult<Option<Vec<u8>>> {
+    let root = &node.layout.rootfs(plan.vmid);
     let idmap = IdMap::of(config);
     match path {
         Some(path) => {
@@ -347,8 +348,10 @@ fn fill_mounted(
         Err(error) => return Err(error.into()),
     }
     log("merging backed-up and given configuration..");
-    let files = Rooted::open(root, idmap.root()).map_err(|error| Failure::io("can't open", root, &error))?;
-    let inside = backup::take_files(&files)?;
+    // What is mounted, and for which ids.
+    let before = config.clone();
+    let guest = Guest::mounted(node, plan.vmid, &before, root)?;
+    let inside = backup::take_files(&guest)?;
     let mut found = backup.or(inside.config);
     if let (None, Some(backup)) = (path, &mut found) {
         judged::acting(&mut backup.config.main, plan.trusts, &mut |line, _| log(line));
@@ -362,7 +365,7 @@ fn fill_mounted(
             }
         }
     }
-    create::detect_guest(root, config, &idmap, log)?;
+    create::detect_guest(&guest, config, log)?;
     if found.is_some_and(|backup| backup.config.is_set("template")) {
         config.main.set("template", "1");
     }
