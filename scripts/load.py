@@ -44,7 +44,9 @@ try:
 
     def client(number, reads):
         mine, failed = [], []
-        connection = http.client.HTTPSConnection("127.0.0.1", port, context=trust, timeout=60)
+        # One address has 64 connections at most.
+        source = (f"127.0.0.{2 + number // 50}", 0)
+        connection = http.client.HTTPSConnection("127.0.0.1", port, context=trust, timeout=60, source_address=source)
         try:
             connection.connect()
         except OSError as error:
