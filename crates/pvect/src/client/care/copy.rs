@@ -37,7 +37,8 @@ async fn push(
     if unreadable(&mut outcome, from) {
         return Ok(outcome);
     }
-    let (here, there) = (of_local(from).await?, of_guest(client, vmid, to).await?);
+    let here = of_local(from).await?;
+    let there = of_guest(client, vmid, to, &here).await?;
     if here.fits(&there) { Ok(outcome) } else { Err(differ(client, call, &outcome, &here, &there)) }
 }
 
@@ -62,16 +63,18 @@ async fn pull(
     if unreadable(&mut outcome, to) {
         return Ok(outcome);
     }
+    let here = of_local(to).await?;
     let there = match before {
         Some(content) => content,
-        None => of_guest(client, vmid, from).await?,
+        None => of_guest(client, vmid, from, &here).await?,
     };
-    if of_local(to).await?.fits(&there) {
+    if here.fits(&there) {
         return Ok(outcome);
     }
     // A file that grows in the container differs from its copy though nothing failed.
     outcome = client.plain(call, events).await?;
-    let (here, there) = (of_local(to).await?, of_guest(client, vmid, from).await?);
+    let here = of_local(to).await?;
+    let there = of_guest(client, vmid, from, &here).await?;
     if here.fits(&there) { Ok(outcome) } else { Err(differ(client, call, &outcome, &here, &there)) }
 }
 

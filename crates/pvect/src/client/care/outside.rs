@@ -1,7 +1,7 @@
 //! Files of a running container, read from outside: none of its programs has a part in it, so none can lie about a copy.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use pvect_core::{Call, Error, ErrorKind, Result, Verb, Vmid};
 use pvect_rootfs::rooted::{Rooted, is_of_kernel, is_plain};
 use rustix::fs::OFlags;
 
-use super::verify::{Fingerprint, Found, of_open};
+use super::verify::{Fingerprint, Found, of_reader};
 use crate::Client;
 
 /// Where a container's files are seen from outside.
@@ -26,10 +26,16 @@ impl Outside {
         client.guest_root(vmid).map(|root| Self { root: Arc::new(root) })
     }
 
-    /// Looks at a path, and reads the file there if `whole`; else its content is unknown.
-    pub(super) async fn look(&self, client: &Client, vmid: Vmid, path: &Path, whole: bool) -> Result<Found> {
+    /// Looks what is at a path; a file is not read.
+    pub(super) async fn look(&self, client: &Client, vmid: Vmid, path: &Path) -> Result<Found> {
         let (this, path) = (self.clone(), path.to_owned());
-        beside(client, vmid, move || this.look_now(&path, whole)).await
+        beside(client, vmid, move || this.look_now(&path, None)).await
+    }
+
+    /// Reads what is at a path, and of a file no more than it takes to tell that it is larger than it should be.
+    pub(super) async fn read(&self, client: &Client, vmid: Vmid, path: &Path, size: u64) -> Result<Found> {
+        let (this, path) = (self.clone(), path.to_owned());
+        beside(client, vmid, move || this.look_now(&path, Some(size))).await
     }
 
     /// Compares files below a directory of the container; returns the places of those that differ, and of those that
@@ -45,7 +51,7 @@ impl Outside {
         let work = move || {
             let (mut differ, mut odd) = (Vec::new(), Vec::new());
             for (index, (path, content)) in files.iter().enumerate() {
-                match this.look_now(&guest.join(path), true) {
+                match this.look_now(&guest.join(path), Some(content.size.unwrap_or(u64::MAX))) {
                     Found::File(found) if content.fits(&found) => {}
                     Found::Unknown => odd.push(index),
                     _ => differ.push(index),
@@ -56,14 +62,14 @@ impl Outside {
         beside(client, vmid, work).await
     }
 
-    fn look_now(&self, path: &Path, whole: bool) -> Found {
-        self.open(path, whole).unwrap_or_else(|error| match error.kind() {
+    fn look_now(&self, path: &Path, size: Option<u64>) -> Found {
+        self.open(path, size).unwrap_or_else(|error| match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Found::Nothing,
             _ => Found::Unknown,
         })
     }
 
-    fn open(&self, path: &Path, whole: bool) -> io::Result<Found> {
+    fn open(&self, path: &Path, size: Option<u64>) -> io::Result<Found> {
         // First as a place only: opening a device, a pipe, or a file such as /proc/kmsg, may act already.
         let place = self.root.open_at(path, OFlags::PATH)?;
         if !is_plain(&place) || is_of_kernel(&place) {
@@ -71,10 +77,16 @@ impl Outside {
         }
         // The very file that was looked at.
         let file = File::open(format!("/proc/self/fd/{}", place.as_raw_fd()))?;
-        if file.metadata()?.is_dir() {
+        let meta = file.metadata()?;
+        if meta.is_dir() {
             return Ok(Found::Directory);
         }
-        Ok(if whole { Found::File(of_open(file)?) } else { Found::Unread })
+        let Some(size) = size else { return Ok(Found::Unread) };
+        // A container makes a file of terabytes in no time, and one that grows while it is read.
+        let content =
+            if meta.len() > size { None } else { Some(of_reader(file.take(size.saturating_add(1)))?) };
+        let larger = Fingerprint { size: Some(meta.len()), sha256: String::new() };
+        Ok(Found::File(content.unwrap_or(larger)))
     }
 }
 
@@ -132,7 +144,7 @@ mod tests {
         let fifo = rustix::fs::Mode::from_raw_mode(0o600);
         rustix::fs::mknodat(rustix::fs::CWD, root.join("fifo"), rustix::fs::FileType::Fifo, fifo, 0).unwrap();
         let outside = Outside { root: Arc::new(Rooted::open(&root, (0, 0)).unwrap()) };
-        let look = |path: &str| outside.look_now(Path::new(path), true);
+        let look = |path: &str| outside.look_now(Path::new(path), Some(6));
         for path in ["/etc/file", "/link", "etc/file"] {
             assert!(matches!(look(path), Found::File(found) if found.size == Some(6)), "{path}");
         }
@@ -141,6 +153,10 @@ mod tests {
             assert!(matches!(look(path), Found::Nothing), "{path}");
         }
         assert!(matches!(look("/fifo"), Found::Unknown));
-        assert!(matches!(outside.look_now(Path::new("/link"), false), Found::Unread));
+        assert!(matches!(outside.look_now(Path::new("/link"), None), Found::Unread));
+        File::create(root.join("large")).unwrap().set_len(1 << 43).unwrap();
+        let large = Fingerprint { size: Some(1 << 43), sha256: String::new() };
+        assert!(matches!(look("/large"), Found::File(found) if found == large));
+        assert_eq!(large.to_string(), "8796093022208 bytes");
     }
 }

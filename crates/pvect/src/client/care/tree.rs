@@ -58,7 +58,7 @@ pub(super) async fn run(
 /// Only a certain no is one: what cannot be looked at is left to tar.
 async fn is_directory(client: &Client, vmid: Vmid, path: &str) -> Result<bool> {
     if let Some(outside) = Outside::of(client, vmid) {
-        let found = outside.look(client, vmid, Path::new(path), false).await?;
+        let found = outside.look(client, vmid, Path::new(path)).await?;
         return Ok(!matches!(found, Found::Unread | Found::Nothing));
     }
     Ok(client.exec(vmid, ["test", "-d", path], None).await?.status != 1)
@@ -224,7 +224,7 @@ async fn verify(client: &Client, call: &Call, vmid: Vmid, copied: &Copied, guest
     for (path, content) in odd.into_iter().map(|index| &copied.files[index]) {
         let path: PathBuf = Path::new(guest).join(path);
         match path.to_str() {
-            Some(text) if content.fits(&of_guest(client, vmid, text).await?) => {}
+            Some(text) if content.fits(&of_guest(client, vmid, text, content).await?) => {}
             _ => return differ(&path.display().to_string()),
         }
     }

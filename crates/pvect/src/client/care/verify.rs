@@ -15,7 +15,7 @@ use crate::Client;
 pub(super) struct Fingerprint {
     /// The size in bytes; unknown where only a hash was computed.
     pub size: Option<u64>,
-    /// SHA-256, lower-case hex.
+    /// SHA-256, lower-case hex; empty where the size told enough.
     pub sha256: String,
 }
 
@@ -30,10 +30,11 @@ impl Fingerprint {
 /// Shows size and hash.
 impl std::fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if let Some(size) = self.size {
-            write!(f, "{size} bytes, ")?;
+        match self.size {
+            Some(size) if self.sha256.is_empty() => write!(f, "{size} bytes"),
+            Some(size) => write!(f, "{size} bytes, sha256 {}", self.sha256),
+            None => write!(f, "sha256 {}", self.sha256),
         }
-        write!(f, "sha256 {}", self.sha256)
     }
 }
 
@@ -74,7 +75,12 @@ pub(super) fn of_open(file: File) -> io::Result<Fingerprint> {
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("it is no regular file"));
     }
-    let mut reader = Hashing::new(file);
+    of_reader(file)
+}
+
+/// Reads to the end. It blocks.
+pub(super) fn of_reader(reader: impl Read) -> io::Result<Fingerprint> {
+    let mut reader = Hashing::new(reader);
     let mut buffer = vec![0; 1 << 20];
     while reader.read(&mut buffer)? > 0 {}
     Ok(reader.finish())
@@ -110,7 +116,7 @@ pub(super) enum Found {
 pub(super) async fn look(client: &Client, vmid: Vmid, path: &str) -> Result<Found> {
     let path = absolute(path);
     match Outside::of(client, vmid) {
-        Some(outside) => outside.look(client, vmid, Path::new(&path), false).await,
+        Some(outside) => outside.look(client, vmid, Path::new(&path)).await,
         None => ask(client, vmid, &path).await,
     }
 }
@@ -136,11 +142,17 @@ async fn ask(client: &Client, vmid: Vmid, path: &str) -> Result<Found> {
     })
 }
 
-/// Reads a file of a container: from outside, else by its own sha256sum, or by pulling it where there is none.
-pub(super) async fn of_guest(client: &Client, vmid: Vmid, path: &str) -> Result<Fingerprint> {
+/// Reads a file of a container that should be as the one here: from outside, else by its own sha256sum, or by pulling it
+/// where there is none.
+pub(super) async fn of_guest(
+    client: &Client,
+    vmid: Vmid,
+    path: &str,
+    here: &Fingerprint,
+) -> Result<Fingerprint> {
     let whole = absolute(path);
     let found = match Outside::of(client, vmid) {
-        Some(outside) => outside.look(client, vmid, Path::new(&whole), true).await?,
+        Some(outside) => outside.read(client, vmid, Path::new(&whole), here.size.unwrap_or(u64::MAX)).await?,
         None => ask(client, vmid, &whole).await?,
     };
     if let Found::File(content) = found {
