@@ -40,6 +40,11 @@ pub fn hints(error: &Error) -> Vec<String> {
         (ErrorKind::Locked, _) => {
             about("if nothing works on the container any more, `pvect unlock {}` removes the lock")
         }
+        (ErrorKind::PctOperationFailed, Error::Failed { message, .. })
+            if message.starts_with("somebody else holds the socket of CT ") =>
+        {
+            vec!["end that process as root; `pvect doctor` shows it, too".to_owned()]
+        }
         (ErrorKind::NotRunning, _) => about("`pvect start {}` starts it"),
         (ErrorKind::AlreadyRunning, Error::Failed { message, .. }) if message.starts_with("Full clone ") => {
             about(

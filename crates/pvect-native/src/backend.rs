@@ -9,9 +9,9 @@ use pvect_core::config::{ParseMode, PendingItem, SnapshotEntry};
 use pvect_core::error::Run;
 use pvect_core::{ContainerConfig, Error, ErrorKind, Inspect, Listing, Result, RunState, Status, Vmid};
 
-use crate::NativeReader;
 use crate::file::read_whole;
-use crate::socket::Knocker;
+use crate::socket::{Holder, Knocker};
+use crate::{Foreign, NativeReader};
 
 /// Reads the containers of the node that this program runs on. It starts no process and changes nothing.
 ///
@@ -70,10 +70,18 @@ impl NativeBackend {
     /// # Errors
     /// When the directory of the configurations cannot be read.
     pub fn list(&self) -> Result<Vec<Listing>> {
+        self.list_and_foreign().map(|(list, _)| list)
+    }
+
+    /// As [`NativeBackend::list`], and says whose sockets somebody else listens on; those containers do not run.
+    ///
+    /// # Errors
+    /// As [`NativeBackend::list`].
+    pub fn list_and_foreign(&self) -> Result<(Vec<Listing>, Vec<Foreign>)> {
         let vmids = self.vmids()?;
         let running = self.reader.running();
         let mut knocker = Knocker::default();
-        let mut list = Vec::with_capacity(vmids.len());
+        let (mut list, mut foreign) = (Vec::with_capacity(vmids.len()), Vec::new());
         let mut bytes = Vec::new();
         for vmid in vmids {
             let head = match read_whole(&self.path(vmid), &mut bytes) {
@@ -81,7 +89,15 @@ impl NativeBackend {
                 Err(error) if error.kind() == IoKind::NotFound => continue,
                 Err(_) => ContainerConfig::default(),
             };
-            let runs = running.contains(&vmid) || self.reader.is_reachable_by(&mut knocker, vmid);
+            let runs = running.contains(&vmid)
+                || match self.reader.holder(&mut knocker, vmid) {
+                    Holder::Ours => true,
+                    Holder::Nobody => false,
+                    Holder::Other(holder) => {
+                        foreign.push(Foreign { vmid, holder });
+                        false
+                    }
+                };
             list.push(Listing {
                 vmid,
                 status: if runs { RunState::Running } else { RunState::Stopped },
@@ -90,15 +106,31 @@ impl NativeBackend {
                 node: None,
             });
         }
-        Ok(list)
+        Ok((list, foreign))
     }
 
     /// Reads a container's status record.
     ///
     /// # Errors
-    /// `NotFound`.
+    /// `NotFound`; as [`NativeBackend::refuse_foreign`].
     pub fn status(&self, vmid: Vmid) -> Result<Status> {
-        Ok(self.reader.status(vmid, &self.load(vmid)?))
+        let status = self.reader.status(vmid, &self.load(vmid)?);
+        if status.status != RunState::Running {
+            self.refuse_foreign(vmid)?;
+        }
+        Ok(status)
+    }
+
+    /// Refuses a container whose command socket somebody else holds: whether it runs, and what runs in it, could be
+    /// anybody's word.
+    ///
+    /// # Errors
+    /// `PctOperationFailed`: who it is.
+    pub fn refuse_foreign(&self, vmid: Vmid) -> Result<()> {
+        match self.reader.foreign(vmid) {
+            Some(foreign) => Err(failed(ErrorKind::PctOperationFailed, foreign.to_string(), vmid)),
+            None => Ok(()),
+        }
     }
 
     /// Reads a container's configuration, as `pct config` shows it.

@@ -8,6 +8,7 @@
 mod backend;
 mod cgroup;
 mod file;
+mod init;
 mod names;
 mod network;
 mod process;
@@ -18,6 +19,7 @@ mod watch;
 
 pub use backend::NativeBackend;
 pub use cgroup::{Cgroups, Controller, Version};
+pub use init::Init;
 pub use names::Names;
 pub use reader::NativeReader;
 pub use sample::{Details, Frame, Rates, Sample, Sampler};

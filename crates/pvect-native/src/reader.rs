@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use pvect_core::{ContainerConfig, RunState, Status, Vmid};
 
 use crate::cgroup::Cgroups;
+use crate::init::Init;
 use crate::names::Names;
-use crate::socket::{CommandSocket, Foreign, Knock, Knocker, abstract_names, socket_name};
-use crate::{network, process};
+use crate::socket::{CommandSocket, Foreign, Holder, Knocker, held_names, socket_name};
+use crate::{init, network, process};
 
 /// The size that Proxmox VE assumes of a root file system that says none, in bytes.
 pub(crate) const DEFAULT_DISK: u64 = 4 << 30;
@@ -21,16 +22,19 @@ pub struct NativeReader {
     cgroups: Cgroups,
     names: Names,
     config_dir: PathBuf,
+    /// Whether sockets are asked; else the table of sockets is all that is known, as in tests.
+    asks: bool,
 }
 
 impl NativeReader {
     /// Makes a reader of this machine for the containers below `lxc_path` (`/var/lib/lxc`), with their
     /// configurations in `config_dir` (`/etc/pve/lxc`).
     pub fn new(lxc_path: impl Into<PathBuf>, config_dir: impl Into<PathBuf>) -> Self {
-        Self::with_roots("/proc", "/sys/fs/cgroup", lxc_path, config_dir)
+        Self { asks: true, ..Self::with_roots("/proc", "/sys/fs/cgroup", lxc_path, config_dir) }
     }
 
-    /// As [`NativeReader::new`], with other places for `/proc` and `/sys/fs/cgroup`.
+    /// As [`NativeReader::new`], with other places for `/proc` and `/sys/fs/cgroup`. Sockets are not asked then: what
+    /// the table there says is believed.
     pub fn with_roots(
         proc_root: impl Into<PathBuf>,
         cgroup_root: impl Into<PathBuf>,
@@ -42,6 +46,7 @@ impl NativeReader {
             cgroups: Cgroups::new(cgroup_root),
             names: Names::new(lxc_path),
             config_dir: config_dir.into(),
+            asks: false,
         }
     }
 
@@ -64,7 +69,8 @@ impl NativeReader {
     /// sockets cannot be read. A name that somebody else holds is none of them.
     pub fn running(&self) -> BTreeSet<Vmid> {
         let table = std::fs::read(self.proc_root.join("net/unix")).unwrap_or_default();
-        let sockets: BTreeSet<&[u8]> = abstract_names(&table).collect();
+        let sockets: BTreeSet<&[u8]> =
+            held_names(&table).filter(|held| held.listens).map(|held| held.name).collect();
         let mut found: BTreeSet<Vmid> = sockets.iter().filter_map(|name| self.vmid_of(name)).collect();
         // A hash cannot be read backwards: what it may stand for is tried.
         if sockets.iter().any(|name| is_hashed(name)) {
@@ -74,45 +80,44 @@ impl NativeReader {
             };
             found.extend(self.configured().into_iter().filter(hashed));
         }
-        let mut knocker = Knocker::default();
-        found.retain(|vmid| self.held_by(&mut knocker, *vmid).is_none());
+        if self.asks {
+            let mut knocker = Knocker::default();
+            found.retain(|vmid| self.holder(&mut knocker, *vmid) == Holder::Ours);
+        }
         found
     }
 
-    /// Returns who holds the name of a container's command socket if it is neither root nor we.
+    /// Returns who holds the name of a container's command socket if it is neither root nor we, whether he listens
+    /// there or not.
     pub fn foreign(&self, vmid: Vmid) -> Option<Foreign> {
-        self.held_by(&mut Knocker::default(), vmid)
-    }
-
-    fn held_by(&self, knocker: &mut Knocker, vmid: Vmid) -> Option<Foreign> {
-        match knocker.knock(&self.names.socket(vmid)) {
-            Knock::Foreign(uid, pid) => Some(Foreign { vmid, uid, pid }),
-            Knock::Open | Knock::Closed => None,
+        match Knocker::default().holder_of_name(&self.proc_root, &self.names.socket(vmid)) {
+            Holder::Other(holder) => Some(Foreign { vmid, holder }),
+            Holder::Nobody | Holder::Ours => None,
         }
     }
 
-    /// Returns whether a container's monitor takes a connection: what the table of sockets may have missed.
-    pub fn is_reachable(&self, vmid: Vmid) -> bool {
-        self.is_reachable_by(&mut Knocker::default(), vmid)
+    /// As [`NativeReader::foreign`], of many containers: those whose names are not held at all are not asked.
+    pub fn foreigners(&self, vmids: &[Vmid]) -> Vec<Foreign> {
+        let table = std::fs::read(self.proc_root.join("net/unix")).unwrap_or_default();
+        let held: BTreeSet<&[u8]> = held_names(&table).map(|held| held.name).collect();
+        let are_held = vmids.iter().filter(|vmid| held.contains(self.names.socket(**vmid).as_slice()));
+        are_held.filter_map(|vmid| self.foreign(*vmid)).collect()
     }
 
-    /// As [`NativeReader::is_reachable`], for many containers.
-    pub(crate) fn is_reachable_by(&self, knocker: &mut Knocker, vmid: Vmid) -> bool {
-        knocker.is_open(&self.names.socket(vmid))
+    /// Returns who holds the name of a container's command socket. The kernel hands the table of sockets out in pieces,
+    /// and one that is there all the time may be missing when others come and go between two pieces: a connection tells.
+    pub(crate) fn holder(&self, knocker: &mut Knocker, vmid: Vmid) -> Holder {
+        knocker.holder(&self.proc_root, &self.names.socket(vmid))
     }
 
-    /// Returns whether a container runs, by its command socket.
-    ///
-    /// The kernel hands the table of sockets out in pieces, and one that is there all the time may be missing when
-    /// others come and go between two pieces. So only a refused connection means that a container does not run.
+    /// Returns whether a container runs: whether a monitor that is to be believed listens on its command socket.
     pub fn is_running(&self, vmid: Vmid) -> bool {
+        if self.asks {
+            return self.holder(&mut Knocker::default(), vmid) == Holder::Ours;
+        }
         let table = std::fs::read(self.proc_root.join("net/unix")).unwrap_or_default();
         let wanted = self.names.socket(vmid);
-        match Knocker::default().knock(&wanted) {
-            Knock::Open => true,
-            Knock::Foreign(..) => false,
-            Knock::Closed => abstract_names(&table).any(|name| name == wanted),
-        }
+        held_names(&table).any(|held| held.listens && held.name == wanted)
     }
 
     /// The container of a plain socket name.
@@ -128,8 +133,23 @@ impl NativeReader {
     }
 
     /// Asks the LXC monitor for the process id of a container's init; `None` when it does not run.
+    ///
+    /// A process that is in none of the container's own cgroups is not believed to be its init. The number may be
+    /// another process's by the time it is used: [`NativeReader::init`] is for what acts on it.
     pub fn init_pid(&self, vmid: Vmid) -> Option<u32> {
-        CommandSocket::connect(self.names.lxc_path(), vmid).ok()?.init_pid().ok()
+        let pid = CommandSocket::connect(self.names.lxc_path(), vmid).ok()?.init_pid().ok()?;
+        init::is_in_cgroup(&self.proc_root, pid, &self.names.cgroup(vmid)).then_some(pid)
+    }
+
+    /// As [`NativeReader::init_pid`], with a handle that stays the same process's.
+    ///
+    /// # Errors
+    /// `ConnectionRefused` or `NotFound` when the container does not run; `PermissionDenied` with a [`Foreign`] when
+    /// somebody else holds the name of its socket, and when the process that its monitor names is in none of its
+    /// cgroups; `Unsupported` where the kernel has no pidfd_open(2).
+    pub fn init(&self, vmid: Vmid) -> std::io::Result<Init> {
+        let pid = CommandSocket::connect(self.names.lxc_path(), vmid)?.init_pid()?;
+        Init::of(&self.proc_root, pid, &self.names.cgroup(vmid))
     }
 
     /// Returns the record of a container, as `pct status --verbose` has it (without `cpu`).

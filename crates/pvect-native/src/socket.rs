@@ -3,9 +3,9 @@
 use std::io::{self, IoSlice, Read};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::net::{SocketAddr, UnixStream};
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
@@ -54,33 +54,72 @@ pub(crate) fn fnv1a(bytes: &[u8]) -> u64 {
     })
 }
 
-/// Returns the names of abstract sockets in the text of `/proc/net/unix`, without the leading `@`.
+/// An abstract stream socket that holds its name, of the table of all sockets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Held<'a> {
+    /// The name, without the leading `@`.
+    pub(crate) name: &'a [u8],
+    /// Whether it takes connections: one that does not still keeps the name from others.
+    pub(crate) listens: bool,
+    /// Its inode, as decimal digits.
+    pub(crate) inode: &'a [u8],
+}
+
+/// Returns the abstract stream sockets that hold their names, of the text of `/proc/net/unix`. Ends of connections,
+/// which show the same name, are none.
 ///
-/// Lines that are no entries are passed over. Source: proc_net(5).
-pub(crate) fn abstract_names(table: &[u8]) -> impl Iterator<Item = &[u8]> {
+/// Lines that are no entries are passed over. Source: proc_net(5); `__SO_ACCEPTCON` and `SS_UNCONNECTED` of
+/// linux/net.h.
+pub(crate) fn held_names(table: &[u8]) -> impl Iterator<Item = Held<'_>> {
     table.split(|byte| *byte == b'\n').filter_map(|line| {
         // Num RefCount Protocol Flags Type St Inode Path; the path may hold blanks.
-        let mut rest = line;
-        for _ in 0..7 {
+        let (mut rest, mut fields) = (line, [&b""[..]; 7]);
+        for field in &mut fields {
             rest = rest.trim_ascii_start();
             let end = rest.iter().position(|byte| *byte == b' ')?;
-            rest = &rest[end..];
+            (*field, rest) = rest.split_at(end);
         }
-        rest.strip_prefix(b" @")
+        let name = rest.strip_prefix(b" @")?;
+        let [_, _, _, flags, b"0001", b"01", inode] = fields else { return None };
+        Some(Held { name, listens: flags == b"00010000", inode })
+    })
+}
+
+/// Finds the process that has a socket open, and its user, by the socket's inode. Only for what cannot be asked.
+fn holder_of(proc_root: &Path, inode: &[u8]) -> Option<(u32, i32)> {
+    let wanted = [b"socket:[", inode, b"]"].concat();
+    let processes = std::fs::read_dir(proc_root).ok()?.flatten();
+    processes.into_iter().find_map(|process| {
+        let pid: i32 = process.file_name().to_str()?.parse().ok()?;
+        let mut files = std::fs::read_dir(process.path().join("fd")).ok()?.flatten();
+        let is_it = |file: std::fs::DirEntry| {
+            std::fs::read_link(file.path()).is_ok_and(|to| to.as_os_str().as_bytes() == wanted)
+        };
+        files.any(is_it).then_some(())?;
+        Some((process.metadata().ok()?.uid(), pid))
     })
 }
 
 /// Who holds the name of a container's command socket and is not root: any local user can take a free one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("somebody else holds the socket of CT {vmid} (uid {uid}, pid {pid})")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Foreign {
     /// The container.
     pub vmid: Vmid,
-    /// The user who listens.
-    pub uid: u32,
-    /// The process that listens, or did when it began to.
-    pub pid: i32,
+    /// The user and the process that listen, or did when they began to; `None` when no process can be seen to.
+    pub holder: Option<(u32, i32)>,
 }
+
+impl std::fmt::Display for Foreign {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "somebody else holds the socket of CT {} ", self.vmid)?;
+        match self.holder {
+            Some((uid, pid)) => write!(f, "(uid {uid}, pid {pid})"),
+            None => f.write_str("(no process can be seen that does)"),
+        }
+    }
+}
+
+impl std::error::Error for Foreign {}
 
 /// What came of an attempt to connect to a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,8 +128,21 @@ pub(crate) enum Knock {
     Open,
     /// Nobody listens.
     Closed,
-    /// Somebody else does: uid and pid.
+    /// Somebody listens, and so many wait to be taken that who it is cannot be asked.
+    Busy,
+    /// Somebody else listens: uid and pid.
     Foreign(u32, i32),
+}
+
+/// What is known of a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Holder {
+    /// Nobody.
+    Nobody,
+    /// Whom we believe.
+    Ours,
+    /// Anybody else, with user and process where one is found.
+    Other(Option<(u32, i32)>),
 }
 
 /// Whom the other end of a connection belongs to, if it is not to be believed: only root runs monitors for us to use, and
@@ -100,8 +152,11 @@ pub(crate) enum Knock {
 fn foreign_peer(socket: impl AsFd) -> io::Result<Option<(u32, i32)>> {
     let peer = socket_peercred(socket)?;
     let uid = peer.uid.as_raw();
-    let is_believed = uid == 0 || peer.uid == geteuid();
-    Ok((!is_believed).then_some((uid, peer.pid.as_raw_pid())))
+    Ok((!is_believed(uid)).then_some((uid, peer.pid.as_raw_pid())))
+}
+
+fn is_believed(uid: u32) -> bool {
+    uid == 0 || uid == geteuid().as_raw()
 }
 
 /// Tries whether somebody listens on abstract sockets. It keeps one socket of its own for all that refuse.
@@ -111,11 +166,6 @@ pub(crate) struct Knocker {
 }
 
 impl Knocker {
-    /// Returns whether somebody listens who is to be believed; it does not wait for who is slow to accept.
-    pub(crate) fn is_open(&mut self, name: &[u8]) -> bool {
-        self.knock(name) == Knock::Open
-    }
-
     /// Returns who listens; it does not wait for who is slow to accept.
     pub(crate) fn knock(&mut self, name: &[u8]) -> Knock {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
@@ -131,9 +181,46 @@ impl Knocker {
             Err(error) => {
                 self.socket = Some(socket);
                 // So many wait already that no more may.
-                if error == Errno::AGAIN { Knock::Open } else { Knock::Closed }
+                if error == Errno::AGAIN { Knock::Busy } else { Knock::Closed }
             }
         }
+    }
+
+    /// Returns who holds a name, also one that cannot be asked: whoever fills his own queue is not believed for it.
+    pub(crate) fn holder(&mut self, proc_root: &Path, name: &[u8]) -> Holder {
+        match self.knock(name) {
+            Knock::Open => Holder::Ours,
+            Knock::Closed => Holder::Nobody,
+            Knock::Foreign(uid, pid) => Holder::Other(Some((uid, pid))),
+            Knock::Busy => holder_in_table(proc_root, name),
+        }
+    }
+
+    /// As [`Knocker::holder`], and finds who has taken the name without listening.
+    pub(crate) fn holder_of_name(&mut self, proc_root: &Path, name: &[u8]) -> Holder {
+        match self.holder(proc_root, name) {
+            // A monitor takes its name a moment before it listens.
+            Holder::Nobody if holder_in_table(proc_root, name) != Holder::Nobody => {
+                match self.holder(proc_root, name) {
+                    Holder::Nobody => match holder_in_table(proc_root, name) {
+                        Holder::Ours => Holder::Nobody,
+                        other => other,
+                    },
+                    known => known,
+                }
+            }
+            known => known,
+        }
+    }
+}
+
+/// Finds who holds a name by the kernel's tables of sockets and processes.
+fn holder_in_table(proc_root: &Path, name: &[u8]) -> Holder {
+    let table = std::fs::read(proc_root.join("net/unix")).unwrap_or_default();
+    let Some(held) = held_names(&table).find(|held| held.name == name) else { return Holder::Nobody };
+    match holder_of(proc_root, held.inode) {
+        Some((uid, _)) if is_believed(uid) => Holder::Ours,
+        other => Holder::Other(other),
     }
 }
 
@@ -150,15 +237,19 @@ impl CommandSocket {
     ///
     /// # Errors
     /// `ConnectionRefused` when the container does not run; `PermissionDenied` with a [`Foreign`] when somebody else
-    /// holds the name.
+    /// holds the name; `WouldBlock` when the monitor takes no connection within two seconds.
     pub fn connect(lxc_path: &Path, vmid: Vmid) -> io::Result<Self> {
-        let address = SocketAddr::from_abstract_name(socket_name(lxc_path, vmid))?;
-        let stream = UnixStream::connect_addr(&address)?;
-        if let Some((uid, pid)) = foreign_peer(&stream)? {
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, Foreign { vmid, uid, pid }));
-        }
-        stream.set_read_timeout(Some(ANSWER_TIME))?;
+        let address = SocketAddrUnix::new_abstract_name(&socket_name(lxc_path, vmid))?;
+        let made = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+        let stream = UnixStream::from(made);
+        // It bounds connect(2), too: anybody can fill a monitor's queue.
         stream.set_write_timeout(Some(ANSWER_TIME))?;
+        stream.set_read_timeout(Some(ANSWER_TIME))?;
+        retry_on_intr(|| connect(&stream, &address))?;
+        if let Some(holder) = foreign_peer(&stream)? {
+            let foreign = Foreign { vmid, holder: Some(holder) };
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, foreign));
+        }
         Ok(Self { stream })
     }
 
@@ -272,7 +363,8 @@ impl AsFd for CommandSocket {
 #[cfg(test)]
 mod tests {
     use std::io::{IoSliceMut, Write};
-    use std::os::unix::net::UnixListener;
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::{SocketAddr, UnixListener};
 
     use rustix::event::{PollFd, PollFlags, poll};
     use rustix::net::sockopt::set_socket_passcred;
@@ -309,11 +401,19 @@ mod tests {
             00000000034f2879: 00000002 00000000 00000000 0001 03 68626\n\
             00000000034f2880: 00000002 00000000 00010000 0001 01 68627 /run/dbus.sock\n\
             00000000034f2881: 00000002 00000000 00010000 0001 01 68628 @/tmp/a b/lib/lxc/7/command\n\
+            00000000034f2882: 00000002 00000000 00000000 0001 01 68629 @/taken\n\
+            00000000034f2883: 00000002 00000000 00000000 0002 01 68630 @/datagrams\n\
             \xff\xfe rubbish\n";
-        let names: Vec<_> = abstract_names(table).map(String::from_utf8_lossy).collect();
+        let names: Vec<_> = held_names(table)
+            .map(|held| (String::from_utf8_lossy(held.name), held.listens, held.inode))
+            .collect();
         assert_eq!(
             names,
-            ["/var/lib/lxc/201/command", "lxc/ad055575fe28ddd5//var/lib/lxc", "/tmp/a b/lib/lxc/7/command"]
+            [
+                ("/var/lib/lxc/201/command".into(), true, &b"106268"[..]),
+                ("/tmp/a b/lib/lxc/7/command".into(), true, b"68628"),
+                ("/taken".into(), false, b"68629"),
+            ]
         );
     }
 
@@ -323,12 +423,37 @@ mod tests {
         let address = SocketAddr::from_abstract_name(name("open")).unwrap();
         let listener = UnixListener::bind_addr(&address).unwrap();
         let mut knocker = Knocker::default();
-        let answers = ["no", "open", "no", "open", "neither"].map(|word| knocker.is_open(&name(word)));
-        assert_eq!(answers, [false, true, false, true, false]);
-        // Nobody accepts: once the queue is full, it is open all the same.
-        assert!((0..5000).all(|_| knocker.is_open(&name("open"))));
+        let answers = ["no", "open", "no", "open", "neither"].map(|word| knocker.knock(&name(word)));
+        let [no, open] = [Knock::Closed, Knock::Open];
+        assert_eq!(answers, [no, open, no, open, no]);
+        // Nobody accepts: once the queue is full, only the tables tell whose it is.
+        let proc = Path::new("/proc");
+        assert!((0..5000).any(|_| knocker.knock(&name("open")) == Knock::Busy));
+        assert_eq!(knocker.holder(proc, &name("open")), Holder::Ours);
         drop(listener);
-        assert!(!knocker.is_open(&name("open")));
+        assert_eq!(knocker.holder(proc, &name("open")), Holder::Nobody);
+        // Ours, and not listened on: that is no monitor.
+        let socket =
+            socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None).unwrap();
+        rustix::net::bind(&socket, &SocketAddrUnix::new_abstract_name(&name("bound")).unwrap()).unwrap();
+        assert_eq!(holder_in_table(proc, &name("bound")), Holder::Ours);
+        assert_eq!(knocker.holder_of_name(proc, &name("bound")), Holder::Nobody);
+    }
+
+    #[test]
+    fn a_full_queue_does_not_hold_up_for_long() {
+        let path = format!("/test/full/{}", std::process::id());
+        let vmid = "101".parse().unwrap();
+        let address = SocketAddr::from_abstract_name(name(&path, "101")).unwrap();
+        let _listener = UnixListener::bind_addr(&address).unwrap();
+        let mut knocker = Knocker::default();
+        let mut waiting = Vec::new();
+        while knocker.knock(name(&path, "101").as_bytes()) == Knock::Open {
+            waiting.extend(UnixStream::connect_addr(&address));
+            assert!(waiting.len() < 10_000);
+        }
+        let error = CommandSocket::connect(Path::new(&path), vmid).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use pvect_core::{NodeName, Vmid};
@@ -12,11 +12,12 @@ use rustix::thread::{Gid, LinkNameSpaceType, Uid};
 
 use crate::error::os_text;
 use crate::interrupt::Interrupt;
-use crate::transfer::{Target, Wanted};
+use crate::transfer::{Place, Target, Wanted};
 use crate::{Failure, Layout, Node, NodeResult, Output, runtime, setup, store, worker};
 
-/// The verb that copies stdin into a file of a container: `push-into PID DESTINATION USER GROUP PERMS`, empty words
-/// for what is not asked for.
+/// The verb that copies stdin into a file of a container: `push-into ROOT USERS DESTINATION USER GROUP PERMS`:
+/// the paths of its root directory and of its user namespace, as our parent has them open, and empty words for what is
+/// not asked for.
 pub(crate) const PUSH_INTO: &str = "push-into";
 /// The verb that runs a hook script after a container has ended: `post-stop ROOT NODE VMID`.
 pub(crate) const POST_STOP: &str = "post-stop";
@@ -25,10 +26,10 @@ pub(crate) const POST_STOP: &str = "post-stop";
 pub fn run(words: &[String]) -> u8 {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let result = match words[..] {
-        [PUSH_INTO, pid, destination, user, group, perms] => {
+        [PUSH_INTO, root, users, destination, user, group, perms] => {
             let given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
             let wanted = Wanted { user: given(user), group: given(group), perms: given(perms) };
-            push_into(pid, destination, &wanted)
+            push_into([root, users], destination, &wanted)
         }
         [setup::NAME, ids, root, ref below @ ..] => return setup::run_confined(ids, root, below),
         [worker::NAME, root, name] => return worker::run(root, name),
@@ -45,52 +46,40 @@ pub fn run(words: &[String]) -> u8 {
     }
 }
 
-/// Joins a container and copies stdin into a file there.
-fn push_into(pid: &str, destination: &str, wanted: &Wanted) -> NodeResult<()> {
+/// Takes the rights of a container's root and copies stdin into a file below the container's root directory.
+///
+/// The container's mount namespace is not entered: every path is looked up below the directory that is open here.
+fn push_into([root, users]: [&str; 2], destination: &str, wanted: &Wanted) -> NodeResult<()> {
     let interrupt = Interrupt::watch();
-    let pid: u32 = pid.parse().map_err(|_| Failure::new("bad process id"))?;
+    let open = |path: &str, flags: OFlags| {
+        rustix::fs::openat(CWD, path, flags | OFlags::CLOEXEC, Mode::empty())
+            .map_err(|errno| Failure::io("failed to open", Path::new(path), &errno.into()))
+    };
     let source = std::io::stdin().as_fd().try_clone_to_owned();
     let source = source.map_err(|error| Failure::new(format!("failed to read - {}", os_text(&error))))?;
-    join(pid)?;
-    let attributes = wanted.resolve(Path::new("/"))?;
-    Target::create(destination, attributes)?.fill(&File::from(source), &interrupt)
+    let root = open(root, OFlags::PATH | OFlags::DIRECTORY)?;
+    join(&open(users, OFlags::RDONLY)?, &open("/proc/self/ns/user", OFlags::RDONLY)?)?;
+    let inside = Place::Inside(&root);
+    let attributes = wanted.resolve(inside)?;
+    Target::create(inside, destination, attributes)?.fill(&File::from(source), &interrupt)
 }
 
-/// Makes this process one of a container's: its files, its users, its root's rights.
+/// Gives this process the users of a container and its root's rights, and none beyond them.
 ///
 /// The process must have no other thread.
-fn join(pid: u32) -> NodeResult<()> {
-    let namespace = |name: &str| -> NodeResult<(std::os::fd::OwnedFd, bool)> {
-        let path = format!("/proc/{pid}/ns/{name}");
-        let failed = |error: std::io::Error| Failure::io("failed to open", Path::new(&path), &error);
-        let ours = std::fs::read_link(format!("/proc/self/ns/{name}")).map_err(failed)?;
-        let is_other = std::fs::read_link(&path).map_err(failed)? != ours;
-        let fd = rustix::fs::openat(CWD, path.as_str(), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
-        Ok((fd.map_err(|errno| failed(errno.into()))?, is_other))
+fn join(users: &OwnedFd, ours: &OwnedFd) -> NodeResult<()> {
+    let failed = |errno: rustix::io::Errno| {
+        Failure::new(format!("failed to enter the container's user namespace - {}", os_text(&errno.into())))
     };
-    let failed = |what: &'static str| {
-        move |errno: rustix::io::Errno| {
-            Failure::new(format!(
-                "failed to enter the container's {what} namespace - {}",
-                os_text(&errno.into())
-            ))
-        }
-    };
-    // Both are opened before the first is entered: /proc is another one then.
-    let (mounts, _) = namespace("mnt")?;
-    let (users, own_users) = namespace("user")?;
-    rustix::thread::move_into_link_name_space(mounts.as_fd(), Some(LinkNameSpaceType::Mount))
-        .map_err(failed("mount"))?;
-    rustix::process::chdir("/").map_err(failed("mount"))?;
-    if own_users {
-        rustix::thread::move_into_link_name_space(users.as_fd(), Some(LinkNameSpaceType::User))
-            .map_err(failed("user"))?;
-        rustix::thread::set_thread_groups(&[])
-            .and_then(|()| rustix::thread::set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT))
-            .and_then(|()| rustix::thread::set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT))
-            .map_err(failed("user"))?;
+    let number = |place: &OwnedFd| rustix::fs::fstat(place).map(|stat| (stat.st_dev, stat.st_ino));
+    if number(users).map_err(failed)? == number(ours).map_err(failed)? {
+        return Ok(());
     }
-    Ok(())
+    rustix::thread::move_into_link_name_space(users.as_fd(), Some(LinkNameSpaceType::User))
+        .and_then(|()| rustix::thread::set_thread_groups(&[]))
+        .and_then(|()| rustix::thread::set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT))
+        .and_then(|()| rustix::thread::set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT))
+        .map_err(failed)
 }
 
 fn post_stop(root: &str, name: &str, vmid: &str) -> NodeResult<()> {
@@ -109,7 +98,7 @@ mod tests {
 
     #[test]
     fn other_words_are_refused() {
-        for words in [&[][..], &["bogus"], &["push-into", "1"], &["push-into", "x", "/x", "", "", ""]] {
+        for words in [&[][..], &["bogus"], &["push-into", "1"], &["push-into", "x", "y", "/x", "", "", ""]] {
             let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
             assert_eq!(run(&words), 1, "{words:?}");
         }

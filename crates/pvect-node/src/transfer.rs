@@ -1,19 +1,20 @@
 //! One file on its way into a container or out of it.
 //!
-//! Going in, a process of its own joins the container's mount and user namespaces and writes there, with no more
-//! rights than the container's root has: no path leads out, and owners are the container's. Coming out, the path is
-//! resolved below the container's root (openat2(2) with `RESOLVE_IN_ROOT`).
+//! Both ways, the path is resolved below the container's root directory (openat2(2) with `RESOLVE_IN_ROOT`), which is
+//! opened once. Going in, a process of its own joins the container's user namespace and writes there, with no more
+//! rights than the container's root has: owners are the container's.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, SeekFrom, Uid};
+use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, ResolveFlags, SeekFrom, Uid};
 use rustix::io::Errno;
 
 use crate::error::os_text;
 use crate::interrupt::Interrupt;
+use crate::rooted::{is_of_kernel, is_plain};
 use crate::{Failure, NodeResult};
 
 /// How much is copied between two looks at signals, bytes.
@@ -22,6 +23,66 @@ const CHUNK: usize = 8 << 20;
 const BUFFER: usize = 1 << 20;
 /// More is not read of a file of users or groups, bytes.
 const NAMES_LIMIT: u64 = 4 << 20;
+
+/// Where a path is looked up.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Place<'a> {
+    /// On the host, from its root and the working directory.
+    Host,
+    /// Below a root directory; nothing in the path leads out of it.
+    Inside(&'a OwnedFd),
+}
+
+impl Place<'_> {
+    fn open(self, path: &str, flags: OFlags, mode: Mode) -> rustix::io::Result<OwnedFd> {
+        /// How often it is tried again when something was renamed or mounted meanwhile. Source: openat2(2).
+        const TRIES: usize = 32;
+        let flags = flags | OFlags::CLOEXEC;
+        let Self::Inside(root) = self else { return rustix::fs::openat(CWD, path, flags, mode) };
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        for _ in 0..TRIES {
+            match rustix::fs::openat2(root, path, flags, mode, resolve) {
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                opened => return opened,
+            }
+        }
+        Err(Errno::AGAIN)
+    }
+
+    /// Opens what is there to be overwritten. A container's devices, fifos and files of the kernel are refused: what is
+    /// written there is not kept, and acts on the host.
+    fn overwrite(self, path: &str) -> Result<OwnedFd, String> {
+        let text = |errno: Errno| os_text(&errno.into());
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let place = match self {
+            Self::Host => return self.open(path, flags, Mode::from_raw_mode(0o666)).map_err(text),
+            Self::Inside(_) => match self.open(path, OFlags::PATH, Mode::empty()) {
+                // A symlink to what is not there yet.
+                Err(Errno::NOENT) => {
+                    return self.open(path, flags, Mode::from_raw_mode(0o666)).map_err(text);
+                }
+                place => place.map_err(text)?,
+            },
+        };
+        if !is_plain(&place) {
+            return Err("it is not a regular file".to_owned());
+        }
+        if is_of_kernel(&place) {
+            return Err("it is on proc or sysfs".to_owned());
+        }
+        // The very file that was looked at.
+        let same = format!("/proc/self/fd/{}", place.as_raw_fd());
+        Self::Host.open(&same, flags.difference(OFlags::CREATE), Mode::empty()).map_err(text)
+    }
+
+    fn unlink(self, path: &str) -> rustix::io::Result<()> {
+        let Self::Inside(_) = self else { return rustix::fs::unlinkat(CWD, path, AtFlags::empty()) };
+        let (parent, name) = path.trim_end_matches('/').rsplit_once('/').unwrap_or((".", path));
+        let parent = if parent.is_empty() { "/" } else { parent };
+        let directory = self.open(parent, OFlags::PATH | OFlags::DIRECTORY, Mode::empty())?;
+        rustix::fs::unlinkat(directory, name, AtFlags::empty())
+    }
+}
 
 /// Owner, group and permissions that were asked for, as text.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -43,29 +104,29 @@ pub(crate) struct Attributes {
 }
 
 impl Wanted {
-    /// Resolves names by the `etc/passwd` and `etc/group` below a root.
+    /// Resolves names by the `/etc/passwd` and `/etc/group` of a place.
     ///
     /// # Errors
     /// `failed to get uid for: <name>`, `failed to get gid for: <name>`, `invalid mode: '<text>'`.
-    pub(crate) fn resolve(&self, root: &Path) -> NodeResult<Attributes> {
+    pub(crate) fn resolve(&self, place: Place<'_>) -> NodeResult<Attributes> {
         let id = |name: &Option<String>, file: &str, kind: &str| -> NodeResult<Option<u32>> {
             let Some(name) = name else { return Ok(None) };
-            let found = find_id(name, || read_names(&root.join(file)));
+            let found = find_id(name, || read_names(place, file));
             found.map(Some).ok_or_else(|| Failure::new(format!("failed to get {kind} for: {name}")))
         };
         Ok(Attributes {
-            user: id(&self.user, "etc/passwd", "uid")?,
-            group: id(&self.group, "etc/group", "gid")?,
+            user: id(&self.user, "/etc/passwd", "uid")?,
+            group: id(&self.group, "/etc/group", "gid")?,
             mode: self.perms.as_deref().map(parse_mode).transpose()?,
         })
     }
 }
 
-fn read_names(path: &Path) -> String {
+fn read_names(place: Place<'_>, path: &str) -> String {
     let mut text = Vec::new();
     // A fifo of that name must not hold us up.
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    if let Ok(fd) = rustix::fs::openat(CWD, path, flags, Mode::empty()) {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+    if let Ok(fd) = place.open(path, flags, Mode::empty()) {
         let _ = File::from(fd).take(NAMES_LIMIT).read_to_end(&mut text);
     }
     String::from_utf8_lossy(&text).into_owned()
@@ -98,6 +159,7 @@ fn parse_mode(text: &str) -> NodeResult<u32> {
 /// A file that is being written; what is not finished is removed again.
 #[derive(Debug)]
 pub(crate) struct Target<'a> {
+    place: Place<'a>,
     path: &'a str,
     file: File,
     is_new: bool,
@@ -113,24 +175,20 @@ impl<'a> Target<'a> {
     ///
     /// # Errors
     /// `failed to create file: <path>: <reason>`, `failed to change file owner: <reason>`.
-    pub(crate) fn create(path: &'a str, attributes: Attributes) -> NodeResult<Self> {
+    pub(crate) fn create(place: Place<'a>, path: &'a str, attributes: Attributes) -> NodeResult<Self> {
         let Attributes { user, group, mode } = attributes;
-        let base = OFlags::WRONLY | OFlags::CREATE | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NONBLOCK | OFlags::NOCTTY;
         // Until the owner is right, nobody else reads it.
         let first = Mode::from_raw_mode(if mode.is_some() || user.is_some() { 0 } else { 0o666 });
-        let opened = rustix::fs::openat(CWD, path, base | OFlags::EXCL, first);
-        let (fd, is_new) = match opened {
+        let (fd, is_new) = match place.open(path, flags, first) {
             Ok(fd) => (fd, true),
             Err(_) => {
-                let fd = rustix::fs::openat(CWD, path, base | OFlags::TRUNC, Mode::from_raw_mode(0o666));
-                let reason = |errno: Errno| os_text(&errno.into());
-                let fd = fd.map_err(|errno| {
-                    Failure::new(format!("failed to create file: {path}: {}", reason(errno)))
-                })?;
+                let fd = place.overwrite(path);
+                let fd = fd.map_err(|why| Failure::new(format!("failed to create file: {path}: {why}")))?;
                 (fd, false)
             }
         };
-        let target = Self { path, file: File::from(fd), is_new, mode };
+        let target = Self { place, path, file: File::from(fd), is_new, mode };
         let set = target.set(user, group, mode.or_else(|| is_new.then(|| 0o666 & !umask())));
         if let Err(errno) = set {
             target.undo();
@@ -172,7 +230,7 @@ impl<'a> Target<'a> {
     fn undo(self) {
         // What fails here is reported by what failed before.
         if self.is_new {
-            let _ = rustix::fs::unlinkat(CWD, self.path, AtFlags::empty());
+            let _ = self.place.unlink(self.path);
         } else {
             let _ = self.file.set_len(0);
         }
@@ -263,6 +321,7 @@ fn copy_pieces(source: &File, target: &File, check: &dyn Fn() -> io::Result<()>)
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::{MetadataExt, symlink};
+    use std::path::Path;
 
     use super::*;
 
@@ -298,22 +357,24 @@ mod tests {
             group: Some(group.to_owned()),
             perms: Some("640".to_owned()),
         };
+        let open = |path: &Path| OwnedFd::from(File::open(path).unwrap());
+        let (root, empty) = (open(dir.path()), open(&dir.path().join("etc")));
         let found = Attributes { user: Some(1000), group: Some(100), mode: Some(0o640) };
-        assert_eq!(wanted("web", "users").resolve(dir.path()).unwrap(), found);
-        assert_eq!(wanted("1000", "100").resolve(Path::new("/no/such")).unwrap(), found);
+        assert_eq!(wanted("web", "users").resolve(Place::Inside(&root)).unwrap(), found);
+        assert_eq!(wanted("1000", "100").resolve(Place::Inside(&empty)).unwrap(), found);
         for (user, group, text) in [
             ("nosuch", "0", "failed to get uid for: nosuch"),
             ("bad", "0", "failed to get uid for: bad"),
             ("0", "nosuch", "failed to get gid for: nosuch"),
             ("99999999999", "0", "failed to get uid for: 99999999999"),
         ] {
-            assert_eq!(wanted(user, group).resolve(dir.path()).unwrap_err().text, text);
+            assert_eq!(wanted(user, group).resolve(Place::Inside(&root)).unwrap_err().text, text);
         }
     }
 
     fn put(path: &Path, source: &File, mode: Option<u32>) -> NodeResult<()> {
         let attributes = Attributes { mode, ..Attributes::default() };
-        Target::create(path.to_str().unwrap(), attributes)?.fill(source, &Interrupt::watch())
+        Target::create(Place::Host, path.to_str().unwrap(), attributes)?.fill(source, &Interrupt::watch())
     }
 
     #[test]
@@ -362,6 +423,53 @@ mod tests {
         // As the real pct has it: an empty file of a directory.
         put(&target, &File::open(dir.path()).unwrap(), None).unwrap();
         assert_eq!(std::fs::metadata(&target).unwrap().len(), 0);
+    }
+
+    #[test]
+    fn nothing_leads_out_of_a_root() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("root")).unwrap();
+        let at = |name: &str| dir.path().join("root").join(name);
+        std::fs::write(dir.path().join("outside"), "outside").unwrap();
+        std::fs::write(at("source"), "content").unwrap();
+        symlink("../outside", at("up")).unwrap();
+        symlink("/made", at("absolute")).unwrap();
+        symlink("/proc/self/cwd/x", at("magic")).unwrap();
+        rustix::fs::mknodat(CWD, at("fifo"), FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+        let root = OwnedFd::from(File::open(dir.path().join("root")).unwrap());
+        let put = |path: &str| {
+            let inside = Place::Inside(&root);
+            let source = File::open(at("source")).unwrap();
+            Target::create(inside, path, Attributes::default())?.fill(&source, &Interrupt::watch())
+        };
+        put("/absolute").unwrap();
+        assert_eq!(std::fs::read(at("made")).unwrap(), b"content");
+        put("/up").unwrap();
+        assert_eq!(std::fs::read(at("outside")).unwrap(), b"content");
+        assert_eq!(std::fs::read(dir.path().join("outside")).unwrap(), b"outside");
+        put("../../x").unwrap();
+        assert!(at("x").exists());
+        for (path, why) in [
+            ("/fifo", "it is not a regular file"),
+            ("/magic", "No such file or directory"),
+            ("/no/x", "No such file or directory"),
+            ("/", "Is a directory"),
+        ] {
+            assert_eq!(put(path).unwrap_err().text, format!("failed to create file: {path}: {why}"));
+        }
+    }
+
+    #[test]
+    fn a_copy_that_fails_is_removed_below_its_root() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("a")).unwrap();
+        let root = OwnedFd::from(File::open(dir.path()).unwrap());
+        let write_only = File::options().write(true).open("/dev/null").unwrap();
+        for path in ["/x", "x", "/a/x", "a/../a/x"] {
+            let target = Target::create(Place::Inside(&root), path, Attributes::default()).unwrap();
+            assert!(target.fill(&write_only, &Interrupt::watch()).is_err());
+            assert!(!dir.path().join("x").exists() && !dir.path().join("a/x").exists(), "{path}");
+        }
     }
 
     #[test]

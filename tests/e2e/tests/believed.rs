@@ -27,9 +27,10 @@ while True:
 struct Squatter(Child);
 
 impl Squatter {
-    fn on(name: &str) -> Self {
+    fn on(program: &str, name: &str, how: &str) -> Self {
         let mut command = Command::new("python3");
-        let mut child = command.args(["-c", SQUATTER, name]).stdout(Stdio::piped()).spawn().expect("python3");
+        command.args(["-c", program, name, how]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("python3");
         let mut word = [0; 9];
         child.stdout.as_mut().expect("a pipe").read_exact(&mut word).expect("it listens");
         Self(child)
@@ -43,37 +44,129 @@ impl Drop for Squatter {
     }
 }
 
+/// Binds an abstract socket as nobody: `taken` does not listen, `full` fills its own queue, `root` listens as root.
+const HOLDER: &str = "
+import os, socket, sys
+s = socket.socket(socket.AF_UNIX)
+if sys.argv[2] != 'root': os.setgid(65534); os.setuid(65534)
+s.bind(b'\\0' + sys.argv[1].encode())
+waiting = []
+if sys.argv[2] == 'full':
+    s.listen(1)
+    while True:
+        c = socket.socket(socket.AF_UNIX); c.setblocking(False)
+        try: c.connect(b'\\0' + sys.argv[1].encode())
+        except BlockingIOError: break
+        waiting.append(c)
+print('listening', flush=True)
+os.read(0, 1)
+";
+
+/// As root: a monitor that names a process of anybody's as the container's init.
+const LIAR: &str = "
+import os, socket, struct, sys, threading
+s = socket.socket(socket.AF_UNIX)
+s.bind(b'\\0' + sys.argv[1].encode()); s.listen(64)
+child = os.fork()
+if child == 0:
+    os.setgid(65534); os.setuid(65534)
+    os.read(0, 1); os._exit(0)
+print('listening', flush=True)
+def serve(c):
+    c.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+    while True:
+        data = c.recvmsg(4096, 4096)[0]
+        if not data: return
+        command = struct.unpack('i', data[:4])[0]
+        c.send(struct.pack('iiQ', 0, 0, {3: 2, 4: child}.get(command, 0)))
+while True:
+    threading.Thread(target=serve, args=(s.accept()[0],), daemon=True).start()
+";
+
+fn socket_of(node: &TestNode, vmid: &str) -> String {
+    let vmid = vmid.parse().expect("a number of a container");
+    let name = pvect_native::socket_name(&node.root().join("lib/lxc"), vmid);
+    String::from_utf8(name).expect("a UTF-8 name")
+}
+
+fn made(node: &TestNode) {
+    let template = node.busybox();
+    node.pct(&["create", "101", &template, "--rootfs", "local:0.25", "--memory", "64"]).ok();
+}
+
+/// Every verb that acts on a container, or says whether it runs.
+fn verbs(secret: &str) -> Vec<Vec<&str>> {
+    let words = [
+        "start 101",
+        "stop 101",
+        "shutdown 101",
+        "reboot 101",
+        "suspend 101",
+        "resume 101",
+        "exec 101 -- true",
+        "enter 101",
+        "console 101",
+        "push 101 SECRET /tmp/pvect-believed",
+        "pull 101 /etc/hostname SECRET",
+        "set 101 --memory 96",
+        "resize 101 rootfs +64M",
+        "df 101",
+        "fsck 101",
+        "fstrim 101",
+        "mount 101",
+        "snapshot 101 one",
+        "clone 101 102",
+        "template 101",
+        "destroy 101",
+        "destroy 101 --force 1",
+        "status 101",
+        "status 101 --verbose",
+        "status 101 --output-format json",
+    ];
+    let split = |line: &'static str| {
+        line.split(' ').map(|word| if word == "SECRET" { secret } else { word }).collect::<Vec<_>>()
+    };
+    words.into_iter().map(split).collect()
+}
+
 #[test]
 fn who_squats_on_a_monitors_socket_is_not_believed() {
     let node: TestNode = node_or_skip!();
-    let template = node.busybox();
-    node.pct(&["create", "101", &template, "--rootfs", "local:0.25", "--memory", "64"]).ok();
-    let lxc = node.root().join("lib/lxc");
-    let vmid = "101".parse().expect("a number of a container");
-    let name = String::from_utf8(pvect_native::socket_name(&lxc, vmid)).expect("a UTF-8 name");
-    let squatter = Squatter::on(&name);
+    made(&node);
+    let squatter = Squatter::on(SQUATTER, &socket_of(&node, "101"), "");
     let pid = squatter.0.id();
-    assert_eq!(node.pct(&["status", "101"]).ok(), "status: stopped\n");
-    assert!(node.pct(&["list"]).ok().contains("101        stopped"));
-    assert!(node.pvect(&["list", "-o", "json"]).ok().contains("\"stopped\""));
+    let said = format!("somebody else holds the socket of CT 101 (uid 65534, pid {pid})");
+    let listed = node.pct(&["list"]);
+    assert!(listed.stdout.contains("101        stopped"));
+    assert!(listed.stderr.contains(&said), "{}", listed.stderr);
+    let listed = node.pvect(&["list", "-o", "json"]);
+    assert!(listed.stdout.contains("\"stopped\""));
+    assert!(listed.stderr.contains(&said), "{}", listed.stderr);
+    assert!(node.pvect(&["config", "101"]).ok().contains("memory: 64"));
     // What would enter the namespaces of the squatter, or run there, does nothing.
     std::fs::write(node.root().join("secret"), "secret").expect("a file");
     let secret = node.root().join("secret");
     let secret = secret.to_str().expect("a UTF-8 path");
+    for words in verbs(secret) {
+        let refused = node.pct(&words);
+        assert_eq!(refused.status, 255, "{words:?}: {}", refused.stderr);
+        assert_eq!(refused.stderr, format!("{said}; end that process\n"), "{words:?}");
+    }
     for words in [
-        &["exec", "101", "--", "true"][..],
+        &["status", "101"][..],
+        &["status", "101", "-o", "json"],
+        &["exec", "101", "--", "true"],
         &["push", "101", secret, "/tmp/pvect-believed"],
-        &["pull", "101", "/etc/hostname", secret],
+        &["stop", "101"],
+        &["set", "101", "--memory", "96"],
+        &["destroy", "101", "--yes"],
     ] {
-        let refused = node.pct(words);
-        assert_ne!(refused.status, 0, "{words:?}");
-        assert!(refused.stderr.contains("running"), "{}", refused.stderr);
+        let refused = node.pvect(words);
+        assert_eq!(refused.status, 1, "{words:?}: {}", refused.stderr);
+        assert!(refused.stderr.contains(&said), "{words:?}: {}", refused.stderr);
+        assert!(!refused.stderr.contains("not running"), "{words:?}: {}", refused.stderr);
     }
     assert!(!std::path::Path::new("/tmp/pvect-believed").exists());
-    let said = format!("somebody else holds the socket of CT 101 (uid 65534, pid {pid})");
-    let refused = node.pct(&["start", "101"]);
-    assert_ne!(refused.status, 0);
-    assert!(refused.stderr.contains(&said), "{}", refused.stderr);
     let doctor = node.pvect(&["doctor"]);
     assert!(doctor.stdout.contains(&said), "{}", doctor.stdout);
     // Without it everything is as before.
@@ -83,4 +176,54 @@ fn who_squats_on_a_monitors_socket_is_not_believed() {
     node.pct(&["stop", "101"]).ok();
     node.pct(&["destroy", "101"]).ok();
     assert_eq!(node.leftovers(), Vec::<String>::new());
+}
+
+/// Who takes the name without listening, or fills the queue so that nobody can ask who he is.
+#[test]
+fn who_cannot_be_asked_is_not_believed() {
+    let node: TestNode = node_or_skip!();
+    made(&node);
+    for how in ["taken", "full"] {
+        let holder = Squatter::on(HOLDER, &socket_of(&node, "101"), how);
+        let said = format!("somebody else holds the socket of CT 101 (uid 65534, pid {})", holder.0.id());
+        let listed = node.pvect(&["list"]);
+        assert!(listed.stdout.contains("stopped"));
+        assert!(!listed.stdout.contains("running"), "{how}");
+        for words in
+            [&["status", "101"][..], &["start", "101"], &["exec", "101", "--", "true"], &["stop", "101"]]
+        {
+            let refused = node.pct(words);
+            assert_eq!(refused.stderr, format!("{said}; end that process\n"), "{how}: {words:?}");
+        }
+        drop(holder);
+    }
+    assert_eq!(node.pct(&["status", "101"]).ok(), "status: stopped\n");
+    node.pct(&["destroy", "101"]).ok();
+}
+
+/// A monitor that is root's, and an init that is in none of the container's cgroups.
+#[test]
+fn an_init_outside_of_the_containers_cgroups_is_not_believed() {
+    let node: TestNode = node_or_skip!();
+    made(&node);
+    let liar = Squatter::on(LIAR, &socket_of(&node, "101"), "");
+    std::fs::write(node.root().join("secret"), "secret").expect("a file");
+    let secret = node.root().join("secret");
+    let secret = secret.to_str().expect("a UTF-8 path");
+    for words in [
+        &["push", "101", secret, "/tmp/pvect-believed"][..],
+        &["pull", "101", "/etc/passwd", secret],
+        &["set", "101", "--mp0", "local:0.1,mp=/data"],
+        &["set", "101", "--net0", "name=eth0"],
+        &["df", "101"],
+    ] {
+        let refused = node.pct(words);
+        assert!(!refused.stderr.is_empty(), "{words:?}: {}", refused.stdout);
+    }
+    let pushed = node.pct(&["push", "101", secret, "/tmp/pvect-believed"]);
+    assert!(pushed.stderr.contains("is not in its cgroup"), "{}", pushed.stderr);
+    assert!(!std::path::Path::new("/tmp/pvect-believed").exists());
+    assert_eq!(std::fs::read_to_string(secret).expect("a file"), "secret");
+    drop(liar);
+    node.pct(&["destroy", "101"]).ok();
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use pvect::Operate;
+use pvect::{Client, Operate};
 use pvect_core::{Listing, Result};
 
 use crate::app::App;
@@ -26,7 +26,7 @@ pub async fn run(app: &App, line: &PctLine) -> Result<u8> {
     let globals = &app.ui.globals;
     let untouched = globals.columns.is_none() && globals.sort.is_none() && !globals.no_header;
     if form == Form::Plain && untouched && client.reads_records() {
-        app.ui.print(Listing::table(&client.list().await?))?;
+        app.ui.print(Listing::table(&list(app, &client).await?))?;
         return Ok(0);
     }
     if form == Form::Plain && untouched {
@@ -34,7 +34,7 @@ pub async fn run(app: &App, line: &PctLine) -> Result<u8> {
         app.ui.print(&outcome.stdout)?;
         return Ok(0);
     }
-    let mut list = client.list().await?;
+    let mut list = list(app, &client).await?;
     if form == Form::Plain && globals.columns.is_none() && globals.sort.is_none() {
         // pct's layout without its header.
         let lines = list.drain(..).map(|entry| {
@@ -46,6 +46,13 @@ pub async fn run(app: &App, line: &PctLine) -> Result<u8> {
     }
     app.ui.print(render::records(globals, form, columns(&list), &list)?)?;
     Ok(0)
+}
+
+/// The containers. One whose command socket somebody else listens on does not run, and that is worth a word.
+async fn list(app: &App, client: &Client) -> Result<Vec<Listing>> {
+    let (list, foreign) = client.list_and_foreign().await?;
+    foreign.iter().for_each(|one| app.ui.warning(&one.to_string()));
+    Ok(list)
 }
 
 fn columns(list: &[Listing]) -> &'static [&'static str] {

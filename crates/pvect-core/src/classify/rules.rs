@@ -7,6 +7,8 @@ type Rule = (&'static [&'static str], ErrorKind);
 
 /// In order: the first that fits decides. More special texts come before more general ones.
 const RULES: &[Rule] = &[
+    // Of the standalone node, whatever the verb was about to say else.
+    (&["somebody else holds the socket of CT "], ErrorKind::PctOperationFailed),
     (&["ipcc_send_rec", "Connection refused"], ErrorKind::PctNotAvailable),
     (&["ipcc_send_rec"], ErrorKind::PctPermissionDenied),
     (&["Unable to load access control list"], ErrorKind::PctPermissionDenied),
@@ -94,6 +96,8 @@ pub(super) fn own_message(stderr: &str, lines: &[String]) -> Option<ErrorKind> {
         [only] => {
             only.starts_with("Configuration file 'nodes/") && only.ends_with(".conf' does not exist")
                 || only.starts_with("container '") && only.ends_with("' not running!")
+                || only.starts_with("somebody else holds the socket of CT ")
+                    && only.ends_with("; end that process")
                 || first.starts_with("missing command at /usr/share/perl5/")
                 || only == "please run as root"
                 || only.starts_with("Unable to load access control list: ")

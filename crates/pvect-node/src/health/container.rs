@@ -17,7 +17,10 @@ pub(super) fn inspect(node: &Node, host: &Host, vmid: Vmid) -> NodeResult<Vec<Fi
             node.layout.container(vmid).display(),
             foreign.to_string(),
         );
-        found.push(finding.by_hand(format!("kill {}", foreign.pid)));
+        found.push(match foreign.holder {
+            Some((_, pid)) => finding.by_hand(format!("kill {pid}")),
+            None => finding,
+        });
     }
     if !running {
         found.extend(host::cgroups(node, host, vmid));

@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 use pvect_core::property::{Ipv4Config, Ipv6Config, NetInterface};
 use pvect_core::{ContainerConfig, Vmid};
 
-use super::reader;
 use crate::tool::Tool;
 use crate::{Failure, Node, NodeResult, Output};
 
@@ -58,12 +57,12 @@ pub(super) fn ask(node: &Node, vmid: Vmid, config: &ContainerConfig, output: &mu
 /// Asks for one interface's address and sets it.
 pub(super) fn lease(node: &Node, vmid: Vmid, config: &ContainerConfig, interface: &str) -> NodeResult<()> {
     let client = client(Path::new("/"))?;
-    let pid = reader(node).init_pid(vmid).ok_or_else(|| Failure::new(format!("CT {vmid} not running")))?;
+    let place = super::opened(vmid, super::init(node, vmid)?.namespace("net"))?;
     let script = node.layout.container(vmid).join("dhcp");
     write(&script).map_err(|error| Failure::io("can't write", &script, &error))?;
     let name = format!("hostname:{}", config.name(vmid));
     Tool::new("nsenter", "util-linux")
-        .arg(format!("--net=/proc/{pid}/ns/net"))
+        .arg(format!("--net={}", super::path_of(&place)))
         .arg("--")
         .args(client)
         // It ends with the lease, or when there is none to be had.

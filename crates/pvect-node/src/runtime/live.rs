@@ -1,9 +1,11 @@
 //! Mount points and devices that are brought into a running container.
 //!
 //! As the real pct does it: the thing is mounted ("staged") in the mount namespace of LXC's monitor, where it stays
-//! until the container ends, so that a guest that unmounts it frees no loop device. A clone of that mount is then
-//! moved into the container's mount namespace. Source: `mountpoint_hotplug` and `device_passthrough_hotplug` of
-//! pve-container; open_tree(2), move_mount(2).
+//! until the container ends, so that a guest that unmounts it frees no loop device. That namespace is ours: a start
+//! made it, and nothing of the guest is in it. A clone of that mount is then moved into the container's mount namespace,
+//! where no program is run and no path is looked up: what is needed there is opened before, below the root directory of
+//! the container's init. Source: `mountpoint_hotplug` and `device_passthrough_hotplug` of pve-container; open_tree(2),
+//! move_mount(2).
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
@@ -17,7 +19,7 @@ use rustix::mount::{MountFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
 
 use super::devices::{self, Device};
-use super::{names, reader};
+use super::names;
 use crate::idmap::IdMap;
 use crate::tool::Tool;
 use crate::{Failure, Node, NodeResult, storage};
@@ -47,12 +49,12 @@ pub(super) fn mount(
         storage::stage(node, key, &point.fs, &staged).map_err(undo)?;
         // What unmounts it later does so in the monitor's namespace: by then this thread has left it.
         let moved = clone_of(&staged).and_then(|tree| {
-            enter(&places.container)?;
-            let target = make_path(&root()?, &path, owner)?;
+            let target = make_path(&places.root, &path, owner)?;
             if point.keep_attrs {
                 take_attributes(&target, &tree)
                     .map_err(|errno| failed("can't set the owner of", &path, errno))?;
             }
+            enter(&places.container)?;
             move_tree(&tree, &target, &path)
         });
         moved.map_err(|failure| {
@@ -71,8 +73,12 @@ pub(super) fn unmount(node: &Node, vmid: Vmid, key: &str, point: &MountPoint) ->
     let staged = node.layout.container(vmid).join("staged").join(key);
     let path = Path::new("/").join(&point.path);
     apart(|| {
+        let mounted = open_inside(&places.root, &path);
         enter(&places.container)?;
-        let gone = rustix::mount::unmount(&path, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW)
+        // Entering has made the namespace's root the working directory; what is unmounted is named by that alone.
+        let gone = mounted
+            .and_then(|mounted| rustix::process::fchdir(&mounted))
+            .and_then(|()| rustix::mount::unmount(".", UnmountFlags::DETACH | UnmountFlags::NOFOLLOW))
             .map_err(|errno| failed("can't unmount", &path, errno));
         enter(&places.monitor)?;
         gone.and(unstage(&staged))
@@ -100,9 +106,9 @@ pub(super) fn device(
         let _ = std::fs::remove_file(&made);
         devices::make_node(&directory, key, entry, &map)?;
         let moved = clone_of(&made).and_then(|tree| {
-            enter(&places.container)?;
             let path = Path::new(&entry.path);
-            let target = make_file(&root()?, path, map.root())?;
+            let target = make_file(&places.root, path, map.root())?;
+            enter(&places.container)?;
             move_tree(&tree, &target, path)
         });
         moved.inspect_err(|_| {
@@ -129,29 +135,37 @@ pub(super) fn beside_monitor<T: Send>(
     })
 }
 
-/// The mount namespaces of a running container.
+/// The mount namespaces of a running container, and the root directory that its processes see.
 struct Places {
     monitor: OwnedFd,
     container: OwnedFd,
+    root: OwnedFd,
 }
 
 impl Places {
     fn of(node: &Node, vmid: Vmid) -> NodeResult<Self> {
         let stopped = || Failure::new(format!("CT {vmid} not running"));
-        let reader = reader(node);
-        let init = reader.init_pid(vmid).ok_or_else(stopped)?;
-        let monitor = parent(init).ok_or_else(stopped)?;
-        let places = Self { monitor: namespace(monitor)?, container: namespace(init)? };
-        // The numbers may have been given to other processes meanwhile.
-        if reader.init_pid(vmid) != Some(init) || parent(init) != Some(monitor) {
+        let init = super::init(node, vmid)?;
+        let monitor = parent(init.pid()).ok_or_else(stopped)?;
+        let places = Self {
+            monitor: namespace(&monitor.to_string())?,
+            container: super::opened(vmid, init.namespace("mnt"))?,
+            root: super::opened(vmid, init.root())?,
+        };
+        // Init lives, so its parent's number was its parent's all the time; who adopts orphans is no monitor.
+        if parent(init.pid()) != Some(monitor) || init.check().is_err() || monitor == 1 {
             return Err(stopped());
+        }
+        let number = |place: &OwnedFd| rustix::fs::fstat(place).map(|stat| (stat.st_dev, stat.st_ino));
+        if number(&places.monitor).ok() == number(&namespace("self")?).ok() {
+            return Err(Failure::new(format!("the monitor of CT {vmid} has no mount namespace of its own")));
         }
         Ok(places)
     }
 }
 
-fn namespace(pid: u32) -> NodeResult<OwnedFd> {
-    let path = format!("/proc/{pid}/ns/mnt");
+fn namespace(process: &str) -> NodeResult<OwnedFd> {
+    let path = format!("/proc/{process}/ns/mnt");
     rustix::fs::openat(CWD, path.as_str(), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
         .map_err(|errno| failed("can't open", Path::new(&path), errno))
 }
@@ -188,11 +202,11 @@ fn enter(place: &OwnedFd) -> NodeResult<()> {
     })
 }
 
-/// The root directory of the namespace that was entered.
-fn root() -> NodeResult<OwnedFd> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    rustix::fs::openat(CWD, "/", flags, Mode::empty())
-        .map_err(|errno| failed("can't open", Path::new("/"), errno))
+/// Opens what is mounted at a path of the container, as a place; symlinks are refused.
+fn open_inside(root: &OwnedFd, path: &Path) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
+    rustix::fs::openat2(root, path, flags, Mode::empty(), resolve)
 }
 
 /// A directory for one mount on a small file system that only the monitor's namespace has.
@@ -231,13 +245,24 @@ fn unstage(staged: &Path) -> NodeResult<()> {
 fn clone_of(mounted: &Path) -> NodeResult<OwnedFd> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     rustix::mount::open_tree(CWD, mounted, flags)
-        .map_err(|errno| failed("can't clone the mount at", mounted, errno))
+        .map_err(|errno| told("can't clone the mount at", mounted, errno))
 }
 
 fn move_tree(tree: &OwnedFd, target: &OwnedFd, path: &Path) -> NodeResult<()> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
     rustix::mount::move_mount(tree, "", target, "", flags)
-        .map_err(|errno| failed("can't move a mount into the container at", path, errno))
+        .map_err(|errno| told("can't move a mount into the container at", path, errno))
+}
+
+/// As [`failed`]; a kernel that cannot do it is named.
+fn told(what: &str, path: &Path, errno: Errno) -> Failure {
+    if errno == Errno::NOSYS {
+        return Failure::new(format!(
+            "{what} '{}' - the kernel has no open_tree and move_mount, which Linux 5.2 has: stop the container first",
+            path.display()
+        ));
+    }
+    failed(what, path, errno)
 }
 
 /// Gives what is mounted the owner and mode of the directory that it covers.

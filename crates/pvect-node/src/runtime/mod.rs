@@ -25,11 +25,12 @@ mod stop;
 
 use std::fs::OpenOptions;
 use std::io::Write;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::time::Duration;
 
 use pvect_core::{ContainerConfig, Vmid};
-use pvect_native::{Names, NativeReader};
+use pvect_native::{Init, Names, NativeReader};
 
 pub use attach::{Environment, attach, console};
 pub(crate) use freezer::{freeze, thaw};
@@ -67,10 +68,12 @@ pub fn reader(node: &Node) -> NativeReader {
 /// its init.
 ///
 /// # Errors
-/// When `ip` is missing or the container has just ended.
-pub fn addresses(init: u32) -> NodeResult<String> {
+/// When `ip` is missing or the container has just ended; why what holds its socket is not believed.
+pub fn addresses(node: &Node, vmid: Vmid) -> NodeResult<String> {
+    let place = opened(vmid, init(node, vmid)?.namespace("net"))?;
     let mut text = String::new();
-    let tool = crate::tool::Tool::new("nsenter", "util-linux").args(["-t", &init.to_string(), "-n", "--"]);
+    let tool =
+        crate::tool::Tool::new("nsenter", "util-linux").args([&format!("--net={}", path_of(&place)), "--"]);
     tool.args(["ip", "-j", "address"]).stream(&mut |line| text += line)?;
     Ok(text)
 }
@@ -82,6 +85,41 @@ fn names(node: &Node) -> Names {
 /// Returns whether the container's LXC monitor runs.
 pub fn is_running(node: &Node, vmid: Vmid) -> bool {
     reader(node).is_running(vmid)
+}
+
+/// Refuses a container whose command socket somebody else holds.
+///
+/// # Errors
+/// `somebody else holds the socket of CT <vmid> (uid <uid>, pid <pid>); end that process`.
+pub fn refuse_foreign(node: &Node, vmid: Vmid) -> NodeResult<()> {
+    match reader(node).foreign(vmid) {
+        Some(foreign) => Err(Failure::new(format!("{foreign}; end that process"))),
+        None => Ok(()),
+    }
+}
+
+/// Takes hold of a container's init, which was seen in the container's own cgroup.
+///
+/// # Errors
+/// `CT <vmid> not running`; why what holds its socket, or what it names, is not believed.
+pub(crate) fn init(node: &Node, vmid: Vmid) -> NodeResult<Init> {
+    opened(vmid, reader(node).init(vmid))
+}
+
+/// The words for what keeps a container's init, or what is its, from being used.
+pub(crate) fn opened<T>(vmid: Vmid, result: std::io::Result<T>) -> NodeResult<T> {
+    use std::io::ErrorKind;
+    result.map_err(|error| match error.kind() {
+        ErrorKind::ConnectionRefused | ErrorKind::NotFound => Failure::new(format!("CT {vmid} not running")),
+        ErrorKind::WouldBlock => Failure::new(format!("the monitor of CT {vmid} does not answer")),
+        _ => Failure::new(format!("CT {vmid}: {}", crate::error::os_text(&error))),
+    })
+}
+
+/// A path by which this process and its children open again what it has open: the very same thing, whatever has become
+/// of its name.
+pub(crate) fn path_of(open: impl AsFd) -> String {
+    format!("/proc/{}/fd/{}", std::process::id(), open.as_fd().as_raw_fd())
 }
 
 /// Starts a container and returns when its init runs. The configuration lock is held by the caller.

@@ -1,13 +1,14 @@
 //! The host's side of a running container's network.
 
 use std::net::IpAddr;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use pvect_core::property::{Ipv4Config, Ipv6Config, NetInterface};
 use pvect_core::{ContainerConfig, Vmid};
 
 use super::lxc_config::Host;
-use super::{dhcp, live, names, reader};
+use super::{dhcp, live, names};
 use crate::tool::Tool;
 use crate::{Failure, Node, NodeResult, Output, setup};
 
@@ -20,10 +21,10 @@ fn ip(words: &[&str]) -> NodeResult<()> {
     Tool::new("ip", "iproute2").args(words).run()
 }
 
-/// `ip` in the network namespace of a process.
-fn ip_inside(pid: u32, words: &[&str]) -> NodeResult<()> {
+/// `ip` in a network namespace, which we have open.
+fn ip_inside(place: &OwnedFd, words: &[&str]) -> NodeResult<()> {
     Tool::new("nsenter", "util-linux")
-        .args([&format!("--net=/proc/{pid}/ns/net"), "--", "ip"])
+        .args([&format!("--net={}", super::path_of(place)), "--", "ip"])
         .args(words)
         .run()
 }
@@ -111,9 +112,10 @@ pub(super) fn hotplug(
     after.main.set(key, value);
     let (mut out, mut err) = (std::io::sink(), std::io::sink());
     crate::network::ensure(node, &after, &mut Output { out: &mut out, err: &mut err })?;
-    let pid = reader(node).init_pid(vmid).ok_or_else(|| Failure::new(format!("CT {vmid} not running")))?;
+    let init = super::init(node, vmid)?;
+    let place = super::opened(vmid, init.namespace("net"))?;
     let host = Host::of_this_machine(names(node));
-    let link = Link { device: &device, pid, index, host: &host };
+    let link = Link { device: &device, place: &place, index, host: &host };
     match old.filter(|_| is_there) {
         Some(old) if old.name == new.name && same_mac(&old, &new) => {
             link.change(&old, &new).inspect_err(|_| drop(link.change(&new, &old)))?;
@@ -161,7 +163,8 @@ fn plug(net: &NetInterface) -> (Option<&str>, Option<u16>, &[u16], bool) {
 /// Both ends of a running container's interface.
 struct Link<'a> {
     device: &'a str,
-    pid: u32,
+    /// The container's network namespace.
+    place: &'a OwnedFd,
     index: u16,
     host: &'a Host,
 }
@@ -196,7 +199,7 @@ impl Link<'_> {
         if self.mtu(old).ok() != Some(mtu) {
             let mtu = mtu.to_string();
             ip(&["link", "set", "dev", self.device, "mtu", &mtu])?;
-            ip_inside(self.pid, &["link", "set", "dev", &new.name, "mtu", &mtu])?;
+            ip_inside(self.place, &["link", "set", "dev", &new.name, "mtu", &mtu])?;
         }
         if plug(old) != plug(new) {
             self.attach(new)?;
@@ -230,17 +233,17 @@ impl Link<'_> {
     }
 
     fn add(&self, net: &NetInterface) -> NodeResult<()> {
-        let (device, pid) = (self.device, self.pid.to_string());
+        let (device, place) = (self.device, super::path_of(self.place));
         let mtu = self.mtu(net)?.to_string();
         let mut words = vec!["link", "add", "dev", device, "mtu", &mtu, "type", "veth", "peer"];
-        words.extend(["name", net.name.as_str(), "mtu", &mtu, "netns", &pid]);
+        words.extend(["name", net.name.as_str(), "mtu", &mtu, "netns", &place]);
         if let Some(hwaddr) = &net.hwaddr {
             words.extend(["address", hwaddr]);
         }
         ip(&words)?;
         self.attach(net)?;
         limit_rate(device, net)?;
-        ip_inside(self.pid, &["link", "set", "dev", &net.name, "up"])?;
+        ip_inside(self.place, &["link", "set", "dev", &net.name, "up"])?;
         self.address(&net.name, &Addresses::default(), &Addresses::four(net))?;
         self.address(&net.name, &Addresses::default(), &Addresses::six(net))
     }
@@ -250,7 +253,7 @@ impl Link<'_> {
         if old == new {
             return Ok(());
         }
-        let inside = |words: &[&str]| ip_inside(self.pid, &[&[new.family()], words].concat());
+        let inside = |words: &[&str]| ip_inside(self.place, &[&[new.family()], words].concat());
         if old.cidr != new.cidr {
             if let Some(cidr) = &old.cidr {
                 // The guest may have removed it. It goes first: as the older one of two in a network, it would take

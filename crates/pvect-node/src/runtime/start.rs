@@ -33,10 +33,8 @@ pub(super) fn start(
     output: &mut Output<'_>,
 ) -> NodeResult<()> {
     let interrupt = Interrupt::watch();
-    if let Some(foreign) = super::reader(node).foreign(vmid) {
-        // LXC could not take the name, and would say only that something failed.
-        return Err(Failure::new(format!("{foreign}; end that process, then start the container again")));
-    }
+    // LXC could not take the name, and would say only that something failed.
+    super::refuse_foreign(node, vmid)?;
     let config = apply_pending(node, vmid, config, output)?;
     ids::check_start(node, vmid, &config)?;
     granted::check(node, &config)?;

@@ -11,7 +11,7 @@ use crate::interrupt::Interrupt;
 use crate::rooted::Rooted;
 use crate::storage::usage::{Usage, table};
 use crate::storage::{self, PrivateMounts};
-use crate::{Failure, Node, NodeResult, Output, hostmount, locked, store};
+use crate::{Failure, Node, NodeResult, Output, hostmount, locked, runtime, store};
 
 /// How long a file system may take to say how full it is. Source: pve-container, `pct df`.
 const ANSWER: Duration = Duration::from_secs(3);
@@ -27,9 +27,10 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
     let vmid = super::vmid(call)?;
     let _lock = store::lock(node, vmid, store::LOCK_SECONDS, output)?;
     let text = match hostmount::init_pid(node, vmid) {
-        Some(pid) => {
+        Some(_) => {
             let config = store::load_telling(node, vmid, output)?.config;
-            measured(&config, Path::new(&format!("/proc/{pid}/root")), output)?
+            let root = runtime::opened(vmid, runtime::init(node, vmid)?.root())?;
+            measured(&config, Path::new(&runtime::path_of(&root)), output)?
         }
         None => {
             if !hostmount::is_known_to_lxc(node, vmid) {

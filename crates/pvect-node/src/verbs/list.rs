@@ -28,8 +28,10 @@ pub fn run_json(node: &Node, output: &mut Output<'_>) -> NodeResult<u8> {
 
 fn listings(node: &Node, output: &mut Output<'_>) -> NodeResult<Vec<Listing>> {
     let mut listings = Vec::new();
-    let running = super::status::reader(node).running();
-    for vmid in store::vmids(node)? {
+    let reader = super::status::reader(node);
+    let (running, vmids) = (reader.running(), store::vmids(node)?);
+    reader.foreigners(&vmids).iter().for_each(|foreign| output.warn(foreign.to_string()));
+    for vmid in vmids {
         listings.extend(listing(node, vmid, running.contains(&vmid), output)?);
     }
     Ok(listings)

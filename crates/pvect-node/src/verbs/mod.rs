@@ -42,7 +42,7 @@ pub use status::status_record;
 
 use pvect_core::{Call, Verb, Vmid};
 
-use crate::{Failure, Node, NodeResult, Output};
+use crate::{Failure, Node, NodeResult, Output, runtime};
 
 /// The option of create and restore that says whether a backup's configuration is trusted; an extension of this node.
 pub(crate) const TRUST_CONFIG: &str = "trust-config";
@@ -52,6 +52,7 @@ pub(crate) const TRUST_CONFIG: &str = "trust-config";
 /// # Errors
 /// The text and status that pct ends with.
 pub fn dispatch(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> {
+    refuse_foreign(node, call)?;
     match call.verb() {
         Verb::Clone => clone::run(node, call, output),
         Verb::Config => config::run(node, call, output),
@@ -100,8 +101,21 @@ pub fn dispatch_json(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeR
     match call.verb() {
         Verb::Config => config::run_json(node, call, output),
         Verb::List => list::run_json(node, output),
-        Verb::Status => status::run_json(node, call, output),
+        Verb::Status => {
+            refuse_foreign(node, call)?;
+            status::run_json(node, call, output)
+        }
         _ => dispatch(node, call, output),
+    }
+}
+
+/// Refuses a container whose command socket somebody else holds: whether it runs, and what runs in it, could be
+/// anybody's word. What shows configurations asks no monitor.
+fn refuse_foreign(node: &Node, call: &Call) -> NodeResult<()> {
+    let asks_none = matches!(call.verb(), Verb::Config | Verb::Pending | Verb::Listsnapshot | Verb::Help);
+    match call.vmid().filter(|_| !asks_none) {
+        Some(vmid) => runtime::refuse_foreign(node, vmid),
+        None => Ok(()),
     }
 }
 

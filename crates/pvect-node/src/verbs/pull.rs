@@ -1,8 +1,8 @@
 //! `pct pull`: copies a file of a running container to the host.
 
 use std::fs::File;
-use std::os::fd::AsRawFd;
-use std::path::{Path, PathBuf};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
 
 use pvect_core::{Call, Vmid};
 use rustix::fs::OFlags;
@@ -10,7 +10,7 @@ use rustix::fs::OFlags;
 use crate::error::os_text;
 use crate::interrupt::Interrupt;
 use crate::rooted::{Rooted, is_of_kernel, is_plain};
-use crate::transfer::{Target, Wanted};
+use crate::transfer::{Place, Target, Wanted};
 use crate::{Failure, Node, NodeResult, Output, runtime, store, task};
 
 /// Copies a file of a running container to the host. Returns the exit status, which is 0 when the copy failed, too:
@@ -35,22 +35,19 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
 
 fn pull(node: &Node, vmid: Vmid, call: &Call, path: &str, destination: &str) -> NodeResult<()> {
     let interrupt = Interrupt::watch();
-    let pid = runtime::reader(node)
-        .init_pid(vmid)
-        .ok_or_else(|| Failure::new("can only pull files from a running VM"))?;
+    let root = runtime::opened(vmid, runtime::init(node, vmid)?.root())?;
     let option = |name: &str| call.get(name).map(str::to_owned);
     let wanted = Wanted { user: option("user"), group: option("group"), perms: option("perms") };
-    let attributes = wanted.resolve(Path::new("/"))?;
+    let attributes = wanted.resolve(Place::Host)?;
     // Unlike the real pct, which makes the destination first: what cannot be read leaves no empty file.
-    let source = open(pid, path)?;
-    Target::create(destination, attributes)?.fill(&source, &interrupt)
+    let source = open(&root, path)?;
+    Target::create(Place::Host, destination, attributes)?.fill(&source, &interrupt)
 }
 
 /// Opens a file of a container; no symlink in its path leads out.
-fn open(pid: u32, path: &str) -> NodeResult<File> {
-    let root = PathBuf::from(format!("/proc/{pid}/root"));
+fn open(root: &OwnedFd, path: &str) -> NodeResult<File> {
     let failed = |error: std::io::Error| Failure::new(format!("failed to open {path}: {}", os_text(&error)));
-    let inside = Rooted::open(&root, (0, 0)).map_err(failed)?;
+    let inside = Rooted::open(Path::new(&runtime::path_of(root)), (0, 0)).map_err(failed)?;
     // First as a place only: opening a device, or a file such as /proc/kmsg, may act already.
     let place = inside.open_at(path, OFlags::PATH).map_err(failed)?;
     if !is_plain(&place) {

@@ -48,16 +48,22 @@ pub(super) fn unchecked(result: NodeResult<()>, output: &mut Output<'_>) -> u8 {
 
 fn push(node: &Node, vmid: Vmid, call: &Call, file: &str, destination: &str) -> NodeResult<()> {
     let interrupt = Interrupt::watch();
-    let pid = runtime::reader(node)
-        .init_pid(vmid)
-        .ok_or_else(|| Failure::new("can only push files to a running CT"))?;
+    let init = runtime::init(node, vmid)?;
+    let root = runtime::opened(vmid, init.root())?;
+    let users = runtime::opened(vmid, init.namespace("user"))?;
     let source = File::open(file).map_err(|_| Failure::new(format!("failed to open {file} for reading")))?;
     let option = |name: &str| call.get(name).unwrap_or_default();
     let mut command = Command::new(&node.helper);
     // The container may have a `/dev/tty` under any name: in a session without a terminal that is nothing.
     pvect_sys::child::new_session(&mut command);
     let child = command
-        .args(["__node", internal::PUSH_INTO, &pid.to_string(), destination])
+        .args([
+            "__node",
+            internal::PUSH_INTO,
+            &runtime::path_of(&root),
+            &runtime::path_of(&users),
+            destination,
+        ])
         .args([option("user"), option("group"), option("perms")])
         .env_clear()
         .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")

@@ -165,8 +165,11 @@ fn take_all(
 
 /// Has the file systems of a frozen container written.
 fn sync(node: &Node, vmid: Vmid, config: &ContainerConfig) -> NodeResult<()> {
-    let Some(init) = runtime::reader(node).init_pid(vmid) else { return Ok(()) };
-    let root = format!("/proc/{init}/root");
+    if runtime::reader(node).init_pid(vmid).is_none() {
+        return Ok(());
+    }
+    let root = runtime::opened(vmid, runtime::init(node, vmid)?.root())?;
+    let root = runtime::path_of(&root);
     let inside = Rooted::open(Path::new(&root), (0, 0))
         .map_err(|error| Failure::io("can't open", Path::new(&root), &error))?;
     for (_, mount) in config.volumes() {

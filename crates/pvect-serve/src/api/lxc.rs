@@ -252,10 +252,11 @@ fn interfaces(asked: &Asked) -> Answer {
     asked.params.check(&[])?;
     let vmid = asked.vmid()?;
     load(asked.node(), vmid)?;
-    let Some(pid) = runtime::reader(asked.node()).init_pid(vmid) else {
+    if runtime::reader(asked.node()).init_pid(vmid).is_none() {
         return Ok(Reply::Data(Value::Null));
-    };
-    let addresses = runtime::addresses(pid).map_err(|failure| Refusal::of_failure(&failure))?;
+    }
+    let addresses =
+        runtime::addresses(asked.node(), vmid).map_err(|failure| Refusal::of_failure(&failure))?;
     let list: Value = serde_json::from_str(&addresses).unwrap_or(Value::Null);
     let interfaces = list.as_array().into_iter().flatten().map(interface).collect();
     Ok(Reply::Data(interfaces))

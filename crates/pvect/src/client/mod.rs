@@ -204,6 +204,7 @@ impl Client {
     pub async fn interactive(&self, call: &Call) -> Result<i32> {
         self.refuse_without_pct(call)?;
         self.refuse_machines(call)?;
+        self.refuse_foreign(call)?;
         self.backend(call.verb()).interactive(call).await
     }
 
@@ -219,6 +220,7 @@ impl Client {
         let call = Call::on(Verb::Exec, vmid).flag("keep-env", false).command(command);
         self.refuse_without_pct(&call)?;
         self.refuse_machines(&call)?;
+        self.refuse_foreign(&call)?;
         self.backend(Verb::Exec).exec_captured(&call, stdin).await
     }
 
@@ -234,6 +236,7 @@ impl Client {
         let call = Call::on(Verb::Exec, vmid).flag("keep-env", false).command(command);
         self.refuse_without_pct(&call)?;
         self.refuse_machines(&call)?;
+        self.refuse_foreign(&call)?;
         self.backend(Verb::Exec).exec_piped(&call, streams).await
     }
 
@@ -243,6 +246,7 @@ impl Client {
             return Self::plainly(api.operate(call, events).await);
         }
         self.refuse_changes(call)?;
+        self.refuse_foreign(call)?;
         if let Some(fast) = self.fast.as_ref().filter(|fast| fast::takes(fast, call))
             && let Some(done) = fast::operate(fast, call, events).await
         {

@@ -1,9 +1,10 @@
 //! The node's own files and sockets as the way to read.
 
+use std::os::fd::AsRawFd;
 use std::path::Path;
 
-use pvect_core::{Call, Error, Result, Vmid};
-use pvect_native::NativeBackend;
+use pvect_core::{Call, Error, Listing, Result, Verb, Vmid};
+use pvect_native::{Foreign, NativeBackend};
 use pvect_rootfs::rooted::Rooted;
 
 use super::{Client, Place, host_name};
@@ -61,8 +62,8 @@ impl Client {
         self.native.as_ref()
     }
 
-    /// Opens the root of a running container from outside, by the process id of its init; `None` where that cannot be
-    /// done from here. No program of the container has a part in it.
+    /// Opens the root of a running container from outside, by its init; `None` where that cannot be done from here. No
+    /// program of the container has a part in it.
     pub(super) fn guest_root(&self, vmid: Vmid) -> Option<Rooted> {
         // The standalone node is here for sure; a pct of the user's own choice may lead anywhere.
         let is_here = matches!(self.place, Place::Standalone { .. });
@@ -71,8 +72,33 @@ impl Client {
             is_here.then(|| reader(&proxmox, &self.place, &self.pve).ok().flatten()).flatten()
         };
         let native = self.native.clone().or_else(made)?;
-        let pid = native.reader().init_pid(vmid)?;
-        Rooted::open(&Path::new("/proc").join(pid.to_string()).join("root"), (0, 0)).ok()
+        let root = native.reader().init(vmid).ok()?.root().ok()?;
+        Rooted::open(Path::new(&format!("/proc/self/fd/{}", root.as_raw_fd())), (0, 0)).ok()
+    }
+
+    /// Refuses what acts on a container whose command socket somebody else holds: LXC's programs, which pct runs, would
+    /// believe him.
+    pub(super) fn refuse_foreign(&self, call: &Call) -> Result<()> {
+        // What shows configurations asks no monitor.
+        let asks_none = matches!(call.verb(), Verb::Config | Verb::Pending | Verb::Listsnapshot);
+        match (&self.native, call.vmid()) {
+            (Some(native), Some(vmid)) if !asks_none => native.refuse_foreign(vmid),
+            _ => Ok(()),
+        }
+    }
+
+    /// Lists the node's containers, and says whose command sockets somebody else listens on, where the node's own files
+    /// and sockets are read.
+    ///
+    /// # Errors
+    /// As [`Client::list`].
+    pub async fn list_and_foreign(&self) -> Result<(Vec<Listing>, Vec<Foreign>)> {
+        match self.native.as_ref().filter(|_| self.api.is_none()) {
+            Some(_) => {
+                self.native("list").map_or_else(|| Ok(Default::default()), NativeBackend::list_and_foreign)
+            }
+            None => Ok((self.list().await?, Vec::new())),
+        }
     }
 
     /// Refuses what changes something where only reading is asked for.
