@@ -1,4 +1,5 @@
-//! Reads a node directly: LXC command sockets, cgroups, `/proc`. It starts no process and changes nothing.
+//! Reads a node directly: LXC command sockets, cgroups, `/proc`. It changes nothing, and starts no process but one
+//! to ask file systems that may not answer.
 //!
 //! [`NativeBackend`] is [`pvect_core::Inspect`] for the node that the program runs on; [`NativeReader`] tells which
 //! containers run, and how much they use. Every root is a parameter, so tests
@@ -7,6 +8,7 @@
 
 mod backend;
 mod cgroup;
+mod disk;
 mod file;
 mod init;
 mod names;

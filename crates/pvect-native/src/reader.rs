@@ -9,7 +9,7 @@ use crate::cgroup::Cgroups;
 use crate::init::Init;
 use crate::names::Names;
 use crate::socket::{CommandSocket, Foreign, Holder, Knocker, held_names, socket_name};
-use crate::{init, network, process};
+use crate::{disk, init, network, process};
 
 /// The size that Proxmox VE assumes of a root file system that says none, in bytes.
 pub(crate) const DEFAULT_DISK: u64 = 4 << 30;
@@ -197,7 +197,7 @@ impl NativeReader {
     }
 
     fn add_running(&self, status: &mut Status, pid: u32) {
-        if let Some((used, total)) = disk_use(&self.proc_root.join(pid.to_string()).join("root")) {
+        if let Some((used, total)) = disk::root_use(&self.proc_root, pid) {
             (status.disk, status.maxdisk) = (Some(used), Some(total));
         }
         let uptime = process::uptime(&self.proc_root);
@@ -223,13 +223,6 @@ impl NativeReader {
 
 fn is_hashed(name: &[u8]) -> bool {
     name.starts_with(b"lxc/") && name.ends_with(b"/command")
-}
-
-/// Used and total bytes of a file system, as `df` counts them.
-pub(crate) fn disk_use(path: &Path) -> Option<(u64, u64)> {
-    let fs = rustix::fs::statvfs(path).ok()?;
-    let bytes = |blocks: u64| blocks.saturating_mul(fs.f_frsize);
-    Some((bytes(fs.f_blocks.saturating_sub(fs.f_bfree)), bytes(fs.f_blocks)))
 }
 
 #[cfg(test)]
@@ -265,7 +258,16 @@ mod tests {
         put(root, "proc/cpuinfo", "processor\t: 0\nmodel name\t: x\n\nprocessor\t: 1\n");
         put(root, "proc/uptime", "500.75 900.00\n");
         put(root, "proc/77/stat", "77 (init) S 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 40000 1 1\n");
-        std::fs::create_dir_all(root.join("proc/77/root")).unwrap();
+        let place = root.join("proc/77/root");
+        std::fs::create_dir_all(&place).unwrap();
+        let mount = rustix::fs::statx(
+            rustix::fs::CWD,
+            &place,
+            rustix::fs::AtFlags::empty(),
+            rustix::fs::StatxFlags::MNT_ID,
+        );
+        let line = format!("{} 1 8:1 / / rw - ext4 x rw\n", mount.unwrap().stx_mnt_id);
+        put(root, "proc/77/mountinfo", &line);
         put(
             root,
             "proc/net/dev",

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use pvect_core::{ContainerConfig, Result, Vmid};
 
 use crate::cgroup::{Controller, pressure_below};
-use crate::reader::{DEFAULT_DISK, disk_use};
-use crate::{NativeBackend, network, process};
+use crate::reader::DEFAULT_DISK;
+use crate::{NativeBackend, disk, network, process};
 
 const MIB: u64 = 1 << 20;
 
@@ -76,6 +76,8 @@ pub struct Sampler {
     unified: Option<PathBuf>,
     configs: BTreeMap<Vmid, Known>,
     pids: BTreeMap<Vmid, u32>,
+    /// The inits whose root file systems do not say how full they are.
+    silent: BTreeMap<Vmid, u32>,
 }
 
 /// A configuration as it was read.
@@ -109,7 +111,8 @@ impl Sampler {
         // On version 1 the time is counted by a controller of its own.
         let cpu = controller(if cgroups.is_unified() { "cpu" } else { "cpuacct" });
         let unified = cgroups.unified();
-        Self { memory, cpu, disk, unified, backend, configs: BTreeMap::new(), pids: BTreeMap::new() }
+        let (configs, pids, silent) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { memory, cpu, disk, unified, backend, configs, pids, silent }
     }
 
     /// Reads all containers, by number; `detailed` chooses those whose details are read.
@@ -121,6 +124,7 @@ impl Sampler {
         self.configs.retain(|vmid, _| vmids.binary_search(vmid).is_ok());
         let running = self.backend.reader().running();
         self.pids.retain(|vmid, _| running.contains(vmid));
+        self.silent.retain(|vmid, _| running.contains(vmid));
         let proc_root = self.backend.reader().proc_root().to_owned();
         let table = std::fs::read_to_string(proc_root.join("net/dev")).unwrap_or_default();
         let mut net: BTreeMap<Vmid, (u64, u64)> = BTreeMap::new();
@@ -218,9 +222,12 @@ impl Sampler {
         let known = self.pids.get(&vmid).copied().and_then(age);
         if let Some((pid, age)) = known.or_else(|| age(reader.init_pid(vmid)?)) {
             details.uptime = age;
-            let root = reader.proc_root().join(pid.to_string()).join("root");
-            if let Some((used, total)) = disk_use(&root) {
-                (details.disk, details.maxdisk) = (used, total);
+            // One that did not answer is not asked again: each time costs a second, and leaves a process.
+            if self.silent.get(&vmid) != Some(&pid) {
+                match disk::root_use(reader.proc_root(), pid) {
+                    Some(found) => (details.disk, details.maxdisk) = found,
+                    None => drop(self.silent.insert(vmid, pid)),
+                }
             }
             self.pids.insert(vmid, pid);
         }

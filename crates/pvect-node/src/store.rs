@@ -2,13 +2,13 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use pvect_core::config::{ContainerConfig, ParseMode};
 use pvect_core::{Lock, Vmid};
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
 
 use crate::error::os_text;
 use crate::interrupt::Interrupt;
@@ -311,8 +311,14 @@ fn acquire(
         .append(true)
         .create(true)
         .mode(0o600)
+        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
         .open(path)
         .map_err(|error| cannot(&format!("can't open file - {}", os_text(&error))))?;
+    // One that somebody else made, or has made a hard link of, is his to hold.
+    let owner = file.metadata().map_err(|error| cannot(&os_text(&error)))?.uid();
+    if ![0, rustix::process::geteuid().as_raw()].contains(&owner) {
+        return Err(cannot(&format!("it belongs to uid {owner}: remove it")));
+    }
     let deadline = Instant::now() + Duration::from_secs(seconds);
     let mut told = false;
     loop {

@@ -325,13 +325,29 @@ impl Connection {
 fn private_dir(dir: &Path) -> Result<()> {
     let failed = |source: io::Error| Error::Io { what: format!("cannot make '{}'", dir.display()), source };
     DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
+    let us = rustix::process::geteuid().as_raw();
     let data = fs::symlink_metadata(dir).map_err(failed)?;
-    if data.is_dir() && data.uid() == rustix::process::geteuid().as_raw() && data.mode() & 0o077 == 0 {
-        return Ok(());
+    if !data.is_dir() || data.uid() != us || data.mode() & 0o077 != 0 {
+        let what = format!("'{}' must be a directory of this user alone (mode 0700)", dir.display());
+        return Err(Error::PermissionDenied { what });
     }
-    Err(Error::PermissionDenied {
-        what: format!("'{}' must be a directory of this user alone (mode 0700)", dir.display()),
-    })
+    // Who may rename what is in a directory above can put another one in this one's place.
+    let real = fs::canonicalize(dir).map_err(failed)?;
+    for above in dir.ancestors().chain(real.ancestors()).skip(1).filter(|path| path.is_absolute()) {
+        let data = fs::symlink_metadata(above).map_err(failed)?;
+        let is_shared = !data.is_symlink() && data.mode() & 0o1002 == 0o0002;
+        if ![us, 0].contains(&data.uid()) || is_shared {
+            let what = format!(
+                "'{}' is not safe for connections: uid {} owns '{}' (mode {:04o}), and can put something else there",
+                dir.display(),
+                data.uid(),
+                above.display(),
+                data.mode() & 0o7777
+            );
+            return Err(Error::PermissionDenied { what });
+        }
+    }
+    Ok(())
 }
 
 /// ssh's own words, apart from those of the command: a file in memory that `-E` names.
@@ -407,6 +423,31 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+
+    #[test]
+    fn sockets_are_where_nobody_else_can_put_any() {
+        let place = tempfile::tempdir().unwrap();
+        let set = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        let (above, dir) = (place.path().join("above"), place.path().join("above/ssh"));
+        private_dir(&dir).unwrap();
+        let said = || private_dir(&dir).unwrap_err().to_string();
+        set(&above, 0o777);
+        assert!(said().contains("above' (mode 0777), and can put something else there"), "{}", said());
+        // As /tmp is: nobody renames what is another's.
+        set(&above, 0o1777);
+        private_dir(&dir).unwrap();
+        set(&dir, 0o750);
+        assert!(said().contains("must be a directory of this user alone"), "{}", said());
+        set(&dir, 0o700);
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(&above, Some(1234), None).unwrap();
+            assert!(said().contains("uid 1234 owns"), "{}", said());
+            std::os::unix::fs::chown(&above, Some(0), None).unwrap();
+        }
+        std::os::unix::fs::symlink(&dir, place.path().join("link")).unwrap();
+        assert!(private_dir(&place.path().join("link")).is_err());
+        private_dir(&dir).unwrap();
+    }
 
     #[test]
     fn the_socket_is_named_by_where_it_leads() {

@@ -2,8 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use pvect_core::call::shell_quoted;
 use pvect_core::{Error, Result};
 use serde_json::{Map, Value};
 
@@ -136,16 +140,44 @@ fn problems(list: &[Problem]) -> Error {
     Error::Settings { what: list.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n") }
 }
 
-/// Reads a settings file.
+/// Reads a settings file. Root reads only what nobody else owns or may write: settings name programs to be run.
 ///
 /// # Errors
-/// [`Error::Settings`] when it cannot be read or is no JSON.
+/// [`Error::Settings`] when it cannot be read, is somebody else's, or is no JSON.
 pub fn read(path: &Path) -> Result<Value> {
-    let text =
-        std::fs::read_to_string(path).map_err(|error| wrong(&path.display().to_string(), &os(&error)))?;
+    let failed = |error: std::io::Error| wrong(&path.display().to_string(), &os(&error));
+    let mut file = File::open(path).map_err(failed)?;
+    if rustix::process::geteuid().is_root() {
+        // Of the open file: the name may be another one's by now.
+        let meta = file.metadata().map_err(failed)?;
+        check_owner(path, meta.uid(), meta.mode())?;
+    }
+    let mut text = String::new();
+    file.read_to_string(&mut text).map_err(failed)?;
     serde_json::from_str(&text).map_err(|error| {
         wrong(&format!("{}:{}:{}", path.display(), error.line(), error.column()), &json_words(&error))
     })
+}
+
+/// Refuses, for root, a file that others own or may write.
+fn check_owner(path: &Path, owner: u32, mode: u32) -> Result<()> {
+    let file = path.display();
+    let named = shell_quoted(&[file.to_string()]);
+    if owner != 0 {
+        let what = format!(
+            "it belongs to uid {owner}, and root takes no settings from others: \
+             `chown root {named}` if you trust it; sudo without -E, or --config, chooses another file"
+        );
+        return Err(wrong(&file.to_string(), &what));
+    }
+    if mode & 0o022 != 0 {
+        let what = format!(
+            "others may write it (mode {:04o}), and root takes no settings from others: `chmod go-w {named}`",
+            mode & 0o7777
+        );
+        return Err(wrong(&file.to_string(), &what));
+    }
+    Ok(())
 }
 
 fn json_words(error: &serde_json::Error) -> String {
@@ -204,6 +236,38 @@ pub(super) fn leaves(value: &Value, path: &str, found: &mut dyn FnMut(String)) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn root_takes_no_settings_from_others() {
+        let path = Path::new("/home/other/.config/pvect/config.json");
+        assert!(check_owner(path, 0, 0o100_644).is_ok() && check_owner(path, 0, 0o100_600).is_ok());
+        let text = |owner, mode| check_owner(path, owner, mode).unwrap_err().to_string();
+        let foreign = text(1000, 0o100_600);
+        assert!(
+            foreign.contains("belongs to uid 1000") && foreign.contains("`chown root /home/"),
+            "{foreign}"
+        );
+        let writable = text(0, 0o100_664);
+        assert!(writable.contains("(mode 0664)") && writable.contains("`chmod go-w /home/"), "{writable}");
+        assert!(text(0, 0o100_602).contains("(mode 0602)"));
+    }
+
+    #[test]
+    fn what_is_read_is_looked_at() {
+        use std::os::unix::fs::{PermissionsExt, chown};
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("config.json");
+        std::fs::write(&file, "{}").unwrap();
+        read(&file).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o666)).unwrap();
+        assert!(read(&file).is_err());
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+        chown(&file, Some(1234), None).unwrap();
+        assert!(read(&file).unwrap_err().to_string().contains("belongs to uid 1234"));
+    }
 
     fn sources(dir: &Path, text: &str, env: &[(&str, &str)]) -> Sources {
         let file = dir.join("config.json");

@@ -5,7 +5,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use pvect_core::config::ParseMode;
 use pvect_core::schema::{Format, Violation};
 use pvect_core::{Call, ContainerConfig, Error, ErrorKind, Result, RunState, Vmid};
 use pvect_pct::Transport;
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
 
 use crate::{Client, Place};
 
@@ -133,7 +133,17 @@ fn take(path: &Path) -> Result<File, Problem> {
     if let Some(dir) = path.parent() {
         fs::create_dir_all(dir).map_err(Problem::Io)?;
     }
-    let file = OpenOptions::new().create(true).append(true).mode(0o644).open(path).map_err(Problem::Io)?;
+    let mut options = OpenOptions::new();
+    options.create(true).append(true).mode(0o644).custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
+    let file = options.open(path).map_err(Problem::Io)?;
+    // `/run/lock` is everybody's: a directory there may be anybody's, and so what it is called.
+    for meta in [path.parent().unwrap_or(Path::new("/")).metadata(), file.metadata()] {
+        let owner = meta.map_err(Problem::Io)?.uid();
+        if ![0, rustix::process::geteuid().as_raw()].contains(&owner) {
+            let text = format!("'{}' belongs to uid {owner}, not to root", path.display());
+            return Err(Problem::Said(ErrorKind::PctPermissionDenied, text));
+        }
+    }
     let started = Instant::now();
     loop {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
