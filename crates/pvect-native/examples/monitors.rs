@@ -1,15 +1,15 @@
 //! Stands in for the LXC monitors of many containers, so that reads can be measured without starting any.
 //!
 //! `monitors LXC_PATH FIRST COUNT [whole]` listens on the command sockets of the containers FIRST, FIRST + 1, ... It
-//! answers as LXC's monitor does that the container runs, with the process id of a `cat` as that of its init. With
-//! `whole` each container has its cgroups and a network device, too. It writes `ready` and ends, with all that it
-//! made, when its standard input does.
+//! answers as LXC's monitor does that the container runs, with the process id of a `cat` as that of its init, which is
+//! in the cgroup of the first container. With `whole` each container has a `cat`, cgroups and a network device of its
+//! own. It writes `ready` and ends, with all that it made, when its standard input does.
 
 use std::io::{self, Read, Write};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 
 use pvect_core::Vmid;
@@ -33,20 +33,57 @@ fn main() -> io::Result<()> {
     let vmids: Vec<Vmid> = (first..first.saturating_add(count))
         .map(|number| number.to_string().parse().map_err(io::Error::other))
         .collect::<io::Result<_>>()?;
-    let whole = whole.then(|| Whole::make(&Names::new(lxc_path), &vmids)).transpose()?;
-    // It ends when we do, however we do.
-    let mut init = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn()?;
-    let pid = init.id();
+    let names = Names::new(lxc_path);
+    let whole = whole.then(|| Whole::make(&names, &vmids)).transpose()?;
+    let mut inits: Vec<Init> = Vec::new();
     for vmid in vmids {
+        if inits.is_empty() || whole.is_some() {
+            inits.push(Init::make(&names, vmid)?);
+        }
+        let Some(pid) = inits.last().map(|init| init.child.id()) else { return Err(usage()) };
         let name = socket_name(Path::new(lxc_path), vmid);
         let listener = UnixListener::bind_addr(&SocketAddr::from_abstract_name(name)?)?;
         thread::Builder::new().stack_size(64 << 10).spawn(move || serve(&listener, pid))?;
     }
     writeln!(io::stdout(), "ready")?;
     io::stdin().read_to_end(&mut Vec::new())?;
-    drop(init.stdin.take());
-    init.wait()?;
+    inits.into_iter().try_for_each(Init::end)?;
     whole.map_or(Ok(()), |whole| whole.remove())
+}
+
+/// What stands in for a container's init.
+struct Init {
+    child: Child,
+    cgroup: PathBuf,
+}
+
+impl Init {
+    /// Starts it and puts it into the container's cgroup, of one hierarchy. It ends when we do, however we do.
+    fn make(names: &Names, vmid: Vmid) -> io::Result<Self> {
+        let child = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn()?;
+        let hierarchies = Cgroups::new("/sys/fs/cgroup").hierarchies();
+        let root = hierarchies.first().ok_or(io::ErrorKind::NotFound)?;
+        let cgroup = root.join(names.cgroup(vmid));
+        std::fs::create_dir_all(&cgroup)?;
+        // A cpuset takes nobody before it has CPUs and memory of its own.
+        for file in ["cpuset.cpus", "cpuset.mems"] {
+            for place in [root.join("lxc"), cgroup.clone()] {
+                if let Ok(all) = std::fs::read(root.join(file)) {
+                    let _ = std::fs::write(place.join(file), all);
+                }
+            }
+        }
+        std::fs::write(cgroup.join("cgroup.procs"), child.id().to_string())?;
+        Ok(Self { child, cgroup })
+    }
+
+    fn end(mut self) -> io::Result<()> {
+        drop(self.child.stdin.take());
+        self.child.wait()?;
+        // Those of a whole container go with the rest.
+        let _ = std::fs::remove_dir(&self.cgroup);
+        Ok(())
+    }
 }
 
 /// Cgroups and network devices.
@@ -71,7 +108,10 @@ impl Whole {
 
     fn remove(self) -> io::Result<()> {
         for cgroup in &self.cgroups {
-            std::fs::remove_dir(cgroup)?;
+            match std::fs::remove_dir(cgroup) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
         }
         ip(self.devices.iter().map(|device| format!("link del {device}\n")))
     }

@@ -124,7 +124,7 @@ mod tests {
             match init {
                 Ok(found) => assert!(expected && found == pid),
                 Err(error) => {
-                    assert!(!expected && error.kind() == io::ErrorKind::PermissionDenied, "{error}")
+                    assert!(!expected && error.kind() == io::ErrorKind::PermissionDenied, "{error}");
                 }
             }
         }
