@@ -1,7 +1,9 @@
 //! Whom the node believes: names and files that any local user can make.
 
 use std::io::Read;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use pvect_testkit::{TestNode, node_or_skip};
 
@@ -69,8 +71,51 @@ s = socket.socket(socket.AF_UNIX)
 s.bind(b'\\0' + sys.argv[1].encode()); s.listen(64)
 child = os.fork()
 if child == 0:
-    os.setgid(65534); os.setuid(65534)
+    s.close(); os.setgid(65534); os.setuid(65534)
     os.read(0, 1); os._exit(0)
+print('listening', flush=True)
+def serve(c):
+    c.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+    while True:
+        data = c.recvmsg(4096, 4096)[0]
+        if not data: return
+        command = struct.unpack('i', data[:4])[0]
+        c.send(struct.pack('iiQ', 0, 0, {3: 2, 4: child}.get(command, 0)))
+while True:
+    threading.Thread(target=serve, args=(s.accept()[0],), daemon=True).start()
+";
+
+/// As root: a monitor whose init, in the container's cgroup, has a root file system that answers all but how full it is.
+const SILENT: &str = "
+import ctypes, os, socket, struct, sys, threading
+libc = ctypes.CDLL(None, use_errno=True)
+name, place, cgroup = sys.argv[1], sys.argv[2] + '/root', sys.argv[2] + '/cgroup'
+def must(result):
+    if result: raise OSError(ctypes.get_errno())
+must(libc.unshare(0x20000))
+must(libc.mount(b'none', b'/', None, 0x44000, None))
+os.mkdir(place)
+fuse = os.open('/dev/fuse', os.O_RDWR)
+options = b'fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other' % fuse
+must(libc.mount(b'silent', place.encode(), b'fuse', 0, options))
+def files():
+    while True:
+        length, opcode, unique = struct.unpack('<IIQ', os.read(fuse, 1 << 20)[:16])
+        if opcode == 17: continue
+        error, body = 0, b''
+        if opcode == 26: body = struct.pack('<IIIIHHIIHHI28x', 7, 31, 0, 0, 16, 12, 4096, 1, 1, 0, 0)
+        elif opcode == 3: body = struct.pack('<QII6Q3I7I', 0, 0, 0, 1, *[0] * 8, 0o40755, 2, 0, 0, 0, 4096, 0)
+        else: error = -38
+        os.write(fuse, struct.pack('<IiQ', 16 + len(body), error, unique) + body)
+threading.Thread(target=files, daemon=True).start()
+ready, told = os.pipe()
+child = os.fork()
+if child == 0:
+    os.chroot(place); os.write(told, b'x'); os.read(0, 1); os._exit(0)
+os.read(ready, 1)
+with open(cgroup + '/cgroup.procs', 'w') as file: file.write(str(child))
+s = socket.socket(socket.AF_UNIX)
+s.bind(b'\\0' + name.encode()); s.listen(64)
 print('listening', flush=True)
 def serve(c):
     c.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
@@ -168,7 +213,7 @@ fn who_squats_on_a_monitors_socket_is_not_believed() {
         assert!(refused.stderr.contains(&said), "{words:?}: {}", refused.stderr);
         assert!(!refused.stderr.contains("not running"), "{words:?}: {}", refused.stderr);
     }
-    assert!(!std::path::Path::new("/tmp/pvect-believed").exists());
+    assert!(!Path::new("/tmp/pvect-believed").exists());
     let doctor = node.pvect(&["doctor"]);
     assert!(doctor.stdout.contains(&said), "{}", doctor.stdout);
     // Without it everything is as before.
@@ -224,8 +269,43 @@ fn an_init_outside_of_the_containers_cgroups_is_not_believed() {
     }
     let pushed = node.pct(&["push", "101", secret, "/tmp/pvect-believed"]);
     assert!(pushed.stderr.contains("is not in its cgroup"), "{}", pushed.stderr);
-    assert!(!std::path::Path::new("/tmp/pvect-believed").exists());
+    assert!(!Path::new("/tmp/pvect-believed").exists());
     assert_eq!(std::fs::read_to_string(secret).expect("a file"), "secret");
     drop(liar);
+    node.pct(&["destroy", "101"]).ok();
+}
+
+/// A guest's own program answers for its root file system, or does not.
+#[test]
+fn a_root_that_does_not_answer_holds_nobody_up() {
+    let node: TestNode = node_or_skip!();
+    if !Path::new("/dev/fuse").exists() {
+        println!("Skipped(fuse): the kernel has none");
+        return;
+    }
+    made(&node);
+    let vmid = "101".parse().expect("a number of a container");
+    let names = pvect_native::Names::new(node.root().join("lib/lxc"));
+    let hierarchies = pvect_native::Cgroups::new("/sys/fs/cgroup").hierarchies();
+    // A cpuset takes nobody before it has CPUs.
+    let hierarchy = hierarchies.iter().find(|path| !path.ends_with("cpuset")).expect("a hierarchy");
+    let cgroup = hierarchy.join(names.cgroup(vmid));
+    std::fs::create_dir_all(&cgroup).expect("a cgroup");
+    let place = node.root().join("silent");
+    std::fs::create_dir(&place).expect("a directory");
+    std::os::unix::fs::symlink(&cgroup, place.join("cgroup")).expect("a symlink");
+    let silent = Squatter::on(SILENT, &socket_of(&node, "101"), place.to_str().expect("a UTF-8 path"));
+    let begun = Instant::now();
+    let status = node.pct(&["status", "101", "--verbose"]).ok();
+    let json = node.pvect(&["status", "101", "--verbose", "-o", "json"]).ok();
+    let took = begun.elapsed();
+    drop(silent);
+    let until = Instant::now() + Duration::from_secs(20);
+    while std::fs::remove_dir(&cgroup).is_err() && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(status.contains("status: running\n") && status.contains("\ndisk: 0\n"), "{status}");
+    assert!(json.contains("\"disk\":0") || json.contains("\"disk\": 0"), "{json}");
+    assert!(took < Duration::from_secs(15), "{took:?}");
     node.pct(&["destroy", "101"]).ok();
 }
