@@ -280,7 +280,7 @@ fn an_init_outside_of_the_containers_cgroups_is_not_believed() {
 fn a_root_that_does_not_answer_holds_nobody_up() {
     let node: TestNode = node_or_skip!();
     if !Path::new("/dev/fuse").exists() {
-        println!("Skipped(fuse): the kernel has none");
+        pvect_testkit::skipped("fuse", "the kernel has none");
         return;
     }
     made(&node);
@@ -308,4 +308,30 @@ fn a_root_that_does_not_answer_holds_nobody_up() {
     assert!(json.contains("\"disk\":0") || json.contains("\"disk\": 0"), "{json}");
     assert!(took < Duration::from_secs(15), "{took:?}");
     node.pct(&["destroy", "101"]).ok();
+}
+
+/// Mounts go into a running container by descriptors: no symlink of the guest is followed, and what is taken away again is
+/// the mount that was brought in.
+#[test]
+fn mounts_are_brought_into_a_container_and_taken_away() {
+    let node: TestNode = node_or_skip!();
+    made(&node);
+    node.pct(&["start", "101"]).ok();
+    let mounts = || node.pct(&["exec", "101", "--", "cat", "/proc/mounts"]).ok();
+    node.pct(&["exec", "101", "--", "ln", "-s", "/etc", "/link"]).ok();
+    let refused = node.pct(&["set", "101", "--mp0", "local:0.1,mp=/link/data"]);
+    assert!(refused.stderr.contains("symlink encountered at: /link"), "{}", refused.stderr);
+    node.pct(&["set", "101", "--mp0", "local:0.1,mp=/new/data"]).ok();
+    assert!(mounts().contains(" /new/data "), "{}", mounts());
+    // The second cannot be had, so the first is taken away again.
+    let refused =
+        node.pct(&["set", "101", "--mp1", "local:0.1,mp=/more", "--net0", "name=eth0,bridge=nosuch"]);
+    assert_ne!(refused.status, 0);
+    assert!(!mounts().contains(" /more "), "{}", mounts());
+    assert!(!node.pct(&["config", "101"]).ok().contains("mp1"));
+    node.pct(&["set", "101", "--mp1", "local:0.1,mp=/more"]).ok();
+    assert!(mounts().contains(" /more "), "{}", mounts());
+    node.pct(&["stop", "101"]).ok();
+    node.pct(&["destroy", "101"]).ok();
+    assert_eq!(node.leftovers(), Vec::<String>::new());
 }
