@@ -263,12 +263,17 @@ fn an_init_outside_of_the_containers_cgroups_is_not_believed() {
         &["set", "101", "--mp0", "local:0.1,mp=/data"],
         &["set", "101", "--net0", "name=eth0"],
         &["df", "101"],
+        &["exec", "101", "--", "true"],
+        &["enter", "101"],
+        &["console", "101"],
     ] {
         let refused = node.pct(words);
         assert!(!refused.stderr.is_empty(), "{words:?}: {}", refused.stdout);
     }
-    let pushed = node.pct(&["push", "101", secret, "/tmp/pvect-believed"]);
-    assert!(pushed.stderr.contains("is not in its cgroup"), "{}", pushed.stderr);
+    for words in [&["push", "101", secret, "/tmp/pvect-believed"][..], &["exec", "101", "--", "true"]] {
+        let refused = node.pct(words);
+        assert!(refused.stderr.contains("is not in its cgroup"), "{}", refused.stderr);
+    }
     assert!(!Path::new("/tmp/pvect-believed").exists());
     assert_eq!(std::fs::read_to_string(secret).expect("a file"), "secret");
     drop(liar);

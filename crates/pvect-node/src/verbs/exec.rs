@@ -20,15 +20,16 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
     runtime::attach(node, vmid, environment(call), &words)
 }
 
-/// Refuses a container that does not run.
+/// Refuses a container that does not run, and one whose init is not in its own cgroup: LXC's programs enter the
+/// namespaces of whatever process the monitor names.
 ///
 /// # Errors
-/// `container '<vmid>' not running!`.
+/// `container '<vmid>' not running!`; why what the monitor names is not believed.
 pub(super) fn check_running(node: &Node, vmid: Vmid) -> NodeResult<()> {
-    match runtime::is_running(node, vmid) {
-        true => Ok(()),
-        false => Err(Failure::new(format!("container '{vmid}' not running!"))),
+    if !runtime::is_running(node, vmid) {
+        return Err(Failure::new(format!("container '{vmid}' not running!")));
     }
+    runtime::init(node, vmid).map(drop)
 }
 
 /// The option `keep-env`, which is on unless it is switched off.
