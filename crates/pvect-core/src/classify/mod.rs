@@ -142,6 +142,16 @@ mod tests {
         );
     }
 
+    #[test]
+    fn whoever_holds_a_socket_is_an_error_of_its_own_in_every_verb() {
+        let message =
+            "somebody else holds the socket of CT 101 (uid 1000, pid 77); end that process".to_owned();
+        let expected = Verdict::Failure { kind: ErrorKind::PctOperationFailed, message: message.clone() };
+        for verb in [Verb::Start, Verb::Stop, Verb::Exec, Verb::Push, Verb::Status, Verb::Destroy] {
+            assert_eq!(judge(verb, 255, "", &(message.clone() + "\n")), expected, "{verb:?}");
+        }
+    }
+
     /// Trap exit-zero.
     #[test]
     fn exit_zero_with_a_text_is_a_failure_of_unchecked_verbs_only() {
