@@ -435,7 +435,8 @@ mod tests {
         symlink("../outside", at("up")).unwrap();
         symlink("/made", at("absolute")).unwrap();
         symlink("/proc/self/cwd/x", at("magic")).unwrap();
-        rustix::fs::mknodat(CWD, at("fifo"), FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+        rustix::fs::mknodat(CWD, at("fifo"), rustix::fs::FileType::Fifo, Mode::from_raw_mode(0o600), 0)
+            .unwrap();
         let root = OwnedFd::from(File::open(dir.path().join("root")).unwrap());
         let put = |path: &str| {
             let inside = Place::Inside(&root);

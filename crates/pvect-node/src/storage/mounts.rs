@@ -73,12 +73,7 @@ pub fn mount_all_for(
 ///
 /// # Errors
 /// As [`mount_all`].
-pub fn mount_own(
-    node: &Node,
-    vmid: Vmid,
-    config: &ContainerConfig,
-    root: &Path,
-) -> NodeResult<Vec<PathBuf>> {
+pub fn mount_own(node: &Node, vmid: Vmid, config: &ContainerConfig, root: &Path) -> NodeResult<Vec<PathBuf>> {
     ids::check_whole(node, vmid)?;
     mount_these(node, config, root, MountFor::Start, is_own)?;
     own_paths(config)
