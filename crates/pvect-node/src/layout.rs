@@ -126,6 +126,11 @@ impl Layout {
         self.root.join("lib/network").join(format!("{bridge}.leases"))
     }
 
+    /// `lib/network/<bridge>.addresses`: the addresses that the node has DHCP give.
+    pub fn network_addresses(&self, bridge: &str) -> PathBuf {
+        self.root.join("lib/network").join(format!("{bridge}.addresses"))
+    }
+
     /// `log/tasks`: task logs and their index.
     pub fn tasks(&self) -> PathBuf {
         self.root.join("log/tasks")
