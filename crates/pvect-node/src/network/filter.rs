@@ -48,7 +48,9 @@ pub struct Port {
 ///   advertisements for its own addresses alone; from `::` only what a host says before it has an address. A packet
 ///   whose extension headers hide what it is (`meta l4proto` is then unknown) is dropped.
 ///
-/// Frames to the bridge itself (01:80:c2:00:00:0x) take another way, on which the bridge learns as well.
+/// Frames to the bridge itself (01:80:c2:00:00:0x) take another way; see also [`Kernel::learn_nothing_local`].
+///
+/// [`Kernel::learn_nothing_local`]: super::bridge::Kernel::learn_nothing_local
 const CHAINS: &str = "\
 \tchain guest_arp {
 \t\t@nh,0,48 != 0x000108000604 drop

@@ -314,7 +314,7 @@ fn raise(
         note("a server is left", dnsmasq::stop(&kernel.proc, &Files::of(layout, &name)));
     }
     problems.extend(lacking);
-    Ok(Raised { problems, filter: loaded.filter })
+    Ok(Raised { problems, filter: kernel.learn_nothing_local(&name).and(loaded.filter) })
 }
 
 /// What came of [`serve_ports`].
