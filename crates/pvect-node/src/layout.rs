@@ -106,7 +106,8 @@ impl Layout {
         self.root.join("run/pve")
     }
 
-    /// `etc/pve/firewall/<vmid>.fw`: the rules of a container's firewall. This node keeps them and does not apply them.
+    /// `etc/pve/firewall/<vmid>.fw`: the rules of a container's firewall. This node applies the sets
+    /// `ipfilter-net[n]` and keeps the rest.
     pub fn firewall(&self, vmid: Vmid) -> PathBuf {
         self.root.join("etc/pve/firewall").join(format!("{vmid}.fw"))
     }

@@ -21,6 +21,15 @@ pub fn addresses(text: &str, set: &str) -> Vec<IpAddr> {
     found
 }
 
+/// Whether a container's rules give an interface addresses besides its own.
+pub fn allows_more(rules: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(rules).to_ascii_lowercase();
+    text.lines().filter_map(|line| line.trim().strip_prefix('[')).any(|title| {
+        let mut words = title.split_ascii_whitespace();
+        words.next() == Some("ipset") && words.next().is_some_and(|name| name.starts_with("ipfilter-"))
+    })
+}
+
 fn address(text: &str) -> Option<IpAddr> {
     let (address, prefix) = text.split_once('/').unwrap_or((text, ""));
     let address: IpAddr = address.parse().ok()?;
@@ -40,5 +49,7 @@ mod tests {
         assert_eq!(zero, ["10.1.2.5", "10.1.2.6", "fd00::7"]);
         assert_eq!(addresses(text, "ipfilter-net1").len(), 1);
         assert_eq!(addresses("", "ipfilter-net0"), Vec::<IpAddr>::new());
+        assert!(allows_more(text.as_bytes()) && allows_more(b" [IPSET\tipfilter-net0]"));
+        assert!(!allows_more(b"[IPSET others]\n[RULES]\n# [IPSET ipfilter-net0]\n\xff"));
     }
 }

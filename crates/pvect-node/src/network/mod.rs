@@ -35,6 +35,7 @@ use serde::Serialize;
 pub use bridge::{Kernel, no_vlans};
 pub use check::{Check, checks};
 pub use dnsmasq::Lease;
+pub use ipset::allows_more;
 pub use settings::{DEFAULT_BRIDGE, Network, Settings, Six};
 pub use subnet::{Net4, Net6};
 
