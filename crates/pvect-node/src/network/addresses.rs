@@ -9,6 +9,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
 use super::dnsmasq::Lease;
+use super::subnet::Net4;
 use crate::{Failure, NodeResult, store};
 
 /// A MAC address.
@@ -60,10 +61,11 @@ impl Mac {
 /// What limits the choice of an address.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits<'a> {
-    /// First and last address of the range.
+    /// First and last address of the range, from which new rows are chosen. Those that are there stay when it changes:
+    /// their containers may run.
     pub range: (Ipv4Addr, Ipv4Addr),
-    /// The host's own address.
-    pub host: Ipv4Addr,
+    /// The network, and the host's own address in it.
+    pub net: Net4,
     /// The fixed addresses of the configurations. A row that is there already outlasts them: what is only configured
     /// takes nothing from a container that runs.
     pub fixed: &'a BTreeSet<Ipv4Addr>,
@@ -120,12 +122,15 @@ impl Addresses {
     /// Sees to it that each of these interfaces has an address. Returns those for which none is left.
     pub fn assign(&mut self, wanted: &BTreeSet<Mac>, limits: &Limits<'_>) -> Vec<Mac> {
         let (first, last) = limits.range;
-        let fits = |address: Ipv4Addr| (first..=last).contains(&address) && address != limits.host;
-        self.0.retain(|_, address| fits(*address) && !limits.starting.contains(address));
+        let host = limits.net.address;
+        let fits = |address: Ipv4Addr| (first..=last).contains(&address) && address != host;
+        self.0.retain(|_, address| {
+            limits.net.contains(*address) && *address != host && !limits.starting.contains(address)
+        });
         let mut used: BTreeSet<Ipv4Addr> = self.0.values().copied().collect();
         used.extend(limits.fixed);
         used.extend(limits.starting);
-        used.insert(limits.host);
+        used.insert(host);
         let leased: BTreeMap<Mac, Ipv4Addr> = limits
             .leases
             .iter()
@@ -222,7 +227,7 @@ mod tests {
         let leases = [Lease { mac: mac(3).to_string(), ip: four(129).to_string(), name: None }];
         let limits = Limits {
             range: (four(128), four(131)),
-            host: four(1),
+            net: Net4::parse("10.1.2.1/24").unwrap(),
             fixed: &fixed,
             starting: &none,
             leases: &leases,
@@ -241,6 +246,15 @@ mod tests {
         assert_eq!(table, before);
         assert_eq!(table.assign(&BTreeSet::from([mac(1), mac(2), mac(4)]), &limits), []);
         assert_eq!((table.of(mac(4)), table.of(mac(3))), (Some(four(129)), None));
+        // Another range is for new ones; another network for all.
+        let moved = Limits { range: (four(10), four(20)), ..limits };
+        table.assign(&BTreeSet::from([mac(1), mac(2), mac(4)]), &moved);
+        assert_eq!(table.of(mac(4)), Some(four(129)));
+        let mut other = table.clone();
+        let net = Net4::parse("10.9.9.1/24").unwrap();
+        let range = (Ipv4Addr::new(10, 9, 9, 128), Ipv4Addr::new(10, 9, 9, 200));
+        other.assign(&BTreeSet::from([mac(1)]), &Limits { net, range, ..limits });
+        assert!(net.contains(other.of(mac(1)).unwrap()) && other.0.len() == 1);
         // A fixed address that is only configured takes nothing; that of a start does.
         let taken = BTreeSet::from([table.of(mac(1)).unwrap()]);
         let limits = Limits { fixed: &taken, ..limits };

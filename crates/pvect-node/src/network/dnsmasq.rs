@@ -428,13 +428,8 @@ mod tests {
         let mut addresses = Addresses::default();
         let none = BTreeSet::new();
         let range = (Ipv4Addr::new(10, 1, 2, 130), Ipv4Addr::new(10, 1, 2, 131));
-        let limits = super::super::addresses::Limits {
-            range,
-            host: net.address,
-            fixed: &none,
-            starting: &none,
-            leases: &[],
-        };
+        let limits =
+            super::super::addresses::Limits { range, net, fixed: &none, starting: &none, leases: &[] };
         assert_eq!(addresses.assign(&macs, &limits), []);
         let texts = texts(&one, &net, &files(), &server, &containers, &addresses).unwrap();
         let (first, second) = (addresses.of(*macs.first().unwrap()), addresses.of(*macs.last().unwrap()));

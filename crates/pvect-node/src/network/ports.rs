@@ -175,7 +175,7 @@ impl<'a> Plan<'a> {
             }
             let files = Files::of(&self.node.layout, &network.bridge);
             let leases = dnsmasq::leases(&std::fs::read_to_string(files.leases).unwrap_or_default());
-            let limits = Limits { range, host: net.address, fixed: &all, starting: &own, leases: &leases };
+            let limits = Limits { range, net, fixed: &all, starting: &own, leases: &leases };
             let table = self.addresses.entry(network.bridge.clone()).or_default();
             let before = table.clone();
             let lacking = table.assign(&wanted.keys().copied().collect(), &limits);
