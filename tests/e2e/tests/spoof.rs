@@ -485,6 +485,22 @@ fn without_the_packet_filter_a_start_says_so_and_firewall_1_refuses() {
         doctor.contains(&format!("nothing holds the containers on '{bridge}' to their addresses")),
         "{doctor}"
     );
+    // A start mends also what was only emptied.
+    let in_force = || {
+        let output = Command::new("nft").args(["list", "table", "bridge", table]).output().expect("nft");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let start = || {
+        node.pvect(&["stop", "101"]).ok();
+        node.pvect(&["start", "101"]).ok();
+        in_force()
+    };
+    let whole = start();
+    assert!(whole.contains("goto guest") && whole.contains(&VICTIM.to_lowercase()), "{whole}");
+    let flushed = Command::new("nft").args(["flush", "chain", "bridge", table, "prerouting"]).status();
+    assert!(flushed.expect("nft").success() && in_force() != whole);
+    assert_eq!(start(), whole);
+    assert_eq!(start(), whole);
     node.pvect(&["stop", "101"]).ok();
     // On a bridge of somebody else it means nothing, and that is said.
     let foreign = node.bridge();

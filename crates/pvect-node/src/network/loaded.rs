@@ -31,8 +31,23 @@ fn file(layout: &Layout, name: &str) -> PathBuf {
 pub fn load(layout: &Layout, table: &str, networks: &[&Network], ports: &[Port]) -> Loaded {
     let nat = nat::rules(table, layout.root(), networks);
     let filter = filter::rules(table, ports);
-    // Both at once is one process for each start.
-    let Err(failure) = run(&file(layout, "nft.conf"), &format!("{nat}{filter}")) else {
+    let both = format!("{nat}{filter}");
+    let (path, listing) = (file(layout, "nft.conf"), file(layout, "nft.listed"));
+    let read = |path: &Path| std::fs::read_to_string(path).ok();
+    // To look is cheaper than to load, and what is in force is rarely another thing.
+    let listed = || {
+        read(&listing)
+            .filter(|listed| !listed.is_empty() && list(&tables(&both)).ok().as_ref() == Some(listed))
+    };
+    if read(&path).as_ref() == Some(&both) && listed().is_some() {
+        return Loaded { nat: Ok(()), filter: Ok(()) };
+    }
+    // The last listing is that of other rules.
+    let _ = std::fs::remove_file(&listing);
+    // Both at once is one process.
+    let Err(failure) = run(&path, &both) else {
+        // Without it the next start loads them again.
+        let _ = list(&tables(&both)).map(|text| store::replace(&listing, text.as_bytes(), 0o644));
         return Loaded { nat: Ok(()), filter: Ok(()) };
     };
     if failure.text.contains("not installed") {
@@ -57,6 +72,24 @@ fn run(path: &Path, rules: &str) -> NodeResult<()> {
             done => return done,
         }
     }
+}
+
+/// The tables that a text of rules makes: `inet pvect`.
+fn tables(rules: &str) -> Vec<&str> {
+    rules.lines().filter_map(|line| line.strip_prefix("table ")?.strip_suffix(" {")).collect()
+}
+
+/// What is in force of these tables, as nft prints it; nothing of none.
+fn list(tables: &[&str]) -> NodeResult<String> {
+    let mut text = String::new();
+    if !tables.is_empty() {
+        let commands: Vec<String> = tables.iter().map(|table| format!("list table {table}")).collect();
+        Tool::new("nft", "nftables").arg(commands.join("; ")).stream(&mut |line| {
+            text += line;
+            text += "\n";
+        })?;
+    }
+    Ok(text)
 }
 
 /// Whether the kernel was busy with another change. Source: `EBUSY` and `EAGAIN` as strerror(3) has them.
@@ -85,6 +118,13 @@ pub fn in_force(table: &str) -> NodeResult<BTreeSet<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_tables_of_a_text_are_found() {
+        let text = "table inet a\ndelete table inet a\ntable inet a {\n\tchain x {\n\t}\n}\ntable bridge a\n";
+        assert_eq!(tables(text), ["inet a"]);
+        assert_eq!(list(&[]).unwrap(), "");
+    }
 
     #[test]
     fn a_busy_kernel_is_asked_again() {

@@ -119,7 +119,7 @@ pub fn ensure(
     output: &mut Output<'_>,
 ) -> NodeResult<()> {
     let nets = interfaces(config);
-    if is_proxmox() {
+    if nets.is_empty() || is_proxmox() {
         return Ok(());
     }
     let (kernel, root) = (Kernel::default(), node.layout.root());
