@@ -500,7 +500,15 @@ fn without_the_packet_filter_a_start_says_so_and_firewall_1_refuses() {
     let flushed = Command::new("nft").args(["flush", "chain", "bridge", table, "prerouting"]).status();
     assert!(flushed.expect("nft").success() && in_force() != whole);
     assert_eq!(start(), whole);
+    // What is in force is not loaded again: each load counts the handles of the rules on.
+    let handles = || {
+        let output =
+            Command::new("nft").args(["-a", "list", "table", "bridge", table]).output().expect("nft");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let before = handles();
     assert_eq!(start(), whole);
+    assert_eq!(handles(), before);
     node.pvect(&["stop", "101"]).ok();
     // On a bridge of somebody else it means nothing, and that is said.
     let foreign = node.bridge();

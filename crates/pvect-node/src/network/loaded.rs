@@ -79,17 +79,21 @@ fn tables(rules: &str) -> Vec<&str> {
     rules.lines().filter_map(|line| line.strip_prefix("table ")?.strip_suffix(" {")).collect()
 }
 
-/// What is in force of these tables, as nft prints it; nothing of none.
+/// What is in force of these tables, as nft prints it; nothing of none. One process each: nft finds but one table of a
+/// call that lists several.
 fn list(tables: &[&str]) -> NodeResult<String> {
-    let mut text = String::new();
-    if !tables.is_empty() {
-        let commands: Vec<String> = tables.iter().map(|table| format!("list table {table}")).collect();
-        Tool::new("nft", "nftables").arg(commands.join("; ")).stream(&mut |line| {
-            text += line;
-            text += "\n";
-        })?;
-    }
-    Ok(text)
+    let one = |table: &str| {
+        let (family, name) = table.split_once(' ').unwrap_or((table, ""));
+        let mut text = String::new();
+        let tool = Tool::new("nft", "nftables").args(["list", "table", family, name]);
+        tool.stream(&mut |line| text.extend([line, "\n"]))?;
+        Ok(text)
+    };
+    std::thread::scope(|scope| {
+        let running: Vec<_> = tables.iter().map(|table| scope.spawn(move || one(table))).collect();
+        let gone = || Failure::new("nft was not waited for");
+        running.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err(gone()))).collect()
+    })
 }
 
 /// Whether the kernel was busy with another change. Source: `EBUSY` and `EAGAIN` as strerror(3) has them.
