@@ -106,7 +106,8 @@ impl Layout {
         self.root.join("run/pve")
     }
 
-    /// `etc/pve/firewall/<vmid>.fw`: the rules of a container's firewall. This node keeps them and does not apply them.
+    /// `etc/pve/firewall/<vmid>.fw`: the rules of a container's firewall. This node applies the sets
+    /// `ipfilter-net[n]` and keeps the rest.
     pub fn firewall(&self, vmid: Vmid) -> PathBuf {
         self.root.join("etc/pve/firewall").join(format!("{vmid}.fw"))
     }
@@ -124,6 +125,11 @@ impl Layout {
     /// `lib/network/<bridge>.leases`: the addresses that DHCP gave.
     pub fn network_leases(&self, bridge: &str) -> PathBuf {
         self.root.join("lib/network").join(format!("{bridge}.leases"))
+    }
+
+    /// `lib/network/<bridge>.addresses`: the addresses that the node has DHCP give.
+    pub fn network_addresses(&self, bridge: &str) -> PathBuf {
+        self.root.join("lib/network").join(format!("{bridge}.addresses"))
     }
 
     /// `log/tasks`: task logs and their index.

@@ -221,10 +221,11 @@ impl TestNode {
             }
         }
         let rules = fs::read_to_string(self.root().join("run/network/nft.conf")).unwrap_or_default();
-        if let Some(table) = rules.lines().find(|line| line.starts_with("table ")) {
-            let tables = Command::new("nft").args(["list", "tables"]).output();
-            let tables = tables.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
-            if tables.unwrap_or_default().lines().any(|line| line == table.trim_end_matches(" {")) {
+        let tables = Command::new("nft").args(["list", "tables"]).output();
+        let tables =
+            tables.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+        for table in rules.lines().filter(|line| line.starts_with("table ") && !line.ends_with('{')) {
+            if tables.lines().any(|line| line == table) {
                 found.push(format!("rules: {table}"));
             }
         }

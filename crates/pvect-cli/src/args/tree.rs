@@ -183,7 +183,7 @@ fn template_commands() -> [Command; 3] {
 }
 
 /// Keys of `etc/pve/network.cfg` that can be set, their values, and what they mean.
-pub const NETWORK_KEYS: [(&str, &str, &str); 8] = [
+pub const NETWORK_KEYS: [(&str, &str, &str); 9] = [
     (
         "address",
         "ADDRESS/PREFIX",
@@ -196,6 +196,7 @@ pub const NETWORK_KEYS: [(&str, &str, &str); 8] = [
     ("domain", "DOMAIN", "The domain of the containers' names."),
     ("range", "FIRST-LAST", "The addresses that DHCP gives."),
     ("vlan-aware", "0|1", "Whether containers may have VLAN tags; needs a kernel that can."),
+    ("ipfilter", "0|1", "Whether containers are held to their own IP addresses."),
 ];
 
 fn network_commands() -> [Command; 3] {

@@ -96,6 +96,16 @@ impl Kernel {
         self.net.join(bridge).join("bridge/vlan_filtering").exists()
     }
 
+    /// Has a bridge learn nothing from frames to itself (01:80:c2:00:00:0x): those of LLDP come to no packet filter, and
+    /// the source of one would draw another's traffic. Source: `br_handle_frame` of Linux.
+    ///
+    /// # Errors
+    /// When the kernel cannot (before 4.20).
+    pub fn learn_nothing_local(&self, bridge: &str) -> NodeResult<()> {
+        let path = self.net.join(bridge).join("bridge/no_linklocal_learn");
+        fs::write(&path, "1\n").map_err(|error| Failure::io("can't write", &path, &error))
+    }
+
     /// The routes to networks.
     pub fn routes(&self) -> Vec<Route> {
         subnet::routes(&fs::read_to_string(self.proc.join("net/route")).unwrap_or_default())

@@ -1,11 +1,15 @@
 //! What `pvect doctor` says of the node's own networks.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+
+use pvect_native::Names;
 
 use super::bridge::{Kernel, Owner};
 use super::dnsmasq::{self, Files};
+use super::loaded;
 use super::settings::{DEFAULT_BRIDGE, Network, Settings};
-use crate::Node;
+use crate::{Node, NodeResult, store};
 
 /// One finding.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +34,7 @@ impl Check {
 
 const PROGRAMS: [(&str, &str, &str); 2] = [
     ("dnsmasq", "dnsmasq-base", "gives addresses by DHCP and answers names"),
-    ("nft", "nftables", "lets containers reach other networks"),
+    ("nft", "nftables", "lets containers reach other networks and holds them to their own addresses"),
 ];
 
 /// Looks at the programs, the settings, the bridges and what serves them.
@@ -43,9 +47,14 @@ pub fn checks(node: &Node) -> Vec<Check> {
             found.push(Check::wrong(failure.text, mend));
         }
         Ok(settings) if settings.networks.is_empty() => found.push(unused(&Kernel::default(), node)),
-        Ok(settings) => found.extend(
-            settings.networks.iter().flat_map(|network| of_bridge(&Kernel::default(), node, network)),
-        ),
+        Ok(settings) => found.extend(settings.networks.iter().flat_map(|network| {
+            let kernel = Kernel::default();
+            let mut found = of_bridge(&kernel, node, network);
+            found.extend(unfiltered(network, &containers_on(&kernel, node, network), &|| {
+                loaded::in_force(&Names::new(node.layout.lxc()).label())
+            }));
+            found
+        })),
     }
     found
 }
@@ -113,6 +122,43 @@ fn of_bridge(kernel: &Kernel, node: &Node, network: &Network) -> Vec<Check> {
     found
 }
 
+/// The interfaces of containers on a bridge of the node's own.
+fn containers_on(kernel: &Kernel, node: &Node, network: &Network) -> Vec<String> {
+    if kernel.owner(node.layout.root(), &network.bridge) != Owner::Us {
+        return Vec::new();
+    }
+    let names = Names::new(node.layout.lxc());
+    let vmids = store::vmids(node).unwrap_or_default();
+    let is_container = |device: &String| vmids.iter().any(|vmid| names.is_device(*vmid, device));
+    kernel.ports(&network.bridge).into_iter().filter(is_container).collect()
+}
+
+/// Whether rules hold each of these interfaces to its own addresses.
+fn unfiltered(
+    network: &Network,
+    devices: &[String],
+    in_force: &dyn Fn() -> NodeResult<BTreeSet<String>>,
+) -> Option<Check> {
+    if devices.is_empty() {
+        return None;
+    }
+    let name = &network.bridge;
+    let detail = match in_force() {
+        Err(failure) => {
+            format!("nothing holds the containers on '{name}' to their addresses - {}", failure.text)
+        }
+        Ok(held) => {
+            let free: Vec<&str> =
+                devices.iter().filter(|device| !held.contains(*device)).map(String::as_str).collect();
+            if free.is_empty() {
+                return None;
+            }
+            format!("nothing holds {} on '{name}' to its addresses", free.join(", "))
+        }
+    };
+    Some(Check::wrong(detail, format!("pvect node network up --bridge {name}")))
+}
+
 fn forwards(proc: &Path) -> bool {
     std::fs::read_to_string(proc.join("sys/net/ipv4/ip_forward")).is_ok_and(|text| text.trim() == "1")
 }
@@ -137,6 +183,31 @@ mod tests {
                 "apt-get install dnsmasq-base"
             )]
         );
+    }
+
+    #[test]
+    fn an_interface_without_rules_is_told() {
+        let network = Network::new("vmbr0").unwrap();
+        let devices = ["veth101i0".to_owned(), "veth102i0".to_owned()];
+        let held = |names: &[String]| {
+            let names: BTreeSet<String> = names.iter().cloned().collect();
+            unfiltered(&network, &devices, &|| Ok(names.clone()))
+        };
+        assert_eq!(held(&devices), None);
+        assert_eq!(
+            held(&devices[1..]),
+            Some(Check::wrong(
+                "nothing holds veth101i0 on 'vmbr0' to its addresses",
+                "pvect node network up --bridge vmbr0"
+            ))
+        );
+        let failed = || Err(crate::Failure::new("no such table"));
+        let found = unfiltered(&network, &devices, &failed).unwrap();
+        assert_eq!(
+            found.detail,
+            "nothing holds the containers on 'vmbr0' to their addresses - no such table"
+        );
+        assert_eq!(unfiltered(&network, &[], &failed), None);
     }
 
     #[test]

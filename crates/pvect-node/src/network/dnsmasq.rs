@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -14,6 +15,7 @@ use pvect_core::property::{Ipv4Config, Ipv6Config};
 use pvect_core::{ContainerConfig, Vmid};
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::addresses::{Addresses, Mac};
 use super::settings::Network;
 use super::subnet::Net4;
 use crate::process::Process;
@@ -34,7 +36,7 @@ pub struct Files {
     pub pid: PathBuf,
     /// `run/network/<bridge>.hosts`: fixed addresses and their names.
     pub hosts: PathBuf,
-    /// `run/network/<bridge>.dhcp`: MAC addresses and their names.
+    /// `run/network/<bridge>.dhcp`: MAC addresses, their addresses and names.
     pub dhcp: PathBuf,
     /// `lib/network/<bridge>.leases`; it outlives a boot.
     pub leases: PathBuf,
@@ -65,8 +67,18 @@ pub struct Texts {
     pub dhcp: String,
 }
 
-/// Makes the texts. `user` is whom it runs as, `host` the node's name, `upstream` the host's name servers: they are
-/// told to the containers where this process answers no names.
+/// What a process has of the host.
+#[derive(Debug, Clone, Copy)]
+pub struct Server<'a> {
+    /// Whom it runs as.
+    pub user: &'a str,
+    /// The node's name.
+    pub host: &'a str,
+    /// The host's name servers: they are told to the containers where this process answers no names.
+    pub upstream: &'a [String],
+}
+
+/// Makes the texts.
 ///
 /// # Errors
 /// When a path cannot stand in the configuration.
@@ -74,59 +86,108 @@ pub fn texts(
     network: &Network,
     net: &Net4,
     files: &Files,
-    user: &str,
-    host: &str,
-    upstream: &[String],
+    server: &Server<'_>,
     containers: &[(Vmid, ContainerConfig)],
+    addresses: &Addresses,
 ) -> NodeResult<Texts> {
-    let config = configuration(network, net, files, user, upstream)?;
+    let config = configuration(network, net, files, server)?;
+    let host = server.host;
     let (mut hosts, mut dhcp) = (String::new(), String::new());
     let _ = writeln!(hosts, "{} {host}", net.address);
     if let Some(address) = network.address6() {
         let _ = writeln!(hosts, "{address} {host}");
     }
-    let mut given = BTreeSet::new();
+    let mut rows = Rows::default();
     for (vmid, config) in containers {
-        let name = config.name(*vmid);
-        let short = name.split('.').next().unwrap_or_default();
-        if !pvect_core::schema::shape::is_dns_name(&name) {
-            continue;
-        }
-        for (_, net) in config.nets().iter().filter(|(_, net)| net.bridge.as_deref() == Some(&network.bridge))
+        let names = Names::of(*vmid, config).filter(|names| !names.is(host));
+        for (_, interface) in
+            config.nets().iter().filter(|(_, net)| net.bridge.as_deref() == Some(&network.bridge))
         {
-            let names = if name.contains('.') { format!("{name} {short}") } else { short.to_owned() };
-            let mut fixed = None;
-            if let Some(Ipv4Config::Static(address, _)) = net.ip {
-                let _ = writeln!(hosts, "{address} {names}");
-                fixed = Some(address);
+            let mac = interface.hwaddr.as_deref().and_then(Mac::parse);
+            let four = match interface.ip {
+                Some(Ipv4Config::Static(address, _)) => Some(address),
+                _ => mac.filter(|mac| !rows.macs.contains(mac)).and_then(|mac| addresses.of(mac)),
+            };
+            let six = match interface.ip6 {
+                Some(Ipv6Config::Static(address, _)) => Some(address),
+                _ => None,
+            };
+            if let Some(names) = &names {
+                let addresses = [four.map(IpAddr::from), six.map(IpAddr::from)];
+                for address in addresses.into_iter().flatten() {
+                    let _ = writeln!(hosts, "{address} {}", names.all);
+                }
             }
-            if let Some(Ipv6Config::Static(address, _)) = net.ip6 {
-                let _ = writeln!(hosts, "{address} {names}");
-            }
-            // A MAC address twice would make dnsmasq refuse the file; the first container has it.
-            if let Some(mac) =
-                net.hwaddr.as_deref().map(str::to_lowercase).filter(|mac| given.insert(mac.clone()))
-            {
-                // A fixed address is nobody else's, also where it lies in the range.
-                let address = fixed.map(|address| format!(",{address}")).unwrap_or_default();
-                let _ = writeln!(dhcp, "{mac}{address},{short}");
-            }
+            let Some(mac) = mac else { continue };
+            let six = six.or_else(|| Some(mac.address_in(network.address6()?)));
+            rows.put(mac, four, six.filter(|_| network.net6().is_some()), names.as_ref(), &mut dhcp);
         }
     }
     Ok(Texts { config, hosts, dhcp })
 }
 
+/// The names of a container.
+struct Names {
+    /// What the server's file of addresses has.
+    all: String,
+    /// The first label.
+    short: String,
+}
+
+impl Names {
+    fn of(vmid: Vmid, config: &ContainerConfig) -> Option<Self> {
+        let name = config.name(vmid);
+        let short = name.split('.').next().unwrap_or_default().to_owned();
+        let all = if name.contains('.') { format!("{name} {short}") } else { short.clone() };
+        pvect_core::schema::shape::is_dns_name(&name).then_some(Self { all, short })
+    }
+
+    /// Whether it is the host's name, which no container takes.
+    fn is(&self, host: &str) -> bool {
+        [host, "localhost"].iter().any(|name| self.short.eq_ignore_ascii_case(name))
+    }
+}
+
+/// What was given so far: dnsmasq refuses an address that is there twice.
+#[derive(Default)]
+struct Rows {
+    macs: BTreeSet<Mac>,
+    addresses: BTreeSet<IpAddr>,
+}
+
+impl Rows {
+    /// Adds the line of an interface. The server goes by its MAC address alone, not by what the client calls itself.
+    fn put(
+        &mut self,
+        mac: Mac,
+        four: Option<Ipv4Addr>,
+        six: Option<Ipv6Addr>,
+        names: Option<&Names>,
+        text: &mut String,
+    ) {
+        // The first container has it.
+        if !self.macs.insert(mac) {
+            return;
+        }
+        let mut line = format!("{mac},id:*");
+        if let Some(four) = four.filter(|four| self.addresses.insert((*four).into())) {
+            let _ = write!(line, ",{four}");
+        }
+        if let Some(six) = six.filter(|six| self.addresses.insert((*six).into())) {
+            let _ = write!(line, ",[{six}]");
+        }
+        if let Some(names) = names {
+            let _ = write!(line, ",{}", names.short);
+        }
+        let _ = writeln!(text, "{line}");
+    }
+}
+
 /// Source: dnsmasq(8).
-fn configuration(
-    network: &Network,
-    net: &Net4,
-    files: &Files,
-    user: &str,
-    upstream: &[String],
-) -> NodeResult<String> {
+fn configuration(network: &Network, net: &Net4, files: &Files, server: &Server<'_>) -> NodeResult<String> {
     let mut text = "# Made by pvect at each start of a container; set in etc/pve/network.cfg.\n".to_owned();
     let mut put = |line: String| text.extend([line.as_str(), "\n"]);
-    put(format!("user={user}"));
+    put(format!("user={}", server.user));
     put(format!("interface={}", network.bridge));
     put("except-interface=lo".to_owned());
     put("bind-dynamic".to_owned());
@@ -142,28 +203,31 @@ fn configuration(
         put("port=0".to_owned());
     }
     put(format!("domain={}", network.domain));
-    if let (true, Some((first, last))) = (network.dhcp, network.dhcp_range()) {
+    if let (true, Some((first, _))) = (network.dhcp, network.dhcp_range()) {
         put(format!("dhcp-leasefile={}", plain(&files.leases)?));
         put(format!("dhcp-hostsfile={}", plain(&files.dhcp)?));
         put("dhcp-authoritative".to_owned());
         // Fixed addresses are known; asking the network would cost each first lease three seconds.
         put("no-ping".to_owned());
         put("quiet-dhcp".to_owned());
-        put(format!("dhcp-range={first},{last},{},{LEASE}", net.netmask()));
+        // Addresses and names are those of the table: who is not in it gets none, and none of those who are gets
+        // another one or the name that it asks for.
+        put("dhcp-ignore=tag:!known".to_owned());
+        put("dhcp-ignore-names".to_owned());
+        put(format!("dhcp-range={first},static,{},{LEASE}", net.netmask()));
         put(format!("dhcp-option=option:domain-search,{}", network.domain));
         if !network.nat {
             // It leads nowhere.
             put("dhcp-option=option:router".to_owned());
         }
         if !network.dns {
-            put(format!("dhcp-option=option:dns-server,{}", upstream.join(",")));
+            put(format!("dhcp-option=option:dns-server,{}", server.upstream.join(",")));
         }
         if let Some(six) = network.net6() {
-            let (first, last) = (six.host(0x1000), six.host(0x1fff));
             put("enable-ra".to_owned());
             put("quiet-dhcp6".to_owned());
             put("quiet-ra".to_owned());
-            put(format!("dhcp-range={first},{last},slaac,64,{LEASE}"));
+            put(format!("dhcp-range={},static,slaac,64,{LEASE}", six.host(0)));
             // A life of 0: no default route. The host forwards no IPv6 by itself.
             put(format!("ra-param={},0,0", network.bridge));
             put(format!("dhcp-option=option6:domain-search,{}", network.domain));
@@ -305,10 +369,15 @@ mod tests {
         (vmid, config)
     }
 
+    fn configured(network: &Network, net: &Net4, user: &str) -> String {
+        let server = Server { user, host: "vm", upstream: &["9.9.9.9".to_owned()] };
+        texts(network, net, &files(), &server, &[], &Addresses::default()).unwrap().config
+    }
+
     #[test]
     fn the_configuration_binds_it_to_one_bridge() {
         let (one, net) = network(&[]);
-        let text = texts(&one, &net, &files(), "dnsmasq", "vm", &[], &[]).unwrap().config;
+        let text = configured(&one, &net, "dnsmasq");
         assert_eq!(
             text,
             "# Made by pvect at each start of a container; set in etc/pve/network.cfg.\nuser=dnsmasq\n\
@@ -316,23 +385,23 @@ mod tests {
              addn-hosts=/r/run/network/vmbr0.hosts\nexpand-hosts\nlocal=/pvect.internal/\ndomain-needed\n\
              bogus-priv\ndomain=pvect.internal\ndhcp-leasefile=/r/lib/network/vmbr0.leases\n\
              dhcp-hostsfile=/r/run/network/vmbr0.dhcp\ndhcp-authoritative\nno-ping\nquiet-dhcp\n\
-             dhcp-range=10.1.2.128,10.1.2.254,255.255.255.0,12h\n\
+             dhcp-ignore=tag:!known\ndhcp-ignore-names\ndhcp-range=10.1.2.128,static,255.255.255.0,12h\n\
              dhcp-option=option:domain-search,pvect.internal\n"
         );
         let (six, net) = network(&[("ip6", "fd00:1::1/64"), ("nat", "0"), ("dns", "0")]);
-        let text = texts(&six, &net, &files(), "nobody", "vm", &["9.9.9.9".to_owned()], &[]).unwrap().config;
+        let text = configured(&six, &net, "nobody");
         for line in [
             "port=0",
             "dhcp-option=option:router",
             "dhcp-option=option:dns-server,9.9.9.9",
             "enable-ra",
-            "dhcp-range=fd00:1::1000,fd00:1::1fff,slaac,64,12h",
+            "dhcp-range=fd00:1::,static,slaac,64,12h",
             "ra-param=vmbr0,0,0",
         ] {
             assert!(text.lines().any(|known| known == line), "{line} in {text}");
         }
         let (none, net) = network(&[("dhcp", "0")]);
-        let text = texts(&none, &net, &files(), "nobody", "vm", &[], &[]).unwrap().config;
+        let text = configured(&none, &net, "nobody");
         assert!(!text.contains("dhcp"), "{text}");
     }
 
@@ -351,13 +420,37 @@ mod tests {
             ),
             container("103", "net0: name=eth0,bridge=other,hwaddr=BC:24:11:00:00:03,ip=dhcp\n"),
             container("104", "net1: name=eth0,bridge=vmbr0,hwaddr=BC:24:11:00:00:01,ip=dhcp\n"),
+            container("105", "hostname: vm\nnet0: name=eth0,bridge=vmbr0,hwaddr=BC:24:11:00:00:05,ip=dhcp\n"),
+            container("106", "net0: name=eth0,bridge=vmbr0,hwaddr=BC:24:11:00:00:06,ip=10.1.2.5/24\n"),
         ];
-        let texts = texts(&one, &net, &files(), "dnsmasq", "vm", &[], &containers).unwrap();
+        let server = Server { user: "dnsmasq", host: "vm", upstream: &[] };
+        let macs = ["BC:24:11:00:00:01", "BC:24:11:00:00:05"].into_iter().filter_map(Mac::parse).collect();
+        let mut addresses = Addresses::default();
+        let none = BTreeSet::new();
+        let range = (Ipv4Addr::new(10, 1, 2, 130), Ipv4Addr::new(10, 1, 2, 131));
+        let limits =
+            super::super::addresses::Limits { range, net, fixed: &none, starting: &none, leases: &[] };
+        assert_eq!(addresses.assign(&macs, &limits), []);
+        let texts = texts(&one, &net, &files(), &server, &containers, &addresses).unwrap();
+        let (first, second) = (addresses.of(*macs.first().unwrap()), addresses.of(*macs.last().unwrap()));
+        let (first, second) = (first.unwrap(), second.unwrap());
         assert_eq!(
             texts.hosts,
-            "10.1.2.1 vm\nfd00:1::1 vm\n10.1.2.5 db.lab.org db\nfd00:1::5 db.lab.org db\n"
+            format!(
+                "10.1.2.1 vm\nfd00:1::1 vm\n{first} web\n10.1.2.5 db.lab.org db\nfd00:1::5 db.lab.org db\n\
+                 10.1.2.5 CT106\n"
+            )
         );
-        assert_eq!(texts.dhcp, "bc:24:11:00:00:01,web\nbc:24:11:00:00:02,10.1.2.5,db\n");
+        // A MAC or IP address twice is the first container's; the host's name is no container's.
+        assert_eq!(
+            texts.dhcp,
+            format!(
+                "bc:24:11:00:00:01,id:*,{first},[fd00:1::be24:11ff:fe00:1],web\n\
+                 bc:24:11:00:00:02,id:*,10.1.2.5,[fd00:1::5],db\n\
+                 bc:24:11:00:00:05,id:*,{second},[fd00:1::be24:11ff:fe00:5]\n\
+                 bc:24:11:00:00:06,id:*,[fd00:1::be24:11ff:fe00:6],CT106\n"
+            )
+        );
     }
 
     #[test]

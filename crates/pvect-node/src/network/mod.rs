@@ -5,16 +5,25 @@
 //! kept in `etc/pve/network.cfg` ([`Settings`]); other bridges can be named there. A bridge that exists and was not made
 //! by this node is never touched, and on a node of Proxmox VE nothing is made at all.
 //!
+//! What a container sends into such a bridge passes only under the MAC and IP addresses that its interface has by the
+//! configuration and by the node's table for DHCP.
+//!
 //! Everything is looked at again at each start of a container: what is missing (after a boot, or because somebody
 //! flushed the rules) is made anew.
 
+mod addresses;
 mod bridge;
 mod check;
 mod dnsmasq;
+mod filter;
+mod ipset;
+mod loaded;
 mod nat;
+mod ports;
 mod settings;
 mod subnet;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -26,13 +35,17 @@ use serde::Serialize;
 pub use bridge::{Kernel, no_vlans};
 pub use check::{Check, checks};
 pub use dnsmasq::Lease;
+pub use ipset::allows_more;
 pub use settings::{DEFAULT_BRIDGE, Network, Settings, Six};
 pub use subnet::{Net4, Net6};
 
 use crate::guest::HostDns;
 use crate::{Failure, Node, NodeResult, Output, random, store};
+use addresses::Addresses;
 use bridge::Owner;
 use dnsmasq::Files;
+use loaded::Loaded;
+use ports::Plan;
 
 /// One at a time on the whole machine: networks are chosen and the host's forwarding is switched.
 const LOCK: &str = "/run/pvect/network.lock";
@@ -81,19 +94,45 @@ fn wants_six(net: &NetInterface) -> bool {
     !matches!(net.ip6, None | Some(Ipv6Config::Manual))
 }
 
-/// Sees to it that the bridges of a container that the node makes itself are there and served.
+/// What becomes of an interface on a bridge of the node's own whose rules cannot be loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unfiltered {
+    /// A warning, unless its `firewall=1` asks for them.
+    Warn,
+    /// An error.
+    Refuse,
+}
+
+/// Sees to it that the bridges of a container that the node makes itself are there and served, and that the rules for
+/// its interfaces are in force.
 ///
 /// What is not vital (DHCP, NAT) is a warning when it fails.
 ///
 /// # Errors
-/// When a bridge cannot be made, or `network.cfg` is wrong.
-pub fn ensure(node: &Node, config: &ContainerConfig, output: &mut Output<'_>) -> NodeResult<()> {
+/// When a bridge cannot be made, or `network.cfg` is wrong; when an interface has an address of the host or of a
+/// container that runs; when the rules cannot be loaded and one of them must be.
+pub fn ensure(
+    node: &Node,
+    vmid: Vmid,
+    config: &ContainerConfig,
+    unfiltered: Unfiltered,
+    output: &mut Output<'_>,
+) -> NodeResult<()> {
     let nets = interfaces(config);
-    if nets.iter().all(|net| net.bridge.is_none()) || is_proxmox() {
+    if nets.is_empty() || is_proxmox() {
         return Ok(());
     }
     let (kernel, root) = (Kernel::default(), node.layout.root());
     let known = Settings::load(&node.layout.network_cfg())?;
+    for (key, net) in config.nets() {
+        if let Some(bridge) =
+            net.bridge.filter(|name| net.firewall && kernel.owner(root, name) == Owner::Other)
+        {
+            output.warn(format!(
+                "WARN: {key}: firewall=1 does nothing on bridge '{bridge}', which this node did not make"
+            ));
+        }
+    }
     let mut names: Vec<&str> = nets.iter().filter_map(|net| net.bridge.as_deref()).collect();
     names.sort_unstable();
     names.dedup();
@@ -102,22 +141,43 @@ pub fn ensure(node: &Node, config: &ContainerConfig, output: &mut Output<'_>) ->
         Owner::Us => true,
         Owner::Nobody => *name == DEFAULT_BRIDGE || known.find(name).is_some(),
     });
-    if names.is_empty() {
+    if names.is_empty() && !has_stale_rules(node, vmid, config) {
         return Ok(());
     }
     let _lock = lock(output)?;
     let mut settings = Settings::load(&node.layout.network_cfg())?;
+    if names.is_empty() {
+        return serve_ports(node, &kernel, &settings, Some((vmid, config)))?.loaded.filter;
+    }
     for name in names {
         let mut network = settings.find(name).cloned().map_or_else(|| Network::new(name), Ok)?;
         let on_it = |net: &&NetInterface| net.bridge.as_deref() == Some(name);
         if network.six == Six::WhenAsked && nets.iter().filter(on_it).any(wants_six) {
             network.six = Six::Net(Net6::unique_local(random::bytes()?));
         }
-        for problem in raise(node, &kernel, &mut settings, network)? {
+        let raised = raise(node, &kernel, &mut settings, network, Some((vmid, config)))?;
+        for problem in raised.problems {
             output.warn(format!("WARN: {problem}"));
         }
+        let Err(failure) = raised.filter else { continue };
+        let text = unfiltered_text(name, &failure);
+        if unfiltered == Unfiltered::Refuse || nets.iter().filter(on_it).any(|net| net.firewall) {
+            return Err(Failure::new(text));
+        }
+        output.warn(format!("WARN: {text}"));
     }
     Ok(())
+}
+
+fn unfiltered_text(bridge: &str, failure: &Failure) -> String {
+    format!("bridge '{bridge}': nothing holds containers to their own addresses - {}", failure.text)
+}
+
+/// Whether rules are loaded for interfaces of a container that are now on other bridges.
+fn has_stale_rules(node: &Node, vmid: Vmid, config: &ContainerConfig) -> bool {
+    let names = Names::new(node.layout.lxc());
+    let devices = config.main.family("net").into_iter().map(|(index, ..)| names.device(vmid, index));
+    loaded::names_any(&node.layout, &devices.collect::<Vec<_>>())
 }
 
 /// Makes a bridge ready, or all of the file when `changed` is none; without any, `vmbr0`. Returns what failed and is
@@ -136,6 +196,11 @@ pub fn up(
         return Err(Failure::new(
             "this is a node of Proxmox VE: its bridges are set in /etc/network/interfaces, pvect makes none",
         ));
+    }
+    // What is wrong in itself needs no lock to be said.
+    let mut probe = Network::new(bridge.unwrap_or(DEFAULT_BRIDGE))?;
+    for (key, value) in keys {
+        probe.set(key, value)?;
     }
     store::ensure_root(node)?;
     let (kernel, root) = (Kernel::default(), node.layout.root());
@@ -172,7 +237,9 @@ pub fn up(
             // Made anew, so that nothing of the old addresses is left.
             bridge::remove(&name)?;
         }
-        problems.extend(raise(node, &kernel, &mut settings, network)?);
+        let raised = raise(node, &kernel, &mut settings, network, None)?;
+        problems.extend(raised.problems);
+        problems.extend(raised.filter.err().map(|failure| unfiltered_text(&name, &failure)));
     }
     Ok(problems)
 }
@@ -181,13 +248,25 @@ fn in_use(bridge: &str, ports: &[String]) -> Failure {
     Failure::new(format!("bridge '{bridge}' is in use by {}: stop their containers first", ports.join(", ")))
 }
 
-/// Makes a bridge and all that serves it; returns what failed and is not vital. The lock is held.
+/// What came of [`raise`].
+struct Raised {
+    /// What failed and is not vital.
+    problems: Vec<String>,
+    /// Whether the rules for interfaces are in force.
+    filter: NodeResult<()>,
+}
+
+/// A container that is about to run with this configuration.
+type Starting<'a> = Option<(Vmid, &'a ContainerConfig)>;
+
+/// Makes a bridge and all that serves it. The lock is held.
 fn raise(
     node: &Node,
     kernel: &Kernel,
     settings: &mut Settings,
     mut network: Network,
-) -> NodeResult<Vec<String>> {
+    starting: Starting<'_>,
+) -> NodeResult<Raised> {
     let (layout, root) = (&node.layout, node.layout.root());
     let name = network.bridge.clone();
     let host = HostDns::of_this_host();
@@ -226,35 +305,84 @@ fn raise(
     if network.nat {
         note("containers reach no other network", nat::forward(kernel));
     }
-    note("containers reach no other network", load_rules(node, kernel, settings));
+    let Served { containers, addresses, lacking, loaded } = serve_ports(node, kernel, settings, starting)?;
+    note("containers reach no other network", loaded.nat);
     if network.dhcp || network.dns {
-        note("no addresses by DHCP and no names", serve(node, kernel, &network, &net, &host));
+        let addresses = addresses.get(&name).cloned().unwrap_or_default();
+        let done = serve(node, kernel, &network, &net, &host, &containers, &addresses);
+        note("no addresses by DHCP and no names", done);
     } else {
         note("a server is left", dnsmasq::stop(&kernel.proc, &Files::of(layout, &name)));
     }
-    Ok(problems)
+    problems.extend(lacking);
+    Ok(Raised { problems, filter: kernel.learn_nothing_local(&name).and(loaded.filter) })
 }
 
-/// Loads the rules of all bridges of the node that are there.
-fn load_rules(node: &Node, kernel: &Kernel, settings: &Settings) -> NodeResult<()> {
+/// What came of [`serve_ports`].
+struct Served {
+    containers: Vec<(Vmid, ContainerConfig)>,
+    /// The tables for DHCP.
+    addresses: BTreeMap<String, Addresses>,
+    /// Interfaces without an address, and tables that could not be written.
+    lacking: Vec<String>,
+    loaded: Loaded,
+}
+
+/// Gives the interfaces on all bridges of the node that are there their addresses, and loads the rules.
+///
+/// # Errors
+/// When the container that starts has an address that is another's.
+fn serve_ports(
+    node: &Node,
+    kernel: &Kernel,
+    settings: &Settings,
+    starting: Starting<'_>,
+) -> NodeResult<Served> {
     let root = node.layout.root();
     let there: Vec<&Network> =
         settings.networks.iter().filter(|one| kernel.owner(root, &one.bridge) == Owner::Us).collect();
-    nat::load(&node.layout, &Names::new(node.layout.lxc()).label(), &there)
+    let containers = containers(node, starting)?;
+    let mut plan = Plan::load(node, &there, &containers)?;
+    let vmid = starting.map(|(vmid, _)| vmid);
+    if let Some(vmid) = vmid {
+        plan.check(&plan.ports(kernel)?, vmid)?;
+    }
+    let lacking = plan.assign(vmid);
+    let mut ports = plan.ports(kernel)?;
+    plan.add_sets(&mut ports);
+    let loaded = loaded::load(&node.layout, &Names::new(node.layout.lxc()).label(), &there, &ports);
+    let addresses = plan.into_addresses();
+    Ok(Served { containers, addresses, lacking, loaded })
 }
 
-fn serve(node: &Node, kernel: &Kernel, network: &Network, net: &Net4, host: &HostDns) -> NodeResult<()> {
+fn serve(
+    node: &Node,
+    kernel: &Kernel,
+    network: &Network,
+    net: &Net4,
+    host: &HostDns,
+    containers: &[(Vmid, ContainerConfig)],
+    addresses: &Addresses,
+) -> NodeResult<()> {
     let files = Files::of(&node.layout, &network.bridge);
-    let user = dnsmasq::user(Path::new("/etc/passwd"));
-    let containers = containers(node)?;
-    let texts = dnsmasq::texts(network, net, &files, user, node.name.as_str(), &host.servers, &containers)?;
+    let server = dnsmasq::Server {
+        user: dnsmasq::user(Path::new("/etc/passwd")),
+        host: node.name.as_str(),
+        upstream: &host.servers,
+    };
+    let texts = dnsmasq::texts(network, net, &files, &server, containers, addresses)?;
     dnsmasq::start(&kernel.proc, &files, &texts)
 }
 
-/// The node's containers; one whose file cannot be read has no name here.
-fn containers(node: &Node) -> NodeResult<Vec<(Vmid, ContainerConfig)>> {
-    let load = |vmid: Vmid| Some((vmid, store::load(node, vmid).ok()?.config));
-    Ok(store::vmids(node)?.into_iter().filter_map(load).collect())
+/// The node's containers; one whose file cannot be read has no name here. The one that starts is as it starts.
+fn containers(node: &Node, starting: Starting<'_>) -> NodeResult<Vec<(Vmid, ContainerConfig)>> {
+    let load = |vmid: Vmid| match starting {
+        Some((current, config)) if current == vmid => Some((vmid, config.clone())),
+        _ => Some((vmid, store::load(node, vmid).ok()?.config)),
+    };
+    let all = store::vmids(node)?.into_iter().filter_map(load);
+    // A template never runs.
+    Ok(all.filter(|(_, config)| !config.is_set("template")).collect())
 }
 
 /// Removes a bridge and what serves it, or all of the node's when none is named. Their settings stay.
@@ -290,7 +418,8 @@ pub fn down(node: &Node, bridge: Option<&str>, force: bool, output: &mut Output<
         }
     }
     if node.layout.network_run().is_dir() {
-        load_rules(node, &kernel, &settings)?;
+        let loaded = serve_ports(node, &kernel, &settings, None)?.loaded;
+        loaded.nat.and(loaded.filter)?;
     }
     nat::stop_forwarding(&kernel)
 }

@@ -6,8 +6,7 @@ use std::path::Path;
 
 use super::bridge::Kernel;
 use super::settings::Network;
-use crate::tool::Tool;
-use crate::{Failure, Layout, NodeResult, store};
+use crate::{Failure, NodeResult};
 
 /// What the host's switch was before the first bridge needed it. It is the machine's, not one root's, and as the
 /// switch itself it does not outlive a boot.
@@ -48,15 +47,6 @@ pub fn rules(table: &str, root: &Path, networks: &[&Network]) -> String {
     }
     text += "\t}\n}\n";
     text
-}
-
-/// Loads the rules of the bridges that are up; without any the table goes.
-pub fn load(layout: &Layout, table: &str, networks: &[&Network]) -> NodeResult<()> {
-    let path = layout.network_run().join("nft.conf");
-    let text = rules(table, layout.root(), networks);
-    store::replace(&path, text.as_bytes(), 0o644)
-        .map_err(|error| Failure::io("can't write", &path, &error))?;
-    Tool::new("nft", "nftables").arg("-f").arg(&path).run()
 }
 
 /// Has the host forward packets; notes what it did before.

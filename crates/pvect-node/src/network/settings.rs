@@ -51,6 +51,8 @@ pub struct Network {
     pub range: Option<(Ipv4Addr, Ipv4Addr)>,
     /// Whether containers may have VLAN tags.
     pub vlan_aware: bool,
+    /// Whether containers are held to their own IP addresses; their MAC addresses they always are.
+    pub ip_filter: bool,
     /// Keys that are not known here.
     other: Vec<(String, String)>,
 }
@@ -80,6 +82,7 @@ impl Network {
             domain: DEFAULT_DOMAIN.to_owned(),
             range: None,
             vlan_aware: false,
+            ip_filter: true,
             other: Vec::new(),
         })
     }
@@ -110,6 +113,7 @@ impl Network {
             "dns" => self.dns = switch()?,
             "nat" => self.nat = switch()?,
             "vlan-aware" => self.vlan_aware = switch()?,
+            "ipfilter" => self.ip_filter = switch()?,
             "domain" => {
                 let is_label = |label: &str| {
                     !label.is_empty()
@@ -186,6 +190,9 @@ impl Network {
         }
         if self.vlan_aware {
             put("vlan-aware", "1");
+        }
+        if !self.ip_filter {
+            put("ipfilter", "0");
         }
         for (key, value) in &self.other {
             put(key, value);
@@ -291,13 +298,13 @@ mod tests {
     #[test]
     fn the_file_is_read_and_written() {
         let text = "# mine\nother: x\n\tkey value\n\nbridge: vmbr0\n\taddress 10.1.2.1/24\n\tip6 fd00:1::1/64\n\tdhcp 1\n\tdns 1\n\
-                    \tnat 0\n\tdomain lab.internal\n\trange 10.1.2.50-10.1.2.60\n\tvlan-aware 1\n\tfuture thing\n\n\
+                    \tnat 0\n\tdomain lab.internal\n\trange 10.1.2.50-10.1.2.60\n\tvlan-aware 1\n\tipfilter 0\n\tfuture thing\n\n\
                     bridge: b2\n\tip6 none\n\tdhcp 0\n\tdns 1\n\tnat 1\n\tdomain pvect.internal\n";
         let settings = Settings::parse(text).unwrap();
         assert_eq!(settings.print(), text);
         assert_eq!(settings.networks.len(), 2);
         let first = settings.find("vmbr0").unwrap();
-        assert!(first.dhcp && !first.nat && first.vlan_aware);
+        assert!(first.dhcp && !first.nat && first.vlan_aware && !first.ip_filter);
         assert_eq!(first.dhcp_range(), Some(("10.1.2.50".parse().unwrap(), "10.1.2.60".parse().unwrap())));
         assert_eq!(settings.find("b2").unwrap().six, Six::Never);
         assert_eq!(Settings::parse("").unwrap(), Settings::default());
@@ -307,7 +314,7 @@ mod tests {
     fn what_is_not_said_has_a_default() {
         let network = Settings::parse("bridge: vmbr0\n").unwrap().networks.remove(0);
         assert_eq!(network, Network::new("vmbr0").unwrap());
-        assert!(network.dhcp && network.dns && network.nat && !network.vlan_aware);
+        assert!(network.dhcp && network.dns && network.nat && !network.vlan_aware && network.ip_filter);
         assert_eq!((network.address, network.six), (None, Six::WhenAsked));
     }
 

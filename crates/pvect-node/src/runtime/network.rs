@@ -9,6 +9,7 @@ use pvect_core::{ContainerConfig, Vmid};
 
 use super::lxc_config::Host;
 use super::{dhcp, live, names};
+use crate::network::Unfiltered;
 use crate::tool::Tool;
 use crate::{Failure, Node, NodeResult, Output, setup};
 
@@ -81,7 +82,7 @@ fn unlimit_rate(device: &str) {
 
 /// Adds, changes or removes an interface of a running container. Returns `false` when that needs a restart.
 ///
-/// A new name or MAC address makes a new interface. The firewall option is stored and does nothing here. The guest's
+/// A new name or MAC address makes a new interface. The rules for its addresses are in force before it is. The guest's
 /// files are written for its next start of the network; what its kernel has is changed at once, save that nobody
 /// starts a DHCP client in the guest. Source: `update_net` and `update_ipconfig` of pve-container.
 ///
@@ -111,28 +112,16 @@ pub(super) fn hotplug(
     let mut after = config.clone();
     after.main.set(key, value);
     let (mut out, mut err) = (std::io::sink(), std::io::sink());
-    crate::network::ensure(node, &after, &mut Output { out: &mut out, err: &mut err })?;
+    let mut output = Output { out: &mut out, err: &mut err };
+    crate::network::ensure(node, vmid, &after, Unfiltered::Refuse, &mut output)?;
     let init = super::init(node, vmid)?;
     let place = super::opened(vmid, init.namespace("net"))?;
     let host = Host::of_this_machine(names(node));
     let link = Link { device: &device, place: &place, index, host: &host };
-    match old.filter(|_| is_there) {
-        Some(old) if old.name == new.name && same_mac(&old, &new) => {
-            link.change(&old, &new).inspect_err(|_| drop(link.change(&new, &old)))?;
-        }
-        old => {
-            link.check(&new)?;
-            if is_there {
-                ip(&["link", "delete", "dev", &device])?;
-            }
-            if let Err(failure) = link.add(&new) {
-                let _ = ip(&["link", "delete", "dev", &device]);
-                // With what it had before; if that fails too, the first failure is the one to tell.
-                let _ = old.map(|old| link.add(&old));
-                return Err(failure);
-            }
-        }
-    }
+    link.replace(old.filter(|_| is_there).as_ref(), is_there, &new).inspect_err(|_| {
+        // The rules that it had; if that fails too, the first failure is the one to tell.
+        let _ = crate::network::ensure(node, vmid, config, Unfiltered::Refuse, &mut output);
+    })?;
     if new.host_managed && !new.link_down && new.ip == Some(Ipv4Config::Dhcp) {
         // As at a start, an interface without an address is better than none.
         let _ = dhcp::lease(node, vmid, &after, &new.name);
@@ -170,6 +159,26 @@ struct Link<'a> {
 }
 
 impl Link<'_> {
+    /// Makes of an interface, if there is one, the new one. On failure there is what was before.
+    fn replace(&self, old: Option<&NetInterface>, is_there: bool, new: &NetInterface) -> NodeResult<()> {
+        match old {
+            Some(old) if old.name == new.name && same_mac(old, new) => {
+                self.change(old, new).inspect_err(|_| drop(self.change(new, old)))
+            }
+            old => {
+                self.check(new)?;
+                if is_there {
+                    ip(&["link", "delete", "dev", self.device])?;
+                }
+                self.add(new).inspect_err(|_| {
+                    let _ = ip(&["link", "delete", "dev", self.device]);
+                    // If that fails too, the first failure is the one to tell.
+                    let _ = old.map(|old| self.add(old));
+                })
+            }
+        }
+    }
+
     /// Sees to it that the bridge is there and can do what is asked.
     fn check(&self, net: &NetInterface) -> NodeResult<()> {
         self.mtu(net)?;

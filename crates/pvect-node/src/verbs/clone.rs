@@ -76,7 +76,9 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
         }
         match made {
             Ok(config) => {
-                finish(node, source, vmid, config)?;
+                let asker = Asker::of_this_process(node)?;
+                copy_firewall(node, &asker, source, vmid, &mut |line| log.warn(output, line))?;
+                finish(node, vmid, config)?;
                 undo.disarm();
                 Ok(())
             }
@@ -266,19 +268,30 @@ fn forget_identity(node: &Node, vmid: Vmid, config: &ContainerConfig) -> NodeRes
     unmounted
 }
 
-fn finish(node: &Node, source: Vmid, vmid: Vmid, mut config: ContainerConfig) -> NodeResult<()> {
-    copy_firewall(node, source, vmid)?;
+fn finish(node: &Node, vmid: Vmid, mut config: ContainerConfig) -> NodeResult<()> {
     config.main.remove("lock");
     store::save(node, vmid, &config)?;
     creation::end(node, vmid);
     Ok(())
 }
 
-/// Gives the clone the rules of the source's firewall.
-fn copy_firewall(node: &Node, source: Vmid, vmid: Vmid) -> NodeResult<()> {
+/// Gives the clone the rules of the source's firewall. Addresses that root allowed the source are no other's for that.
+fn copy_firewall(
+    node: &Node,
+    asker: &Asker,
+    source: Vmid,
+    vmid: Vmid,
+    warn: &mut dyn FnMut(&str),
+) -> NodeResult<()> {
     let (from, to) = (node.layout.firewall(source), node.layout.firewall(vmid));
     let failed = |error: std::io::Error| Failure::io("can't copy the firewall's rules to", &to, &error);
     match std::fs::read(&from) {
+        Ok(rules) if !asker.is_root() && crate::network::allows_more(&rules) => {
+            warn(
+                "skipping the firewall's rules, root has to set them: the sets ipfilter-net[n] allow addresses",
+            );
+            Ok(())
+        }
         Ok(rules) => store::replace(&to, &rules, 0o640).map_err(failed),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(failed(error)),

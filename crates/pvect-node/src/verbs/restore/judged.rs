@@ -61,6 +61,23 @@ pub(super) fn backup(
     Ok(())
 }
 
+/// Whether a container may have the firewall's rules of a backup; what is to be known of them is said.
+pub(super) fn rules(asker: &Asker, rules: &[u8], warn: &mut dyn FnMut(&str)) -> bool {
+    if !crate::network::allows_more(rules) {
+        return true;
+    }
+    if asker.is_root() {
+        warn(
+            "the backup brings addresses that the container may use besides its own: the sets ipfilter-net[n]",
+        );
+        return true;
+    }
+    warn(
+        "skipping the firewall's rules of the backup, root has to set them: the sets ipfilter-net[n] allow addresses",
+    );
+    false
+}
+
 /// Options of a backup that a restore does not take over, or decides by itself.
 const NOT_TAKEN: [&str; 5] = ["digest", "lock", "parent", "template", "unprivileged"];
 
@@ -120,4 +137,26 @@ fn acting_on_the_host(main: &Section) -> Vec<Acting> {
 fn is_of_the_host(key: &str, value: &str) -> bool {
     let source = MountPoint::parse(key, value).map(|point| point.fs.source);
     !matches!(source, Ok(MountSource::Volume(_) | MountSource::Allocate { .. }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rights::UserConfig;
+
+    #[test]
+    fn addresses_besides_its_own_are_for_root_to_allow() {
+        let (root, user) =
+            ["root@pam", "alice@pve"].map(|name| Asker::new(name, UserConfig::default())).into();
+        for (asker, text, taken, said) in [
+            (&root, "[RULES]\nIN ACCEPT\n", true, 0),
+            (&user, "[RULES]\nIN ACCEPT\n", true, 0),
+            (&root, "[IPSET ipfilter-net0]\n10.1.2.5\n", true, 1),
+            (&user, "[IPSET ipfilter-net0]\n10.1.2.5\n", false, 1),
+        ] {
+            let mut lines = Vec::new();
+            let found = rules(asker, text.as_bytes(), &mut |line| lines.push(line.to_owned()));
+            assert_eq!((found, lines.len()), (taken, said), "{text}");
+        }
+    }
 }

@@ -285,8 +285,10 @@ fn build(
     for (key, text) in delayed {
         config.main.set(&key, text);
     }
-    if let Some(text) = firewall {
-        backup::write_firewall(node, vmid, &text)?;
+    if let Some(rules) =
+        firewall.filter(|rules| judged::rules(&asker, rules, &mut |line| log.warn(output, line)))
+    {
+        backup::write_firewall(node, vmid, &rules)?;
     }
     if config.main.remove("template") {
         log.line(output, "Convert restored container to template...");
