@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use pvect_testkit::{TestNode, node_or_skip};
 
@@ -149,6 +150,44 @@ fn a_running_guest_is_written_to_in_its_own_volume_only() {
         node.pct(&["destroy", vmid]).ok();
     }
     assert_eq!(shared.state(), before);
+    assert_eq!(node.leftovers(), Vec::<String>::new());
+}
+
+#[test]
+fn a_file_system_of_a_running_guest_that_never_answers_holds_nobody_up() {
+    let node = node_or_skip!();
+    let bridge = node.bridge();
+    let net = |address: &str| format!("name=eth0,bridge={bridge},hwaddr=BC:24:11:00:00:01,ip={address}");
+    create(&node, "101", "0", &["--net0", &net("10.99.0.5/24")]);
+    node.pct(&["start", "101"]).ok();
+    // Nobody reads from the device: whoever looks below the mount waits.
+    let script = "mknod /fuse c 10 229 && exec 3<>/fuse && \
+                  mount -t fuse -o fd=3,rootmode=40000,user_id=0,group_id=0 none /etc && \
+                  (sleep 600 >/dev/null 2>&1 </dev/null &)";
+    let mounted = node.pct(&["exec", "101", "--", "sh", "-c", script]);
+    if mounted.status != 0 {
+        pvect_testkit::skipped(module_path!(), &format!("a guest mounts no FUSE here: {}", mounted.stderr));
+        return;
+    }
+    let words = ["pct", "set", "101", "--net0", &net("10.99.0.6/24")];
+    let mut set = node.command(words).spawn().expect("pvect");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let ended = loop {
+        match set.try_wait().expect("a child") {
+            None if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(20)),
+            ended => break ended,
+        }
+    };
+    let _ = set.kill();
+    let _ = set.wait();
+    node.pct(&["stop", "101"]).ok();
+    assert!(ended.is_some_and(|status| status.success()), "{ended:?}");
+    node.pct(&["mount", "101"]).ok();
+    let interfaces = fs::read_to_string(root_of(&node, "101").join("etc/network/interfaces"));
+    node.pct(&["unmount", "101"]).ok();
+    let interfaces = interfaces.expect("the network");
+    assert!(interfaces.contains("address 10.99.0.6\n"), "{interfaces}");
+    node.pct(&["destroy", "101"]).ok();
     assert_eq!(node.leftovers(), Vec::<String>::new());
 }
 
