@@ -9,6 +9,8 @@
 
 mod api;
 mod certificate;
+#[doc(hidden)]
+pub mod fuzzing;
 mod http;
 mod params;
 mod places;

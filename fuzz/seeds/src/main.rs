@@ -120,7 +120,10 @@ fn texts(target: &str) -> &'static [&'static str] {
         "pct_list" => &["VMID       Status     Lock         Name                \n101        running    backup       one                 \n", "status: running\n", "cur memory: 512\nnew memory: 1024\n"],
         "upid" => &["UPID:vm:0000C350:0012D687:64A5B6C7:vzstart:101:root@pam:", "4G", "a;b c,d", "a%0Ab", "%\0Q\n"],
         "storage_cfg" => &["dir: local\n\tpath /var/lib/vz\n\tcontent rootdir,vztmpl,backup\n\nlvmthin: thin\n\tvgname pve\n\tthinpool data\n\tdisable 1\n"],
-        "api_request" => &["GET /api2/json/nodes/vm/lxc/101/status/current?full=1 HTTP/1.1\na=1&b=%20&a=2", "{\"vmid\":101,\"net0\":\"name=eth0\",\"list\":[1,\"a\"]}"],
+        "api_request" => &[
+            "\u{2}/nodes/vm/lxc/101/config\nvmid=101&memory=64\ndelete=a&delete=b&net0=name%3Deth0",
+            "\u{3}/nodes/vm/lxc\n\n{\"vmid\":101,\"ostemplate\":\"local:vztmpl/a.tar\",\"env\":[\"A=b\",\"C=d\"]}",
+        ],
         _ => &[],
     }
 }
