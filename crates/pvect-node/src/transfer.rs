@@ -21,6 +21,8 @@ use crate::{Failure, NodeResult};
 const CHUNK: usize = 8 << 20;
 /// The buffer where the kernel cannot copy by itself, bytes.
 const BUFFER: usize = 1 << 20;
+/// What a copy may take of a disk that is nearly full, bytes.
+const SMALL: u64 = 16 << 20;
 /// More is not read of a file of users or groups, bytes.
 const NAMES_LIMIT: u64 = 4 << 20;
 
@@ -212,7 +214,37 @@ impl<'a> Target<'a> {
     /// `failed to copy to <path>: <reason>`; a file that was made is removed again, one that was there is left
     /// empty.
     pub(crate) fn fill(self, source: &File, interrupt: &Interrupt) -> NodeResult<()> {
-        let copied = match copy(source, &self.file, interrupt) {
+        let check = || match interrupt.came() {
+            true => Err(io::Error::other("interrupted by signal")),
+            false => Ok(()),
+        };
+        self.fill_while(source, &check)
+    }
+
+    /// As [`Target::fill`], and leaves some room on the file system: the source is a guest's, which can grow for ever.
+    ///
+    /// # Errors
+    /// As [`Target::fill`].
+    pub(crate) fn fill_with_room(self, source: &File, interrupt: &Interrupt) -> NodeResult<()> {
+        let began = free_room(&self.file)?;
+        let file = self.file.try_clone().map_err(|error| Failure::new(os_text(&error)))?;
+        let check = || {
+            if interrupt.came() {
+                return Err(io::Error::other("interrupted by signal"));
+            }
+            let now = free_room(&file).map_err(|failure| io::Error::other(failure.text))?;
+            let taken = began.bytes.saturating_sub(now.bytes);
+            if taken > SMALL && now.bytes < now.total / 20 {
+                let text = "less than 5 % of the disk would stay free (--fill 1 copies nevertheless)";
+                return Err(io::Error::other(text));
+            }
+            Ok(())
+        };
+        self.fill_while(source, &check)
+    }
+
+    fn fill_while(self, source: &File, check: &dyn Fn() -> io::Result<()>) -> NodeResult<()> {
+        let copied = match copy(source, &self.file, check) {
             Err(error) if error.kind() == ErrorKind::IsADirectory => Ok(()),
             copied => copied,
         };
@@ -244,13 +276,22 @@ fn umask() -> u32 {
     mask.as_raw_mode()
 }
 
+/// The room of a file system, bytes.
+struct Room {
+    /// What others than root may still take.
+    bytes: u64,
+    total: u64,
+}
+
+fn free_room(file: &File) -> NodeResult<Room> {
+    let stat = rustix::fs::fstatvfs(file).map_err(|errno| Failure::new(os_text(&errno.into())))?;
+    let bytes = |blocks: u64| blocks.saturating_mul(stat.f_frsize);
+    Ok(Room { bytes: bytes(stat.f_bavail), total: bytes(stat.f_blocks) })
+}
+
 /// Copies to the end; within the kernel where it can.
-fn copy(source: &File, target: &File, interrupt: &Interrupt) -> io::Result<()> {
-    let check = || match interrupt.came() {
-        true => Err(io::Error::other("interrupted by signal")),
-        false => Ok(()),
-    };
-    if copy_pieces(source, target, &check)? {
+fn copy(source: &File, target: &File, check: &dyn Fn() -> io::Result<()>) -> io::Result<()> {
+    if copy_pieces(source, target, check)? {
         return Ok(());
     }
     loop {

@@ -189,3 +189,41 @@ fn a_disk_that_fills_up_during_create() {
     run("umount", &[&small.to_string_lossy()]);
     assert_eq!(node.leftovers(), Vec::<String>::new());
 }
+
+/// A file system in memory that ends with this value.
+struct Small(std::path::PathBuf);
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_file_of_a_guest_does_not_fill_the_disk() {
+    let node = node_or_skip!();
+    let template = node.busybox();
+    node.pct(&["create", "101", &template, "--memory", "128", "--rootfs", "local:0"]).ok();
+    node.pct(&["start", "101"]).ok();
+    node.pct(&["exec", "101", "--", "dd", "if=/dev/zero", "of=/big", "bs=1048576", "count=62"]).ok();
+    let small = Small(node.root().join("small"));
+    fs::create_dir_all(&small.0).expect("it can be made");
+    let status = std::process::Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=64m", "small"])
+        .arg(&small.0)
+        .status()
+        .expect("it starts");
+    assert!(status.success());
+    let copy = small.0.join("copy");
+    let words = ["pull", "101", "/big", &copy.to_string_lossy()];
+    let stderr = node.pvect(&words).fails(1);
+    let text = "less than 5 % of the disk would stay free (--fill 1 copies nevertheless)";
+    assert!(stderr.contains(text), "{stderr}");
+    assert!(!copy.exists());
+    node.pvect(&[words.as_slice(), &["--fill"]].concat()).ok();
+    assert_eq!(fs::metadata(&copy).expect("it is there").len(), 62 << 20);
+    drop(small);
+    node.pct(&["stop", "101"]).ok();
+    node.pct(&["destroy", "101"]).ok();
+    assert_eq!(node.leftovers(), Vec::<String>::new());
+}

@@ -1,4 +1,4 @@
-//! What the host's other users can reach of containers: nothing (issue 9, findings H1 and M7).
+//! What the host's other users can reach of containers: nothing.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};

@@ -30,6 +30,7 @@ pub fn prepare(app: &App, line: &PctLine) -> Result<(PctLine, Manner)> {
         bytes: line.has_extra("bytes"),
         verify: !line.has_extra("no-verify"),
         recursive: line.has_extra("recursive"),
+        fill: line.has_extra("fill"),
         if_changed: line.has_extra("if-changed"),
         token_in_argv: line.has_extra("allow-token-in-argv"),
     };

@@ -16,6 +16,8 @@ const WITH_FORMAT: [Verb; 3] = [Verb::List, Verb::Status, Verb::Config];
 const FORMAT_OPTION: &str = "output-format";
 /// Another one: `--trust-config 0` of a restore leaves out what a backup's configuration would do on the host.
 const TRUST_OPTION: &str = crate::verbs::TRUST_CONFIG;
+/// And one more: `--fill 1` lets a pull fill the disk.
+const FILL_OPTION: &str = crate::verbs::FILL;
 
 /// The time zones of the host.
 const ZONES: &str = "/usr/share/zoneinfo/zone.tab";
@@ -49,7 +51,7 @@ pub(super) fn parse(
         return Err(Failure::with_exit(text, USAGE_EXIT));
     }
     let json = take(&mut found.options, FORMAT_OPTION).map(|value| json_asked(verb, &value)).transpose()?;
-    let trusted = take(&mut found.options, TRUST_OPTION);
+    let switches = [TRUST_OPTION, FILL_OPTION].map(|name| (name, take(&mut found.options, name)));
     let mut call = positionals(verb, found.words, &mut found.options)?;
     let mut values = Vec::new();
     for (name, given) in found.options {
@@ -77,12 +79,13 @@ pub(super) fn parse(
     }
     let mut call = call.verified().map_err(|violations| refused(verb, &violations))?;
     check_zone(&call)?;
-    if let Some(text) = trusted {
+    for (name, text) in switches {
+        let Some(text) = text else { continue };
         // It is in no table of the real one: the check is here.
         if pvect_core::property::boolean(&text).is_none() {
             return Err(bad_request(verb, "unable to parse boolean option"));
         }
-        call = call.option(TRUST_OPTION, text);
+        call = call.option(name, text);
     }
     Ok(Parsed { call, json: json.unwrap_or(false) })
 }
@@ -123,6 +126,9 @@ fn options_of(verb: Verb) -> Spec {
     }
     if matches!(verb, Verb::Create | Verb::Restore) {
         spec.add_exact(TRUST_OPTION);
+    }
+    if verb == Verb::Pull {
+        spec.add_exact(FILL_OPTION);
     }
     spec
 }
@@ -230,11 +236,13 @@ mod tests {
     }
 
     #[test]
-    fn a_restore_is_told_not_to_trust() {
+    fn switches_of_this_node_have_their_full_names() {
         let call = parsed(Verb::Restore, "101 local:backup/x.tar --trust-config 0").unwrap().call;
         assert_eq!(call.get("trust-config"), Some("0"));
         let wrong = text(Verb::Restore, "101 local:backup/x.tar --trust-config maybe");
         assert!(wrong.starts_with("400 unable to parse boolean option\n"), "{wrong}");
+        let call = parsed(Verb::Pull, "101 /a b --fill 1").unwrap().call;
+        assert_eq!(call.get("fill"), Some("1"));
         assert!(text(Verb::Set, "101 --trust-config 0").starts_with("Unknown option: trust-config\n"));
     }
 

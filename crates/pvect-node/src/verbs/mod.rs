@@ -47,6 +47,8 @@ use crate::{Failure, Node, NodeResult, Output, runtime};
 /// The option of create and restore that says whether a backup's configuration is trusted; an extension of this node.
 pub(crate) const TRUST_CONFIG: &str = "trust-config";
 
+pub(crate) use pull::FILL;
+
 /// Runs the call's verb.
 ///
 /// # Errors

@@ -13,6 +13,9 @@ use crate::rooted::{Rooted, is_of_kernel, is_plain};
 use crate::transfer::{Place, Target, Wanted};
 use crate::{Failure, Node, NodeResult, Output, runtime, store, task};
 
+/// The option that lets a copy fill the disk; an extension of this node.
+pub(crate) const FILL: &str = "fill";
+
 /// Copies a file of a running container to the host. Returns the exit status, which is 0 when the copy failed, too:
 /// as with the real pct, the text on stderr tells.
 ///
@@ -41,7 +44,11 @@ fn pull(node: &Node, vmid: Vmid, call: &Call, path: &str, destination: &str) -> 
     let attributes = wanted.resolve(Place::Host)?;
     // Unlike the real pct, which makes the destination first: what cannot be read leaves no empty file.
     let source = open(&root, path)?;
-    Target::create(Place::Host, destination, attributes)?.fill(&source, &interrupt)
+    let target = Target::create(Place::Host, destination, attributes)?;
+    match super::is_on(call, FILL) {
+        true => target.fill(&source, &interrupt),
+        false => target.fill_with_room(&source, &interrupt),
+    }
 }
 
 /// Opens a file of a container; no symlink in its path leads out.
