@@ -229,9 +229,10 @@ fn refuse_links(inside: &Rooted, path: &Path) -> NodeResult<()> {
     Ok(())
 }
 
+/// A path to an open directory for mount(8), which is another process. It ends with `/.` because move_mount(2), which
+/// mount(8) of util-linux 2.39 and newer uses, follows no link in the last place.
 fn fd_path(fd: &OwnedFd) -> PathBuf {
-    // By process id: mount(8) is another process.
-    PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), fd.as_raw_fd()))
+    PathBuf::from(format!("/proc/{}/fd/{}/.", std::process::id(), fd.as_raw_fd()))
 }
 
 /// Whether a source is bound (a directory) and not mounted (a block device, an image).
