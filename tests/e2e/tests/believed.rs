@@ -7,6 +7,19 @@ use std::time::{Duration, Instant};
 
 use pvect_testkit::{TestNode, node_or_skip};
 
+/// How each of the monitors below answers: the container runs, and `child` is its init.
+const ANSWERS: &str = "
+def serve(c):
+    c.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+    while True:
+        data = c.recvmsg(4096, 4096)[0]
+        if not data: return
+        command = struct.unpack('i', data[:4])[0]
+        c.send(struct.pack('iiQ', 0, 0, {3: 2, 4: child}.get(command, 0)))
+while True:
+    threading.Thread(target=serve, args=(s.accept()[0],), daemon=True).start()
+";
+
 /// Listens on an abstract socket as nobody, says that the container runs, and names itself as its init.
 const SQUATTER: &str = "
 import os, socket, struct, sys, threading
@@ -14,15 +27,7 @@ s = socket.socket(socket.AF_UNIX)
 os.setgid(65534); os.setuid(65534)
 s.bind(b'\\0' + sys.argv[1].encode()); s.listen(64)
 print('listening', flush=True)
-def serve(c):
-    c.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-    while True:
-        data = c.recvmsg(4096, 4096)[0]
-        if not data: return
-        command = struct.unpack('i', data[:4])[0]
-        c.send(struct.pack('iiQ', 0, 0, {3: 2, 4: os.getpid()}.get(command, 0)))
-while True:
-    threading.Thread(target=serve, args=(s.accept()[0],), daemon=True).start()
+child = os.getpid()
 ";
 
 /// Ends the squatter, also when the test fails.
@@ -74,15 +79,6 @@ if child == 0:
     s.close(); os.setgid(65534); os.setuid(65534)
     os.read(0, 1); os._exit(0)
 print('listening', flush=True)
-def serve(c):
-    c.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-    while True:
-        data = c.recvmsg(4096, 4096)[0]
-        if not data: return
-        command = struct.unpack('i', data[:4])[0]
-        c.send(struct.pack('iiQ', 0, 0, {3: 2, 4: child}.get(command, 0)))
-while True:
-    threading.Thread(target=serve, args=(s.accept()[0],), daemon=True).start()
 ";
 
 /// As root: a monitor whose init, in the container's cgroup, has a root file system that answers all but how full it is.
@@ -117,15 +113,6 @@ with open(cgroup + '/cgroup.procs', 'w') as file: file.write(str(child))
 s = socket.socket(socket.AF_UNIX)
 s.bind(b'\\0' + name.encode()); s.listen(64)
 print('listening', flush=True)
-def serve(c):
-    c.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-    while True:
-        data = c.recvmsg(4096, 4096)[0]
-        if not data: return
-        command = struct.unpack('i', data[:4])[0]
-        c.send(struct.pack('iiQ', 0, 0, {3: 2, 4: child}.get(command, 0)))
-while True:
-    threading.Thread(target=serve, args=(s.accept()[0],), daemon=True).start()
 ";
 
 fn socket_of(node: &TestNode, vmid: &str) -> String {
@@ -178,7 +165,7 @@ fn verbs(secret: &str) -> Vec<Vec<&str>> {
 fn who_squats_on_a_monitors_socket_is_not_believed() {
     let node: TestNode = node_or_skip!();
     made(&node);
-    let squatter = Squatter::on(SQUATTER, &socket_of(&node, "101"), "");
+    let squatter = Squatter::on(&[SQUATTER, ANSWERS].concat(), &socket_of(&node, "101"), "");
     let pid = squatter.0.id();
     let said = format!("somebody else holds the socket of CT 101 (uid 65534, pid {pid})");
     let listed = node.pct(&["list"]);
@@ -253,7 +240,7 @@ fn who_cannot_be_asked_is_not_believed() {
 fn an_init_outside_of_the_containers_cgroups_is_not_believed() {
     let node: TestNode = node_or_skip!();
     made(&node);
-    let liar = Squatter::on(LIAR, &socket_of(&node, "101"), "");
+    let liar = Squatter::on(&[LIAR, ANSWERS].concat(), &socket_of(&node, "101"), "");
     std::fs::write(node.root().join("secret"), "secret").expect("a file");
     let secret = node.root().join("secret");
     let secret = secret.to_str().expect("a UTF-8 path");
@@ -299,7 +286,11 @@ fn a_root_that_does_not_answer_holds_nobody_up() {
     let place = node.root().join("silent");
     std::fs::create_dir(&place).expect("a directory");
     std::os::unix::fs::symlink(&cgroup, place.join("cgroup")).expect("a symlink");
-    let silent = Squatter::on(SILENT, &socket_of(&node, "101"), place.to_str().expect("a UTF-8 path"));
+    let silent = Squatter::on(
+        &[SILENT, ANSWERS].concat(),
+        &socket_of(&node, "101"),
+        place.to_str().expect("a UTF-8 path"),
+    );
     let begun = Instant::now();
     let status = node.pct(&["status", "101", "--verbose"]).ok();
     let json = node.pvect(&["status", "101", "--verbose", "-o", "json"]).ok();
