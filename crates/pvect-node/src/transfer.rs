@@ -214,11 +214,7 @@ impl<'a> Target<'a> {
     /// `failed to copy to <path>: <reason>`; a file that was made is removed again, one that was there is left
     /// empty.
     pub(crate) fn fill(self, source: &File, interrupt: &Interrupt) -> NodeResult<()> {
-        let check = || match interrupt.came() {
-            true => Err(io::Error::other("interrupted by signal")),
-            false => Ok(()),
-        };
-        self.fill_while(source, &check)
+        self.fill_while(source, &|| heed(interrupt))
     }
 
     /// As [`Target::fill`], and leaves some room on the file system: the source is a guest's, which can grow for ever.
@@ -229,13 +225,11 @@ impl<'a> Target<'a> {
         let began = free_room(&self.file)?;
         let file = self.file.try_clone().map_err(|error| Failure::new(os_text(&error)))?;
         let check = || {
-            if interrupt.came() {
-                return Err(io::Error::other("interrupted by signal"));
-            }
+            heed(interrupt)?;
             let now = free_room(&file).map_err(|failure| io::Error::other(failure.text))?;
             let taken = began.bytes.saturating_sub(now.bytes);
             if taken > SMALL && now.bytes < now.total / 20 {
-                let text = "less than 5 % of the disk would stay free (--fill 1 copies nevertheless)";
+                let text = "less than 5 % of the disk would stay free (--fill copies it nevertheless)";
                 return Err(io::Error::other(text));
             }
             Ok(())
@@ -274,6 +268,10 @@ fn umask() -> u32 {
     let mask = rustix::process::umask(Mode::empty());
     rustix::process::umask(mask);
     mask.as_raw_mode()
+}
+
+fn heed(interrupt: &Interrupt) -> io::Result<()> {
+    if interrupt.came() { Err(io::Error::other("interrupted by signal")) } else { Ok(()) }
 }
 
 /// The room of a file system, bytes.

@@ -237,7 +237,6 @@ fn node_commands() -> [Command; 10] {
                     .long("all")
                     .action(ArgAction::SetTrue)
                     .conflicts_with("ct")
-                    .required_unless_present("ct")
                     .help("All unprivileged containers without lxc.idmap lines."),
             )
             .arg(cts("Only these; the others stay where they are.")),

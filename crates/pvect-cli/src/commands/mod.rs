@@ -87,9 +87,18 @@ pub fn own_words(name: &'static str, words: &[String]) -> Result<ArgMatches> {
             Some(ContextValue::Strings(list)) => list.join(", "),
             _ => String::new(),
         };
+        let first = |kind| match error.get(kind) {
+            Some(ContextValue::Strings(list)) => list.first().cloned().unwrap_or_default(),
+            _ => context(kind),
+        };
         let (about, text) = match error.kind() {
             Kind::MissingRequiredArgument => {
-                (context(ContextKind::InvalidArg), "is missing and required".to_owned())
+                (first(ContextKind::InvalidArg), "is missing and required".to_owned())
+            }
+            Kind::ValueValidation => {
+                let value = context(ContextKind::InvalidValue);
+                let why = std::error::Error::source(&error).map(|why| format!(": {why}")).unwrap_or_default();
+                (context(ContextKind::InvalidArg), format!("'{value}' cannot be used{why}"))
             }
             Kind::MissingSubcommand | Kind::DisplayHelpOnMissingArgumentOrSubcommand => {
                 let names: Vec<String> =

@@ -75,6 +75,13 @@ pub fn power(app: &App, words: &[String]) -> Result<u8> {
     }
     let node = node(&app.ui, &app.env)?;
     if name == "move-ids" {
+        if only.is_empty() && !matches.get_flag("all") {
+            let text = "name the containers to move, or give --all".to_owned();
+            return Err(Error::invalid(Violation::positional(
+                "ct",
+                Reason::Other { pct: text.clone(), text },
+            )));
+        }
         let to = matches.get_one("to").copied();
         let moving = Moving { to, only: (!matches.get_flag("all")).then_some(only) };
         return Ok(with_output(|output| exit_of(pvect_node::ids::move_ids(&node, &moving, output), output)));

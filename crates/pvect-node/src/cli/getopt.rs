@@ -22,7 +22,7 @@ pub(crate) struct Spec {
     /// Lower-case name, full name and what follows, sorted by the first.
     names: Vec<(String, String, Takes)>,
     /// Options that are found by their full name only and disturb no abbreviation.
-    exact: Vec<&'static str>,
+    exact: Vec<(&'static str, Takes)>,
 }
 
 /// What was found.
@@ -47,15 +47,15 @@ impl Spec {
         }
     }
 
-    /// Adds an option with a value that is found by its full name only.
-    pub fn add_exact(&mut self, name: &'static str) {
-        self.exact.push(name);
+    /// Adds an option that is found by its full name only.
+    pub fn add_exact(&mut self, name: &'static str, takes: Takes) {
+        self.exact.push((name, takes));
     }
 
     /// Finds the option that a typed name means; an error is the line to print.
     fn find(&self, typed: &str) -> Result<(&str, &str, Takes), String> {
-        if let Some(name) = self.exact.iter().find(|name| **name == typed) {
-            return Ok((name, name, Takes::Value));
+        if let Some((name, takes)) = self.exact.iter().find(|(name, _)| *name == typed) {
+            return Ok((name, name, *takes));
         }
         let key = typed.to_lowercase();
         let start = self.names.partition_point(|(known, _, _)| *known < key);
@@ -144,7 +144,7 @@ mod tests {
         spec.add("mp10", Takes::Value);
         spec.add("forceStop", Takes::MaybeValue);
         spec.add("tags", Takes::Values);
-        spec.add_exact("output-format");
+        spec.add_exact("output-format", Takes::Value);
         spec
     }
 

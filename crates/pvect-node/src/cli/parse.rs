@@ -82,7 +82,8 @@ pub(super) fn parse(
     for (name, text) in switches {
         let Some(text) = text else { continue };
         // It is in no table of the real one: the check is here.
-        if pvect_core::property::boolean(&text).is_none() {
+        let text = if text.is_empty() { "1" } else { &text };
+        if pvect_core::property::boolean(text).is_none() {
             return Err(bad_request(verb, "unable to parse boolean option"));
         }
         call = call.option(name, text);
@@ -122,13 +123,13 @@ fn options_of(verb: Verb) -> Spec {
         spec.add(arg.name, if arg.rest { Takes::Values } else { Takes::Value });
     }
     if WITH_FORMAT.contains(&verb) {
-        spec.add_exact(FORMAT_OPTION);
+        spec.add_exact(FORMAT_OPTION, Takes::Value);
     }
     if matches!(verb, Verb::Create | Verb::Restore) {
-        spec.add_exact(TRUST_OPTION);
+        spec.add_exact(TRUST_OPTION, Takes::Value);
     }
     if verb == Verb::Pull {
-        spec.add_exact(FILL_OPTION);
+        spec.add_exact(FILL_OPTION, Takes::MaybeValue);
     }
     spec
 }
@@ -243,6 +244,7 @@ mod tests {
         assert!(wrong.starts_with("400 unable to parse boolean option\n"), "{wrong}");
         let call = parsed(Verb::Pull, "101 /a b --fill 1").unwrap().call;
         assert_eq!(call.get("fill"), Some("1"));
+        assert_eq!(parsed(Verb::Pull, "101 /a b --fill").unwrap().call.get("fill"), Some("1"));
         assert!(text(Verb::Set, "101 --trust-config 0").starts_with("Unknown option: trust-config\n"));
     }
 

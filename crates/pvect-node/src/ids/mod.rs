@@ -40,6 +40,9 @@ const MODE: u32 = 0o644;
 const HEAD: &str =
     "# The host's ids of this node's unprivileged containers. Change it by 'pvect node move-ids'.\n";
 
+/// The lines that the file may have.
+const KINDS: &str = "'base: ID', 'shared: 0|1', 'ct N: ID' or 'ct N: ID to ID', with ids from 65536 on";
+
 /// Where the files of a container are that is not, or not wholly, on the node's range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
@@ -84,8 +87,9 @@ impl Ids {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Self::default()),
             Err(error) => return Err(Failure::io("can't read", &path, &error)),
         };
-        Self::parse(&text)
-            .map_err(|line| Failure::new(format!("can't read '{}' - line '{line}'", path.display())))
+        Self::parse(&text).map_err(|line| {
+            Failure::new(format!("can't read '{}' - line '{line}' is not {KINDS}", path.display()))
+        })
     }
 
     /// Parses the text; fails with the line that cannot be understood.
@@ -163,8 +167,11 @@ fn base(text: &str) -> Option<u32> {
     text.parse().ok().filter(|base| is_base(*base))
 }
 
+/// The ids with which a range may begin: none of it is an id of the host's own users, or beyond the last one.
+const BASES: std::ops::RangeInclusive<u32> = IdMap::COUNT..=u32::MAX - IdMap::COUNT;
+
 fn is_base(base: u32) -> bool {
-    (IdMap::COUNT..=u32::MAX - IdMap::COUNT).contains(&base)
+    BASES.contains(&base)
 }
 
 /// Nobody else changes the file as long as this lives.

@@ -119,7 +119,8 @@ fn begin(node: &Node, to: Option<u32>) -> NodeResult<u32> {
 /// A range that was asked for.
 fn checked(host: &HostFiles, ids: &Ids, to: u32) -> NodeResult<u32> {
     if !is_base(to) {
-        return Err(Failure::new(format!("a range of containers cannot begin with the id {to}")));
+        let (first, last) = (super::BASES.start(), super::BASES.end());
+        return Err(Failure::new(format!("--to: '{to}' is not from {first} to {last}")));
     }
     let is_other = |base: &&u32| **base != to && Range::at(**base).overlaps(Range::at(to));
     if let Some(base) = ids.bases().iter().find(is_other) {
