@@ -239,11 +239,19 @@ pub fn create(node: &Node, vmid: Vmid, config: &ContainerConfig) -> NodeResult<(
     .inspect_err(|_| creation::end(node, vmid))
 }
 
-/// Removes a configuration.
+/// Removes a configuration, and the rules of the container's firewall.
 ///
 /// # Errors
 /// When the file cannot be removed; a missing one is fine.
 pub fn remove(node: &Node, vmid: Vmid) -> NodeResult<()> {
+    // First, so that nobody who takes the number gets the addresses that it allows.
+    let rules = node.layout.firewall(vmid);
+    match fs::remove_file(&rules) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            return Err(Failure::io("can't remove", &rules, &error));
+        }
+        _ => {}
+    }
     let path = node.layout.config(vmid);
     match fs::remove_file(&path) {
         Ok(()) => sync_parent(&path).map_err(|error| Failure::io("can't sync", &path, &error))?,

@@ -59,19 +59,18 @@ impl Place<'_> {
         let place = match self {
             Self::Host => return self.open(path, flags, Mode::from_raw_mode(0o666)).map_err(text),
             Self::Inside(_) => match self.open(path, OFlags::PATH, Mode::empty()) {
-                // A symlink to what is not there yet.
+                // A symlink to what is not there yet. The guest may have made it meanwhile, so it is looked at again.
                 Err(Errno::NOENT) => {
-                    return self.open(path, flags, Mode::from_raw_mode(0o666)).map_err(text);
+                    let made = flags.difference(OFlags::TRUNC);
+                    let made = self.open(path, made, Mode::from_raw_mode(0o666)).map_err(text)?;
+                    check_kind(&made)?;
+                    rustix::fs::ftruncate(&made, 0).map_err(text)?;
+                    return Ok(made);
                 }
                 place => place.map_err(text)?,
             },
         };
-        if !is_plain(&place) {
-            return Err("it is not a regular file".to_owned());
-        }
-        if is_of_kernel(&place) {
-            return Err("it is on proc or sysfs".to_owned());
-        }
+        check_kind(&place)?;
         // The very file that was looked at.
         let same = format!("/proc/self/fd/{}", place.as_raw_fd());
         Self::Host.open(&same, flags.difference(OFlags::CREATE), Mode::empty()).map_err(text)
@@ -84,6 +83,17 @@ impl Place<'_> {
         let directory = self.open(parent, OFlags::PATH | OFlags::DIRECTORY, Mode::empty())?;
         rustix::fs::unlinkat(directory, name, AtFlags::empty())
     }
+}
+
+/// Refuses what is not a file with a content of its own.
+fn check_kind(file: &OwnedFd) -> Result<(), String> {
+    if !is_plain(file) {
+        return Err("it is not a regular file".to_owned());
+    }
+    if is_of_kernel(file) {
+        return Err("it is on proc or sysfs".to_owned());
+    }
+    Ok(())
 }
 
 /// Owner, group and permissions that were asked for, as text.

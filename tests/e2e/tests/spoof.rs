@@ -231,6 +231,24 @@ fn udp4(from: Ipv4Addr, to: Ipv4Addr, ports: (u16, u16), data: &[u8]) -> Vec<u8>
     [&ip[..], data].concat()
 }
 
+/// A packet of IPv4 in two pieces; the first has so many bytes behind its head, a multiple of eight.
+fn in_pieces(packet: &[u8], first: usize) -> [Vec<u8>; 2] {
+    let (head, data) = packet.split_at(20);
+    let (one, two) = data.split_at(first);
+    let more = 0x2000;
+    [(one, more), (two, u16::try_from(first / 8).expect("a short packet"))].map(|(data, offset)| {
+        let mut head = head.to_vec();
+        let length = u16::try_from(20 + data.len()).expect("a short packet");
+        head[2..4].copy_from_slice(&length.to_be_bytes());
+        head[4..6].copy_from_slice(&[7, 7]);
+        head[6..8].copy_from_slice(&offset.to_be_bytes());
+        head[10..12].copy_from_slice(&[0, 0]);
+        let check = folded(sum(&head));
+        head[10..12].copy_from_slice(&check);
+        [&head[..], data].concat()
+    })
+}
+
 fn icmp6(from: Ipv6Addr, to: Ipv6Addr, message: &[u8]) -> Vec<u8> {
     let length = u16::try_from(message.len()).expect("a short packet");
     let mut message = message.to_vec();
@@ -361,6 +379,9 @@ fn dhcp_gives_what_the_node_says_and_to_those_whom_it_knows() {
     let release = bootp(mac(VICTIM), two.victim, &server);
     let packet = udp4(two.attacker, two.host, (68, 67), &release);
     two.send(&[frame(two.host_mac, mac(ATTACKER), 0x0800, &packet)]);
+    // Nor in pieces, of which the first does not say whose lease it is.
+    let pieces = in_pieces(&packet, 24).map(|piece| frame(two.host_mac, mac(ATTACKER), 0x0800, &piece));
+    two.send(&pieces);
     let stranger = [0xbc, 0x24, 0x11, 0, 0x66, 0x77];
     let discover = bootp(stranger, Ipv4Addr::UNSPECIFIED, &[53, 1, 1]);
     let packet = udp4(Ipv4Addr::UNSPECIFIED, Ipv4Addr::BROADCAST, (68, 67), &discover);
@@ -407,7 +428,7 @@ fn who_starts_takes_nothing_from_who_runs_and_what_is_allowed_besides_works() {
     };
     let third = "BC:24:11:00:66:03";
     let text = create(third, &format!("{victim}/24"));
-    let expected = format!("net0: {victim} on bridge '{}' is that of CT 101 (net0), which runs", two.bridge);
+    let expected = format!("net0: {victim} on bridge '{}' is already used by CT 101 (net0)", two.bridge);
     assert!(text.contains(&expected), "{text}");
     let text = create(VICTIM, "dhcp");
     assert!(text.contains(&format!("net0: {} on bridge", VICTIM.to_lowercase())), "{text}");
@@ -424,7 +445,7 @@ fn who_starts_takes_nothing_from_who_runs_and_what_is_allowed_besides_works() {
     two.node.pvect(&["set", "102", "--net0", &net(&format!("{fixed}/24"))]).ok();
     assert!(two.pings("102", &["-I", &fixed, &host]));
     let refused = two.node.pvect(&["set", "102", "--net0", &net(&format!("{victim}/24"))]);
-    assert!(refused.stderr.contains("is that of CT 101"), "{refused:?}");
+    assert!(refused.stderr.contains("is already used by CT 101"), "{refused:?}");
     assert!(two.pings("102", &["-I", &fixed, &host]), "it has its own as before");
     // ... and one more that a file of the host allows.
     let floating = format!("{base}.10");

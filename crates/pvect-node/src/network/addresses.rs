@@ -153,7 +153,9 @@ impl Addresses {
                 .or_else(|| free(*mac, limits.range, |address| !used.contains(&address)))
                 .or_else(|| {
                     self.retire(wanted, |address| {
-                        !limits.fixed.contains(&address) && !limits.starting.contains(&address)
+                        fits(address)
+                            && !limits.fixed.contains(&address)
+                            && !limits.starting.contains(&address)
                     })
                 });
             match chosen {

@@ -153,7 +153,7 @@ fn unfiltered(
             if free.is_empty() {
                 return None;
             }
-            format!("nothing holds {} on '{name}' to its addresses", free.join(", "))
+            format!("nothing holds {} on '{name}' to their own addresses", free.join(", "))
         }
     };
     Some(Check::wrong(detail, format!("pvect node network up --bridge {name}")))
@@ -197,7 +197,7 @@ mod tests {
         assert_eq!(
             held(&devices[1..]),
             Some(Check::wrong(
-                "nothing holds veth101i0 on 'vmbr0' to its addresses",
+                "nothing holds veth101i0 on 'vmbr0' to their own addresses",
                 "pvect node network up --bridge vmbr0"
             ))
         );

@@ -106,7 +106,9 @@ pub fn texts(
             let mac = interface.hwaddr.as_deref().and_then(Mac::parse);
             let four = match interface.ip {
                 Some(Ipv4Config::Static(address, _)) => Some(address),
-                _ => mac.filter(|mac| !rows.macs.contains(mac)).and_then(|mac| addresses.of(mac)),
+                _ => mac
+                    .filter(|mac| network.dhcp && !rows.macs.contains(mac))
+                    .and_then(|mac| addresses.of(mac)),
             };
             let six = match interface.ip6 {
                 Some(Ipv6Config::Static(address, _)) => Some(address),

@@ -43,7 +43,8 @@ pub struct Port {
 /// of the number 0 would hide what is in it):
 /// - ARP from that MAC address and an IP address of the interface, or a probe (source 0.0.0.0) for one;
 /// - IPv4 from such an address, or the question of a DHCP client; to a DHCP server only for its own MAC address, which
-///   is what the server goes by; nothing that a DHCP server says;
+///   is what the server goes by, and in one piece, since the address may lie in the second; nothing that a DHCP server
+///   says;
 /// - IPv6 from such an address, but no router advertisement, redirect, or word of a DHCP server; neighbour
 ///   advertisements for its own addresses alone; from `::` only what a host says before it has an address. A packet
 ///   whose extension headers hide what it is (`meta l4proto` is then unknown) is dropped.
@@ -60,14 +61,19 @@ const CHAINS: &str = "\
 \t\tmeta protocol arp arp saddr ip 0.0.0.0 iifname . arp daddr ip @four accept
 \t\tdrop
 \t}
-\tchain guest_four {
-\t\tudp sport 67 drop
-\t\tudp dport 68 drop
-\t\tudp dport 67 iifname . @th,288,48 != @clients drop
+\tchain guest_four_source {
 \t\tiifname @any accept
 \t\tiifname . ip saddr @four accept
 \t\tip saddr 0.0.0.0 udp sport 68 udp dport 67 accept
 \t\tdrop
+\t}
+\tchain guest_four {
+\t\tudp sport 67 drop
+\t\tudp dport 68 drop
+\t\tip frag-off & 0x3fff != 0 udp dport 67 drop
+\t\tudp dport 67 iifname . @th,288,48 @clients goto guest_four_source
+\t\tudp dport 67 drop
+\t\tgoto guest_four_source
 \t}
 \tchain guest_six {
 \t\tudp sport 547 drop

@@ -91,7 +91,7 @@ fn list(tables: &[&str]) -> NodeResult<String> {
     };
     std::thread::scope(|scope| {
         let running: Vec<_> = tables.iter().map(|table| scope.spawn(move || one(table))).collect();
-        let gone = || Failure::new("nft was not waited for");
+        let gone = || Failure::new("the thread that runs nft panicked");
         running.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err(gone()))).collect()
     })
 }

@@ -116,7 +116,7 @@ impl<'a> Plan<'a> {
     /// Sees to it that an interface that is about to run has a MAC address, and takes no address from the host or from a container that runs.
     ///
     /// # Errors
-    /// `net0: 10.1.2.5 on bridge 'vmbr0' is that of CT 101 (net0), which runs`.
+    /// `net0: 10.1.2.5 on bridge 'vmbr0' is already used by CT 101 (net0)`.
     pub fn check(&self, ports: &[Port], starting: Vmid) -> NodeResult<()> {
         for port in ports.iter().filter(|port| port.vmid == starting) {
             let Some(network) = self.networks.iter().find(|network| network.bridge == port.bridge) else {
@@ -142,7 +142,7 @@ impl<'a> Plan<'a> {
                 let Some(address) = shared(port, other) else { continue };
                 if other.vmid == starting || runtime::is_running(self.node, other.vmid) {
                     return Err(Failure::new(format!(
-                        "{}: {address} on bridge '{}' is that of CT {} ({}), which runs",
+                        "{}: {address} on bridge '{}' is already used by CT {} ({})",
                         port.key, port.bridge, other.vmid, other.key
                     )));
                 }
@@ -320,15 +320,15 @@ mod tests {
         for (other, expected) in [
             (
                 "hwaddr=bc:24:11:00:00:01,ip=dhcp",
-                "bc:24:11:00:00:01 on bridge 'vmbr0' is that of CT 102 (net0)",
+                "bc:24:11:00:00:01 on bridge 'vmbr0' is already used by CT 102 (net0)",
             ),
             (
                 "hwaddr=BC:24:11:00:00:02,ip=10.1.2.5/24",
-                "10.1.2.5 on bridge 'vmbr0' is that of CT 102 (net0)",
+                "10.1.2.5 on bridge 'vmbr0' is already used by CT 102 (net0)",
             ),
             (
                 "hwaddr=BC:24:11:00:00:02,ip6=fe80::be24:11ff:fe00:1/64",
-                "fe80::be24:11ff:fe00:1 on bridge 'vmbr0' is that of CT 102 (net0)",
+                "fe80::be24:11ff:fe00:1 on bridge 'vmbr0' is already used by CT 102 (net0)",
             ),
             (
                 "hwaddr=BC:24:11:00:00:02,ip=10.1.2.1/24",

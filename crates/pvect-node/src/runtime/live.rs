@@ -245,20 +245,20 @@ fn unstage(staged: &Path) -> NodeResult<()> {
 fn clone_of(mounted: &Path) -> NodeResult<OwnedFd> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     rustix::mount::open_tree(CWD, mounted, flags)
-        .map_err(|errno| told("can't clone the mount at", mounted, errno))
+        .map_err(|errno| or_too_old("can't clone the mount at", mounted, errno))
 }
 
 fn move_tree(tree: &OwnedFd, target: &OwnedFd, path: &Path) -> NodeResult<()> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
     rustix::mount::move_mount(tree, "", target, "", flags)
-        .map_err(|errno| told("can't move a mount into the container at", path, errno))
+        .map_err(|errno| or_too_old("can't move a mount into the container at", path, errno))
 }
 
 /// As [`failed`]; a kernel that cannot do it is named.
-fn told(what: &str, path: &Path, errno: Errno) -> Failure {
+fn or_too_old(what: &str, path: &Path, errno: Errno) -> Failure {
     if errno == Errno::NOSYS {
         return Failure::new(format!(
-            "{what} '{}' - the kernel has no open_tree and move_mount, which Linux 5.2 has: stop the container first",
+            "{what} '{}' - the kernel has no open_tree and move_mount (Linux 5.2 or newer has): stop the container first",
             path.display()
         ));
     }

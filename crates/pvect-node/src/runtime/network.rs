@@ -112,16 +112,27 @@ pub(super) fn hotplug(
     let mut after = config.clone();
     after.main.set(key, value);
     let (mut out, mut err) = (std::io::sink(), std::io::sink());
-    let mut output = Output { out: &mut out, err: &mut err };
-    crate::network::ensure(node, vmid, &after, Unfiltered::Refuse, &mut output)?;
-    let init = super::init(node, vmid)?;
-    let place = super::opened(vmid, init.namespace("net"))?;
-    let host = Host::of_this_machine(names(node));
-    let link = Link { device: &device, place: &place, index, host: &host };
-    link.replace(old.filter(|_| is_there).as_ref(), is_there, &new).inspect_err(|_| {
-        // The rules that it had; if that fails too, the first failure is the one to tell.
-        let _ = crate::network::ensure(node, vmid, config, Unfiltered::Refuse, &mut output);
-    })?;
+    let mut rules = |config: &ContainerConfig| {
+        let mut output = Output { out: &mut out, err: &mut err };
+        crate::network::ensure(node, vmid, config, Unfiltered::Refuse, &mut output)
+    };
+    let old = old.filter(|_| is_there);
+    let replaced = rules(&after).and_then(|()| {
+        let init = super::init(node, vmid)?;
+        let place = super::opened(vmid, init.namespace("net"))?;
+        let host = Host::of_this_machine(names(node));
+        let link = Link { device: &device, place: &place, index, host: &host };
+        link.replace(old.as_ref(), is_there, &new)
+    });
+    if let Err(failure) = replaced {
+        // The rules that it had; if that fails too, the first failure is the one to report.
+        let _ = rules(config);
+        return Err(failure);
+    }
+    if old.is_some_and(|old| old.bridge != new.bridge) {
+        // On the bridge that it has left it was shut off, as nothing there was its own any more.
+        rules(&after)?;
+    }
     if new.host_managed && !new.link_down && new.ip == Some(Ipv4Config::Dhcp) {
         // As at a start, an interface without an address is better than none.
         let _ = dhcp::lease(node, vmid, &after, &new.name);

@@ -116,7 +116,10 @@ fn volume(mounted: &OwnedFd, path: &Path) -> NodeResult<OwnedFd> {
     mounts::set_attributes(&tree, mounts::NOSUID | mounts::NODEV | mounts::NOEXEC, false).map_err(
         |error| {
             let why = os_text(&error);
-            Failure::new(format!("can't restrict the mount of '{}' (Linux 5.12 can) - {why}", path.display()))
+            Failure::new(format!(
+                "can't restrict the mount of '{}' (it needs Linux 5.12 or newer) - {why}",
+                path.display()
+            ))
         },
     )?;
     Ok(tree)

@@ -67,16 +67,15 @@ pub fn mount_all_for(
 }
 
 /// The first half of [`mount_all`]: the root and the container's own volumes, without what is the host's (directories,
-/// devices) and without volumes that are mounted below such. Returns the paths of these mounts, the root's left out.
+/// devices) and without volumes that are mounted below such.
 ///
 /// Between both halves the guest's files are set up: a symlink of the guest leads into nothing of the host then.
 ///
 /// # Errors
 /// As [`mount_all`].
-pub fn mount_own(node: &Node, vmid: Vmid, config: &ContainerConfig, root: &Path) -> NodeResult<Vec<PathBuf>> {
+pub fn mount_own(node: &Node, vmid: Vmid, config: &ContainerConfig, root: &Path) -> NodeResult<()> {
     ids::check_whole(node, vmid)?;
-    mount_these(node, config, root, MountFor::Start, is_own)?;
-    own_paths(config)
+    mount_these(node, config, root, MountFor::Start, is_own)
 }
 
 /// The second half of [`mount_all`].

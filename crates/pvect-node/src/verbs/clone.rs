@@ -288,7 +288,7 @@ fn copy_firewall(
     match std::fs::read(&from) {
         Ok(rules) if !asker.is_root() && crate::network::allows_more(&rules) => {
             warn(
-                "skipping the firewall's rules, root has to set them: the sets ipfilter-net[n] allow addresses",
+                "skipping the firewall rules: they allow extra addresses (ipfilter-net[n]), which only root may do",
             );
             Ok(())
         }

@@ -73,7 +73,7 @@ pub(super) fn rules(asker: &Asker, rules: &[u8], warn: &mut dyn FnMut(&str)) -> 
         return true;
     }
     warn(
-        "skipping the firewall's rules of the backup, root has to set them: the sets ipfilter-net[n] allow addresses",
+        "skipping the backup's firewall rules: they allow extra addresses (ipfilter-net[n]), which only root may do",
     );
     false
 }

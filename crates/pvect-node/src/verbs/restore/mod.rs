@@ -356,7 +356,10 @@ fn fill_mounted(
     let inside = backup::take_files(&guest)?;
     let mut found = backup.or(inside.config);
     if let (None, Some(backup)) = (path, &mut found) {
-        judged::acting(&mut backup.config.main, plan.trusts, &mut |line, _| log(line));
+        judged::acting(&mut backup.config.main, plan.trusts, &mut |line, is_warning| match is_warning {
+            true => log(&format!("WARNING: {line}")),
+            false => log(line),
+        });
     }
     match &found {
         Some(backup) => backup.merge_into(config, plan.unique)?,
