@@ -105,6 +105,8 @@ fn ask(root: &Path, program: &Path, limit: Duration) -> Option<(u64, u64)> {
             Some(status) => break status,
             None if Instant::now() >= deadline => {
                 let _ = child.kill();
+                // It may hang in the kernel; when it ends it is not to stay as a zombie.
+                std::thread::spawn(move || child.wait());
                 return None;
             }
             None => std::thread::sleep(STEP),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
 use rustix::fs::{CWD, Mode, OFlags, openat};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::file::kernel_text;
@@ -57,7 +57,7 @@ impl Init {
     /// `NotFound` when it has ended.
     pub fn check(&self) -> io::Result<()> {
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-        match poll(&mut [PollFd::new(&self.handle, PollFlags::IN)], Some(&now)) {
+        match retry_on_intr(|| poll(&mut [PollFd::new(&self.handle, PollFlags::IN)], Some(&now))) {
             Ok(0) => Ok(()),
             Ok(_) => Err(io::Error::new(io::ErrorKind::NotFound, "the container has just ended")),
             Err(errno) => Err(errno.into()),

@@ -30,7 +30,13 @@ impl NativeReader {
     /// Makes a reader of this machine for the containers below `lxc_path` (`/var/lib/lxc`), with their
     /// configurations in `config_dir` (`/etc/pve/lxc`).
     pub fn new(lxc_path: impl Into<PathBuf>, config_dir: impl Into<PathBuf>) -> Self {
-        Self { asks: true, ..Self::with_roots("/proc", "/sys/fs/cgroup", lxc_path, config_dir) }
+        Self::with_roots("/proc", "/sys/fs/cgroup", lxc_path, config_dir).asking()
+    }
+
+    /// Asks the sockets themselves, which are those of this machine wherever `/proc` is.
+    #[must_use]
+    pub fn asking(self) -> Self {
+        Self { asks: true, ..self }
     }
 
     /// As [`NativeReader::new`], with other places for `/proc` and `/sys/fs/cgroup`. Sockets are not asked then: what

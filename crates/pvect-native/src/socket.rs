@@ -85,18 +85,21 @@ pub(crate) fn held_names(table: &[u8]) -> impl Iterator<Item = Held<'_>> {
     })
 }
 
-/// Finds the process that has a socket open, and its user, by the socket's inode. Only for what cannot be asked.
+/// Finds the process that has a socket open, and whose the socket is, by the socket's inode. Only for what cannot be asked.
 fn holder_of(proc_root: &Path, inode: &[u8]) -> Option<(u32, i32)> {
     let wanted = [b"socket:[", inode, b"]"].concat();
     let processes = std::fs::read_dir(proc_root).ok()?.flatten();
     processes.into_iter().find_map(|process| {
         let pid: i32 = process.file_name().to_str()?.parse().ok()?;
         let mut files = std::fs::read_dir(process.path().join("fd")).ok()?.flatten();
-        let is_it = |file: std::fs::DirEntry| {
+        let is_it = |file: &std::fs::DirEntry| {
             std::fs::read_link(file.path()).is_ok_and(|to| to.as_os_str().as_bytes() == wanted)
         };
-        files.any(is_it).then_some(())?;
-        Some((process.metadata().ok()?.uid(), pid))
+        let file = files.find(is_it)?;
+        // A user's socket stays his when he runs a set-user-id program that inherits it.
+        let maker = std::fs::metadata(file.path()).ok()?.uid();
+        let uid = if is_believed(maker) { process.metadata().ok()?.uid() } else { maker };
+        Some((uid, pid))
     })
 }
 

@@ -23,8 +23,8 @@ while True:
 /// Listens on an abstract socket as nobody, says that the container runs, and names itself as its init.
 const SQUATTER: &str = "
 import os, socket, struct, sys, threading
-s = socket.socket(socket.AF_UNIX)
 os.setgid(65534); os.setuid(65534)
+s = socket.socket(socket.AF_UNIX)
 s.bind(b'\\0' + sys.argv[1].encode()); s.listen(64)
 print('listening', flush=True)
 child = os.getpid()
@@ -54,8 +54,8 @@ impl Drop for Squatter {
 /// Binds an abstract socket as nobody: `taken` does not listen, `full` fills its own queue, `root` listens as root.
 const HOLDER: &str = "
 import os, socket, sys
-s = socket.socket(socket.AF_UNIX)
 if sys.argv[2] != 'root': os.setgid(65534); os.setuid(65534)
+s = socket.socket(socket.AF_UNIX)
 s.bind(b'\\0' + sys.argv[1].encode())
 waiting = []
 if sys.argv[2] == 'full':

@@ -55,12 +55,10 @@ impl Host {
     }
 
     fn reader(&self, node: &Node) -> NativeReader {
-        NativeReader::with_roots(
-            &self.proc,
-            self.sys.join("fs/cgroup"),
-            node.layout.lxc(),
-            node.layout.configs(),
-        )
+        let cgroups = self.sys.join("fs/cgroup");
+        let reader = NativeReader::with_roots(&self.proc, cgroups, node.layout.lxc(), node.layout.configs());
+        // Elsewhere, as in tests, the sockets in the table are nobody's.
+        if self.proc == Self::default().proc { reader.asking() } else { reader }
     }
 }
 

@@ -304,11 +304,12 @@ pub(crate) fn reserve(node: &Node) -> NodeResult<()> {
 /// When the host's files cannot be read, or nothing is free.
 pub(crate) fn found(node: &Node) -> NodeResult<()> {
     let layout = &node.layout;
-    if layout.ids_cfg().exists() {
-        return Ok(());
-    }
     let host = HostFiles::of(layout);
     let _held = lock(layout)?;
+    // Containers that are there have the ids of a missing file.
+    if layout.ids_cfg().exists() || !store::vmids(node)?.is_empty() {
+        return Ok(());
+    }
     let base = host.choose(&[])?;
     if host.reserves()
         && let Err(failure) = host.reserve(base)

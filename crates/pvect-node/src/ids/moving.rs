@@ -104,7 +104,11 @@ fn begin(node: &Node, to: Option<u32>) -> NodeResult<u32> {
         }
         if target != ids.base {
             for vmid in store::vmids(node)? {
-                if store::load(node, vmid).is_ok_and(|stored| !is_ours(&stored.config)) {
+                // One that is being made has taken the old range and does not say yet that it is unprivileged.
+                let is_other = |config: &ContainerConfig| {
+                    !is_ours(config) && config.lock() != Some(Lock::Create)
+                };
+                if store::load(node, vmid).is_ok_and(|stored| is_other(&stored.config)) {
                     continue;
                 }
                 ids.elsewhere.entry(vmid).or_insert(Place::At(ids.base));
@@ -271,10 +275,13 @@ fn one_volume(
     let place = Directory::make(node.layout.container(vmid).join(".move-ids"))?;
     let _mounts = PrivateMounts::enter()?;
     let writable = storage::base::Writable::of(node, volume, config.is_set("template"))?;
-    storage::copy::attach(node, volume, &place.0)?;
-    let shifted = shift_mounted(&place.0, shift, interrupt);
-    let unmounted = rustix::mount::unmount(&place.0, rustix::mount::UnmountFlags::NOFOLLOW)
-        .map_err(|errno| Failure::io("can't unmount", &place.0, &errno.into()));
+    let mut unmounted = Ok(());
+    let shifted = storage::copy::attach(node, volume, &place.0).and_then(|()| {
+        let shifted = shift_mounted(&place.0, shift, interrupt);
+        unmounted = rustix::mount::unmount(&place.0, rustix::mount::UnmountFlags::NOFOLLOW)
+            .map_err(|errno| Failure::io("can't unmount", &place.0, &errno.into()));
+        shifted
+    });
     // Protected again, whatever became of it.
     let protected = writable.end();
     let summary = shifted?;
