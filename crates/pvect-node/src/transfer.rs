@@ -9,6 +9,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 
+use pvect_rootfs::room::Room;
 use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, ResolveFlags, SeekFrom, Uid};
 use rustix::io::Errno;
 
@@ -21,8 +22,6 @@ use crate::{Failure, NodeResult};
 const CHUNK: usize = 8 << 20;
 /// The buffer where the kernel cannot copy by itself, bytes.
 const BUFFER: usize = 1 << 20;
-/// What a copy may take of a disk that is nearly full, bytes.
-const SMALL: u64 = 16 << 20;
 /// More is not read of a file of users or groups, bytes.
 const NAMES_LIMIT: u64 = 4 << 20;
 
@@ -232,18 +231,11 @@ impl<'a> Target<'a> {
     /// # Errors
     /// As [`Target::fill`].
     pub(crate) fn fill_with_room(self, source: &File, interrupt: &Interrupt) -> NodeResult<()> {
-        let began = free_room(&self.file)?;
-        let file = self.file.try_clone().map_err(|error| Failure::new(os_text(&error)))?;
-        let check = || {
-            heed(interrupt)?;
-            let now = free_room(&file).map_err(|failure| io::Error::other(failure.text))?;
-            let taken = began.bytes.saturating_sub(now.bytes);
-            if taken > SMALL && now.bytes < now.total / 20 {
-                let text = "less than 5 % of the disk would stay free (--fill copies it nevertheless)";
-                return Err(io::Error::other(text));
-            }
-            Ok(())
-        };
+        let failed =
+            |error: io::Error| Failure::new(format!("failed to copy to {}: {}", self.path, os_text(&error)));
+        let file = self.file.try_clone().map_err(failed)?;
+        let room = Room::of(&file).map_err(failed)?;
+        let check = || heed(interrupt).and_then(|()| room.check(&file));
         self.fill_while(source, &check)
     }
 
@@ -282,19 +274,6 @@ fn umask() -> u32 {
 
 fn heed(interrupt: &Interrupt) -> io::Result<()> {
     if interrupt.came() { Err(io::Error::other("interrupted by signal")) } else { Ok(()) }
-}
-
-/// The room of a file system, bytes.
-struct Room {
-    /// What others than root may still take.
-    bytes: u64,
-    total: u64,
-}
-
-fn free_room(file: &File) -> NodeResult<Room> {
-    let stat = rustix::fs::fstatvfs(file).map_err(|errno| Failure::new(os_text(&errno.into())))?;
-    let bytes = |blocks: u64| blocks.saturating_mul(stat.f_frsize);
-    Ok(Room { bytes: bytes(stat.f_bavail), total: bytes(stat.f_blocks) })
 }
 
 /// Copies to the end; within the kernel where it can.

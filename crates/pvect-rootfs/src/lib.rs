@@ -9,6 +9,7 @@ pub mod guest;
 pub mod idmap;
 pub mod random;
 pub mod removal;
+pub mod room;
 pub mod rooted;
 pub mod shift;
 pub mod unpack;

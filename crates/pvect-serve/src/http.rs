@@ -165,7 +165,11 @@ impl Server {
             Proof::Ticket { ticket, csrf } => {
                 let invalid = || Refusal::unauthorized("permission denied - invalid PVE ticket");
                 let login = self.tickets.check(&ticket, |user| self.users.known_hash(user));
-                let login = login.map_err(|error| Refusal::failed(error.to_string()))?;
+                let login = login.map_err(|error| {
+                    // Nothing is proven yet: a stranger learns no more than this.
+                    tracing::error!(%error, "users");
+                    Refusal::failed("the users cannot be read")
+                })?;
                 let user = login.ok_or_else(invalid)?.user;
                 match self.users.refusal_of(&user) {
                     Ok(None) => {}
@@ -182,8 +186,14 @@ impl Server {
         }
     }
 
-    /// One address cannot try many passwords at a time, and all together cannot take all the processor.
+    /// A client that hangs up does not end it: its turn lasts as long as the work does.
     async fn login(self: Arc<Self>, params: Params, peer: IpAddr) -> Result<Value, Refusal> {
+        let work = tokio::spawn(self.admit(params, peer));
+        work.await.unwrap_or_else(|_| Err(Refusal::failed("internal error")))
+    }
+
+    /// One address cannot try many passwords at a time, and all together cannot take all the processor.
+    async fn admit(self: Arc<Self>, params: Params, peer: IpAddr) -> Result<Value, Refusal> {
         let _turn = self.login_turn(peer).await?;
         let done = {
             let _hashing = self.hashing.acquire().await;

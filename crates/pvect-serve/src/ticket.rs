@@ -77,9 +77,11 @@ impl Tickets {
         hash: impl FnOnce(&str) -> Result<Option<String>, E>,
     ) -> Result<Option<Login>, E> {
         let Some((plain, user, time, login, signature)) = parts(ticket) else { return Ok(None) };
+        if !is_within(time, LIFETIME) || !is_within(login, LOGIN_LIFETIME) {
+            return Ok(None);
+        }
         let hash = hash(user)?;
-        let is_signed = self.verify(&ticket_text(plain, login, hash.as_deref()), signature).is_some();
-        if !is_signed || !is_within(time, LIFETIME) || !is_within(login, LOGIN_LIFETIME) {
+        if self.verify(&ticket_text(plain, login, hash.as_deref()), signature).is_none() {
             return Ok(None);
         }
         let time = u64::from_str_radix(login, 16).unwrap_or(0);

@@ -205,7 +205,7 @@ fn a_file_of_a_guest_does_not_fill_the_disk() {
     let template = node.busybox();
     node.pct(&["create", "101", &template, "--memory", "128", "--rootfs", "local:0"]).ok();
     node.pct(&["start", "101"]).ok();
-    node.pct(&["exec", "101", "--", "dd", "if=/dev/zero", "of=/big", "bs=1048576", "count=62"]).ok();
+    node.pct(&["exec", "101", "--", "dd", "if=/dev/zero", "of=/big", "bs=1048576", "count=63"]).ok();
     let small = Small(node.root().join("small"));
     fs::create_dir_all(&small.0).expect("it can be made");
     let status = std::process::Command::new("mount")
@@ -221,7 +221,15 @@ fn a_file_of_a_guest_does_not_fill_the_disk() {
     assert!(stderr.contains(text), "{stderr}");
     assert!(!copy.exists());
     node.pvect(&[words.as_slice(), &["--fill"]].concat()).ok();
-    assert_eq!(fs::metadata(&copy).expect("it is there").len(), 62 << 20);
+    assert_eq!(fs::metadata(&copy).expect("it is there").len(), 63 << 20);
+    fs::remove_file(&copy).expect("it can be removed");
+    // A whole directory as well.
+    node.pct(&["exec", "101", "--", "sh", "-c", "mkdir /all && mv /big /all/"]).ok();
+    let words = ["pull", "101", "-r", "/all", &copy.to_string_lossy()];
+    let stderr = node.pvect(&words).fails(1);
+    assert!(stderr.contains(text), "{stderr}");
+    fs::remove_dir_all(&copy).expect("it can be removed");
+    node.pvect(&[words.as_slice(), &["--fill"]].concat()).ok();
     drop(small);
     node.pct(&["stop", "101"]).ok();
     node.pct(&["destroy", "101"]).ok();

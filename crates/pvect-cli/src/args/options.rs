@@ -45,7 +45,7 @@ pub const EXTRAS: &[ExtraSpec] = &[
     ),
     extra("bytes", &[Verb::Resize], "A plain number means bytes, as pct takes it."),
     extra("fail-fast", BULK, "Of many containers, begin no more after the first failure."),
-    extra("fill", &[Verb::Pull], "Copy although less than 5 % of the disk stays free (standalone node)."),
+    extra("fill", &[Verb::Pull], "Copy even if less than 5 % of the disk would stay free."),
     extra("force", &[Verb::Reboot], "Reboot although the lock will keep the container from starting again."),
     extra("force", &[Verb::Rollback], "Kill a running container and roll it back."),
     extra("if-changed", &[Verb::Set], "Change only what differs; do nothing when nothing does."),

@@ -61,8 +61,6 @@ fn is_yes(value: &Given) -> bool {
 async fn explain(client: &Client, call: &Call, exit: Option<Exit>) -> Result<()> {
     let Some(vmid) = call.vmid() else { return Ok(()) };
     match client.status(vmid).await {
-        // Somebody else holds its socket.
-        Err(error) if error.kind() == ErrorKind::PctOperationFailed => Err(error),
         // pct's own words are on the terminal already.
         Err(error) if error.kind() == ErrorKind::NotFound => {
             Err(Error::NotFound { what: error.to_string(), vmid: Some(vmid) })

@@ -105,9 +105,8 @@ fn begin(node: &Node, to: Option<u32>) -> NodeResult<u32> {
         if target != ids.base {
             for vmid in store::vmids(node)? {
                 // One that is being made has taken the old range and does not say yet that it is unprivileged.
-                let is_other = |config: &ContainerConfig| {
-                    !is_ours(config) && config.lock() != Some(Lock::Create)
-                };
+                let is_other =
+                    |config: &ContainerConfig| !is_ours(config) && config.lock() != Some(Lock::Create);
                 if store::load(node, vmid).is_ok_and(|stored| is_other(&stored.config)) {
                     continue;
                 }

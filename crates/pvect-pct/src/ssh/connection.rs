@@ -337,13 +337,13 @@ fn private_dir(dir: &Path) -> Result<()> {
         let data = fs::symlink_metadata(above).map_err(failed)?;
         let is_shared = !data.is_symlink() && data.mode() & 0o1002 == 0o0002;
         if ![us, 0].contains(&data.uid()) || is_shared {
-            let what = format!(
-                "'{}' is not safe for connections: uid {} owns '{}' (mode {:04o}), and can put something else there",
-                dir.display(),
-                data.uid(),
-                above.display(),
-                data.mode() & 0o7777
-            );
+            let why = match is_shared {
+                true => {
+                    format!("anyone can write to '{}' (mode {:04o})", above.display(), data.mode() & 0o7777)
+                }
+                false => format!("'{}' belongs to uid {}, who could replace it", above.display(), data.uid()),
+            };
+            let what = format!("'{}' is not safe for connections: {why}", dir.display());
             return Err(Error::PermissionDenied { what });
         }
     }
@@ -432,7 +432,7 @@ mod tests {
         private_dir(&dir).unwrap();
         let said = || private_dir(&dir).unwrap_err().to_string();
         set(&above, 0o777);
-        assert!(said().contains("above' (mode 0777), and can put something else there"), "{}", said());
+        assert!(said().contains("above' (mode 0777)"), "{}", said());
         // As /tmp is: nobody renames what is another's.
         set(&above, 0o1777);
         private_dir(&dir).unwrap();
@@ -441,7 +441,7 @@ mod tests {
         set(&dir, 0o700);
         if rustix::process::geteuid().is_root() {
             std::os::unix::fs::chown(&above, Some(1234), None).unwrap();
-            assert!(said().contains("uid 1234 owns"), "{}", said());
+            assert!(said().contains("belongs to uid 1234, who could replace it"), "{}", said());
             std::os::unix::fs::chown(&above, Some(0), None).unwrap();
         }
         std::os::unix::fs::symlink(&dir, place.path().join("link")).unwrap();

@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
 
+use pvect_rootfs::room::Room;
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use tar::{Archive, Builder, EntryType, Header, HeaderMode};
 
@@ -120,11 +121,43 @@ fn file<W: Write>(
     Ok(content)
 }
 
+/// A stream that is written to a disk, on which some room is to stay.
+struct Watched<R> {
+    from: R,
+    place: File,
+    room: Option<Room>,
+    /// How much was read since the disk was looked at, bytes.
+    read: usize,
+}
+
+impl<R: Read> Read for Watched<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        /// How much is read between two looks at the disk, bytes.
+        const STEP: usize = 1 << 20;
+        let count = self.from.read(buffer)?;
+        self.read += count;
+        if let Some(room) = self.room.filter(|_| self.read >= STEP) {
+            self.read = 0;
+            room.check(&self.place)?;
+        }
+        Ok(count)
+    }
+}
+
 /// Unpacks a tar stream that a container made into a directory, and never beyond it.
 ///
 /// Set-user-ID bits are taken off and device nodes left out: what is harmless in a container is not on its host.
-/// `owners` tells whether owners are kept, which takes root.
-pub(super) fn unpack(from: impl Read, root: &Path, itself: bool, owners: bool) -> io::Result<Copied> {
+/// `owners` says whether owners are kept, which takes root; `fill`, whether the disk may be filled.
+pub(super) fn unpack(
+    from: impl Read,
+    root: &Path,
+    itself: bool,
+    owners: bool,
+    fill: bool,
+) -> io::Result<Copied> {
+    let place = File::open(root)?;
+    let room = if fill { None } else { Some(Room::of(&place)?) };
+    let from = Watched { from, place, room, read: 0 };
     let mut archive = Archive::new(BufReader::with_capacity(1 << 18, from));
     archive.set_preserve_permissions(true);
     archive.set_preserve_ownerships(owners);
@@ -252,7 +285,7 @@ mod tests {
         tree(from.path());
         let mut stream = Vec::new();
         let written = write(from.path(), true, &mut stream).unwrap();
-        let read = unpack(stream.as_slice(), to.path(), true, false).unwrap();
+        let read = unpack(stream.as_slice(), to.path(), true, false, false).unwrap();
         let names = |copied: &Copied| {
             let mut names: Vec<_> = copied.files.iter().map(|(path, _)| path.clone()).collect();
             names.sort();
@@ -322,14 +355,14 @@ mod tests {
             ),
             ("hard link", entry("copy", EntryType::Link, 0o644, Some("../secret"))),
         ] {
-            assert!(unpack(stream.as_slice(), &root, false, false).is_err(), "{name}");
+            assert!(unpack(stream.as_slice(), &root, false, false, false).is_err(), "{name}");
             assert_eq!(fs::read_to_string(outer.path().join("secret")).unwrap(), "kept", "{name}");
             assert!(!outer.path().join("x").exists(), "{name}");
         }
         let stream =
             [entry("su", EntryType::Regular, 0o4755, None), entry("disk", EntryType::Block, 0o600, None)]
                 .concat();
-        let copied = unpack(stream.as_slice(), &root, false, false).unwrap();
+        let copied = unpack(stream.as_slice(), &root, false, false, false).unwrap();
         assert_eq!(fs::metadata(root.join("su")).unwrap().permissions().mode() & 0o7777, 0o755);
         assert!(!root.join("disk").exists());
         assert_eq!(copied.warnings.len(), 2);

@@ -130,20 +130,23 @@ fn failed(path: &Path) -> impl Fn(io::Error) -> Error {
 
 /// Takes the lock file as pct does; it is free again when the file is closed.
 fn take(path: &Path) -> Result<File, Problem> {
+    // `/run/lock` is everybody's: a directory there may be anybody's, and so what it is called.
+    let check = |path: &Path, meta: io::Result<fs::Metadata>| {
+        let owner = meta.map_err(Problem::Io)?.uid();
+        if ![0, rustix::process::geteuid().as_raw()].contains(&owner) {
+            let text = format!("'{}' belongs to uid {owner}, not to root: remove it", path.display());
+            return Err(Problem::Said(ErrorKind::PctPermissionDenied, text));
+        }
+        Ok(())
+    };
     if let Some(dir) = path.parent() {
         fs::create_dir_all(dir).map_err(Problem::Io)?;
+        check(dir, dir.symlink_metadata())?;
     }
     let mut options = OpenOptions::new();
     options.create(true).append(true).mode(0o644).custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
     let file = options.open(path).map_err(Problem::Io)?;
-    // `/run/lock` is everybody's: a directory there may be anybody's, and so what it is called.
-    for meta in [path.parent().unwrap_or(Path::new("/")).metadata(), file.metadata()] {
-        let owner = meta.map_err(Problem::Io)?.uid();
-        if ![0, rustix::process::geteuid().as_raw()].contains(&owner) {
-            let text = format!("'{}' belongs to uid {owner}, not to root", path.display());
-            return Err(Problem::Said(ErrorKind::PctPermissionDenied, text));
-        }
-    }
+    check(path, file.metadata())?;
     let started = Instant::now();
     loop {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {

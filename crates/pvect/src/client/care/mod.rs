@@ -41,7 +41,7 @@ pub struct Manner {
     pub verify: bool,
     /// push and pull whole directories.
     pub recursive: bool,
-    /// Let pull fill the disk; without it the standalone node leaves 5 % of it free.
+    /// Let pull fill the disk; without it pull of a directory, and on the standalone node of a file, leaves 5 % free.
     pub fill: bool,
     /// set only what differs from the present configuration.
     pub if_changed: bool,

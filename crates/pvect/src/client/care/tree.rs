@@ -46,7 +46,7 @@ pub(super) async fn run(
     }
     let copied = match call.verb() {
         Verb::Push => push(client, call, vmid, Path::new(from), to, manner).await?,
-        _ => pull(client, call, vmid, from, Path::new(to)).await?,
+        _ => pull(client, call, vmid, from, Path::new(to), manner.fill).await?,
     };
     let outcome = Outcome { warnings: copied.warnings.clone(), ..Outcome::default() };
     if manner.verify {
@@ -159,7 +159,7 @@ async fn file_by_file(
     Ok(copied)
 }
 
-async fn pull(client: &Client, call: &Call, vmid: Vmid, from: &str, to: &Path) -> Result<Copied> {
+async fn pull(client: &Client, call: &Call, vmid: Vmid, from: &str, to: &Path, fill: bool) -> Result<Copied> {
     let cannot = |source| Error::Io { what: format!("cannot write '{}'", to.display()), source };
     let new = !to.exists();
     if new {
@@ -168,7 +168,7 @@ async fn pull(client: &Client, call: &Call, vmid: Vmid, from: &str, to: &Path) -
     let owners = rustix::process::geteuid().is_root();
     let (reader, writer) = io::pipe().map_err(no_pipe)?;
     let target = to.to_owned();
-    let reading = tokio::task::spawn_blocking(move || archive::unpack(reader, &target, new, owners));
+    let reading = tokio::task::spawn_blocking(move || archive::unpack(reader, &target, new, owners, fill));
     let streams = Streams { stdout: Some(writer.into()), ..Streams::default() };
     let ran = client.exec_piped(vmid, ["tar", "-c", "-f", "-", "-C", from, "."], streams).await;
     let unpacked = reading.await.map_err(io::Error::other).flatten();
