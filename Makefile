@@ -51,10 +51,10 @@ attack: ## Run the tests of each row of docs/security.md (as root)
 	@scripts/setup test
 	scripts/attack $(ARGS)
 
-fuzz: ## Ten minutes for each fuzz target; goes on from the last run (ARGS="SECONDS TARGET ...")
+fuzz: ## Fuzz each target for ten minutes, continuing from the last run (ARGS="SECONDS TARGET ...")
 	scripts/fuzz $(ARGS)
 
-advisories: ## Known holes of the crates in Cargo.lock; fetches RustSec's database
+advisories: ## Check Cargo.lock for known vulnerabilities; fetches the RustSec database
 	$(CARGO) deny check advisories
 
 docs: ## The book's generated pages; Rust documentation, man pages and completions below target/
