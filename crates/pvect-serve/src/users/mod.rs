@@ -296,7 +296,7 @@ mod tests {
         for _ in 0..20 {
             assert!(!users.check_password(ROOT, &secret(&"A".repeat(60_000))).unwrap());
         }
-        assert!(began.elapsed() < std::time::Duration::from_secs(2), "{:?}", began.elapsed());
+        assert!(began.elapsed() < std::time::Duration::from_secs(10), "{:?}", began.elapsed());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use pvect_testkit::{TestNode, TestServer, node_or_skip};
 use ring::hmac;
@@ -22,12 +22,19 @@ fn field(answer: &str, name: &str) -> String {
     value.unwrap_or_else(|| panic!("no {name}: {answer}")).0.to_owned()
 }
 
+/// The time that a server's process has spent on a CPU, in ticks (a hundredth of a second).
+fn cpu_ticks(server: &TestServer) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", server.pid())).unwrap();
+    let (_, fields) = stat.rsplit_once(')').unwrap();
+    fields.split_whitespace().skip(11).take(2).map(|field| field.parse::<u64>().unwrap()).sum()
+}
+
 #[test]
 fn a_long_password_costs_nothing() {
     let node = node_or_skip!();
     node.user("root@pam", "hunter22");
     let server = TestServer::start(&node);
-    let began = Instant::now();
+    let before = cpu_ticks(&server);
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
@@ -36,8 +43,9 @@ fn a_long_password_costs_nothing() {
             });
         }
     });
-    // A refusal waits for three seconds; to hash one such password takes longer.
-    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    // To hash one such password takes seconds.
+    let taken = cpu_ticks(&server) - before;
+    assert!(taken < 200, "{taken} ticks");
     let answer = login(&node, &server, "root@pam", "hunter22");
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     let mut add = node.command(["node", "user", "add", "joe@pve", "--password-stdin"]);
@@ -57,7 +65,6 @@ fn slow_connections_of_one_client_leave_room_for_others() {
     let address = SocketAddr::from(([127, 0, 0, 1], server.port));
     // More than are served in all; none says a word.
     let slow: Vec<TcpStream> = (0..600).map(|_| TcpStream::connect(address).unwrap()).collect();
-    let began = Instant::now();
     let mut other = connect_from(&node, &server, [127, 0, 0, 2]);
     let text = format!("GET /api2/json/version HTTP/1.1\r\nHost: vm\r\nConnection: close\r\n{token}\r\n\r\n");
     other.write_all(text.as_bytes()).unwrap();
@@ -65,13 +72,14 @@ fn slow_connections_of_one_client_leave_room_for_others() {
     let _ = other.read_to_end(&mut answer);
     let answer = String::from_utf8_lossy(&answer);
     assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
-    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
-    // Those beyond its share and the queue are closed at once.
-    let closed = slow.iter().filter(|stream| {
+    let closed = |stream: &TcpStream| {
         stream.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
-        matches!((&mut &**stream).read(&mut [0]), Ok(0))
-    });
-    assert!(closed.count() >= 600 - 64 - 256);
+        matches!((&mut &*stream).read(&mut [0]), Ok(0))
+    };
+    // It did not wait for a slow one to end, and those beyond the share and the queue are closed at once.
+    let served = slow.iter().take(64).filter(|stream| closed(stream)).count();
+    assert_eq!(served, 0, "the slow ones ended first");
+    assert!(slow.iter().filter(|stream| closed(stream)).count() >= 600 - 64 - 256);
 }
 
 #[test]

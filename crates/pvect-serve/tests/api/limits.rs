@@ -17,20 +17,22 @@ fn slow_and_broken_clients_hurt_nobody() {
     let node = node_or_skip!();
     let token = format!("Authorization: PVEAPIToken={}", node.token("root@pam!ci", false));
     let server = TestServer::start(&node);
-    // Some that only connect, some that speak no TLS, some with half a request.
+    // Some that only connect, some that speak no TLS, some with half a request. All of them stay below the share of
+    // one address: who waits for a place is another test's question.
     let silent: Vec<TcpStream> =
-        (0..50).map(|_| TcpStream::connect(("127.0.0.1", server.port)).unwrap()).collect();
+        (0..20).map(|_| TcpStream::connect(("127.0.0.1", server.port)).unwrap()).collect();
     for _ in 0..20 {
         let mut plain = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
         plain.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
     }
-    let mut halves: Vec<_> = (0..20).map(|_| connect(&node, &server)).collect();
-    for half in &mut halves {
-        half.write_all(
-            b"PUT /api2/json/nodes/vm/lxc/101/config HTTP/1.1\r\nHost: vm\r\nContent-Length: 100\r\n",
-        )
-        .unwrap();
-    }
+    // Each writes as soon as it is connected: the time for its handshake runs from then on.
+    let half = || {
+        let mut half = connect(&node, &server);
+        let text = b"PUT /api2/json/nodes/vm/lxc/101/config HTTP/1.1\r\nHost: vm\r\nContent-Length: 100\r\n";
+        half.write_all(text).unwrap();
+        half
+    };
+    let halves: Vec<_> = (0..20).map(|_| half()).collect();
     let answer = request(&node, &server, "GET /api2/json/version", &[&token], "");
     assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
     // More headers than anybody needs.
