@@ -194,6 +194,17 @@ impl TestNode {
 
     /// Returns what of this node is still in the system: mounts, loop devices, processes, bridges, packet filter rules.
     pub fn leftovers(&self) -> Vec<String> {
+        // mount(8) of another test opens every loop device to look at it, and so holds it for a moment.
+        for _ in 0..50 {
+            if self.left_now().is_empty() {
+                return Vec::new();
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        self.left_now()
+    }
+
+    fn left_now(&self) -> Vec<String> {
         let root = self.root().to_string_lossy().into_owned();
         let mut found = Vec::new();
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();

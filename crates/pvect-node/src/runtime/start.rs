@@ -110,6 +110,9 @@ fn launch(
     reachable::check(&root, &IdMap::of(config))?;
     // The monitor inherits this namespace; we leave it at the end of this function.
     let _mounts = PrivateMounts::enter()?;
+    let guest = setup::Guest::mounted(node, vmid, config, &root)?;
+    // Starting a process takes about as long as mounting.
+    let mut helper = guest.prepare()?;
     if is_user_namespace(config) {
         hide_id_map_tools()?;
     }
@@ -117,7 +120,7 @@ fn launch(
     storage::unmount_all(&root)?;
     storage::mount_own(node, vmid, config, &root)?;
     // Nothing of the host is mounted yet that a symlink of the guest could lead to.
-    setup::Guest::mounted(node, vmid, config, &root)?.start(crate::network::resolver(node, config))?;
+    guest.start(&mut helper, crate::network::resolver(node, config))?;
     storage::mount_rest(node, config, &root)?;
     devices::make_nodes(&node.layout.container(vmid), config)?;
     devices::make_quota_nodes(&node.layout.container(vmid), config, &root)?;

@@ -1,6 +1,6 @@
 //! The process that works on a guest's files: leaves the host, takes the container's ids, does the work.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use rustix::mount::{MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags};
 use rustix::thread::{CapabilitySet, CapabilitySets, Gid, Uid, UnshareFlags};
 
-use super::{MAPPED, Said};
+use super::{GO, MAPPED, Said};
 use crate::error::os_text;
 use crate::rooted::Rooted;
 use crate::{Failure, NodeResult};
@@ -22,7 +22,8 @@ const LONGEST_JOB: u64 = 4 << 20;
 /// Runs the helper verb and returns the exit status. The process must have no other thread.
 pub(crate) fn run(ids: &str, root: &str, below: &[&str]) -> u8 {
     let is_mapped = ids == MAPPED;
-    let done = leave_the_host(Path::new(root), below, is_mapped).and_then(|()| {
+    let done = wait_for_volumes().and_then(|()| {
+        leave_the_host(Path::new(root), below, is_mapped)?;
         say(&Said::Ready)?;
         work(is_mapped)
     });
@@ -31,6 +32,16 @@ pub(crate) fn run(ids: &str, root: &str, below: &[&str]) -> u8 {
         Err(failure) => (Said::Failed(failure.text), 1),
     };
     if say(&said).is_err() { 1 } else { exit }
+}
+
+/// Waits until the volumes are mounted; who ends before is not followed.
+fn wait_for_volumes() -> NodeResult<()> {
+    let mut line = Vec::new();
+    let mut stdin = std::io::stdin().lock().take(GO.len() as u64);
+    match stdin.read_until(b'\n', &mut line) {
+        Ok(_) if line == GO => Ok(()),
+        _ => Err(Failure::new("nothing to do")),
+    }
 }
 
 fn say(said: &Said) -> NodeResult<()> {

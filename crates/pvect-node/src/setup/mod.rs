@@ -8,36 +8,33 @@
 //! Source: user_namespaces(7), pivot_root(2), open_tree(2).
 
 mod confined;
+mod helper;
 
-use std::io::{ErrorKind, Read, Write};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use pvect_core::{ContainerConfig, Vmid};
 use pvect_rootfs::guest::{Done, HOST_KEYS, HostDns, Job, Work};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::{Deserialize, Serialize};
 
-use crate::error::os_text;
-use crate::idmap::IdMap;
-use crate::rooted::READ_LIMIT;
-use crate::{Failure, Node, NodeResult, held, host_keys, storage};
+use crate::{Failure, Node, NodeResult, host_keys, storage};
 
 pub(crate) use confined::run as run_confined;
+pub(crate) use helper::Helper;
+use helper::ended_early;
 
-/// The helper verb: `guest-files IDS ROOT PATH...`, the mount points of volumes below the root. The [`Job`] comes on
-/// stdin once the process has said that it is ready, what it [`Said`] goes to stdout, a line each.
+/// The helper verb: `guest-files IDS ROOT PATH...`, the mount points of volumes below the root. [`GO`] comes on stdin
+/// when they are mounted, the [`Job`] once the process has said that it is ready. What it [`Said`] goes to stdout, a
+/// line each.
 pub(crate) const NAME: &str = "guest-files";
+/// The line that lets the process leave the host.
+const GO: &[u8] = b"go\n";
 /// `IDS` of a container with a map of its own.
 const MAPPED: &str = "mapped";
 /// `IDS` of a privileged container.
 const HOST: &str = "host";
 /// How long the files of a running guest may take. Its next start writes them anyway.
 const WHILE_RUNNING: Duration = Duration::from_secs(10);
-/// The longest line that is read, bytes: two files of the largest size, each of their bytes as a number and a comma.
-const LONGEST: usize = 2 * 4 * READ_LIMIT as usize + 1024;
 
 /// What the process says.
 #[derive(Debug, Serialize, Deserialize)]
@@ -80,13 +77,22 @@ impl<'a> Guest<'a> {
         Self { node, vmid, config, root, below: Vec::new(), time: Some(WHILE_RUNNING) }
     }
 
-    /// Writes what belongs to every start. `dns` is what a container without name servers or search domains of its own
-    /// gets instead of the host's.
+    /// Starts the process for [`Guest::start`] while others work; the volumes need not be mounted yet, the mount
+    /// namespace must be theirs already.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub(crate) fn prepare(&self) -> NodeResult<Helper> {
+        Helper::spawn(self.node, self.config, self.root, &self.below)
+    }
+
+    /// Writes what belongs to every start, by a process that was [prepared](Self::prepare) before the volumes were
+    /// mounted. `dns` is what a container without name servers or search domains of its own gets instead of the host's.
     ///
     /// # Errors
     /// When a file cannot be written, or the process cannot be confined.
-    pub(crate) fn start(&self, dns: Option<HostDns>) -> NodeResult<()> {
-        self.perform(Work::Start(dns.unwrap_or_else(HostDns::of_this_host))).map(drop)
+    pub(crate) fn start(&self, helper: &mut Helper, dns: Option<HostDns>) -> NodeResult<()> {
+        self.perform_in(helper, Work::Start(dns.unwrap_or_else(HostDns::of_this_host))).map(drop)
     }
 
     /// Writes the network, for the guest's next start of it. `dns` as in [`Guest::start`].
@@ -164,121 +170,15 @@ impl<'a> Guest<'a> {
     }
 
     fn perform(&self, work: Work) -> NodeResult<Done> {
+        let mut helper = Helper::spawn(self.node, self.config, self.root, &self.below)?;
+        helper.time = self.time;
+        self.perform_in(&mut helper, work)
+    }
+
+    fn perform_in(&self, helper: &mut Helper, work: Work) -> NodeResult<Done> {
         let job = serde_json::to_vec(&Job::new(self.vmid, self.config, work)).map_err(|error| {
             Failure::new(format!("can't write down the work on the guest's files - {error}"))
         })?;
-        let map = IdMap::of(self.config);
-        let mut child = self.spawn(if map.is_identity() { HOST } else { MAPPED })?;
-        let done = self.talk(&mut child, &map, &job);
-        if done.is_err() {
-            let _ = child.kill();
-        }
-        // One that hangs in the kernel is not waited for.
-        if self.time.is_none() || done.is_ok() {
-            let _ = child.wait();
-        }
-        done
-    }
-
-    fn spawn(&self, ids: &str) -> NodeResult<Child> {
-        let mut command = Command::new(&self.node.helper);
-        command
-            .args(["__node", NAME, ids])
-            .arg(self.root)
-            .args(&self.below)
-            .env_clear()
-            .env("LC_ALL", "C.UTF-8")
-            .current_dir("/")
-            // Ctrl-C is for us: halfway the files would be neither the old nor the new ones.
-            .process_group(0)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null());
-        // Should we be killed, the container stays locked until its files are whole.
-        held::inherited(|| command.spawn())
-            .map_err(|error| Failure::io("can't run", &self.node.helper, &error))
-    }
-
-    fn talk(&self, child: &mut Child, map: &IdMap, job: &[u8]) -> NodeResult<Done> {
-        let (Some(mut stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
-            return Err(ended_early());
-        };
-        let deadline = self.time.map(|time| Instant::now() + time);
-        let mut answers = Answers { stdout, buffer: Vec::new(), deadline };
-        match answers.next()? {
-            Said::Ready => {}
-            Said::Failed(text) => return Err(Failure::new(text)),
-            Said::Done(_) => return Err(ended_early()),
-        }
-        if !map.is_identity() {
-            let process = PathBuf::from(format!("/proc/{}", child.id()));
-            // In this order: who may map groups is asked with the users mapped, or not at all.
-            for (file, lines) in [("uid_map", map.user_lines()), ("gid_map", map.group_lines())] {
-                let path = process.join(file);
-                std::fs::write(&path, lines).map_err(|error| {
-                    Failure::io("can't write the container's map of ids to", &path, &error)
-                })?;
-            }
-        }
-        stdin.write_all(job).map_err(|_| ended_early())?;
-        drop(stdin);
-        match answers.next()? {
-            Said::Done(done) => Ok(done),
-            Said::Failed(text) => Err(Failure::new(text)),
-            Said::Ready => Err(ended_early()),
-        }
-    }
-}
-
-fn ended_early() -> Failure {
-    Failure::new("the process that sets up the guest's files ended early")
-}
-
-/// What a process says, line by line.
-struct Answers {
-    stdout: ChildStdout,
-    buffer: Vec<u8>,
-    deadline: Option<Instant>,
-}
-
-impl Answers {
-    fn next(&mut self) -> NodeResult<Said> {
-        let mut searched = 0;
-        loop {
-            if let Some(end) = self.buffer[searched..].iter().position(|byte| *byte == b'\n') {
-                let line: Vec<u8> = self.buffer.drain(..=searched + end).collect();
-                return serde_json::from_slice(&line).map_err(|_| ended_early());
-            }
-            searched = self.buffer.len();
-            self.wait()?;
-            let mut chunk = [0; 8192];
-            match self.stdout.read(&mut chunk) {
-                Ok(0) => return Err(ended_early()),
-                Ok(count) if searched + count <= LONGEST => self.buffer.extend(&chunk[..count]),
-                Ok(_) => return Err(ended_early()),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => {
-                    return Err(Failure::new(format!("can't read from a process - {}", os_text(&error))));
-                }
-            }
-        }
-    }
-
-    /// Waits until there is something to read, or the time is over.
-    fn wait(&self) -> NodeResult<()> {
-        let Some(deadline) = self.deadline else { return Ok(()) };
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(Failure::new("setting up the guest's files takes too long"));
-            }
-            let left = Timespec {
-                tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
-                tv_nsec: left.subsec_nanos().into(),
-            };
-            if matches!(poll(&mut [PollFd::new(&self.stdout, PollFlags::IN)], Some(&left)), Ok(1)) {
-                return Ok(());
-            }
-        }
+        helper.perform(&job)
     }
 }
