@@ -9,7 +9,7 @@ use pvect_native::NativeReader;
 
 use crate::error::os_text;
 use crate::storage::MountFor;
-use crate::{Failure, Node, NodeResult, Output, runtime, storage};
+use crate::{Failure, FailureKind, Node, NodeResult, Output, runtime, storage};
 
 /// The status of the real pct when a file is missing or a call not permitted: the errno that its Perl had left over.
 const ENOENT: u8 = 2;
@@ -63,9 +63,9 @@ fn images(node: &Node, config: &ContainerConfig) -> NodeResult<Vec<PathBuf>> {
 pub fn existing(node: &Node, text: &str) -> NodeResult<PathBuf> {
     let volume: VolumeId =
         text.parse().map_err(|_| Failure::new(format!("unable to parse volume ID '{text}'")))?;
-    storage::volume_path(node, &volume).map_err(|failure| {
-        let exit = if failure.text.ends_with(" does not exist") { ENOENT } else { failure.exit };
-        Failure { exit, ..failure }
+    storage::volume_path(node, &volume).map_err(|failure| match failure.kind {
+        FailureKind::NoVolume { .. } | FailureKind::NoStorage { .. } => failure.exiting(ENOENT),
+        _ => failure,
     })
 }
 

@@ -43,7 +43,7 @@ use pvect_core::NodeName;
 
 pub use layout::Layout;
 pub use output::Output;
-pub use pvect_rootfs::{Failure, NodeResult};
+pub use pvect_rootfs::{Failure, FailureKind, NodeResult};
 // The room below is known by these names throughout this one.
 pub use pvect_rootfs::{error, guest, idmap, random, rooted, unpack};
 

@@ -451,6 +451,7 @@ mod tests {
         assert_eq!(
             load(&node, vmid("101")).unwrap_err(),
             Failure::with_exit("Configuration file 'nodes/vm/lxc/101.conf' does not exist", 2)
+                .of_kind(crate::FailureKind::NoContainer { vmid: vmid("101") })
         );
         let mut config = ContainerConfig::default();
         config.main.set("hostname", "web1");

@@ -149,7 +149,7 @@ pub fn run<T>(
     if result.is_ok() && log.warnings > 0 {
         output.warn(format!("Task finished with {} warning(s)!", log.warnings));
     }
-    result.map_err(|failure| Failure::new(failure.text))
+    result.map_err(|failure| failure.exiting(255))
 }
 
 /// Returns the tasks that are under way.

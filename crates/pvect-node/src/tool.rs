@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::error::os_text;
 use crate::interrupt::Interrupt;
-use crate::{Failure, NodeResult, held};
+use crate::{Failure, FailureKind, NodeResult, held};
 
 /// The most that is kept of a program's stderr, in bytes.
 const STDERR_LIMIT: u64 = 64 * 1024;
@@ -26,6 +26,7 @@ pub struct Tool {
     stop: Option<Arc<AtomicBool>>,
     talks_on_stderr: bool,
     keeps_locks: bool,
+    judge: fn(&str) -> FailureKind,
 }
 
 impl Tool {
@@ -45,6 +46,7 @@ impl Tool {
             stop: None,
             talks_on_stderr: false,
             keeps_locks: false,
+            judge: |_| FailureKind::Operation,
         }
     }
 
@@ -53,6 +55,13 @@ impl Tool {
     pub fn until(mut self, interrupt: &Interrupt) -> Self {
         std::os::unix::process::CommandExt::process_group(&mut self.command, 0);
         self.stop = Some(interrupt.flag());
+        self
+    }
+
+    /// Has the kind of a failure of [`Tool::stream`] or [`Tool::run`] decided by what the program wrote to stderr.
+    #[must_use]
+    pub fn judged_by(mut self, judge: fn(&str) -> FailureKind) -> Self {
+        self.judge = judge;
         self
     }
 
@@ -119,7 +128,11 @@ impl Tool {
     /// of its stderr.
     pub fn stream(mut self, on_line: &mut dyn FnMut(&str)) -> NodeResult<()> {
         let (status, errors) = self.drained(on_line)?;
-        if status.success() { Ok(()) } else { Err(self.failed(&reason(status, &errors))) }
+        if status.success() {
+            return Ok(());
+        }
+        let kind = (self.judge)(&String::from_utf8_lossy(&errors));
+        Err(self.failed(&reason(status, &errors)).of_kind(kind))
     }
 
     /// Runs it to its end; each line of its stdout goes to `on_line` as it comes. Returns its exit status and what it
@@ -154,9 +167,7 @@ impl Tool {
         let command = &mut self.command;
         let spawned = if self.keeps_locks { held::inherited(|| command.spawn()) } else { command.spawn() };
         spawned.map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => {
-                Failure::new(format!("{} is not installed: apt-get install {}", self.name, self.package))
-            }
+            std::io::ErrorKind::NotFound => Failure::not_installed(&self.name, self.package),
             _ => self.failed(&os_text(&error)),
         })
     }

@@ -55,8 +55,8 @@ pub enum Answer {
     Upid(String),
     /// The verb is done.
     Done,
-    /// The verb failed: what pct would have printed on stderr.
-    Failed(String),
+    /// The verb failed.
+    Failed(Failure),
 }
 
 /// Runs the job on stdin and returns the exit status.
@@ -83,8 +83,9 @@ pub(crate) fn run(root: &str, name: &str) -> u8 {
             0
         }
         Err(failure) => {
-            tell(&Answer::Failed(failure.text));
-            failure.exit
+            let exit = failure.exit;
+            tell(&Answer::Failed(failure));
+            exit
         }
     }
 }
@@ -108,14 +109,11 @@ fn work(root: &str, name: &str, begun: impl Fn(&Upid) + Send + Sync + 'static) -
     let node = Node { layout: Layout::new(Path::new(root), name.clone()), name, helper };
     task::work_for(job.user.clone(), begun);
     store::ensure_root(&node)?;
-    let (mut out, mut err) = (std::io::sink(), Vec::new());
+    let (mut out, mut err) = (std::io::sink(), std::io::sink());
     let mut output = Output { out: &mut out, err: &mut err };
     let words: Vec<&str> = job.args.iter().map(String::as_str).collect();
     match (job.verb.as_str(), &words[..]) {
-        (VZDUMP, _) => match crate::backup::run(&node, &job.args, &mut output) {
-            0 => Ok(0),
-            exit => Err(Failure::with_exit(String::from_utf8_lossy(&err).trim_end(), exit)),
-        },
+        (VZDUMP, _) => crate::backup::try_run(&node, &job.args, &mut output).map(|()| 0),
         (REMOVE, [volume]) => remove(&node, volume, &mut output).map(|()| 0),
         (PLACE, [file, storage, name]) => {
             place(&node, Path::new(file), storage, name, &mut output).map(|()| 0)
@@ -160,7 +158,7 @@ fn remove_backup(node: &Node, volume: &VolumeId) -> NodeResult<()> {
     let archives = crate::backup::prune::archives(&directory)?;
     let found = archives.iter().find(|one| one.path.file_name().is_some_and(|known| known == name));
     match found {
-        None => Err(Failure::new(format!("volume '{volume}' does not exist"))),
+        None => Err(Failure::no_volume(volume)),
         Some(one) if one.protected => {
             Err(Failure::new(format!("can't remove protected archive '{}'", one.path.display())))
         }

@@ -14,4 +14,4 @@ pub mod rooted;
 pub mod shift;
 pub mod unpack;
 
-pub use error::{Failure, NodeResult};
+pub use error::{Failure, FailureKind, NodeResult};

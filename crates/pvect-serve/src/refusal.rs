@@ -4,7 +4,7 @@ use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use hyper::ext::ReasonPhrase;
 use pvect_core::schema::{Reason, Violation};
-use pvect_node::Failure;
+use pvect_node::{Failure, FailureKind};
 use serde_json::{Map, Value, json};
 
 /// The type of every answer. Source: `PVE::APIServer::Formatter::Standard`.
@@ -75,28 +75,21 @@ impl Refusal {
             let end = if matches!(violation.reason, Reason::Format { .. }) { "\n" } else { "" };
             match inner {
                 Some((_, text)) => *text += &format!("{}\n{end}", violation.pct_text()),
-                None => errors.push((option.to_owned(), text_of(violation) + end)),
+                None => errors.push((option.to_owned(), violation.pct_reason() + end)),
             }
         }
         Self { errors, ..Self::new(400, VERIFICATION) }
     }
 
-    /// What a verb failed with: pct's text on stderr.
+    /// What a verb failed with.
     pub fn of_failure(failure: &Failure) -> Self {
-        Self::of_text(&failure.text)
-    }
-
-    /// As [`Refusal::of_failure`], by the text alone.
-    pub fn of_text(text: &str) -> Self {
-        if let Some(lines) = text.strip_prefix("400 Parameter verification failed.\n") {
-            return Self { errors: errors_of(lines), ..Self::new(400, VERIFICATION) };
-        }
-        match text.split_once(' ') {
-            Some((code, rest)) if code.len() == 3 => match code.parse::<u16>() {
-                Ok(status @ 400..600) => Self::new(status, rest),
-                _ => Self::failed(text),
-            },
-            _ => Self::failed(text),
+        match &failure.kind {
+            FailureKind::BadParameters { errors } => {
+                Self { errors: errors.clone(), ..Self::new(400, VERIFICATION) }
+            }
+            FailureKind::BadRequest { message } => Self::new(400, message),
+            FailureKind::Denied { message } => Self::new(403, message),
+            _ => Self::failed(&failure.text),
         }
     }
 
@@ -116,42 +109,6 @@ impl Refusal {
         }
         response(self.status, reason, Value::Object(body).to_string().into())
     }
-}
-
-/// The lines below the heading of pct's parameter errors, without the usage line.
-fn errors_of(lines: &str) -> Vec<(String, String)> {
-    let mut errors: Vec<(String, String)> = Vec::new();
-    for line in lines.lines() {
-        let named = line.split_once(": ").filter(|(name, _)| {
-            !name.is_empty()
-                && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
-        });
-        match (named, errors.last_mut()) {
-            (Some((name, text)), last) => {
-                let inner = last.filter(|(option, _)| name.starts_with(&format!("{option}.")));
-                match inner {
-                    Some((_, whole)) => *whole += &format!("\n{line}"),
-                    None => errors.push((name.to_owned(), text.to_owned())),
-                }
-            }
-            (None, Some((_, text))) if !line.is_empty() && !line.starts_with("pct ") => {
-                *text += &format!("\n{line}");
-            }
-            _ => {}
-        }
-    }
-    errors
-}
-
-/// The text of one violation without its name.
-fn text_of(violation: &Violation) -> String {
-    if let Reason::UnknownOption { .. } = violation.reason {
-        return "property is not defined in schema and the schema does not allow additional properties"
-            .to_owned();
-    }
-    let text = violation.pct_text();
-    let bare = text.strip_prefix(&violation.name).and_then(|rest| rest.strip_prefix(": "));
-    bare.map_or_else(|| text.clone(), str::to_owned)
 }
 
 /// Makes a good answer.
@@ -191,28 +148,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_of_pct_become_answers() {
-        for (text, status, message, errors) in [
-            ("CT 101 already running", 500, "CT 101 already running\n", &[][..]),
-            ("404 not here", 404, "not here\n", &[]),
-            (
-                "400 Parameter verification failed.\nstorage: storage 'x' does not support container directories\npct create <vmid>",
-                400,
-                VERIFICATION,
-                &[("storage", "storage 'x' does not support container directories")],
-            ),
-            (
-                "400 Parameter verification failed.\nnet0: invalid format - format error\nnet0.ip: bad\n\n\npct set <vmid>",
-                400,
-                VERIFICATION,
-                &[("net0", "invalid format - format error\nnet0.ip: bad")],
-            ),
+    fn failures_become_answers_by_their_kind() {
+        let wrong = vec![("net0".to_owned(), "invalid format - format error\nnet0.ip: bad".to_owned())];
+        let text = "net0: invalid format - format error\nnet0.ip: bad\n\n\npct set <vmid>";
+        for (failure, status, message, errors) in [
+            (Failure::new("CT 101 already running"), 500, "CT 101 already running\n", &[][..]),
+            (Failure::bad_request("not enough arguments"), 400, "not enough arguments\n", &[]),
+            (Failure::denied("Permission check failed (/)"), 403, "Permission check failed (/)\n", &[]),
+            (Failure::bad_parameters(wrong.clone(), text), 400, VERIFICATION, &wrong[..]),
+            // A text decides nothing: it may be a guest's.
+            (Failure::new("403 not mine"), 500, "403 not mine\n", &[]),
         ] {
-            let refusal = Refusal::of_text(text);
-            let found: Vec<(&str, &str)> =
-                refusal.errors.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+            let refusal = Refusal::of_failure(&failure);
             assert_eq!(
-                (refusal.status, refusal.message.as_str(), found.as_slice()),
+                (refusal.status, refusal.message.as_str(), refusal.errors.as_slice()),
                 (status, message, errors)
             );
         }

@@ -17,7 +17,7 @@ use crate::refusal::Refusal;
 /// How many workers may be on their way to a task or an end at a time; more wait.
 const AT_A_TIME: usize = 16;
 /// The longest line of a worker, bytes.
-const LONGEST_LINE: u64 = 256 * 1024;
+const LONGEST_LINE: u64 = 512 * 1024;
 
 /// Starts workers.
 #[derive(Debug, Clone)]
@@ -76,7 +76,7 @@ impl Workers {
         match serde_json::from_str(&line) {
             Ok(Answer::Upid(upid)) => Ok(upid.into()),
             Ok(Answer::Done) => Ok(Value::Null),
-            Ok(Answer::Failed(text)) => Err(Refusal::of_text(&text)),
+            Ok(Answer::Failed(failure)) => Err(Refusal::of_failure(&failure)),
             Err(_) => Err(Refusal::failed("the worker ended without a word")),
         }
     }

@@ -7,7 +7,7 @@ use pvect_core::error::{Exit, Run};
 use pvect_core::schema::{Reason, Violation};
 use pvect_core::{Error, ErrorKind, Result, VolumeId};
 use pvect_node::storage::{self, Template};
-use pvect_node::{Failure, Layout, Node, template};
+use pvect_node::{Failure, FailureKind, Layout, Node, template};
 use serde::Serialize;
 
 use crate::app::App;
@@ -142,7 +142,7 @@ fn listed(template: &Template) -> Listed {
 }
 
 fn failed(failure: &Failure) -> Error {
-    if failure.text.contains("does not exist") {
+    if matches!(failure.kind, FailureKind::NoVolume { .. } | FailureKind::NoStorage { .. }) {
         return Error::NotFound { what: failure.text.clone(), vmid: None };
     }
     Error::Failed {

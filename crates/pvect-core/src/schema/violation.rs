@@ -122,7 +122,16 @@ impl Violation {
 
     /// Returns the line that pct prints under `400 Parameter verification failed.`, name included.
     pub fn pct_text(&self) -> String {
-        let text = match &self.reason {
+        match &self.reason {
+            Reason::UnknownOption { .. } => format!("Unknown option: {}", self.name),
+            Reason::TooManyArguments { .. } | Reason::Alone { .. } => self.pct_reason(),
+            _ => format!("{}: {}", self.name, self.pct_reason()),
+        }
+    }
+
+    /// Returns what pct's API says is wrong, without the name.
+    pub fn pct_reason(&self) -> String {
+        match &self.reason {
             Reason::Type { expected, value } => format!("type check ('{expected}') failed - got '{value}'"),
             Reason::TooSmall { min, .. } => format!("value must have a minimum value of {min}"),
             Reason::TooLarge { max, .. } => format!("value must have a maximum value of {max}"),
@@ -133,17 +142,14 @@ impl Violation {
             }
             Reason::Format { pct, .. } => format!("invalid format - {pct}"),
             Reason::Pattern { .. } => "value does not match the regex pattern".to_owned(),
-            Reason::UnknownProperty { .. } => {
+            Reason::UnknownProperty { .. } | Reason::UnknownOption { .. } => {
                 "property is not defined in schema and the schema does not allow additional properties"
                     .to_owned()
             }
             Reason::Missing => "property is missing and it is not optional".to_owned(),
-            Reason::UnknownOption { .. } => return format!("Unknown option: {}", self.name),
-            Reason::TooManyArguments { .. } => return "too many arguments".to_owned(),
-            Reason::Alone { pct, .. } => return pct.clone(),
-            Reason::Other { pct, .. } => pct.clone(),
-        };
-        format!("{}: {text}", self.name)
+            Reason::TooManyArguments { .. } => "too many arguments".to_owned(),
+            Reason::Alone { pct, .. } | Reason::Other { pct, .. } => pct.clone(),
+        }
     }
 }
 

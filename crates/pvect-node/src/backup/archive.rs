@@ -83,9 +83,7 @@ pub(super) fn write(
         .stderr(Stdio::piped())
         .spawn()
         .map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => {
-                Failure::new(format!("{} is not installed: apt-get install lxc tar", words[0]))
-            }
+            std::io::ErrorKind::NotFound => Failure::not_installed(&words[0], "lxc tar"),
             _ => Failure::new(format!("can't run {} - {}", words[0], os_text(&error))),
         })?;
     let watcher = Watcher::start(&child, interrupt.flag());

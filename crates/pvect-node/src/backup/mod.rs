@@ -36,7 +36,11 @@ pub fn run(node: &Node, words: &[String], output: &mut Output<'_>) -> u8 {
     }
 }
 
-fn try_run(node: &Node, words: &[String], output: &mut Output<'_>) -> NodeResult<()> {
+/// As [`run`], for a caller that passes the failure on.
+///
+/// # Errors
+/// The text and status that vzdump ends with.
+pub(crate) fn try_run(node: &Node, words: &[String], output: &mut Output<'_>) -> NodeResult<()> {
     if !rustix::process::geteuid().is_root() {
         return Err(Failure::new("please run as root"));
     }

@@ -115,7 +115,9 @@ const OPTIONS: [(&str, Takes); 31] = [
 const UNSUPPORTED: [&str; 5] = ["fleecing", "pool", "script", "stdout", "stop"];
 
 fn refused(name: &str, text: &str) -> Failure {
-    Failure::with_exit(format!("400 Parameter verification failed.\n{name}: {text}\n{USAGE}"), USAGE_EXIT)
+    // The API's answer has the usage too.
+    let errors = vec![(name.to_owned(), format!("{text}\n{USAGE}"))];
+    Failure::bad_parameters(errors, &format!("{name}: {text}\n{USAGE}"))
 }
 
 fn number(name: &str, text: &str) -> NodeResult<u64> {

@@ -13,7 +13,14 @@ pub(crate) const USAGE_EXIT: u8 = 2;
 
 /// `400 <what>` and the usage line.
 pub(crate) fn bad_request(verb: Verb, what: &str) -> Failure {
-    Failure::with_exit(format!("400 {what}\n{}", usage_line(verb)), USAGE_EXIT)
+    Failure::bad_request(format!("{what}\n{}", usage_line(verb)))
+}
+
+/// `400 Parameter verification failed.`, the same words for each of these parameters, and the usage line.
+pub(crate) fn bad_parameters(verb: Verb, names: &[&str], what: &str) -> Failure {
+    let errors = names.iter().map(|name| ((*name).to_owned(), what.to_owned())).collect();
+    let lines: String = names.iter().map(|name| format!("{name}: {what}\n")).collect();
+    Failure::bad_parameters(errors, &(lines + &usage_line(verb)))
 }
 
 /// `400 Parameter verification failed.`, a line for each violation, and the usage line.
@@ -21,7 +28,7 @@ pub(crate) fn bad_request(verb: Verb, what: &str) -> Failure {
 /// pct prints an empty line after each text of a format check, and another one after those inside a property
 /// string; so does this. An unknown time zone ends the real one with 255, everything else with 2.
 pub(crate) fn refused(verb: Verb, violations: &[Violation]) -> Failure {
-    let mut text = "400 Parameter verification failed.\n".to_owned();
+    let mut text = String::new();
     let mut rest = violations;
     while let Some((first, others)) = rest.split_first() {
         let inner = format!("{}.", first.name);
@@ -43,7 +50,22 @@ pub(crate) fn refused(verb: Verb, violations: &[Violation]) -> Failure {
     }
     text += &usage_line(verb);
     let zone = violations.first().is_some_and(|first| first.name == "timezone");
-    Failure::with_exit(text, if zone { 255 } else { USAGE_EXIT })
+    Failure::bad_parameters(errors_of(violations), &text).exiting(if zone { 255 } else { USAGE_EXIT })
+}
+
+/// The errors by option: what is wrong inside a property string belongs to its option, line by line.
+fn errors_of(violations: &[Violation]) -> Vec<(String, String)> {
+    let mut errors: Vec<(String, String)> = Vec::new();
+    for violation in violations {
+        let option = errors.last_mut().filter(|(option, _)| {
+            violation.name.strip_prefix(option.as_str()).is_some_and(|rest| rest.starts_with('.'))
+        });
+        match option {
+            Some((_, text)) => *text += &format!("\n{}", violation.pct_text()),
+            None => errors.push((violation.name.clone(), violation.pct_reason())),
+        }
+    }
+    errors
 }
 
 fn is_format(violation: &Violation) -> bool {

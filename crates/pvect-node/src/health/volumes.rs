@@ -10,7 +10,7 @@ use pvect_core::{ContainerConfig, Vmid, VolumeId};
 use super::{Action, Finding, Kind};
 use crate::named::{self, owner};
 use crate::storage::{self, grow, snapshot};
-use crate::{Node, NodeResult};
+use crate::{FailureKind, Node, NodeResult};
 
 /// Volumes of a container that has no configuration. They may be somebody's data: people decide.
 pub(super) fn ownerless(node: &Node, vmid: Vmid) -> NodeResult<Vec<Finding>> {
@@ -109,7 +109,7 @@ fn missing(node: &Node, vmid: Vmid, named: &BTreeMap<VolumeId, (String, bool)>) 
     let mut found = Vec::new();
     for (volume, (key, main)) in named {
         let is_missing = storage::volume_path(node, volume)
-            .is_err_and(|failure| failure.text == format!("volume '{volume}' does not exist"));
+            .is_err_and(|failure| matches!(failure.kind, FailureKind::NoVolume { .. }));
         if !main || !is_missing || !storage_is_there(node, volume) {
             continue;
         }

@@ -8,7 +8,7 @@ use super::filter::{self, Port};
 use super::nat;
 use super::settings::Network;
 use crate::tool::Tool;
-use crate::{Failure, Layout, NodeResult, store};
+use crate::{Failure, FailureKind, Layout, NodeResult, store};
 
 /// How often the kernel is asked again when it is busy with the rules of somebody else, and the pause between.
 const TRIES: u32 = 10;
@@ -50,7 +50,7 @@ pub fn load(layout: &Layout, table: &str, networks: &[&Network], ports: &[Port])
         let _ = list(&tables(&both)).map(|text| store::replace(&listing, text.as_bytes(), 0o644));
         return Loaded { nat: Ok(()), filter: Ok(()) };
     };
-    if failure.text.contains("not installed") {
+    if matches!(failure.kind, FailureKind::NotInstalled { .. }) {
         return Loaded { nat: Err(failure.clone()), filter: Err(failure) };
     }
     let filter = run(&file(layout, "filter.conf"), &filter);
@@ -64,8 +64,8 @@ fn run(path: &Path, rules: &str) -> NodeResult<()> {
         .map_err(|error| Failure::io("can't write", path, &error))?;
     let mut tried = 0;
     loop {
-        match Tool::new("nft", "nftables").arg("-f").arg(path).run() {
-            Err(failure) if is_busy(&failure.text) && tried < TRIES => {
+        match Tool::new("nft", "nftables").arg("-f").arg(path).judged_by(kind_of).run() {
+            Err(Failure { kind: FailureKind::Busy, .. }) if tried < TRIES => {
                 tried += 1;
                 std::thread::sleep(PAUSE);
             }
@@ -96,9 +96,12 @@ fn list(tables: &[&str]) -> NodeResult<String> {
     })
 }
 
-/// Whether the kernel was busy with another change. Source: `EBUSY` and `EAGAIN` as strerror(3) has them.
-fn is_busy(text: &str) -> bool {
-    ["resource busy", "Resource temporarily unavailable"].iter().any(|word| text.contains(word))
+/// What nft failed with: whether the kernel was busy with another change. Source: `EBUSY` and `EAGAIN` as strerror(3) has
+/// them.
+fn kind_of(stderr: &str) -> FailureKind {
+    let is_busy =
+        ["resource busy", "Resource temporarily unavailable"].iter().any(|word| stderr.contains(word));
+    if is_busy { FailureKind::Busy } else { FailureKind::Operation }
 }
 
 /// Whether the rules that were loaded last name one of these interfaces.
@@ -132,7 +135,7 @@ mod tests {
 
     #[test]
     fn a_busy_kernel_is_asked_again() {
-        assert!(is_busy("exit code 1: Error: Could not process rule: Device or resource busy"));
-        assert!(!is_busy("exit code 1: Error: syntax error"));
+        assert_eq!(kind_of("Error: Could not process rule: Device or resource busy\n"), FailureKind::Busy);
+        assert_eq!(kind_of("Error: syntax error\n"), FailureKind::Operation);
     }
 }

@@ -29,7 +29,7 @@ impl Denied {
 
 impl From<Denied> for Failure {
     fn from(denied: Denied) -> Self {
-        Self::with_exit(format!("403 {}", denied.0), 2)
+        Self::denied(denied.0)
     }
 }
 

@@ -80,7 +80,7 @@ fn client(root: &Path) -> NodeResult<Vec<PathBuf>> {
     match (find("udhcpc"), find("busybox")) {
         (Some(client), _) => Ok(vec![client]),
         (None, Some(busybox)) => Ok(vec![busybox, "udhcpc".into()]),
-        (None, None) => Err(Failure::new("udhcpc is not installed: apt-get install udhcpc")),
+        (None, None) => Err(Failure::not_installed("udhcpc", "udhcpc")),
     }
 }
 

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use pvect_core::{ContainerConfig, Vmid, VolumeId};
 
 use crate::tool::Tool;
-use crate::{Failure, Node, NodeResult, Output, storage};
+use crate::{Failure, FailureKind, Node, NodeResult, Output, storage};
 
 /// Runs the hook script, if the configuration names one, as `<script> <vmid> <phase>`. What it prints, to stdout and
 /// stderr, goes to stdout.
@@ -52,11 +52,10 @@ fn script(node: &Node, volume: &str) -> NodeResult<String> {
         return Err(Failure::new(format!("'{volume}' is not in the snippets directory")));
     }
     let missing = || Failure::new(format!("script '{volume}' does not exist"));
-    let path =
-        storage::volume_path(node, &id).map_err(|failure| match failure.text.contains("does not exist") {
-            true if !failure.text.starts_with("storage") => missing(),
-            _ => failure,
-        })?;
+    let path = storage::volume_path(node, &id).map_err(|failure| match failure.kind {
+        FailureKind::NoVolume { .. } => missing(),
+        _ => failure,
+    })?;
     let meta = std::fs::metadata(&path).map_err(|_| missing())?;
     if !meta.is_file() {
         return Err(missing());

@@ -162,7 +162,7 @@ fn init_words(config: &ContainerConfig) -> Vec<String> {
 /// The failure of a program of LXC that cannot be run.
 pub(super) fn cannot_run(name: &str, error: &std::io::Error) -> Failure {
     match error.kind() {
-        std::io::ErrorKind::NotFound => Failure::new(format!("{name} is not installed: apt-get install lxc")),
+        std::io::ErrorKind::NotFound => Failure::not_installed(name, "lxc"),
         _ => Failure::new(format!("can't run {name} - {}", os_text(error))),
     }
 }

@@ -124,7 +124,7 @@ impl Storages {
     /// `storage '<name>' does not exist`, `storage '<name>' is disabled`.
     pub fn find(&self, name: &str) -> NodeResult<&Storage> {
         let storage = self.0.iter().find(|storage| storage.name == name);
-        let storage = storage.ok_or_else(|| Failure::new(format!("storage '{name}' does not exist")))?;
+        let storage = storage.ok_or_else(|| Failure::no_storage(name))?;
         if storage.disabled() {
             return Err(Failure::new(format!("storage '{name}' is disabled")));
         }

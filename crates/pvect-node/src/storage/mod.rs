@@ -87,7 +87,7 @@ fn locate(node: &Node, volume: &VolumeId) -> NodeResult<(Volume, PathBuf)> {
 pub fn volume_path(node: &Node, volume: &VolumeId) -> NodeResult<PathBuf> {
     let (_, path) = locate(node, volume)?;
     if std::fs::symlink_metadata(&path).is_err() {
-        return Err(Failure::new(format!("volume '{volume}' does not exist")));
+        return Err(Failure::no_volume(volume));
     }
     Ok(path)
 }
@@ -100,12 +100,9 @@ pub fn check_rootdir(node: &Node, storage: &str) -> NodeResult<()> {
     let storages = Storages::load(&node.layout)?;
     let found = storages.find(storage)?;
     if !found.holds("rootdir") {
-        return Err(Failure::with_exit(
-            format!(
-                "400 Parameter verification failed.\nstorage: storage '{storage}' does not support container directories"
-            ),
-            2,
-        ));
+        let text = format!("storage '{storage}' does not support container directories");
+        let line = format!("storage: {text}");
+        return Err(Failure::bad_parameters(vec![("storage".to_owned(), text)], &line));
     }
     found.path().map(|_| ())
 }

@@ -145,7 +145,7 @@ pub fn build_busybox(node: &Node, progress: &mut dyn FnMut(&str)) -> NodeResult<
 fn read_busybox() -> NodeResult<Vec<u8>> {
     let bytes = match std::fs::File::open(BUSYBOX) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Err(Failure::new("busybox is not installed: apt-get install busybox-static"));
+            return Err(Failure::not_installed("busybox", "busybox-static"));
         }
         opened => opened.and_then(|mut file| {
             let mut bytes = Vec::new();

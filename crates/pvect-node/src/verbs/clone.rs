@@ -48,7 +48,7 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
     let source = super::vmid(call)?;
     let vmid: Vmid = match call.args().get(1).map(|text| text.parse()) {
         Some(Ok(vmid)) => vmid,
-        _ => return Err(Failure::with_exit("400 not enough arguments", 2)),
+        _ => return Err(super::not_enough_arguments()),
     };
     check_places(node, call)?;
     let interrupt = Interrupt::watch();
@@ -61,7 +61,7 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
     let _lock = store::lock(node, vmid, LOCK_WAIT, output)?;
     let mut reserved = ContainerConfig::default();
     reserved.main.set("lock", "create");
-    store::create(node, vmid, &reserved).map_err(|failure| Failure::new(failure.text))?;
+    store::create(node, vmid, &reserved).map_err(|failure| failure.exiting(255))?;
     let mut undo = Undo::of(node, vmid);
     let running = runtime::is_running(node, source);
     let plan = Plan::of(node, call, source, vmid, &config, running)?;
@@ -94,10 +94,7 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
 /// Checks what the options name, before any configuration is read.
 fn check_places(node: &Node, call: &Call) -> NodeResult<()> {
     if let Some(pool) = call.get("pool") {
-        return Err(Failure::with_exit(
-            format!("403 Permission check failed (pool '{pool}' does not exist)"),
-            REFUSED_EXIT,
-        ));
+        return Err(super::no_pool(pool));
     }
     if let Some(target) = call.get("target").filter(|name| !super::migrate::is_this_node(node, name)) {
         super::migrate::check_node(node, target)?;

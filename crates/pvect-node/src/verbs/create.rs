@@ -102,14 +102,13 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
 
 impl Plan {
     fn of(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<Self> {
-        let vmid = call.vmid().ok_or_else(|| Failure::with_exit("400 not enough arguments", 2))?;
+        let vmid = call.vmid().ok_or_else(super::not_enough_arguments)?;
         let template = call.args().get(1).cloned().unwrap_or_default();
         let is_on = |name: &str| call.get(name).and_then(pvect_core::property::boolean) == Some(true);
         let ssh_keys = call.get("ssh-public-keys").map(read_keys).transpose()?;
         store::check_unused(node, vmid)?;
         if let Some(pool) = call.get("pool") {
-            let text = format!("403 Permission check failed (pool '{pool}' does not exist)");
-            return Err(Failure::with_exit(text, 2));
+            return Err(super::no_pool(pool));
         }
         if template == "-" {
             return Err(Failure::new("pipe can only be used with restore tasks"));

@@ -2,7 +2,7 @@
 
 use pvect_core::{Call, Listing, RunState, Vmid};
 
-use crate::{Failure, Node, NodeResult, Output, store};
+use crate::{Failure, FailureKind, Node, NodeResult, Output, store};
 
 /// Lists the containers. Returns the exit status.
 ///
@@ -41,7 +41,7 @@ fn listings(node: &Node, output: &mut Output<'_>) -> NodeResult<Vec<Listing>> {
 fn listing(node: &Node, vmid: Vmid, running: bool, output: &mut Output<'_>) -> NodeResult<Option<Listing>> {
     let config = match store::load_telling(node, vmid, output) {
         Ok(stored) => stored.config,
-        Err(failure) if failure == Failure::missing(&node.name, vmid) => return Ok(None),
+        Err(Failure { kind: FailureKind::NoContainer { .. }, .. }) => return Ok(None),
         Err(failure) => {
             output.warn(&failure.text);
             pvect_core::ContainerConfig::default()

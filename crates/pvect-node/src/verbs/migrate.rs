@@ -2,7 +2,8 @@
 
 use pvect_core::{Call, Verb};
 
-use crate::{Failure, Node, NodeResult, Output, cli, store};
+use crate::cli::report::bad_parameters;
+use crate::{Failure, Node, NodeResult, Output, store};
 
 /// The exit status of what is refused before the container is looked at.
 const REFUSED_EXIT: u8 = 2;
@@ -16,8 +17,7 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
     if call.verb() == Verb::Migrate {
         let target = call.args().get(1).map(String::as_str).unwrap_or_default();
         if is_this_node(node, target) {
-            let text = "400 Parameter verification failed.\ntarget: target is local node.\n".to_owned();
-            return Err(Failure::with_exit(text + &cli::usage_line(Verb::Migrate), REFUSED_EXIT));
+            return Err(bad_parameters(Verb::Migrate, &["target"], "target is local node."));
         }
         check_node(node, target)?;
     }

@@ -42,6 +42,7 @@ pub use status::status_record;
 
 use pvect_core::{Call, Verb, Vmid};
 
+use crate::rights::Denied;
 use crate::{Failure, Node, NodeResult, Output, runtime};
 
 /// The option of create and restore that says whether a backup's configuration is trusted; an extension of this node.
@@ -128,7 +129,17 @@ const AFTER_LOAD_EXIT: u8 = 25;
 /// Returns the container that a call is about.
 fn vmid(call: &Call) -> NodeResult<Vmid> {
     // The parser has checked it.
-    call.vmid().ok_or_else(|| Failure::with_exit("400 not enough arguments", 2))
+    call.vmid().ok_or_else(not_enough_arguments)
+}
+
+/// `400 not enough arguments`.
+fn not_enough_arguments() -> Failure {
+    Failure::bad_request("not enough arguments")
+}
+
+/// `403 Permission check failed (pool '<name>' does not exist)`: this node has no pools to put containers in.
+fn no_pool(name: &str) -> Failure {
+    Denied::check(&format!("pool '{name}' does not exist")).into()
 }
 
 /// Returns whether a boolean option is given and true.

@@ -4,6 +4,7 @@ use pvect_core::property::{MountPoint, MountSource};
 use pvect_core::{Call, ContainerConfig, Lock, Verb, Vmid, VolumeId};
 
 use super::resize::mount_point;
+use crate::cli::report::bad_parameters;
 use crate::idmap::IdMap;
 use crate::interrupt::Interrupt;
 use crate::named::{add_unused, in_use, is_unused, unused_volume};
@@ -11,7 +12,7 @@ use crate::storage::base::Base;
 use crate::storage::copy::Copy;
 use crate::storage::{self, snapshot};
 use crate::task::TaskLog;
-use crate::{Failure, Node, NodeResult, Output, cli, ids, locked, runtime, store, task};
+use crate::{Failure, Node, NodeResult, Output, ids, locked, runtime, store, task};
 
 /// Moves a volume of a stopped container. Returns the exit status.
 ///
@@ -21,7 +22,7 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
     let vmid = super::vmid(call)?;
     let text = |index: usize| call.args().get(index).map(String::as_str).filter(|text| !text.is_empty());
     let given = |index: usize, name: &str| text(index).or_else(|| call.get(name));
-    let Some(key) = text(1) else { return Err(Failure::with_exit("400 not enough arguments", 2)) };
+    let Some(key) = text(1) else { return Err(super::not_enough_arguments()) };
     match (given(2, "storage"), given(3, "target-vmid")) {
         (Some(_), Some(_)) => Err(both_or_none("either set 'storage' or 'target-vmid', but not both")),
         (None, None) => Err(both_or_none("both 'storage' and 'target-vmid' missing, either needs to be set")),
@@ -36,8 +37,7 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
 }
 
 fn both_or_none(what: &str) -> Failure {
-    let text = format!("400 Parameter verification failed.\nstorage: {what}\ntarget-vmid: {what}\n");
-    Failure::with_exit(text + &cli::usage_line(Verb::MoveVolume), 2)
+    bad_parameters(Verb::MoveVolume, &["storage", "target-vmid"], what)
 }
 
 /// Copies a volume to another storage.

@@ -25,7 +25,7 @@ const STEP: Duration = Duration::from_millis(2);
 pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> {
     let vmid = super::vmid(call)?;
     let [_, file, destination] = call.args() else {
-        return Err(Failure::with_exit("400 not enough arguments", 2));
+        return Err(super::not_enough_arguments());
     };
     let _held = store::lock(node, vmid, store::LOCK_SECONDS, output)?;
     if !runtime::is_running(node, vmid) {

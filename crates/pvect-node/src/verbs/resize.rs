@@ -29,7 +29,7 @@ struct Plan {
 pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> {
     let vmid = super::vmid(call)?;
     let [_, disk, size] = call.args() else {
-        return Err(Failure::with_exit("400 not enough arguments", 2));
+        return Err(super::not_enough_arguments());
     };
     let digest = call.get("digest");
     Plan::of(node, vmid, disk, size, digest, output)?;

@@ -35,7 +35,7 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
     let stored = store::load_telling(node, vmid, output)?;
     let mut config = stored.config;
     if let Some(lock) = config.lock() {
-        return Err(Failure::with_exit(Failure::locked(&lock).text, AFTER_LOAD_EXIT));
+        return Err(Failure::locked(&lock).exiting(AFTER_LOAD_EXIT));
     }
     if call.get("digest").is_some_and(|digest| !digest.is_empty() && digest != stored.digest) {
         let text = "detected modified configuration - file changed by other user? Try again.";
@@ -56,7 +56,7 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
             Violation::option(name, Reason::Other { pct: pct.clone(), text: pct.clone() })
         };
         let violations: Vec<Violation> = changed.errors.iter().map(other).collect();
-        Err(Failure::new(refused(Verb::Set, &violations).text))
+        Err(refused(Verb::Set, &violations).exiting(255))
     };
     if saved.is_err() {
         changed.undo(node, vmid)?;
@@ -96,7 +96,7 @@ fn check_lists(call: &Call) -> NodeResult<()> {
     // That an option is read-only is found with the values.
     let mut found = rules::after_load(call).into_iter();
     match found.find(|violation| !matches!(violation.reason, Reason::Alone { .. })) {
-        Some(violation) => Err(Failure::with_exit(refused(Verb::Set, &[violation]).text, AFTER_LOAD_EXIT)),
+        Some(violation) => Err(refused(Verb::Set, &[violation]).exiting(AFTER_LOAD_EXIT)),
         None => Ok(()),
     }
 }

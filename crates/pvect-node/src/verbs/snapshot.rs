@@ -42,7 +42,7 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
 
 /// Returns the name of the snapshot that a call is about.
 pub(super) fn name(call: &Call) -> NodeResult<SnapshotName> {
-    let text = call.args().get(1).ok_or_else(|| Failure::with_exit("400 not enough arguments", 2))?;
+    let text = call.args().get(1).ok_or_else(super::not_enough_arguments)?;
     text.parse().map_err(|error| Failure::with_exit(format!("{error}"), 2))
 }
 

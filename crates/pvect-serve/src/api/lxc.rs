@@ -4,7 +4,7 @@ use pvect_core::schema::{Format, Kind};
 use pvect_core::{Call, ContainerConfig, Status, Verb, Vmid};
 use pvect_node::storage::snapshot;
 use pvect_node::store::{self, Stored};
-use pvect_node::{Node, Output, runtime, verbs};
+use pvect_node::{Failure, FailureKind, Node, Output, runtime, verbs};
 use secrecy::ExposeSecret;
 use serde_json::{Map, Value, json};
 
@@ -104,7 +104,7 @@ pub(super) fn visible(asked: &Asked) -> Result<Vec<Status>, Refusal> {
         let config = match store::load(node, vmid) {
             Ok(stored) => stored.config,
             // It may have gone meanwhile; one that cannot be read is shown with what there is.
-            Err(_) if !node.layout.config(vmid).exists() => continue,
+            Err(Failure { kind: FailureKind::NoContainer { .. }, .. }) => continue,
             Err(_) => ContainerConfig::default(),
         };
         found.push(verbs::status_record(node, vmid, &config));
@@ -231,11 +231,11 @@ fn set_snapshot_config(asked: &Asked) -> Answer {
         let _held = store::lock(node, vmid, store::LOCK_SECONDS, &mut output)?;
         let mut config = store::load(node, vmid)?.config;
         if let Some(lock) = config.lock() {
-            return Err(pvect_node::Failure::locked(&lock));
+            return Err(Failure::locked(&lock));
         }
         let name = asked.part("snapname");
         let Some(section) = config.snapshots.get_mut(name) else {
-            return Err(pvect_node::Failure::new(format!("snapshot '{name}' does not exist")));
+            return Err(Failure::new(format!("snapshot '{name}' does not exist")));
         };
         if let Some(text) = asked.params.get("description") {
             section.set("description", text);

@@ -96,8 +96,7 @@ impl Plan {
             create::read_keys(path)?;
         }
         if let Some(pool) = call.get("pool") {
-            let text = format!("403 Permission check failed (pool '{pool}' does not exist)");
-            return Err(Failure::with_exit(text, 2));
+            return Err(super::no_pool(pool));
         }
         let storage = call.get("storage").unwrap_or("local").to_owned();
         let archive = call.args().get(1).cloned().unwrap_or_default();
