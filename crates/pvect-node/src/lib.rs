@@ -19,6 +19,7 @@ pub mod internal;
 pub mod interrupt;
 pub mod layout;
 pub mod locked;
+mod log_room;
 mod named;
 pub mod network;
 mod oci;

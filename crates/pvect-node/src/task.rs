@@ -15,6 +15,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use pvect_core::upid::Upid;
 
 use crate::interrupt::Interrupt;
+use crate::log_room::LogRoom;
 use crate::store::{self, lock_file_for_a_moment, replace_unsynced};
 use crate::{Failure, Node, NodeResult, Output};
 
@@ -23,8 +24,6 @@ const INDEX_LIMIT: u64 = 50_000;
 /// How long to wait for the lock of the lists, seconds.
 const LIST_LOCK_SECONDS: u64 = 10;
 const FILE_MODE: u32 = 0o640;
-/// The longest log, bytes. A guest decides how many lines some tasks have (a file that cannot be read is one).
-const LOG_LIMIT: u64 = 16 * 1024 * 1024;
 /// Stands in a log for what is beyond its limit.
 const OMITTED: &str = "the log is longer than 16 MiB, the rest is left out";
 /// The longest last word of a task, bytes: it is in the index too.
@@ -56,8 +55,7 @@ pub struct TaskLog {
     pub upid: Upid,
     warnings: u32,
     file: File,
-    /// How many bytes the file may still grow by; none once something was left out.
-    room: Option<u64>,
+    room: LogRoom,
 }
 
 impl TaskLog {
@@ -95,10 +93,9 @@ impl TaskLog {
     /// Writes one line to the log file only, while there is room. A log that cannot be written (a full disk) does not end
     /// the task.
     fn log(&mut self, text: &str) {
-        let Some(room) = self.room else { return };
-        let needed = text.len() as u64 + 1;
-        self.room = room.checked_sub(needed);
-        self.write(if self.room.is_some() { text } else { OMITTED });
+        if let Some(line) = self.room.take(text) {
+            self.write(line);
+        }
     }
 
     fn write(&mut self, line: &str) {
@@ -212,8 +209,8 @@ fn begin(node: &Node, worker: &str, id: &str) -> NodeResult<TaskLog> {
         (asker.begun)(&upid);
     }
     // One process may run several tasks of a kind within a second: they share the file.
-    let room = file.metadata().map_or(LOG_LIMIT, |meta| LOG_LIMIT.saturating_sub(meta.len()));
-    Ok(TaskLog { upid, warnings: 0, file, room: Some(room) })
+    let room = LogRoom::after(file.metadata().map_or(0, |meta| meta.len()), OMITTED);
+    Ok(TaskLog { upid, warnings: 0, file, room })
 }
 
 fn finish(node: &Node, upid: &Upid, status: &str) -> NodeResult<()> {

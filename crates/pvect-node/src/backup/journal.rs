@@ -4,29 +4,27 @@ use std::fs::File;
 use std::io::Write;
 
 use crate::Output;
+use crate::log_room::LogRoom;
 use crate::task::TaskLog;
 
-/// The longest log beside an archive, bytes: the guest decides how many of its files cannot be read.
-const KEPT_LIMIT: usize = 16 * 1024 * 1024;
+/// Stands in the log beside an archive for what is beyond its limit.
+const OMITTED: &str = "this log is longer than 16 MiB, the rest is left out";
 
 /// Where a line goes.
 pub(super) struct Journal<'a, 'b> {
     log: &'a mut TaskLog,
     output: &'a mut Output<'b>,
-    file: Option<File>,
-    /// How many bytes the file may still grow by; none once something was left out.
-    room: Option<usize>,
+    kept: Option<(File, LogRoom)>,
 }
 
 impl<'a, 'b> Journal<'a, 'b> {
     pub(super) fn new(log: &'a mut TaskLog, output: &'a mut Output<'b>) -> Self {
-        Self { log, output, file: None, room: None }
+        Self { log, output, kept: None }
     }
 
     /// From now on lines go to this file too; `None` ends that.
     pub(super) fn keep_in(&mut self, file: Option<File>) {
-        self.file = file;
-        self.room = Some(KEPT_LIMIT);
+        self.kept = file.map(|file| (file, LogRoom::after(0, OMITTED)));
     }
 
     /// `INFO: text`, for each line of it.
@@ -69,13 +67,9 @@ impl<'a, 'b> Journal<'a, 'b> {
     }
 
     fn keep(&mut self, level: &str, line: &str) {
-        if let (Some(file), Some(room)) = (&mut self.file, self.room) {
-            self.room = room.checked_sub(line.len());
-            let line = if self.room.is_some() {
-                line
-            } else {
-                "this log is longer than 16 MiB, the rest is left out"
-            };
+        if let Some((file, room)) = &mut self.kept
+            && let Some(line) = room.take(line)
+        {
             let time = jiff::Zoned::now().strftime("%F %H:%M:%S");
             // A log that cannot be written does not end a backup.
             let _ = writeln!(file, "{time} {level} {line}");
