@@ -88,8 +88,11 @@ pub fn ensure_root(node: &Node) -> NodeResult<()> {
     }
 }
 
-/// Takes from others what the mode of a directory gives them.
-fn close_to_others(path: &Path) -> NodeResult<()> {
+/// Takes from others what the mode of a directory or file gives them.
+///
+/// # Errors
+/// When the mode cannot be read or changed.
+pub(crate) fn close_to_others(path: &Path) -> NodeResult<()> {
     let failed = |error| Failure::io("can't close to others", path, &error);
     let mode = fs::metadata(path).map_err(failed)?.permissions().mode() & 0o7777;
     if mode & 0o007 == 0 {

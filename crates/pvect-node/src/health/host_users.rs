@@ -9,7 +9,7 @@ use pvect_core::Vmid;
 
 use super::{Action, Finding, Host, Kind, names};
 use crate::ids::{HostFiles, Ids, Range, is_ours};
-use crate::{Failure, Node, NodeResult, storage, store};
+use crate::{Node, NodeResult, storage, store};
 
 /// What the mode of a directory or file gives to others.
 const OTHERS: u32 = 0o007;
@@ -100,18 +100,4 @@ fn open_places(node: &Node) -> NodeResult<Vec<Finding>> {
 fn is_open(path: &Path) -> bool {
     std::fs::symlink_metadata(path)
         .is_ok_and(|meta| !meta.file_type().is_symlink() && meta.permissions().mode() & OTHERS != 0)
-}
-
-/// Takes from others what the mode gives them.
-///
-/// # Errors
-/// When the mode cannot be changed.
-pub(super) fn close(path: &Path) -> NodeResult<()> {
-    let failed = |error: std::io::Error| Failure::io("can't close to others", path, &error);
-    let meta = std::fs::symlink_metadata(path).map_err(failed)?;
-    if meta.file_type().is_symlink() {
-        return Ok(());
-    }
-    let mode = meta.permissions().mode() & 0o7777;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode & !OTHERS)).map_err(failed)
 }

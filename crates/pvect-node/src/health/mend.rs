@@ -85,7 +85,8 @@ fn of_the_node(node: &Node, host: &Host, finding: &Finding, output: &mut Output<
 /// Closes what is open to the host's other users.
 fn for_host_users(node: &Node, action: &Action, output: &mut Output<'_>) -> NodeResult<()> {
     match action {
-        Action::Close(path) => host_users::close(path),
+        // The finding has just been seen again: it is no symlink.
+        Action::Close(path) => store::close_to_others(path),
         Action::ReserveIds => ids::reserve(node),
         _ => {
             let mut said = Vec::new();
