@@ -112,12 +112,7 @@ struct Source<'a> {
 impl<'a> Source<'a> {
     fn of(node: &'a Node, copy: &Copy<'_>) -> NodeResult<Self> {
         let place = Place::of(node, copy.source)?;
-        if !is_readable(&place.volume) {
-            let source = copy.source;
-            return Err(Failure::new(format!(
-                "cannot copy volume '{source}': it is no raw image or directory"
-            )));
-        }
+        place.volume.check_mountable("copy", copy.source)?;
         let Some(name) = copy.snapshot else {
             super::volume_path(node, copy.source)?;
             if matches!(place.volume, Volume::Image { .. }) {
@@ -160,14 +155,6 @@ impl Drop for Source<'_> {
     }
 }
 
-fn is_readable(volume: &Volume) -> bool {
-    match volume {
-        Volume::Image { name, .. } => name.ends_with(".raw"),
-        Volume::Directory { .. } => true,
-        Volume::File { .. } => false,
-    }
-}
-
 /// Mounts a volume that can be mounted, for writing. Its container's lock is held, and the mount namespace is private.
 ///
 /// # Errors
@@ -175,9 +162,7 @@ fn is_readable(volume: &Volume) -> bool {
 pub(crate) fn attach(node: &Node, volume: &VolumeId, directory: &Path) -> NodeResult<()> {
     let path = super::volume_path(node, volume)?;
     let place = Place::of(node, volume)?;
-    if !is_readable(&place.volume) {
-        return Err(Failure::new(format!("cannot mount volume '{volume}': it is no raw image or directory")));
-    }
+    place.volume.check_mountable("mount", volume)?;
     if matches!(place.volume, Volume::Image { .. }) {
         image::wait_until_free(&path)?;
     }

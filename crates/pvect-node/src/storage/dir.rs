@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use pvect_core::Vmid;
+use pvect_core::{Vmid, VolumeId};
 
 use crate::{Failure, NodeResult};
 
@@ -33,6 +33,21 @@ pub enum Volume {
 }
 
 impl Volume {
+    /// Checks that the volume `id`, which this is, is one whose files can be reached: a raw image or a directory. `what`
+    /// is what is to be done with it.
+    ///
+    /// # Errors
+    /// `cannot <what> volume '<id>': it is no raw image or directory`.
+    pub(super) fn check_mountable(&self, what: &str, id: &VolumeId) -> NodeResult<()> {
+        match self {
+            Self::Image { name, .. } if name.ends_with(".raw") => Ok(()),
+            Self::Directory { .. } => Ok(()),
+            Self::Image { .. } | Self::File { .. } => {
+                Err(Failure::new(format!("cannot {what} volume '{id}': it is no raw image or directory")))
+            }
+        }
+    }
+
     /// Parses the part of a volume id after the storage's name.
     ///
     /// # Errors
@@ -154,5 +169,19 @@ mod tests {
             "x",
         ];
         assert_eq!(next_number(vmid, names.into_iter()), 2);
+    }
+
+    #[test]
+    fn files_of_raw_images_and_directories_can_be_reached() {
+        let check = |name: &str| {
+            let id = format!("local:{name}").parse().unwrap();
+            Volume::parse(name).unwrap().check_mountable("mount", &id).map_err(|failure| failure.text)
+        };
+        assert_eq!(check("101/vm-101-disk-0.raw"), Ok(()));
+        assert_eq!(check("101/subvol-101-disk-0.subvol"), Ok(()));
+        for name in ["101/vm-101-disk-0.qcow2", "vztmpl/a.tar.gz"] {
+            let text = format!("cannot mount volume 'local:{name}': it is no raw image or directory");
+            assert_eq!(check(name), Err(text));
+        }
     }
 }

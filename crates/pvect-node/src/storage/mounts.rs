@@ -261,7 +261,9 @@ fn attach(node: &Node, mount: &Wanted, target: &Path, purpose: MountFor) -> Node
         MountSource::Volume(text) => {
             let volume = volume_id(text)?;
             let path = volume_path(node, &volume)?;
-            match locate(node, &volume)?.0 {
+            let found = locate(node, &volume)?.0;
+            found.check_mountable("mount", &volume)?;
+            match found {
                 Volume::Directory { .. } => {
                     bind(&open_source(&path)?, target)?;
                     let flags = flags(&mount.fs, purpose);
@@ -272,13 +274,10 @@ fn attach(node: &Node, mount: &Wanted, target: &Path, purpose: MountFor) -> Node
                         Ok(())
                     }
                 }
-                Volume::Image { name, .. } if name.ends_with(".raw") => {
+                Volume::Image { .. } | Volume::File { .. } => {
                     let options = options(&mount.fs, purpose);
                     image::mount(&path, target, &options)
                 }
-                _ => Err(Failure::new(format!(
-                    "cannot mount volume '{volume}': it is no raw image or directory"
-                ))),
             }
         }
         MountSource::Allocate { .. } => {
