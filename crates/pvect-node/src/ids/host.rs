@@ -27,8 +27,8 @@ const STEP: Duration = Duration::from_millis(50);
 /// A range of ids: the first one, and the one behind the last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Range {
-    first: u64,
-    end: u64,
+    pub(crate) first: u64,
+    pub(crate) end: u64,
 }
 
 impl Range {
@@ -39,6 +39,11 @@ impl Range {
 
     fn of(first: u64, count: u64) -> Self {
         Self { first, end: first.saturating_add(count) }
+    }
+
+    /// Whether it has all ids of another one.
+    fn contains(self, other: Self) -> bool {
+        self.first <= other.first && other.end <= self.end
     }
 
     /// Whether two ranges have an id in common.
@@ -80,7 +85,8 @@ impl HostFiles {
         Self::below(Path::new("/etc"), layout)
     }
 
-    fn below(etc: &Path, layout: &Layout) -> Self {
+    /// As [`HostFiles::of`]; `etc` is the machine's `/etc`.
+    pub(crate) fn below(etc: &Path, layout: &Layout) -> Self {
         let is_usual = layout.root() == Path::new(Layout::DEFAULT_ROOT);
         Self { etc: etc.to_owned(), own: (!is_usual).then(|| layout.root().join("etc")) }
     }
@@ -117,15 +123,24 @@ impl HostFiles {
     /// As [`Self::taken`].
     pub(crate) fn is_reserved(&self, base: u32) -> NodeResult<bool> {
         for name in GRANTS {
-            let mut has = false;
-            for directory in [Some(&self.etc), self.own.as_ref()].into_iter().flatten() {
-                has = has || has_reserved(&read(&directory.join(name))?.unwrap_or_default(), base);
-            }
-            if !has {
+            if !self.granted_to_root(name)?.iter().any(|range| range.contains(Range::at(base))) {
                 return Ok(false);
             }
         }
         Ok(true)
+    }
+
+    /// Returns the ranges that root is granted by the files `subuid` or `subgid`. Lines that cannot be understood grant
+    /// nothing.
+    ///
+    /// # Errors
+    /// As [`Self::taken`].
+    pub(crate) fn granted_to_root(&self, name: &str) -> NodeResult<Vec<Range>> {
+        let mut found = Vec::new();
+        for directory in [Some(&self.etc), self.own.as_ref()].into_iter().flatten() {
+            found.extend(of_root(&read(&directory.join(name))?.unwrap_or_default()));
+        }
+        Ok(found)
     }
 
     /// Returns the first of a range that nobody has: one that root has already, else the first free one. Not one that
@@ -170,7 +185,7 @@ impl HostFiles {
             let own = self.own.as_ref().map(|own| own.join(name)).filter(|path| path.exists());
             let file = own.unwrap_or_else(|| self.etc.join(name));
             let mut text = read(&file)?.unwrap_or_default();
-            if has_reserved(&text, base) {
+            if of_root(&text).any(|range| range.contains(Range::at(base))) {
                 continue;
             }
             if !text.is_empty() && !text.ends_with('\n') {
@@ -248,12 +263,10 @@ fn shown(line: &str, file: &str) -> String {
     format!("{}:x:{}", fields.first().unwrap_or(&""), fields.get(2).unwrap_or(&""))
 }
 
-/// Whether one line of the text gives root all of a range.
-fn has_reserved(text: &str, base: u32) -> bool {
-    let wanted = Range::at(base);
-    text.lines()
-        .filter_map(|line| granted(line.trim()))
-        .any(|(owner, range)| is_root(owner) && range.first <= wanted.first && wanted.end <= range.end)
+/// The ranges that the lines of a text grant root.
+fn of_root(text: &str) -> impl Iterator<Item = Range> {
+    let granted = text.lines().filter_map(|line| granted(line.trim()));
+    granted.filter(|(owner, _)| is_root(owner)).map(|(_, range)| range)
 }
 
 #[cfg(test)]

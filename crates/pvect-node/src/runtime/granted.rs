@@ -5,16 +5,13 @@
 //! always: on plain Debian nothing grants it, on Proxmox VE the installation does.
 //! Source: subuid(5), subgid(5), newuidmap(1), pve-container's default map.
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use pvect_core::ContainerConfig;
 use pvect_core::config::IdMap;
 
-use crate::{Failure, Layout, Node, NodeResult};
-
-/// A granted range: the first id and the one behind the last.
-type Range = (u64, u64);
+use crate::ids::{HostFiles, Range};
+use crate::{Failure, Node, NodeResult};
 
 /// Checks the id maps of a container.
 ///
@@ -27,12 +24,15 @@ pub(super) fn check(node: &Node, config: &ContainerConfig) -> NodeResult<()> {
 
 fn check_below(etc: &Path, node: &Node, config: &ContainerConfig) -> NodeResult<()> {
     let maps = config.id_maps().map_err(|error| Failure::new(error.to_string()))?;
+    let host = HostFiles::below(etc, &node.layout);
     for (is_user, name) in [(true, "subuid"), (false, "subgid")] {
         let maps: Vec<&IdMap> = maps.iter().filter(|map| map.user == is_user).collect();
         if maps.is_empty() {
             continue;
         }
-        let granted = granted(&files(etc, &node.layout, name), config.first_host_id())?;
+        let mut granted = host.granted_to_root(name)?;
+        granted.push(Range::at(config.first_host_id()));
+        granted.sort_unstable();
         if let Some(map) = maps.into_iter().find(|map| !is_covered(map, &granted)) {
             let IdMap { container, host, count, .. } = map;
             let kind = if is_user { 'u' } else { 'g' };
@@ -46,48 +46,15 @@ fn check_below(etc: &Path, node: &Node, config: &ContainerConfig) -> NodeResult<
     Ok(())
 }
 
-/// The files of grants. A node below a root of its own may have one there besides.
-fn files(etc: &Path, layout: &Layout, name: &str) -> Vec<PathBuf> {
-    let mut files = vec![etc.join(name)];
-    if layout.root() != Path::new(Layout::DEFAULT_ROOT) {
-        files.push(layout.root().join("etc").join(name));
-    }
-    files
-}
-
-/// The ranges that root is granted. Lines that cannot be understood grant nothing.
-fn granted(files: &[PathBuf], base: u32) -> NodeResult<Vec<Range>> {
-    let base = u64::from(base);
-    let mut ranges = vec![(base, base + u64::from(IdMap::COUNT))];
-    for file in files {
-        let text = match std::fs::read_to_string(file) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(Failure::io("can't read", file, &error)),
-        };
-        ranges.extend(text.lines().filter_map(range));
-    }
-    ranges.sort_unstable();
-    Ok(ranges)
-}
-
-/// The range of a line `root:FIRST:COUNT`, where the owner may be a number.
-fn range(line: &str) -> Option<Range> {
-    let fields: Vec<&str> = line.trim().split(':').collect();
-    let ["root" | "0", first, count] = fields[..] else { return None };
-    let (first, count): (u32, u32) = (first.parse().ok()?, count.parse().ok()?);
-    Some((first.into(), u64::from(first) + u64::from(count)))
-}
-
 /// Whether sorted ranges, one after the other, have all ids of a map. Root's own id needs no grant.
 fn is_covered(map: &IdMap, ranges: &[Range]) -> bool {
     let (mut next, end) = (u64::from(map.host), u64::from(map.host) + u64::from(map.count));
     if (map.host, map.count) == (0, 1) {
         return true;
     }
-    for (first, behind) in ranges {
-        if *first <= next {
-            next = next.max(*behind);
+    for range in ranges {
+        if range.first <= next {
+            next = next.max(range.end);
         }
     }
     next >= end
@@ -96,6 +63,7 @@ fn is_covered(map: &IdMap, ranges: &[Range]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Layout;
 
     fn node(root: &Path) -> Node {
         let name: pvect_core::NodeName = "vm".parse().unwrap();
