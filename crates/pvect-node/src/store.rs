@@ -273,20 +273,39 @@ pub fn remove(node: &Node, vmid: Vmid) -> NodeResult<()> {
 /// `can't lock file '<path>' - got timeout`.
 pub fn lock(node: &Node, vmid: Vmid, seconds: u64, output: &mut Output<'_>) -> NodeResult<ConfigLock> {
     let path = node.layout.config_lock(vmid);
-    let file = lock_file(&path, seconds, &mut |text| {
-        let _ = output.err.write_all(text.as_bytes());
+    let file = lock_file(&path, seconds, &mut |waiting| {
+        let _ = output.err.write_all(waiting.text().as_bytes());
     })?;
     Ok(ConfigLock { _file: held::Held::new(file) })
 }
 
-/// Opens and locks a file exclusively; `say` gets `trying to acquire lock...` and ` OK`, with line ends. A signal that
-/// comes while it waits ends the wait.
+/// How the wait for a lock file goes that somebody else holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Waiting {
+    Begun,
+    Over,
+    Failed,
+}
+
+impl Waiting {
+    /// pct's words on stderr, with their line ends.
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            Self::Begun => "trying to acquire lock...\n",
+            Self::Over => " OK\n",
+            Self::Failed => " failed\n",
+        }
+    }
+}
+
+/// Opens and locks a file exclusively; `say` is called when it has to wait, and when that is over. A signal that comes
+/// while it waits ends the wait.
 ///
 /// The descriptor is closed in children, so none of them keeps the lock; but see [`crate::tool::Tool::keeping_locks`].
 ///
 /// # Errors
 /// `can't lock file '<path>' - <reason>`; `interrupted by signal`.
-pub(crate) fn lock_file(path: &Path, seconds: u64, say: &mut dyn FnMut(&str)) -> NodeResult<File> {
+pub(crate) fn lock_file(path: &Path, seconds: u64, say: &mut dyn FnMut(Waiting)) -> NodeResult<File> {
     let mut watched = None;
     acquire(path, seconds, say, &mut || {
         // What has come before is whoever undoes something to know.
@@ -311,7 +330,7 @@ pub(crate) fn lock_file_for_a_moment(path: &Path, seconds: u64) -> NodeResult<Fi
 fn acquire(
     path: &Path,
     seconds: u64,
-    say: &mut dyn FnMut(&str),
+    say: &mut dyn FnMut(Waiting),
     between: &mut dyn FnMut() -> NodeResult<()>,
 ) -> NodeResult<File> {
     let cannot = |reason: &str| Failure::new(format!("can't lock file '{}' - {reason}", path.display()));
@@ -336,7 +355,7 @@ fn acquire(
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {
                 if told {
-                    say(" OK\n");
+                    say(Waiting::Over);
                 }
                 return Ok(file);
             }
@@ -345,7 +364,7 @@ fn acquire(
                 // Before it is told: who reads that may send a signal at once.
                 between()?;
                 if !told {
-                    say("trying to acquire lock...\n");
+                    say(Waiting::Begun);
                     told = true;
                 }
                 if Instant::now() >= deadline {
@@ -355,7 +374,7 @@ fn acquire(
             }
             Err(errno) => {
                 if told {
-                    say(" failed\n");
+                    say(Waiting::Failed);
                 }
                 return Err(cannot(&os_text(&errno.into())));
             }

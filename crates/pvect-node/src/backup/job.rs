@@ -10,6 +10,7 @@ use super::options::{Options, Which};
 use super::prune::Keep;
 use crate::interrupt::Interrupt;
 use crate::storage::Storages;
+use crate::store::Waiting;
 use crate::{Failure, Node, NodeResult, Output, store, task};
 
 /// What is common to all backups of one call.
@@ -45,12 +46,10 @@ pub(super) fn run(node: &Node, options: &Options, output: &mut Output<'_>) -> No
         let seconds = options.lockwait_minutes * 60;
         let path = node.layout.root().join("run/lock/vzdump.lock");
         let mut journal = Journal::new(log, output);
-        let _lock = store::lock_file(&path, seconds, &mut |text| {
-            if text.starts_with("trying") {
-                journal.say("trying to get global lock - waiting...");
-            } else if text.starts_with(" OK") {
-                journal.say("got global lock");
-            }
+        let _lock = store::lock_file(&path, seconds, &mut |waiting| match waiting {
+            Waiting::Begun => journal.say("trying to get global lock - waiting..."),
+            Waiting::Over => journal.say("got global lock"),
+            Waiting::Failed => {}
         })?;
         job.run(node, &vmids, &mut journal)
     })

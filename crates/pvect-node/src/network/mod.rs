@@ -80,8 +80,8 @@ fn is_proxmox() -> bool {
 }
 
 fn lock(output: &mut Output<'_>) -> NodeResult<fs::File> {
-    store::lock_file(Path::new(LOCK), LOCK_SECONDS, &mut |text| {
-        let _ = output.err.write_all(text.as_bytes());
+    store::lock_file(Path::new(LOCK), LOCK_SECONDS, &mut |waiting| {
+        let _ = output.err.write_all(waiting.text().as_bytes());
     })
 }
 
