@@ -115,8 +115,7 @@ const OPTIONS: [(&str, Takes); 31] = [
 const UNSUPPORTED: [&str; 5] = ["fleecing", "pool", "script", "stdout", "stop"];
 
 fn refused(name: &str, text: &str) -> Failure {
-    // The API's answer has the usage too.
-    let errors = vec![(name.to_owned(), format!("{text}\n{USAGE}"))];
+    let errors = vec![(name.to_owned(), text.to_owned())];
     Failure::bad_parameters(errors, &format!("{name}: {text}\n{USAGE}"))
 }
 
@@ -331,6 +330,7 @@ pub(super) fn notes(template: &str, guest: &str, node: &str, vmid: Vmid) -> Stri
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::FailureKind;
 
     fn parse(line: &str) -> NodeResult<Options> {
         Options::parse(
@@ -376,6 +376,9 @@ mod tests {
             let failure = parse(line).unwrap_err();
             let expected = format!("400 Parameter verification failed.\n{text}\n{USAGE}");
             assert_eq!((failure.text.as_str(), failure.exit), (expected.as_str(), 2), "{line}");
+            let FailureKind::BadParameters { errors } = failure.kind else { panic!("{line}") };
+            let [(name, what)] = &errors[..] else { panic!("{errors:?}") };
+            assert_eq!(format!("{name}: {what}"), text);
         }
         assert!(parse("101 --bogus").unwrap_err().text.starts_with("Unknown option: bogus\n400 unable"));
         assert_eq!(
