@@ -17,7 +17,7 @@ use rustix::fs::{CWD, Mode, OFlags};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
-use crate::{Failure, Layout, Node, NodeResult, Output, interrupt, storage, store, task, verbs};
+use crate::{Failure, FailureKind, Layout, Node, NodeResult, Output, interrupt, storage, store, task, verbs};
 
 /// The helper verb.
 pub const NAME: &str = "api-worker";
@@ -137,10 +137,15 @@ fn remove(node: &Node, volume: &str, output: &mut Output<'_>) -> NodeResult<()> 
             Some("backup") => remove_backup(node, &volume)?,
             Some(owner) => {
                 let owner: Option<Vmid> = owner.parse().ok();
-                let config = owner.and_then(|vmid| store::load(node, vmid).ok());
-                if let (Some(vmid), Some(_)) = (owner, config) {
-                    let text = format!("cannot remove image, a guest with VMID '{vmid}' exists!");
-                    return Err(Failure::new(text));
+                if let Some(vmid) = owner {
+                    match store::load(node, vmid) {
+                        Err(Failure { kind: FailureKind::NoContainer { .. }, .. }) => {}
+                        // Also one whose configuration cannot be read.
+                        _ => {
+                            let text = format!("cannot remove image, a guest with VMID '{vmid}' exists!");
+                            return Err(Failure::new(text));
+                        }
+                    }
                 }
                 storage::free(node, &volume)?;
             }
@@ -244,5 +249,33 @@ impl Job {
 impl std::fmt::Debug for Job {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Job").field("user", &self.user).field("verb", &self.verb).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_of_a_guest_are_kept_also_when_its_configuration_cannot_be_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let name: NodeName = "vm".parse().unwrap();
+        let node = Node { layout: Layout::new(dir.path(), name.clone()), name, helper: "/bin/false".into() };
+        store::ensure_root(&node).unwrap();
+        let images = node.layout.local_storage().join("images");
+        let (mut out, mut err) = (std::io::sink(), std::io::sink());
+        let mut output = Output { out: &mut out, err: &mut err };
+        let mut removed = |vmid: &str| {
+            let image = images.join(format!("{vmid}/vm-{vmid}-disk-0.raw"));
+            std::fs::create_dir_all(image.parent().unwrap()).unwrap();
+            std::fs::write(&image, "").unwrap();
+            let done = remove(&node, &format!("local:{vmid}/vm-{vmid}-disk-0.raw"), &mut output);
+            assert_eq!(done.is_err(), image.exists());
+            done.map_err(|failure| failure.text)
+        };
+        std::fs::create_dir(node.layout.config("101".parse().unwrap())).unwrap();
+        let text = "cannot remove image, a guest with VMID '101' exists!";
+        assert_eq!(removed("101"), Err(text.to_owned()));
+        assert_eq!(removed("102"), Ok(()));
     }
 }
