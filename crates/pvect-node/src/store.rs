@@ -12,7 +12,7 @@ use rustix::fs::{FlockOperation, OFlags, flock};
 
 use crate::error::os_text;
 use crate::interrupt::Interrupt;
-use crate::{Failure, Node, NodeResult, Output, creation, held, ids};
+use crate::{Failure, FailureKind, Node, NodeResult, Output, creation, held, ids};
 
 /// How long most verbs wait for the lock file, seconds. Source: `lock_config` of pve-guest-common.
 pub const LOCK_SECONDS: u64 = 10;
@@ -318,6 +318,17 @@ pub(crate) fn lock_file(path: &Path, seconds: u64, say: &mut dyn FnMut(Waiting))
     })
 }
 
+/// Checks that nobody works on a container under a lock value: its process would hold the file that goes with that.
+///
+/// # Errors
+/// `CT is locked (<value>)` when somebody still holds it after `seconds`; those of [`lock_file`].
+pub(crate) fn check_dead(node: &Node, vmid: Vmid, lock: &Lock, seconds: u64) -> NodeResult<()> {
+    match lock_file(&node.layout.operation_lock(vmid), seconds, &mut |_| {}) {
+        Err(Failure { kind: FailureKind::Held, .. }) => Err(Failure::locked(lock)),
+        other => other.map(drop),
+    }
+}
+
 /// As [`lock_file`], for a file that others hold for a moment only: signals change nothing.
 ///
 /// # Errors
@@ -368,7 +379,7 @@ fn acquire(
                     told = true;
                 }
                 if Instant::now() >= deadline {
-                    return Err(cannot("got timeout"));
+                    return Err(cannot("got timeout").of_kind(FailureKind::Held));
                 }
                 std::thread::sleep(LOCK_INTERVAL);
             }
@@ -473,7 +484,7 @@ mod tests {
         assert_eq!(
             load(&node, vmid("101")).unwrap_err(),
             Failure::with_exit("Configuration file 'nodes/vm/lxc/101.conf' does not exist", 2)
-                .of_kind(crate::FailureKind::NoContainer { vmid: vmid("101") })
+                .of_kind(FailureKind::NoContainer { vmid: vmid("101") })
         );
         let mut config = ContainerConfig::default();
         config.main.set("hostname", "web1");

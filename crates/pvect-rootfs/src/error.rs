@@ -54,6 +54,8 @@ pub enum FailureKind {
         /// The program's name.
         program: String,
     },
+    /// Somebody else holds a lock file, and did not let go of it in time.
+    Held,
     /// The kernel was busy with what somebody else changed at the same time: a second try may succeed.
     Busy,
     /// The request as a whole is wrong (400).

@@ -8,7 +8,9 @@ use pvect_core::{Call, Lock, Verb, Vmid};
 
 use super::{Action, Finding, Host, Mended, container, files, host_users, live, volumes};
 use crate::tool::Tool;
-use crate::{Failure, Node, NodeResult, Output, creation, held, ids, runtime, storage, store, task, verbs};
+use crate::{
+    Failure, FailureKind, Node, NodeResult, Output, creation, held, ids, runtime, storage, store, task, verbs,
+};
 
 /// How long a loop device may take to be free.
 const DETACH_TIME: Duration = Duration::from_secs(10);
@@ -27,7 +29,10 @@ pub(super) fn mend(
     };
     let mut quiet = (Vec::new(), Vec::new());
     let mut nobody = Output { out: &mut quiet.0, err: &mut quiet.1 };
-    let Ok(lock) = store::lock(node, vmid, 0, &mut nobody) else { return Ok(Mended::Busy) };
+    let lock = match store::lock(node, vmid, 0, &mut nobody) {
+        Err(Failure { kind: FailureKind::Held, .. }) => return Ok(Mended::Busy),
+        other => other?,
+    };
     if live::is_live(node, host, vmid, true) {
         return Ok(Mended::Busy);
     }

@@ -114,6 +114,13 @@ fn what_is_under_way_is_left_alone() {
         assert_eq!(place.mend(&finding), Ok(Mended::Busy));
         drop(held);
     }
+    // A lock file that cannot be opened is not somebody at work.
+    let file = place.node.layout.config_lock(id("101"));
+    fs::remove_file(&file).unwrap();
+    fs::create_dir(&file).unwrap();
+    let text = format!("can't lock file '{}' - can't open file - Is a directory", file.display());
+    assert_eq!(place.mend(&finding).map_err(|failure| failure.text), Err(text));
+    fs::remove_dir(&file).unwrap();
     // A task whose process lives: same id, same start.
     let active = place.node.layout.tasks().join("active");
     put(&active, "UPID:vm:00000007:00067932:65540AF0:vzdump:101:root@pam: 0\n");

@@ -214,12 +214,10 @@ fn end_dead(node: &Node, vmid: Vmid, mut config: ContainerConfig) -> NodeResult<
     if config.lock() != Some(Lock::Disk) {
         return Ok(());
     }
-    let path = node.layout.operation_lock(vmid);
-    // Whoever holds it is still at work.
-    drop(store::lock_file(&path, 0, &mut |_| {}).map_err(|_| Failure::locked(&Lock::Disk))?);
+    store::check_dead(node, vmid, &Lock::Disk, 0)?;
     config.main.remove("lock");
     store::save(node, vmid, &config)?;
-    held::end_operation(&path);
+    held::end_operation(&node.layout.operation_lock(vmid));
     Ok(())
 }
 

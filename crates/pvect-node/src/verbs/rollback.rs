@@ -65,9 +65,7 @@ fn prepare(node: &Node, vmid: Vmid, name: &SnapshotName, output: &mut Output<'_>
     if config.lock() == Some(Lock::Rollback) {
         // Of one that was cut short: nobody holds the file that goes with the value.
         config.main.remove("lock");
-        let path = node.layout.operation_lock(vmid);
-        let free = store::lock_file(&path, 1, &mut |_| {});
-        drop(free.map_err(|_| Failure::locked(&Lock::Rollback))?);
+        store::check_dead(node, vmid, &Lock::Rollback, 1)?;
         store::save(node, vmid, &config)?;
     }
     locked::check(&config)?;
