@@ -251,22 +251,41 @@ impl PctBackend {
         }
     }
 
-    /// Runs another program of the node than pct, by the same way and with the time limit of a read.
+    /// Runs another program of the node than pct, by the same way and with the time limit of a read. A name without a
+    /// directory means the program beside pct, or else the node's own.
     ///
     /// # Errors
     /// When it is not there or cannot be run to its end. A status other than 0 is none.
     pub async fn run_other(&self, program: &str, words: &[&str]) -> Result<Captured> {
         let config = self.pct_config();
-        let config = PctConfig { program: program.into(), prefix_args: Vec::new(), ..config.clone() };
-        let other = Self { runner: Runner::new(config, self.runner.cancel().clone()) };
+        let path = match config.transport.ssh() {
+            Some(_) => program.into(),
+            None => program::find_beside(&config.program, program).ok_or_else(|| {
+                let argv = std::iter::once(program).chain(words.iter().copied()).map(str::to_owned);
+                Error::Spawn {
+                    what: format!("{program} did not start"),
+                    run: Box::new(Run { argv: argv.collect(), ..Run::default() }),
+                    source: Some(std::io::ErrorKind::NotFound.into()),
+                }
+            })?,
+        };
+        let config = PctConfig { program: path, prefix_args: Vec::new(), ..config.clone() };
+        Self { runner: Runner::new(config, self.runner.cancel().clone()) }.run_words(words).await
+    }
+
+    /// Runs the program with words of any kind, and with the time limit of a read.
+    ///
+    /// # Errors
+    /// As [`PctBackend::run_other`].
+    pub async fn run_words(&self, words: &[&str]) -> Result<Captured> {
         let call = Call::new(Verb::List);
         let words = words.iter().map(|word| (*word).to_owned()).collect();
-        let finished = other.run(&call, words, None, &mut ()).await?;
+        let finished = self.run(&call, words, None, &mut ()).await?;
         match finished.exit {
             Some(Exit::Status(status)) => {
                 Ok(Captured { status, stdout: finished.stdout, stderr: finished.stderr })
             }
-            _ => other.verdict(&call, &finished).map(|_| Captured::default()),
+            _ => self.verdict(&call, &finished).map(|_| Captured::default()),
         }
     }
 

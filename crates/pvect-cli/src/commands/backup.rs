@@ -1,11 +1,8 @@
 //! `pvect backup CT...` and `pvect backup list`.
 
 use clap::ArgMatches;
-use pvect::{BackedUp, Backup, Client, Place, StoredBackup};
+use pvect::{BackedUp, Backup, Client};
 use pvect_core::{Call, Error, Result, Verb};
-use pvect_node::backup::prune;
-use pvect_node::storage::Storages;
-use pvect_node::{Layout, Node};
 
 use crate::app::App;
 use crate::args::Form;
@@ -95,33 +92,10 @@ fn error_of(one: &BackedUp) -> Error {
 }
 
 async fn list(app: &App, client: &Client, storage: &str) -> Result<u8> {
-    let list = match client.place() {
-        Place::Standalone { root, node } => {
-            let layout = Layout::new(root, node.clone());
-            let node = Node { layout, name: node.clone(), helper: app.program.clone() };
-            of_standalone(&node, storage)?
-        }
-        _ => client.stored_backups(storage).await?,
-    };
+    let list = client.stored_backups(storage).await?;
     let form = app.form(Form::Table);
     app.ui.print(render::records(&app.ui.globals, form, &["volid", "vmid", "size"], &list)?)?;
     Ok(0)
-}
-
-fn of_standalone(node: &Node, storage: &str) -> Result<Vec<StoredBackup>> {
-    let failed = |failure: pvect_node::Failure| Error::NotFound { what: failure.text, vmid: None };
-    let storages = Storages::load(&node.layout).map_err(failed)?;
-    let directory = storages.find(storage).and_then(|found| found.path()).map_err(failed)?.join("dump");
-    let archives = prune::archives(&directory).map_err(failed)?;
-    let backup = |archive: &prune::Archive| StoredBackup {
-        volid: format!(
-            "{storage}:backup/{}",
-            archive.path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default()
-        ),
-        vmid: archive.vmid.get(),
-        size: std::fs::metadata(&archive.path).map_or(0, |meta| meta.len()),
-    };
-    Ok(archives.iter().map(backup).collect())
 }
 
 fn text<'a>(matches: &'a ArgMatches, name: &str) -> Option<&'a str> {

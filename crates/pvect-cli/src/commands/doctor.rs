@@ -2,17 +2,17 @@
 
 use std::io::{BufRead, IsTerminal};
 
+use pvect::Client;
 use pvect::doctor::{self, Verdict};
-use pvect::{Client, Place};
 use pvect_core::schema::{Reason, Violation};
 use pvect_core::{Error, ErrorKind, Result};
 use pvect_node::health::{self, Finding, Host, Mended};
-use pvect_node::layout::real_root;
-use pvect_node::{Failure, Layout, Node, Output};
+use pvect_node::{Failure, Node, Output};
 use serde::Serialize;
 
 use crate::app::App;
 use crate::args::Form;
+use crate::commands::node;
 use crate::render;
 
 /// How often it is looked again for what a mend has brought to light.
@@ -53,25 +53,13 @@ pub async fn run(app: &App, words: &[String]) -> Result<u8> {
     }
     let checks = doctor::run(&client, &app.loaded, &doctor::Host::default()).await;
     let mut lines: Vec<Line> = checks.into_iter().map(Line::from).collect();
-    if let Some(node) = client.as_ref().ok().and_then(|client| standalone(app, client)) {
+    if let Some(node) = client.as_ref().ok().and_then(|client| node::of_place(app, client.place())) {
         lines.extend(network(&node));
         lines.extend(leftovers(&node));
     }
     let columns = ["verdict", "name", "detail", "mend"];
     app.ui.print(render::records(&app.ui.globals, app.form(Form::Table), &columns, &lines)?)?;
     Ok(u8::from(lines.iter().any(|line| line.verdict == Verdict::Fail)))
-}
-
-/// The node, when it is a standalone one on this machine.
-fn standalone(app: &App, client: &Client) -> Option<Node> {
-    match client.place() {
-        Place::Standalone { root, node } => Some(Node {
-            layout: Layout::new(real_root(root), node.clone()),
-            name: node.clone(),
-            helper: app.program.clone(),
-        }),
-        Place::Proxmox | Place::Far { .. } | Place::Api { .. } => None,
-    }
 }
 
 impl From<doctor::Check> for Line {
@@ -133,7 +121,7 @@ fn word(finding: &Finding) -> String {
 
 /// Mends what a crash left and shows what became of it. The status is 1 when something could not be mended.
 fn fix(app: &App, client: &Client, yes: bool) -> Result<u8> {
-    let Some(node) = standalone(app, client) else {
+    let Some(node) = node::of_place(app, client.place()) else {
         let what = "only a standalone node on this machine is mended; on a node of Proxmox VE `pvect doctor` names \
                     stale locks and the command that removes them";
         return Err(Error::Unsupported { what: what.to_owned(), vmid: None });

@@ -4,13 +4,13 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use pvect::Place;
 use pvect::client::{DEFAULT_ROOT, host_name};
 use pvect::settings::{self, Sources};
 use pvect_core::schema::{Reason, Violation};
-use pvect_core::{Error, Result};
+use pvect_core::{Error, NodeName, Result};
 use pvect_node::ids::Moving;
 use pvect_node::layout::real_root;
 use pvect_node::{Layout, Node, NodeResult, Output};
@@ -143,7 +143,20 @@ pub fn node(ui: &Ui, env: &BTreeMap<String, String>) -> Result<Node> {
     let name = name.map_or_else(host_name, Ok)?;
     let helper = std::env::current_exe()
         .map_err(|source| Error::Io { what: "cannot find this program's file".to_owned(), source })?;
-    Ok(Node { layout: Layout::new(real_root(&root), name.clone()), name, helper })
+    Ok(made(&root, name, helper))
+}
+
+/// The standalone node of a client; `None` for every other place.
+pub fn of_place(app: &App, place: &Place) -> Option<Node> {
+    match place {
+        Place::Standalone { root, node } => Some(made(root, node.clone(), app.program.clone())),
+        Place::Proxmox | Place::Far { .. } | Place::Api { .. } => None,
+    }
+}
+
+/// Makes a node below a root; `helper` is the program that runs its helper verbs.
+pub fn made(root: &Path, name: NodeName, helper: PathBuf) -> Node {
+    Node { layout: Layout::new(real_root(root), name.clone()), name, helper }
 }
 
 fn wrong(error: &pvect_core::id::InvalidId) -> Error {

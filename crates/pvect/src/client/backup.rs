@@ -1,7 +1,7 @@
 //! Backups: vzdump of the node, real or standalone, next to its pct.
 
 use pvect_core::classify::{Verdict, judge};
-use pvect_core::error::{Exit, LeftBehind, Run};
+use pvect_core::error::{Exit, LeftBehind};
 use pvect_core::{Error, ErrorKind, Events, Result, Verb, Vmid};
 use pvect_pct::{End, Finished, PctConfig, Request, Runner};
 use serde::Serialize;
@@ -29,17 +29,6 @@ pub struct BackedUp {
     /// Why there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-}
-
-/// A backup on a storage.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct StoredBackup {
-    /// Its volume id: what `restore` takes.
-    pub volid: String,
-    /// Whose it is.
-    pub vmid: u32,
-    /// Its size in bytes.
-    pub size: u64,
 }
 
 impl Backup {
@@ -125,25 +114,6 @@ impl Client {
         }
     }
 
-    /// Lists the backups of containers on a storage of a node of Proxmox VE, by pvesm(1).
-    ///
-    /// # Errors
-    /// When pvesm cannot be run or does not know the storage.
-    pub async fn stored_backups(&self, storage: &str) -> Result<Vec<StoredBackup>> {
-        let words = ["list", storage, "--content", "backup"];
-        let done = self.run_other("pvesm", &words).await?;
-        if done.status == 0 {
-            return Ok(parse_list(&String::from_utf8_lossy(&done.stdout)));
-        }
-        let stderr = String::from_utf8_lossy(&done.stderr).into_owned();
-        let message = stderr.lines().next().unwrap_or("pvesm failed").to_owned();
-        let missing = message.contains("does not exist");
-        let kind = if missing { ErrorKind::NotFound } else { ErrorKind::PctCommandFailed };
-        let argv = std::iter::once("pvesm").chain(words).map(str::to_owned).collect();
-        let run = Run { argv, stderr, exit: Some(Exit::Status(done.status)), ..Run::default() };
-        Err(Error::Failed { kind, message, vmid: None, run: Box::new(run) })
-    }
-
     /// How vzdump is run: as pct, and from beside it.
     fn vzdump(&self) -> PctConfig {
         let mut config = self.config.clone();
@@ -191,18 +161,6 @@ fn archive_of(vmid: Vmid, log: &str) -> Option<String> {
     })
 }
 
-/// Reads the table of `pvesm list`: volume id, format, type, size, vmid.
-fn parse_list(table: &str) -> Vec<StoredBackup> {
-    let rows = table.lines().filter_map(|line| {
-        let words: Vec<&str> = line.split_ascii_whitespace().collect();
-        let [volid, .., size, vmid] = words[..] else { return None };
-        let is_container = volid.contains("vzdump-lxc-") || volid.contains("backup/ct/");
-        let (size, vmid) = (size.parse().ok()?, vmid.parse().ok()?);
-        is_container.then(|| StoredBackup { volid: volid.to_owned(), vmid, size })
-    });
-    rows.collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -234,15 +192,5 @@ mod tests {
     fn the_words_are_vzdumps() {
         let backup = Backup::of(ids(&[101, 102])).option("mode", "stop").option("exclude-path", "/a b");
         assert_eq!(backup.words(), ["101", "102", "--mode", "stop", "--exclude-path", "/a b"]);
-    }
-
-    #[test]
-    fn the_table_of_pvesm_is_read() {
-        let table = "Volid                                                 Format  Type      Size VMID\n\
-            local:backup/vzdump-lxc-101-2026_01_01-00_00_00.tar.zst tar.zst backup 1234 101\n\
-            local:backup/vzdump-qemu-102-2026_01_01-00_00_00.vma vma backup 99 102\n";
-        let list = parse_list(table);
-        assert_eq!(list.len(), 1);
-        assert_eq!((list[0].vmid, list[0].size), (101, 1234));
     }
 }

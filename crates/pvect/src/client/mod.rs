@@ -9,6 +9,7 @@ mod far;
 mod fast;
 mod native;
 pub mod options;
+mod stored;
 mod verbs;
 
 use std::path::{Path, PathBuf};
@@ -28,10 +29,11 @@ use pvect_pct::{CancelHandle, Captured, PctBackend, PctConfig, Streams};
 
 pub use pvect_api::OneTimeCode;
 
-pub use backup::{BackedUp, Backup, StoredBackup};
+pub use backup::{BackedUp, Backup};
 pub use care::{Manner, bytes_in_doubt};
 pub use connect::{Builder, DEFAULT_PROGRAMS, DEFAULT_ROOT, host_name};
 pub use create::Create;
+pub use stored::{StoredBackup, StoredTemplate};
 pub use verbs::{GuestCommand, RemoteEndpoint};
 
 use crate::{Settings, names};
