@@ -7,7 +7,7 @@ use pvect_core::backend::ConfigView;
 use pvect_core::call::Value;
 use pvect_core::config::{PendingItem, SnapshotEntry};
 use pvect_core::error::{Exit, LeftBehind, Run, Unavailable};
-use pvect_core::schema::{Reason, TimeClass, Violation};
+use pvect_core::schema::TimeClass;
 use pvect_core::{
     Call, ContainerConfig, Error, Events, Inspect, Listing, Lock, Operate, Outcome, Result, Status, Verb,
     Vmid,
@@ -155,21 +155,17 @@ impl PctBackend {
             };
             call = call.secret(name, open.into());
         }
-        let refused = |violation: fn(String, Reason) -> Violation, name: &str, text: &str| {
-            let reason = Reason::Other { pct: text.to_owned(), text: text.to_owned() };
-            Err(Error::invalid(violation(name.to_owned(), reason)))
-        };
         if call.argv().iter().any(|word| word.contains('\0')) {
-            return refused(Violation::positional, "arguments", "a NUL byte cannot be handed to pct");
+            return Err(Error::bad_argument("arguments", "a NUL byte cannot be handed to pct"));
         }
         for (name, value) in call.options() {
             let Value::Secret(secret) = value else { continue };
             if name != PASSWORD {
                 let text = "pct does not ask for this option, and a secret is never put into argv";
-                return refused(Violation::option, name, text);
+                return Err(Error::bad_option(name, text));
             }
             if secret.expose_secret().contains(['\n', '\r', '\0']) {
-                return refused(Violation::option, name, "may not hold a line break or NUL");
+                return Err(Error::bad_option(name, "may not hold a line break or NUL"));
             }
         }
         if self.pct_config().check { call.checked().map_err(Error::InvalidArgument) } else { Ok(call) }

@@ -2,7 +2,7 @@
 
 use clap::ArgMatches;
 use pvect::{BackedUp, Backup, Client};
-use pvect_core::{Call, Error, Result, Verb};
+use pvect_core::{Call, Result, Verb};
 
 use crate::app::App;
 use crate::args::Form;
@@ -56,10 +56,12 @@ async fn make(app: &App, client: &Client, backup: &Backup) -> Result<u8> {
     let mut progress = Progress::new(&app.ui, &Call::new(Verb::List), to);
     let done = client.back_up(backup, &mut progress).await?;
     drop(progress);
-    let failed: Vec<&BackedUp> = done.iter().filter(|one| one.error.is_some()).collect();
-    if let ([one], [_]) = (failed.as_slice(), done.as_slice()) {
-        return Err(error_of(one));
+    if let [only] = done.as_slice()
+        && let Some(error) = only.failure()
+    {
+        return Err(error);
     }
+    let failed: Vec<&BackedUp> = done.iter().filter(|one| one.error.is_some()).collect();
     let form = app.form(Form::Plain);
     app.ui.print(match form {
         // What `restore` takes, one a line.
@@ -76,19 +78,6 @@ async fn make(app: &App, client: &Client, backup: &Backup) -> Result<u8> {
         all if all == done.len() => 1,
         _ => PARTIAL,
     })
-}
-
-fn error_of(one: &BackedUp) -> Error {
-    let message = one.error.clone().unwrap_or_default();
-    let kind = match message.as_str() {
-        text if text.starts_with("CT is locked") || text.starts_with("VM is locked") => {
-            pvect_core::ErrorKind::Locked
-        }
-        text if text.starts_with("unable to find VM") => pvect_core::ErrorKind::NotFound,
-        _ => pvect_core::ErrorKind::PctOperationFailed,
-    };
-    let vmid = one.vmid.to_string().parse().ok();
-    Error::Failed { kind, message, vmid, run: Box::default() }
 }
 
 async fn list(app: &App, client: &Client, storage: &str) -> Result<u8> {

@@ -2,7 +2,6 @@
 
 use pvect::{Client, Create, Manner};
 use pvect_core::call::Value;
-use pvect_core::schema::{Reason, Violation};
 use pvect_core::{Call, Error, Outcome, Result, Verb, Vmid};
 use serde::Serialize;
 
@@ -44,7 +43,7 @@ pub async fn run(app: &App, line: &PctLine) -> Result<u8> {
 fn trusts(text: &str) -> Result<bool> {
     pvect_core::property::boolean(text).ok_or_else(|| {
         let text = format!("'{text}' is not 0 or 1");
-        Error::invalid(Violation::option("trust-config", Reason::Other { pct: text.clone(), text }))
+        Error::bad_option("trust-config", text)
     })
 }
 

@@ -4,7 +4,6 @@ use std::io::{BufRead, IsTerminal};
 
 use pvect::Client;
 use pvect::doctor::{self, Verdict};
-use pvect_core::schema::{Reason, Violation};
 use pvect_core::{Error, ErrorKind, Result};
 use pvect_node::health::{self, Finding, Host, Mended};
 use pvect_node::{Failure, Node, Output};
@@ -49,7 +48,7 @@ pub async fn run(app: &App, words: &[String]) -> Result<u8> {
         return fix(app, &client?, matches.get_flag("yes"));
     }
     if matches.get_flag("yes") {
-        return Err(wrong("yes", "it has a meaning only with --fix"));
+        return Err(Error::bad_option("yes", "it has a meaning only with --fix"));
     }
     let checks = doctor::run(&client, &app.loaded, &doctor::Host::default()).await;
     let mut lines: Vec<Line> = checks.into_iter().map(Line::from).collect();
@@ -178,7 +177,7 @@ fn mend(node: &Node, finding: Finding) -> Outcome {
 /// Shows what is to be mended and asks.
 fn agreed(app: &App, findings: &[Finding], automatic: usize) -> Result<bool> {
     if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
-        return Err(wrong("fix", "there is no terminal to ask on; add --yes"));
+        return Err(Error::bad_option("fix", "there is no terminal to ask on; add --yes"));
     }
     for finding in findings.iter().filter(|finding| finding.automatic) {
         app.ui.note(&format!("{}: {}: {}", finding.place, finding.what, finding.mend));
@@ -190,10 +189,6 @@ fn agreed(app: &App, findings: &[Finding], automatic: usize) -> Result<bool> {
         .read_line(&mut answer)
         .map_err(|source| Error::Io { what: "cannot read the answer".to_owned(), source })?;
     Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
-}
-
-fn wrong(option: &str, text: &str) -> Error {
-    Error::invalid(Violation::option(option, Reason::Other { pct: text.to_owned(), text: text.to_owned() }))
 }
 
 fn failed(failure: &Failure) -> Error {

@@ -62,6 +62,9 @@ async fn explain(client: &Client, call: &Call, exit: Option<Exit>) -> Result<()>
     let Some(vmid) = call.vmid() else { return Ok(()) };
     match client.status(vmid).await {
         // pct's own words are on the terminal already.
+        Err(Error::Found { finding, vmid, .. }) if finding.kind() == ErrorKind::NotFound => {
+            Err(Error::Found { finding, vmid, run: None })
+        }
         Err(error) if error.kind() == ErrorKind::NotFound => {
             Err(Error::NotFound { what: error.to_string(), vmid: Some(vmid) })
         }

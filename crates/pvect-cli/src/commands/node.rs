@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use pvect::Place;
 use pvect::client::{DEFAULT_ROOT, host_name};
 use pvect::settings::{self, Sources};
-use pvect_core::schema::{Reason, Violation};
 use pvect_core::{Error, NodeName, Result};
 use pvect_node::ids::Moving;
 use pvect_node::layout::real_root;
@@ -68,19 +67,15 @@ pub fn power(app: &App, words: &[String]) -> Result<u8> {
     }
     let mut only = Vec::new();
     for word in matches.get_many::<String>("ct").into_iter().flatten() {
-        only.push(word.parse().map_err(|error: pvect_core::id::InvalidId| {
-            let text = error.to_string();
-            Error::invalid(Violation::positional("ct", Reason::Other { pct: text.clone(), text }))
-        })?);
+        only.push(
+            word.parse()
+                .map_err(|error: pvect_core::id::InvalidId| Error::bad_argument("ct", error.to_string()))?,
+        );
     }
     let node = node(&app.ui, &app.env)?;
     if name == "move-ids" {
         if only.is_empty() && !matches.get_flag("all") {
-            let text = "name the containers to move, or give --all".to_owned();
-            return Err(Error::invalid(Violation::positional(
-                "ct",
-                Reason::Other { pct: text.clone(), text },
-            )));
+            return Err(Error::bad_argument("ct", "name the containers to move, or give --all"));
         }
         let to = matches.get_one("to").copied();
         let moving = Moving { to, only: (!matches.get_flag("all")).then_some(only) };

@@ -1,8 +1,7 @@
 //! `pvect template build|list|remove`. (`pvect template 101` is pct's verb.)
 
 use pvect::{Client, Place, StoredTemplate};
-use pvect_core::error::Run;
-use pvect_core::schema::{Reason, Violation};
+use pvect_core::error::{Finding, Run};
 use pvect_core::{Error, ErrorKind, Result, VolumeId};
 use pvect_node::storage::{self, Template};
 use pvect_node::{Failure, Node, template};
@@ -65,8 +64,7 @@ fn build(app: &App, node: Option<&Node>, what: &str) -> Result<u8> {
         ("debian", _) => template::build_debian(node, suite, &mut progress),
         _ => {
             let text = format!("'{what}' is not one of: busybox, debian, debian:SUITE");
-            let reason = Reason::Other { pct: text.clone(), text };
-            return Err(Error::invalid(Violation::positional("what", reason)));
+            return Err(Error::bad_argument("what", text));
         }
     };
     let built = built.map_err(|failure| failed(&failure))?;
@@ -96,10 +94,9 @@ async fn list(app: &App, client: &Client, node: Option<&Node>, storage: &str) ->
 }
 
 async fn remove(app: &App, client: &Client, node: Option<&Node>, volume: &str) -> Result<u8> {
-    let id: VolumeId = volume.parse().map_err(|error: pvect_core::id::InvalidId| {
-        let text = error.to_string();
-        Error::invalid(Violation::positional("volume", Reason::Other { pct: text.clone(), text }))
-    })?;
+    let id: VolumeId = volume
+        .parse()
+        .map_err(|error: pvect_core::id::InvalidId| Error::bad_argument("volume", error.to_string()))?;
     if app.ui.globals.dry_run {
         let program = client.program().display();
         let text = if node.is_some() {
@@ -111,7 +108,13 @@ async fn remove(app: &App, client: &Client, node: Option<&Node>, volume: &str) -
         return Ok(0);
     }
     match node {
-        Some(node) => storage::remove_template(node, &id).map_err(|failure| failed(&failure))?,
+        Some(node) => storage::remove_template(node, &id).map_err(|failure| {
+            let finding = Finding::NoTemplate { volume: id };
+            if failure.text == finding.to_string() {
+                return Error::Found { finding, vmid: None, run: None };
+            }
+            failed(&failure)
+        })?,
         None => client.remove_template(&id).await?,
     }
     Ok(0)

@@ -31,6 +31,15 @@ pub struct BackedUp {
     pub error: Option<String>,
 }
 
+impl BackedUp {
+    /// Returns the error of a backup that failed.
+    pub fn failure(&self) -> Option<Error> {
+        let message = self.error.clone()?;
+        let vmid = Vmid::try_from(self.vmid).ok();
+        Some(Error::Failed { kind: meaning(&message), message, vmid, run: Box::default() })
+    }
+}
+
 impl Backup {
     /// Starts a request for these containers.
     pub fn of(vmids: impl IntoIterator<Item = Vmid>) -> Self {
@@ -129,6 +138,17 @@ impl Client {
     }
 }
 
+/// What vzdump says of a container's backup that failed.
+fn meaning(text: &str) -> ErrorKind {
+    if text.starts_with("CT is locked") || text.starts_with("VM is locked") {
+        ErrorKind::Locked
+    } else if text.starts_with("unable to find VM") {
+        ErrorKind::NotFound
+    } else {
+        ErrorKind::PctOperationFailed
+    }
+}
+
 /// Reads vzdump's log: what became of each container, and how many it came to.
 fn judged(vmids: &[Vmid], log: &str) -> (Vec<BackedUp>, usize) {
     let said = |vmid: Vmid, start: &str, end: &str| {
@@ -186,6 +206,18 @@ mod tests {
         assert_eq!(list[1].archive.as_deref(), Some("/d/vzdump-lxc-101-2026_01_01-00_00_00.tar.zst"));
         assert_eq!(list[1].error, None);
         assert!(list[2].error.as_deref().unwrap().contains("is the container on this node?"));
+    }
+
+    #[test]
+    fn a_failed_backup_is_an_error_of_its_kind() {
+        let of = |text: Option<&str>| {
+            let error = text.map(str::to_owned);
+            BackedUp { vmid: 101, archive: None, error }.failure().map(|error| error.kind())
+        };
+        assert_eq!(of(None), None);
+        assert_eq!(of(Some("CT is locked (migrate)")), Some(ErrorKind::Locked));
+        assert_eq!(of(Some("unable to find VM '101'")), Some(ErrorKind::NotFound));
+        assert_eq!(of(Some("no space left")), Some(ErrorKind::PctOperationFailed));
     }
 
     #[test]

@@ -18,11 +18,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use pvect_api::ApiBackend;
 use pvect_core::backend::ConfigView;
+use pvect_core::classify::Subject;
 use pvect_core::config::{PendingItem, SnapshotEntry};
+use pvect_core::error::Finding;
 use pvect_core::schema::TimeClass;
 use pvect_core::{
-    Call, ContainerConfig, Error, ErrorKind, Events, Inspect, Listing, NodeName, Operate, Outcome, Result,
-    Status, Verb, Vmid,
+    Call, ContainerConfig, Error, Events, Inspect, Listing, NodeName, Operate, Outcome, Result, Status, Verb,
+    Vmid,
 };
 use pvect_native::NativeBackend;
 use pvect_pct::{CancelHandle, Captured, PctBackend, PctConfig, Streams};
@@ -300,17 +302,14 @@ impl Client {
     /// Puts pct's words for a missing container, which name a file, into everybody's, and knows what the standalone
     /// node cannot do.
     fn plainly<T>(done: Result<T>) -> Result<T> {
-        done.map_err(|error| match error {
-            Error::Failed { kind: ErrorKind::NotFound, message, vmid: Some(vmid), run }
-                if message.starts_with("Configuration file ") && message.ends_with(" does not exist") =>
-            {
-                let message = format!("there is no container {vmid}");
-                Error::Failed { kind: ErrorKind::NotFound, message, vmid: Some(vmid), run }
+        done.map_err(|error| match (error.subject(), error) {
+            (Some(Subject::Container), Error::Failed { vmid: Some(vmid), run, .. }) => {
+                Error::Found { finding: Finding::NoContainer { vmid }, vmid: Some(vmid), run: Some(run) }
             }
-            Error::Failed { message, vmid, .. } if message.contains(": the standalone node '") => {
+            (Some(Subject::Proxmox), Error::Failed { message, vmid, .. }) => {
                 Error::Unsupported { what: message, vmid }
             }
-            other => other,
+            (_, other) => other,
         })
     }
 

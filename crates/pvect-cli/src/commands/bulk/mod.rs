@@ -10,7 +10,6 @@ use std::num::NonZeroUsize;
 use pvect::bulk::{self, Direction, Limits, Reporter};
 use pvect::select::{self, Candidate, Selector};
 use pvect::{Client, Manner, Place};
-use pvect_core::schema::{Reason, Violation};
 use pvect_core::{Call, Error, NodeName, Result, Verb, Vmid};
 
 use super::{careful, operate};
@@ -89,7 +88,7 @@ pub async fn run(app: &App, asked: Asked) -> Result<u8> {
     let options = Options::read(&line)?;
     let (line, manner) = careful::prepare(app, &line)?;
     if line.options.iter().any(|(_, given)| !matches!(given, Given::Text(_))) {
-        return Err(wrong("password", "cannot be set for many containers at once"));
+        return Err(Error::bad_option("password", "cannot be set for many containers at once"));
     }
     operate::canonical(app, call(&line, Vmid::MIN))?;
     let clients = connect(app, &selector).await?;
@@ -135,7 +134,7 @@ impl Options {
         if let Some(text) = line.extra("parallel") {
             limits.parallel =
                 text.parse::<NonZeroUsize>().ok().filter(|number| number.get() <= 1000).ok_or_else(|| {
-                    wrong("parallel", &format!("'{text}' is not a whole number from 1 to 1000"))
+                    Error::bad_option("parallel", format!("'{text}' is not a whole number from 1 to 1000"))
                 })?;
         }
         Ok(Self { limits, ordered: line.has_extra("ordered"), yes: line.has_extra("yes") })
@@ -237,7 +236,7 @@ fn confirm(app: &App, verb: Verb, chosen: &[Candidate]) -> Result<()> {
     }
     let what = format!("{verb} {} containers ({})", chosen.len(), names.join(", "));
     if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() || app.ui.json_errors() {
-        return Err(wrong("yes", &format!("is needed to {what} without asking")));
+        return Err(Error::bad_option("yes", format!("is needed to {what} without asking")));
     }
     let failed = |source| Error::Io { what: "cannot ask on the terminal".to_owned(), source };
     app.ui.ask(&format!("{what}?"))?;
@@ -245,12 +244,8 @@ fn confirm(app: &App, verb: Verb, chosen: &[Candidate]) -> Result<()> {
     std::io::stdin().lock().read_line(&mut answer).map_err(failed)?;
     match answer.trim().to_ascii_lowercase().as_str() {
         "y" | "yes" => Ok(()),
-        _ => Err(wrong("yes", "the answer was not yes; nothing was done")),
+        _ => Err(Error::bad_option("yes", "the answer was not yes; nothing was done")),
     }
-}
-
-fn wrong(name: &str, text: &str) -> Error {
-    Error::invalid(Violation::option(name, Reason::Other { pct: text.to_owned(), text: text.to_owned() }))
 }
 
 #[cfg(test)]

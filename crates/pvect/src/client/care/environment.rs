@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use pvect_core::config::ParseMode;
+use pvect_core::error::Finding;
 use pvect_core::schema::{Format, Violation};
 use pvect_core::{Call, ContainerConfig, Error, ErrorKind, Result, RunState, Vmid};
 use pvect_pct::Transport;
@@ -87,6 +88,11 @@ impl Several {
         let done = tokio::task::spawn_blocking(move || self.write_now(running)).await;
         done.map_err(io::Error::other).map_err(failed(&path))?.map_err(|problem| match problem {
             Problem::Io(source) => failed(&path)(source),
+            Problem::Held(path) => Error::Found {
+                finding: Finding::LockFileHeld { path },
+                vmid: Some(vmid),
+                run: Some(Box::default()),
+            },
             Problem::Said(kind, text) => {
                 let message = format!("only the first environment variable is set: {text}");
                 Error::Failed { kind, message, vmid: Some(vmid), run: Box::default() }
@@ -120,6 +126,7 @@ impl Several {
 
 enum Problem {
     Io(io::Error),
+    Held(PathBuf),
     Said(ErrorKind, String),
 }
 
@@ -155,8 +162,7 @@ fn take(path: &Path) -> Result<File, Problem> {
                 std::thread::sleep(LOCK_STEP);
             }
             Err(rustix::io::Errno::WOULDBLOCK) => {
-                let text = format!("can't lock file '{}' - got timeout", path.display());
-                return Err(Problem::Said(ErrorKind::Locked, text));
+                return Err(Problem::Held(path.to_owned()));
             }
             Err(error) => return Err(Problem::Io(error.into())),
         }

@@ -18,7 +18,6 @@ mod tree;
 mod verify;
 
 use pvect_core::error::{Exit, Run};
-use pvect_core::schema::{Reason, Violation};
 use pvect_core::{Call, Error, ErrorKind, Events, Outcome, Result, Verb};
 
 use super::Client;
@@ -121,9 +120,4 @@ fn not_done(client: &Client, call: &Call, outcome: &Outcome, message: String) ->
     };
     let kind = ErrorKind::PctOperationFailed;
     Error::Failed { kind, message, vmid: call.vmid(), run: Box::new(run) }
-}
-
-/// The error for a value that pvect does not take, in its own words.
-fn wrong_argument(name: &str, text: String) -> Error {
-    Error::invalid(Violation::positional(name, Reason::Other { pct: text.clone(), text }))
 }

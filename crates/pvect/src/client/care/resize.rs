@@ -5,7 +5,7 @@ use pvect_core::property::{MountPoint, RootFs};
 use pvect_core::size::DiskSize;
 use pvect_core::{Call, ContainerConfig, Error, ErrorKind, Events, Inspect, Outcome, Result, Vmid};
 
-use super::{Manner, not_done, wrong_argument};
+use super::{Manner, not_done};
 use crate::Client;
 
 /// From here on a plain number cannot be meant as anything but bytes.
@@ -25,7 +25,7 @@ pub(super) async fn run(
             "'{size}' would be bytes: write +{number}G to add GiB or {number}G for the whole size; add --bytes if bytes \
              are meant"
         );
-        return Err(wrong_argument("size", text));
+        return Err(Error::bad_argument("size", text));
     }
     let disk = call.args().get(1).cloned().unwrap_or_default();
     let Some(vmid) = call.vmid().filter(|_| manner.verify) else { return client.plain(call, events).await };

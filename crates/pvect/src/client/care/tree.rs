@@ -14,7 +14,7 @@ use pvect_pct::{Captured, Streams};
 use super::archive::{self, Copied, Item};
 use super::outside::Outside;
 use super::verify::{Found, of_guest};
-use super::{Manner, copy, not_done, wrong_argument};
+use super::{Manner, copy, not_done};
 use crate::Client;
 
 /// What a shell says of a command that is not there; lxc-attach too.
@@ -35,11 +35,14 @@ pub(super) async fn run(
     }
     if let Some((name, _)) = call.options().first() {
         let text = format!("--recursive keeps owners and modes: leave out --{name}");
-        return Err(wrong_argument("arguments", text));
+        return Err(Error::bad_argument("arguments", text));
     }
     let guest = if call.verb() == Verb::Push { to } else { from };
     if !guest.starts_with('/') {
-        return Err(wrong_argument("arguments", format!("'{guest}': with --recursive it must begin with /")));
+        return Err(Error::bad_argument(
+            "arguments",
+            format!("'{guest}': with --recursive it must begin with /"),
+        ));
     }
     if call.verb() == Verb::Pull && !is_directory(client, vmid, guest).await? {
         return copy::run(client, call, manner, events).await;
