@@ -175,7 +175,6 @@ impl Builder {
         };
         config.transport = transport;
         config.timeout = self.timeout;
-        config.check = self.check;
         config.env.extend(self.env);
         let pve = self.pve.unwrap_or(pve);
         let native = native::reader(&self.settings.proxmox, &place, &pve)?;
@@ -189,6 +188,7 @@ impl Builder {
             pve,
             locks: self.locks,
             cancel: self.cancel,
+            check: self.check,
             api: None,
         })
     }
@@ -203,6 +203,8 @@ impl Builder {
             pve: far::NOWHERE.into(),
             locks: self.locks,
             cancel: self.cancel,
+            // What the API itself checks is checked here first, too.
+            check: true,
             api: Some(backend),
             fast: None,
             native: None,
@@ -213,10 +215,9 @@ impl Builder {
         let (mut config, place, pve) =
             far::reach(&self.settings.proxmox, self.node_asked, self.ssh_asks, self.ssh_env);
         config.timeout = self.timeout;
-        config.check = self.check;
         config.env.extend(self.env.into_iter().filter(|(name, _)| name == "TERM"));
-        let (settings, locks, cancel) = (self.settings, self.locks, self.cancel);
-        Client { settings, config, place, pve, locks, cancel, api: None, fast: None, native: None }
+        let (settings, locks, cancel, check) = (self.settings, self.locks, self.cancel, self.check);
+        Client { settings, config, place, pve, locks, cancel, check, api: None, fast: None, native: None }
     }
 
     fn is_ours(&self, path: &Path) -> bool {

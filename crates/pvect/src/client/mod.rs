@@ -23,8 +23,8 @@ use pvect_core::config::{PendingItem, SnapshotEntry};
 use pvect_core::error::Finding;
 use pvect_core::schema::TimeClass;
 use pvect_core::{
-    Call, ContainerConfig, Error, Events, Inspect, Listing, NodeName, Operate, Outcome, Result, Status, Verb,
-    Vmid,
+    Call, CheckedCall, ContainerConfig, Error, Events, Inspect, Listing, NodeName, Operate, Outcome, Result,
+    Status, Verb, Vmid,
 };
 use pvect_native::NativeBackend;
 use pvect_pct::{CancelHandle, Captured, PctBackend, PctConfig, Streams};
@@ -84,6 +84,7 @@ pub struct Client {
     pve: PathBuf,
     locks: PathBuf,
     cancel: CancelHandle,
+    check: bool,
     api: Option<ApiBackend>,
     fast: Option<ApiBackend>,
     native: Option<NativeBackend>,
@@ -205,7 +206,7 @@ impl Client {
     ///
     /// # Errors
     /// When pct does not start, or the id is a virtual machine's.
-    pub async fn interactive(&self, call: &Call) -> Result<i32> {
+    pub async fn interactive(&self, call: &CheckedCall) -> Result<i32> {
         self.refuse_without_pct(call)?;
         self.refuse_machines(call)?;
         self.refuse_foreign(call)?;
@@ -221,7 +222,7 @@ impl Client {
         I: IntoIterator<Item = S>,
         S: Into<String>,
     {
-        let call = Call::on(Verb::Exec, vmid).flag("keep-env", false).command(command);
+        let call = self.checked(Call::on(Verb::Exec, vmid).flag("keep-env", false).command(command))?;
         self.refuse_without_pct(&call)?;
         self.refuse_machines(&call)?;
         self.refuse_foreign(&call)?;
@@ -237,15 +238,23 @@ impl Client {
         I: IntoIterator<Item = S>,
         S: Into<String>,
     {
-        let call = Call::on(Verb::Exec, vmid).flag("keep-env", false).command(command);
+        let call = self.checked(Call::on(Verb::Exec, vmid).flag("keep-env", false).command(command))?;
         self.refuse_without_pct(&call)?;
         self.refuse_machines(&call)?;
         self.refuse_foreign(&call)?;
         self.backend(Verb::Exec).exec_piped(&call, streams).await
     }
 
+    /// Checks a call, unless the client was told not to.
+    ///
+    /// # Errors
+    /// `InvalidArgument` with every value that breaks the schema.
+    pub fn checked(&self, call: Call) -> Result<CheckedCall> {
+        CheckedCall::with_strictness(call, self.check)
+    }
+
     /// Carries out a call as pct does, traps included.
-    async fn plain(&self, call: &Call, events: &mut dyn Events) -> Result<Outcome> {
+    async fn plain(&self, call: &CheckedCall, events: &mut dyn Events) -> Result<Outcome> {
         if let Some(api) = &self.api {
             return Self::plainly(api.operate(call, events).await);
         }
@@ -367,7 +376,7 @@ impl Inspect for Client {
 
 #[async_trait]
 impl Operate for Client {
-    async fn operate(&self, call: &Call, events: &mut dyn Events) -> Result<Outcome> {
-        self.carry_out(call, &Manner::default(), events).await
+    async fn operate(&self, call: &CheckedCall, events: &mut dyn Events) -> Result<Outcome> {
+        self.carry_out_checked(call, &Manner::default(), events).await
     }
 }

@@ -10,7 +10,7 @@ use std::num::NonZeroUsize;
 use pvect::bulk::{self, Direction, Limits, Reporter};
 use pvect::select::{self, Candidate, Selector};
 use pvect::{Client, Manner, Place};
-use pvect_core::{Call, Error, NodeName, Result, Verb, Vmid};
+use pvect_core::{Call, CheckedCall, Error, NodeName, Result, Verb, Vmid};
 
 use super::{careful, operate};
 use crate::app::App;
@@ -90,7 +90,7 @@ pub async fn run(app: &App, asked: Asked) -> Result<u8> {
     if line.options.iter().any(|(_, given)| !matches!(given, Given::Text(_))) {
         return Err(Error::bad_option("password", "cannot be set for many containers at once"));
     }
-    operate::canonical(app, call(&line, Vmid::MIN))?;
+    let checked = operate::checked(app, call(&line, Vmid::MIN))?;
     let clients = connect(app, &selector).await?;
     let chosen = choose(&clients, &selector, &line, &options).await?;
     if chosen.is_empty() {
@@ -98,8 +98,8 @@ pub async fn run(app: &App, asked: Asked) -> Result<u8> {
     }
     let calls = chosen
         .iter()
-        .map(|one| operate::canonical(app, ordered_call(&line, one, &options)))
-        .collect::<Result<Vec<Call>>>()?;
+        .map(|one| ordered_call(&checked, one, &options))
+        .collect::<Result<Vec<CheckedCall>>>()?;
     if app.ui.globals.dry_run {
         for (one, call) in chosen.iter().zip(&calls) {
             operate::dry_run(app, &clients[&one.node], call)?;
@@ -195,19 +195,19 @@ fn call(line: &PctLine, vmid: Vmid) -> Call {
 }
 
 /// In order, a shutdown may take as long as the container's own `down` says.
-fn ordered_call(line: &PctLine, one: &Candidate, options: &Options) -> Call {
-    let call = call(line, one.vmid);
+fn ordered_call(checked: &CheckedCall, one: &Candidate, options: &Options) -> Result<CheckedCall> {
+    let call = checked.clone().with_vmid(0, one.vmid);
     match one.startup.down {
-        Some(down) if options.ordered && line.verb == Verb::Shutdown && !call.has("timeout") => {
-            call.option("timeout", down.to_string())
+        Some(down) if options.ordered && call.verb() == Verb::Shutdown && !call.has("timeout") => {
+            call.adjusted(|call| call.option("timeout", down.to_string()))
         }
-        _ => call,
+        _ => Ok(call),
     }
 }
 
 async fn one(
     client: &Client,
-    call: &Call,
+    call: &CheckedCall,
     line: &PctLine,
     manner: &Manner,
     mut reporter: Reporter,
@@ -222,7 +222,7 @@ async fn one(
             warnings: Vec::new(),
         });
     }
-    let outcome = client.carry_out(call, manner, &mut reporter).await?;
+    let outcome = client.carry_out_checked(call, manner, &mut reporter).await?;
     Ok(Came { status: 0, stdout: outcome.stdout, stderr: Vec::new(), warnings: outcome.warnings })
 }
 

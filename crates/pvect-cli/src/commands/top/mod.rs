@@ -196,7 +196,10 @@ impl Top {
                         Next::Enter(vmid) => {
                             ratatui::restore();
                             let call = Call::on(Verb::Enter, vmid).flag("keep-env", false);
-                            let left = self.client.interactive(&call).await;
+                            let left = match self.client.checked(call) {
+                                Ok(call) => self.client.interactive(&call).await,
+                                Err(error) => Err(error),
+                            };
                             terminal = ratatui::try_init().map_err(failed)?;
                             self.view.message = match left {
                                 Ok(status) => format!("the shell in {vmid} ended with status {status}"),

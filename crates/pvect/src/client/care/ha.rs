@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use pvect_core::error::Run;
-use pvect_core::{Call, Error, ErrorKind, Events, Outcome, Result, RunState, Verb, Vmid};
+use pvect_core::{Call, CheckedCall, Error, ErrorKind, Events, Outcome, Result, RunState, Verb, Vmid};
 
 use super::Manner;
 use crate::Client;
@@ -16,7 +16,7 @@ const LIMIT: Duration = Duration::from_secs(180);
 /// Carries out the call; when pct only filed a request with the HA manager, waits until it has been met.
 pub(super) async fn run(
     client: &Client,
-    call: &Call,
+    call: &CheckedCall,
     manner: &Manner,
     events: &mut dyn Events,
 ) -> Result<Outcome> {

@@ -3,7 +3,7 @@
 use pvect_core::backend::ConfigView;
 use pvect_core::property::{MountPoint, RootFs};
 use pvect_core::size::DiskSize;
-use pvect_core::{Call, ContainerConfig, Error, ErrorKind, Events, Inspect, Outcome, Result, Vmid};
+use pvect_core::{CheckedCall, ContainerConfig, Error, ErrorKind, Events, Inspect, Outcome, Result, Vmid};
 
 use super::{Manner, not_done};
 use crate::Client;
@@ -14,7 +14,7 @@ const SURELY_BYTES: u64 = 1 << 30;
 /// Resizes a volume and looks whether its recorded size grew.
 pub(super) async fn run(
     client: &Client,
-    call: &Call,
+    call: &CheckedCall,
     manner: &Manner,
     events: &mut dyn Events,
 ) -> Result<Outcome> {
