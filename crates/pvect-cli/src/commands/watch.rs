@@ -51,7 +51,7 @@ pub async fn run(app: &App, words: &[String]) -> Result<u8> {
         None => u64::MAX,
         Some(text) => match text.parse() {
             Ok(count) if count > 0 => count,
-            _ => return Err(Error::bad_option("count", &format!("'{text}' is not a whole number above 0"))),
+            _ => return Err(Error::bad_option("count", format!("'{text}' is not a whole number above 0"))),
         },
     };
     let words: Vec<&String> = matches.get_many::<String>("container").unwrap_or_default().collect();

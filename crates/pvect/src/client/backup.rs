@@ -80,9 +80,9 @@ impl Client {
     /// When vzdump cannot be run, or ends before it came to any container (a storage that does not exist, a wrong
     /// option). A backup that failed is in its [`BackedUp`].
     pub async fn back_up(&self, backup: &Backup, events: &mut dyn Events) -> Result<Vec<BackedUp>> {
-        let runner = Runner::new(self.vzdump(), self.cancel.clone());
+        let runner = Runner::new(self.vzdump(), self.node.cancel.clone());
         let words = backup.words();
-        let limit = self.config.timeout;
+        let limit = self.node.config.timeout;
         let request = Request { shown: words.clone(), words, limit, ..Request::default() };
         let finished = runner.run(&request, events).await?;
         let stdout = String::from_utf8_lossy(&finished.stdout).into_owned();
@@ -113,7 +113,7 @@ impl Client {
     }
 
     fn backup_lost(&self, may_have_run: bool, finished: &Finished) -> Error {
-        let ssh = self.config.transport.ssh();
+        let ssh = self.node.config.transport.ssh();
         Error::ConnectionLost {
             node: ssh.map(|connection| connection.target().destination()).unwrap_or_default(),
             may_have_run,
@@ -125,14 +125,14 @@ impl Client {
 
     /// How vzdump is run: as pct, and from beside it.
     fn vzdump(&self) -> PctConfig {
-        let mut config = self.config.clone();
+        let mut config = self.node.config.clone();
         config.grace = GRACE;
         // The program is pvect itself.
         if config.prefix_args.last().is_some_and(|word| word == "pct") {
             config.prefix_args = vec!["node".to_owned(), "vzdump".to_owned()];
         } else {
             let beside = config.program.with_file_name("vzdump");
-            config.program = self.settings.proxmox.vzdump_path.clone().unwrap_or(beside);
+            config.program = self.node.settings.proxmox.vzdump_path.clone().unwrap_or(beside);
         }
         config
     }

@@ -58,7 +58,7 @@ impl Client {
 
     async fn pveam(&self, words: &[&str]) -> Result<String> {
         let done = self.run_other("pveam", words).await?;
-        text_of(done, "pveam", words).map_err(|run| {
+        text_of(&done, "pveam", words).map_err(|run| {
             let (kind, message) = meaning("pveam", &run, ErrorKind::PctOperationFailed);
             Error::Failed { kind, message, vmid: None, run: Box::new(run) }
         })
@@ -74,7 +74,7 @@ impl Client {
         }
         let words = ["list", storage, "--content", "backup"];
         let done = self.run_other("pvesm", &words).await?;
-        let table = text_of(done, "pvesm", &words).map_err(|run| {
+        let table = text_of(&done, "pvesm", &words).map_err(|run| {
             let (kind, message) = meaning("pvesm", &run, ErrorKind::PctCommandFailed);
             Error::Failed { kind, message, vmid: None, run: Box::new(run) }
         })?;
@@ -87,14 +87,14 @@ impl Client {
         node: &str,
         storage: &str,
     ) -> Result<Vec<StoredBackup>> {
-        let mut config = self.backend(Verb::List).pct_config().clone();
+        let mut config = self.node.backend(Verb::List).pct_config().clone();
         config.prefix_args = vec!["__node".to_owned()];
         // Whoever may read the storage may list it.
         config.require_root = false;
-        let backend = PctBackend::new(config).with_cancel(self.cancel.clone());
+        let backend = PctBackend::new(config).with_cancel(self.node.cancel.clone());
         let words = ["backups", root, node, storage];
         let done = backend.run_words(&words).await?;
-        let table = text_of(done, "backups", &words).map_err(|run| Error::NotFound {
+        let table = text_of(&done, "backups", &words).map_err(|run| Error::NotFound {
             what: first_line(&run.stderr).unwrap_or("the backups cannot be listed").to_owned(),
             vmid: None,
         })?;
@@ -103,7 +103,7 @@ impl Client {
 }
 
 /// Returns what a program printed, or the run when it failed.
-fn text_of(done: Captured, program: &str, words: &[&str]) -> Result<String, Run> {
+fn text_of(done: &Captured, program: &str, words: &[&str]) -> Result<String, Run> {
     let stdout = String::from_utf8_lossy(&done.stdout).into_owned();
     if done.status == 0 {
         return Ok(stdout);

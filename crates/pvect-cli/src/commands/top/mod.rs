@@ -71,7 +71,7 @@ impl Options {
                 _ => {
                     return Err(Error::bad_option(
                         "count",
-                        &format!("'{text}' is not a whole number above 0"),
+                        format!("'{text}' is not a whole number above 0"),
                     ));
                 }
             },
@@ -81,7 +81,7 @@ impl Options {
         let (word, reverse) = sort.strip_prefix('-').map_or((sort.as_str(), false), |word| (word, true));
         let key = Key::from_word(word).ok_or_else(|| {
             let known: Vec<&str> = Key::ALL.iter().map(|(_, _, word)| *word).collect();
-            Error::bad_option("sort", &format!("'{word}' is not one of: {}", known.join(", ")))
+            Error::bad_option("sort", format!("'{word}' is not one of: {}", known.join(", ")))
         })?;
         let words: Vec<&String> = matches.get_many::<String>("container").unwrap_or_default().collect();
         let selector = if words.is_empty() { None } else { Some(Selector::parse(&words)?) };

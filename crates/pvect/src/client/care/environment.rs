@@ -13,7 +13,6 @@ use pvect_core::config::ParseMode;
 use pvect_core::error::Finding;
 use pvect_core::schema::{Format, Violation};
 use pvect_core::{Call, ContainerConfig, Error, ErrorKind, Result, RunState, Vmid};
-use pvect_pct::Transport;
 use rustix::fs::{FlockOperation, OFlags, flock};
 
 use crate::{Client, Place};
@@ -53,20 +52,19 @@ impl Several {
             let refused = |reason| Error::invalid(Violation::option("env", reason));
             Format::Environment.check(entry).map_err(refused)?;
         }
-        let root = rustix::process::geteuid().is_root();
-        if client.api.is_some() || !root || !matches!(client.config.transport, Transport::Local) {
+        if !client.way.writes_files() {
             let what = "pct takes one environment variable in a call; further ones are written into the container's \
                         configuration file, for which pvect must run on the node as root"
                 .to_owned();
             return Err(Error::Unsupported { what, vmid: Some(vmid) });
         }
-        let (configs, locks) = match &client.place {
+        let (configs, locks) = match &client.node.place {
             Place::Standalone { root, node } => {
-                (client.pve.join("nodes").join(node.as_str()).join("lxc"), root.join("run/lock/lxc"))
+                (client.node.pve.join("nodes").join(node.as_str()).join("lxc"), root.join("run/lock/lxc"))
             }
             // Of another node nothing is in reach, which the transport has told already.
             Place::Proxmox | Place::Far { .. } | Place::Api { .. } => {
-                (client.pve.join("lxc"), client.locks.clone())
+                (client.node.pve.join("lxc"), client.locks.clone())
             }
         };
         Ok(Some(Self {

@@ -52,7 +52,7 @@ fn is_request(stdout: &[u8]) -> bool {
 async fn wait(client: &Client, call: &Call, vmid: Vmid) -> Result<()> {
     let started = Instant::now();
     let own = call.get("timeout").and_then(|text| text.parse().ok()).map(Duration::from_secs);
-    let limit = client.config.timeout.unwrap_or_else(|| own.unwrap_or_default() + LIMIT);
+    let limit = client.node.config.timeout.unwrap_or_else(|| own.unwrap_or_default() + LIMIT);
     loop {
         let status = match client.status(vmid).await {
             Ok(status) => status.status,
@@ -69,7 +69,7 @@ async fn wait(client: &Client, call: &Call, vmid: Vmid) -> Result<()> {
         if done {
             return Ok(());
         }
-        if client.cancel.is_cancelled() || started.elapsed() >= limit {
+        if client.node.cancel.is_cancelled() || started.elapsed() >= limit {
             let message = format!(
                 "the HA manager took the request, and after {:.0} s the container is still {status}",
                 started.elapsed().as_secs_f64()

@@ -94,17 +94,14 @@ impl Client {
         };
         if self.check {
             // Before anything is looked at: a wrong value costs no start of pct.
-            early::check(call, self.config.transport.ssh().is_none())?;
+            early::check(call, self.node.config.transport.ssh().is_none())?;
         }
-        self.refuse_machines(call)?;
-        if self.api.is_some()
-            && matches!(call.verb(), Verb::Push | Verb::Pull | Verb::Df | Verb::RemoteMigrate)
-        {
-            // What is careful about these looks through a pct; and the API has the token of a migration in no argv.
+        self.node.refuse_machines(call)?;
+        if !self.way.takes_care_of(call.verb()) {
             return self.plain(call, events).await;
         }
         // The real one fills a disk without being asked.
-        let call = &match manner.fill && self.config.json_list && call.verb() == Verb::Pull {
+        let call = &match manner.fill && self.node.config.json_list && call.verb() == Verb::Pull {
             true => call.clone().with_passthrough(["--fill".to_owned(), "1".to_owned()]),
             false => call.clone(),
         };
