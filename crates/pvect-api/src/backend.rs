@@ -9,8 +9,8 @@ use pvect_core::config::{PendingItem, SnapshotEntry};
 use pvect_core::error::Run;
 use pvect_core::upid::Upid;
 use pvect_core::{
-    Call, ContainerConfig, Error, ErrorKind, Events, Inspect, Listing, NodeName, Operate, Outcome, Result,
-    Status, Verb, Vmid,
+    Call, CheckedCall, ContainerConfig, Error, ErrorKind, Events, Inspect, Listing, NodeName, Operate,
+    Outcome, Result, Status, Verb, Vmid,
 };
 use serde_json::Value;
 
@@ -227,7 +227,7 @@ impl Inspect for ApiBackend {
 
 #[async_trait]
 impl Operate for ApiBackend {
-    async fn operate(&self, call: &Call, events: &mut dyn Events) -> Result<Outcome> {
+    async fn operate(&self, call: &CheckedCall, events: &mut dyn Events) -> Result<Outcome> {
         self.refuse_root_only(call)?;
         // Without a twin there is no need to look for the container.
         let makes = matches!(call.verb(), Verb::Create | Verb::Restore);

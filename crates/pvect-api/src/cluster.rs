@@ -71,7 +71,7 @@ impl Known {
                 what: format!("{vmid} is a virtual machine; pvect manages containers only"),
                 vmid: Some(vmid),
             }),
-            None => Err(Error::NotFound { what: format!("there is no container {vmid}"), vmid: Some(vmid) }),
+            None => Err(Error::no_container(vmid)),
         }
     }
 

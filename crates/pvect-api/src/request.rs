@@ -3,7 +3,6 @@
 use std::fmt;
 
 use pvect_core::call::Value;
-use pvect_core::schema::{Reason, Violation};
 use pvect_core::{Call, Error, NodeName, Result, Verb};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -114,10 +113,7 @@ impl Request {
         }
         if let [first, ..] = call.passthrough_words() {
             let text = format!("'{first}': words behind '--' are for a pct; the API has no such way");
-            return Err(Error::invalid(Violation::positional(
-                "extra-args",
-                Reason::Other { pct: text.clone(), text },
-            )));
+            return Err(Error::bad_argument("extra-args", text));
         }
         for (name, value) in call.options() {
             let value = match value {

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use pvect_core::error::Run;
+use pvect_core::error::{Finding, Run};
 use pvect_core::schema::Verb;
 use pvect_core::upid::Upid;
 use pvect_core::{Error, ErrorKind, Events, Outcome, Result, classify};
@@ -193,9 +193,7 @@ impl Task {
 
     /// The limit has passed.
     fn not_ended(&self, purpose: Purpose) -> Error {
-        let seconds = purpose.limit.as_secs_f64();
-        let message = format!("the task has not ended after {seconds:.0} s and goes on: {}", self.upid);
-        self.failed(ErrorKind::PctTimeout, message, purpose)
+        self.goes_on(Some(purpose.limit), purpose)
     }
 
     fn ended(self, end: &str, purpose: Purpose) -> Result<Outcome> {
@@ -213,14 +211,21 @@ impl Task {
     }
 
     fn failed(&self, kind: ErrorKind, message: String, purpose: Purpose) -> Error {
-        let run = Run { argv: vec![self.upid.to_string()], stdout: self.log.text(), ..Run::default() };
-        Error::Failed { kind, message, vmid: purpose.vmid, run: Box::new(run) }
+        Error::Failed { kind, message, vmid: purpose.vmid, run: Box::new(self.run()) }
     }
 
     /// The user does not want to wait any more.
     fn left_alone(&self, purpose: Purpose) -> Error {
-        let message = format!("interrupted; the task goes on: {}", self.upid);
-        self.failed(ErrorKind::PctTimeout, message, purpose)
+        self.goes_on(None, purpose)
+    }
+
+    fn goes_on(&self, after: Option<Duration>, purpose: Purpose) -> Error {
+        let finding = Finding::TaskGoesOn { upid: self.upid.to_string(), after };
+        Error::Found { finding, vmid: purpose.vmid, run: Some(Box::new(self.run())) }
+    }
+
+    fn run(&self) -> Run {
+        Run { argv: vec![self.upid.to_string()], stdout: self.log.text(), ..Run::default() }
     }
 
     fn unwatched(&self, error: Error, purpose: Purpose) -> Error {

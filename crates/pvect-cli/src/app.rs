@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use pvect::client::Builder;
 use pvect::settings::{self, Backend, Loaded, Origin, Sources};
 use pvect::{Client, Place, Settings, names};
-use pvect_core::schema::{Reason, Violation};
+use pvect_core::error::Finding;
 use pvect_core::{Error, NodeName, Result, Verb};
 
 use crate::args::{self, Form, Globals, Line};
@@ -84,7 +84,7 @@ fn text(words: Vec<OsString>) -> Result<Vec<String>> {
         .map(|word| {
             word.into_string().map_err(|word| {
                 let text = format!("'{}' is not UTF-8", word.to_string_lossy());
-                Error::invalid(Violation::positional("arguments", Reason::Other { pct: text.clone(), text }))
+                Error::bad_argument("arguments", text)
             })
         })
         .collect()
@@ -223,10 +223,7 @@ impl App {
 
     /// What may have been meant by the number of a container that is not there.
     fn near(&self, error: &Error) -> Vec<String> {
-        let Some(vmid) = error.vmid().filter(|_| error.to_string().starts_with("there is no container "))
-        else {
-            return Vec::new();
-        };
+        let Error::Found { finding: Finding::NoContainer { vmid }, .. } = *error else { return Vec::new() };
         let near = self.builder().connect().map(|client| names::near(client.pve(), vmid)).unwrap_or_default();
         let mut hints = Vec::new();
         if let Some(node) = near.elsewhere {

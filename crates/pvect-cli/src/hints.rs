@@ -1,6 +1,7 @@
 //! What would mend an error: the next step, named as a command.
 
 use pvect_core::call::shell_quoted;
+use pvect_core::classify::Subject;
 use pvect_core::error::{Refusal, Unavailable};
 use pvect_core::{Error, ErrorKind};
 
@@ -8,6 +9,9 @@ use pvect_core::{Error, ErrorKind};
 pub fn hints(error: &Error) -> Vec<String> {
     let about =
         |text: &str| error.vmid().map(|vmid| text.replace("{}", &vmid.to_string())).into_iter().collect();
+    if let Some(hints) = error.subject().and_then(|subject| of_subject(subject, error, &about)) {
+        return hints;
+    }
     match (error.kind(), error) {
         (_, Error::Timeout { left, vmid, .. }) => {
             let mend =
@@ -15,9 +19,6 @@ pub fn hints(error: &Error) -> Vec<String> {
             let look = vmid.map(|vmid| format!("`pvect status {vmid} --verbose` shows its state now"));
             mend.or(look).into_iter().collect()
         }
-        (ErrorKind::PctTimeout, Error::Failed { message, .. }) if message.contains("the task ") => about(
-            "`pvect status {} --verbose` shows its state; the task's log is in the node's list of tasks",
-        ),
         (_, Error::Refused { refusal, .. }) => refused(refusal, &about),
         (_, Error::ConnectionLost { may_have_run: true, vmid, .. }) => match vmid {
             Some(vmid) => vec![format!("look first, then try again: `pvect status {vmid} --verbose`")],
@@ -34,53 +35,47 @@ pub fn hints(error: &Error) -> Vec<String> {
         (ErrorKind::PctPermissionDenied, Error::PermissionDenied { .. }) => {
             vec!["run it as root, or with --sudo".to_owned()]
         }
-        (ErrorKind::Locked, Error::Failed { message, .. }) if message.contains("lock file") => {
-            vec!["another command works on the container; try again when it has ended".to_owned()]
-        }
         (ErrorKind::Locked, _) => {
             about("if nothing works on the container any more, `pvect unlock {}` removes the lock")
         }
-        (ErrorKind::PctOperationFailed, Error::Failed { message, .. })
-            if message.starts_with("somebody else holds the socket of CT ") =>
-        {
-            vec!["end that process as root; `pvect doctor` shows it, too".to_owned()]
-        }
         (ErrorKind::NotRunning, _) => about("`pvect start {}` starts it"),
-        (ErrorKind::AlreadyRunning, Error::Failed { message, .. }) if message.starts_with("Full clone ") => {
-            about(
-                "`pvect snapshot {} NAME`, then clone with --snapname NAME; or stop it: `pvect shutdown {}`",
-            )
-        }
         (ErrorKind::AlreadyRunning, _) => about("`pvect stop {}` or `pvect shutdown {}` stops it"),
         (ErrorKind::Protected, _) => about("`pvect set {} --protection 0` takes the protection away"),
-        (ErrorKind::AlreadyExists, Error::Failed { message, .. }) if message.contains("on node") => {
-            vec!["without a number, create and clone take the next free one".to_owned()]
-        }
         (ErrorKind::Conflict, _) => about("read it again with `pvect config {}` and repeat the change"),
         (ErrorKind::PctInvalidOutput, _) => {
             let argv = error.run().map(|run| shell_quoted(&run.argv));
             argv.map(|argv| format!("`{argv}` shows what it prints")).into_iter().collect()
         }
-        (ErrorKind::NotFound, _) => missing(error),
-        (ErrorKind::Unsupported, Error::Failed { message, .. }) => cannot(message, &about),
         (ErrorKind::NoQuorum, _) => vec!["`pvecm status` shows the state of the cluster".to_owned()],
         _ => Vec::new(),
     }
 }
 
-/// What shows the things of the kind that was not found.
-fn missing(error: &Error) -> Vec<String> {
-    let message = error.to_string();
-    let shows = |command: &str, what: &str| vec![format!("`{command}` shows {what}")];
-    if message.contains("snapshot '") {
-        let vmid = error.vmid().map(|vmid| vmid.to_string()).unwrap_or_else(|| "VMID".to_owned());
-        shows(&format!("pvect listsnapshot {vmid}"), "the snapshots")
-    } else if message.contains("vztmpl/") || message.contains("template") {
-        shows("pvect template list", "the templates")
-    } else if message.starts_with("there is no container ") && !message.contains("There are: ") {
-        shows("pvect list", "the containers")
-    } else {
-        Vec::new()
+/// What helps with what an error is about; `None` where its kind tells as much.
+fn of_subject(subject: Subject, error: &Error, about: &dyn Fn(&str) -> Vec<String>) -> Option<Vec<String>> {
+    let one = |text: &str| Some(vec![text.to_owned()]);
+    match subject {
+        Subject::Container => one("`pvect list` shows the containers"),
+        Subject::Snapshot => {
+            let vmid = error.vmid().map_or_else(|| "VMID".to_owned(), |vmid| vmid.to_string());
+            one(&format!("`pvect listsnapshot {vmid}` shows the snapshots"))
+        }
+        Subject::Template => one("`pvect template list` shows the templates"),
+        Subject::Number => one("without a number, create and clone take the next free one"),
+        Subject::LockFile => one("another command works on the container; try again when it has ended"),
+        Subject::ForeignSocket => one("end that process as root; `pvect doctor` shows it, too"),
+        Subject::Task => Some(about(
+            "`pvect status {} --verbose` shows its state; the task's log is in the node's list of tasks",
+        )),
+        Subject::FullClone => Some(about(
+            "`pvect snapshot {} NAME`, then clone with --snapname NAME; or stop it: `pvect shutdown {}`",
+        )),
+        Subject::LinkedClone => one("--full 1 copies the volumes"),
+        Subject::Snapshots => Some(about(
+            "bind mounts and plain directories have no snapshots; `pvect config {}` shows where the volumes are, \
+             `pvect move-volume {} rootfs STORAGE` brings one to a storage that has (btrfs, zfspool, lvmthin ...)",
+        )),
+        _ => None,
     }
 }
 
@@ -99,20 +94,6 @@ fn refused(refusal: &Refusal, about: &dyn Fn(&str) -> Vec<String>) -> Vec<String
         ],
         _ => Vec::new(),
     }
-}
-
-/// What can do it, when a volume's storage cannot.
-fn cannot(message: &str, about: &dyn Fn(&str) -> Vec<String>) -> Vec<String> {
-    if message.starts_with("Linked clone feature ") {
-        return vec!["--full 1 copies the volumes".to_owned()];
-    }
-    if message == "snapshot feature is not available" {
-        return about(
-            "bind mounts and plain directories have no snapshots; `pvect config {}` shows where the volumes are, \
-             `pvect move-volume {} rootfs STORAGE` brings one to a storage that has (btrfs, zfspool, lvmthin ...)",
-        );
-    }
-    Vec::new()
 }
 
 #[cfg(test)]

@@ -3,7 +3,6 @@
 use std::io::Read;
 
 use pvect::client::OneTimeCode;
-use pvect_core::schema::{Reason, Violation};
 use pvect_core::{Error, Result};
 use secrecy::SecretString;
 
@@ -57,10 +56,7 @@ pub fn one_time_code() -> OneTimeCode {
 }
 
 fn wrong(text: &str) -> Error {
-    Error::invalid(Violation::option(
-        "password",
-        Reason::Other { pct: text.to_owned(), text: text.to_owned() },
-    ))
+    Error::bad_option("password", text)
 }
 
 fn ask(question: &str) -> Result<SecretString> {

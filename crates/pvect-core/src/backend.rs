@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use crate::config::{ContainerConfig, PendingItem, SnapshotEntry};
-use crate::{Call, Listing, Result, SnapshotName, Status, Vmid};
+use crate::{CheckedCall, Listing, Result, SnapshotName, Status, Vmid};
 
 /// Which view of the configuration is asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -64,5 +64,5 @@ pub trait Operate: Send + Sync {
     ///
     /// # Errors
     /// Every [`crate::Error`]; after a time-out, what was left behind is in it.
-    async fn operate(&self, call: &Call, events: &mut dyn Events) -> Result<Outcome>;
+    async fn operate(&self, call: &CheckedCall, events: &mut dyn Events) -> Result<Outcome>;
 }

@@ -9,13 +9,14 @@
 //! - [`config`]: a container's configuration file, parsed and printed
 //! - [`status`], [`usage`], [`lock`], [`tags`], [`size`], [`upid`]: smaller words
 //! - [`normal`]: whether two values of an option mean the same
-//! - [`call`]: one request to pct, checked against the schema
+//! - [`call`], [`checked`]: one request to pct, and one that was checked against the schema
 //! - [`backend`]: the two traits that every backend implements
 //! - [`error`]: the error kinds, with their exit statuses
 //! - [`classify`]: what the texts of Proxmox VE mean, as error kinds
 
 pub mod backend;
 pub mod call;
+pub mod checked;
 pub mod classify;
 pub mod config;
 pub mod error;
@@ -32,6 +33,7 @@ pub mod usage;
 
 pub use backend::{Events, Inspect, Operate, Outcome};
 pub use call::Call;
+pub use checked::CheckedCall;
 pub use config::ContainerConfig;
 pub use error::{Error, ErrorKind, Result};
 pub use id::{NodeName, SnapshotName, StorageId, Vmid, VolumeId};

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 use pvect_core::backend::ConfigView;
 use pvect_core::config::{ParseMode, PendingItem, SnapshotEntry};
-use pvect_core::error::Run;
-use pvect_core::{ContainerConfig, Error, ErrorKind, Inspect, Listing, Result, RunState, Status, Vmid};
+use pvect_core::error::Finding;
+use pvect_core::{ContainerConfig, Error, Inspect, Listing, Result, RunState, Status, Vmid};
 
 use crate::file::read_whole;
 use crate::socket::{Holder, Knocker};
@@ -128,7 +128,7 @@ impl NativeBackend {
     /// `PctOperationFailed`: who it is.
     pub fn refuse_foreign(&self, vmid: Vmid) -> Result<()> {
         match self.reader.foreign(vmid) {
-            Some(foreign) => Err(failed(ErrorKind::PctOperationFailed, foreign.to_string(), vmid)),
+            Some(foreign) => Err(found(foreign.into(), vmid)),
             None => Ok(()),
         }
     }
@@ -145,8 +145,7 @@ impl NativeBackend {
             ConfigView::Snapshot(name) => match config.snapshots.get(name.as_str()) {
                 Some(section) => section.clone(),
                 None => {
-                    let message = format!("snapshot '{name}' does not exist");
-                    return Err(failed(ErrorKind::NotFound, message, vmid));
+                    return Err(found(Finding::NoSnapshot { name: name.clone() }, vmid));
                 }
             },
         };
@@ -176,7 +175,7 @@ impl NativeBackend {
     pub fn load(&self, vmid: Vmid) -> Result<ContainerConfig> {
         let path = self.path(vmid);
         let bytes = std::fs::read(&path).map_err(|error| match error.kind() {
-            IoKind::NotFound => failed(ErrorKind::NotFound, format!("there is no container {vmid}"), vmid),
+            IoKind::NotFound => found(Finding::NoContainer { vmid }, vmid),
             IoKind::PermissionDenied => {
                 let what = format!("{} can be read by root only", path.display());
                 Error::PermissionDenied { what }
@@ -213,8 +212,8 @@ fn head(bytes: &[u8]) -> Option<ContainerConfig> {
     ContainerConfig::parse(lines.as_bytes(), ParseMode::Lenient).ok().map(|(config, _)| config)
 }
 
-fn failed(kind: ErrorKind, message: String, vmid: Vmid) -> Error {
-    Error::Failed { kind, message, vmid: Some(vmid), run: Box::new(Run::default()) }
+fn found(finding: Finding, vmid: Vmid) -> Error {
+    Error::Found { finding, vmid: Some(vmid), run: Some(Box::default()) }
 }
 
 #[async_trait]
@@ -242,6 +241,8 @@ impl Inspect for NativeBackend {
 
 #[cfg(test)]
 mod tests {
+    use pvect_core::ErrorKind;
+
     use super::*;
 
     fn backend(files: &[(&str, &str)]) -> (tempfile::TempDir, NativeBackend) {

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use pvect_core::Vmid;
+use pvect_core::error::Finding;
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::io::retry_on_intr;
@@ -114,11 +115,13 @@ pub struct Foreign {
 
 impl std::fmt::Display for Foreign {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "somebody else holds the socket of CT {} ", self.vmid)?;
-        match self.holder {
-            Some((uid, pid)) => write!(f, "(uid {uid}, pid {pid})"),
-            None => f.write_str("(no process can be seen that does)"),
-        }
+        Finding::from(*self).fmt(f)
+    }
+}
+
+impl From<Foreign> for Finding {
+    fn from(Foreign { vmid, holder }: Foreign) -> Self {
+        Self::ForeignSocket { vmid, holder }
     }
 }
 

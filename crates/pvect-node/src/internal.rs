@@ -14,7 +14,7 @@ use crate::error::os_text;
 use crate::interrupt::Interrupt;
 use crate::storage::usage::Usage;
 use crate::transfer::{Place, Target, Wanted};
-use crate::{Failure, Layout, Node, NodeResult, Output, runtime, setup, store, worker};
+use crate::{Failure, Layout, Node, NodeResult, Output, backup, runtime, setup, store, worker};
 
 /// The verb that copies stdin into a file of a container: `push-into ROOT USERS DESTINATION USER GROUP PERMS`:
 /// the paths of its root directory and of its user namespace, as our parent has them open, and empty words for what is
@@ -40,6 +40,7 @@ pub fn run(words: &[String]) -> u8 {
         [worker::NAME, root, name] => return worker::run(root, name),
         // LXC adds words of its own.
         [POST_STOP, root, name, vmid, ..] => post_stop(root, name, vmid),
+        [backup::LIST, root, name, storage] => backup::list(root, name, storage),
         _ => Err(Failure::new("unknown helper verb")),
     };
     match result {

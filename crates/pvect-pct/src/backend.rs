@@ -7,10 +7,10 @@ use pvect_core::backend::ConfigView;
 use pvect_core::call::Value;
 use pvect_core::config::{PendingItem, SnapshotEntry};
 use pvect_core::error::{Exit, LeftBehind, Run, Unavailable};
-use pvect_core::schema::{Reason, TimeClass, Violation};
+use pvect_core::schema::TimeClass;
 use pvect_core::{
-    Call, ContainerConfig, Error, Events, Inspect, Listing, Lock, Operate, Outcome, Result, Status, Verb,
-    Vmid,
+    Call, CheckedCall, ContainerConfig, Error, Events, Inspect, Listing, Lock, Operate, Outcome, Result,
+    Status, Verb, Vmid,
 };
 use secrecy::ExposeSecret;
 use tracing::Instrument;
@@ -107,9 +107,9 @@ impl PctBackend {
     ///
     /// # Errors
     /// When pct is not there or does not start.
-    pub async fn interactive(&self, call: &Call) -> Result<i32> {
-        let call = self.checked(call)?;
-        let span = span(&call);
+    pub async fn interactive(&self, call: &CheckedCall) -> Result<i32> {
+        Self::deliverable(call)?;
+        let span = span(call);
         let inner = span.clone();
         async move {
             let started = std::time::Instant::now();
@@ -125,10 +125,10 @@ impl PctBackend {
     ///
     /// # Errors
     /// As [`Operate::operate`]; output beyond the bound ends the run with `InvalidOutput`, so nothing is cut silently.
-    pub async fn exec_captured(&self, call: &Call, stdin: Option<Vec<u8>>) -> Result<Captured> {
-        let call = self.checked(call)?;
-        let finished = self.run(&call, call.argv(), stdin, &mut ()).await?;
-        let status = self.verdict(&call, &finished)?.1;
+    pub async fn exec_captured(&self, call: &CheckedCall, stdin: Option<Vec<u8>>) -> Result<Captured> {
+        Self::deliverable(call)?;
+        let finished = self.run(call, call.argv(), stdin, &mut ()).await?;
+        let status = self.verdict(call, &finished)?.1;
         Ok(Captured { status, stdout: finished.stdout, stderr: finished.stderr })
     }
 
@@ -137,42 +137,29 @@ impl PctBackend {
     ///
     /// # Errors
     /// As [`PctBackend::exec_captured`].
-    pub async fn exec_piped(&self, call: &Call, streams: Streams) -> Result<Captured> {
-        let call = self.checked(call)?;
-        let finished = self.run_on(&call, call.argv(), None, streams, &mut ()).await?;
-        let status = self.verdict(&call, &finished)?.1;
+    pub async fn exec_piped(&self, call: &CheckedCall, streams: Streams) -> Result<Captured> {
+        Self::deliverable(call)?;
+        let finished = self.run_on(call, call.argv(), None, streams, &mut ()).await?;
+        let status = self.verdict(call, &finished)?.1;
         Ok(Captured { status, stdout: finished.stdout, stderr: finished.stderr })
     }
 
-    /// Checks a call and moves open text of a secret option out of argv's reach.
-    fn checked(&self, call: &Call) -> Result<Call> {
-        let mut call = call.clone();
-        let spec = call.verb().spec();
-        for (name, value) in call.options().to_vec() {
-            let open = match value {
-                Value::Text(text) if spec.option(&name).is_some_and(|(option, _)| option.secret) => text,
-                _ => continue,
-            };
-            call = call.secret(name, open.into());
-        }
-        let refused = |violation: fn(String, Reason) -> Violation, name: &str, text: &str| {
-            let reason = Reason::Other { pct: text.to_owned(), text: text.to_owned() };
-            Err(Error::invalid(violation(name.to_owned(), reason)))
-        };
+    /// Refuses what cannot be handed to a process.
+    fn deliverable(call: &CheckedCall) -> Result<()> {
         if call.argv().iter().any(|word| word.contains('\0')) {
-            return refused(Violation::positional, "arguments", "a NUL byte cannot be handed to pct");
+            return Err(Error::bad_argument("arguments", "a NUL byte cannot be handed to pct"));
         }
         for (name, value) in call.options() {
             let Value::Secret(secret) = value else { continue };
             if name != PASSWORD {
                 let text = "pct does not ask for this option, and a secret is never put into argv";
-                return refused(Violation::option, name, text);
+                return Err(Error::bad_option(name, text));
             }
             if secret.expose_secret().contains(['\n', '\r', '\0']) {
-                return refused(Violation::option, name, "may not hold a line break or NUL");
+                return Err(Error::bad_option(name, "may not hold a line break or NUL"));
             }
         }
-        if self.pct_config().check { call.checked().map_err(Error::InvalidArgument) } else { Ok(call) }
+        Ok(())
     }
 
     /// Runs a call to its own end; a run that had to be stopped is an error here.
@@ -251,22 +238,41 @@ impl PctBackend {
         }
     }
 
-    /// Runs another program of the node than pct, by the same way and with the time limit of a read.
+    /// Runs another program of the node than pct, by the same way and with the time limit of a read. A name without a
+    /// directory means the program beside pct, or else the node's own.
     ///
     /// # Errors
     /// When it is not there or cannot be run to its end. A status other than 0 is none.
     pub async fn run_other(&self, program: &str, words: &[&str]) -> Result<Captured> {
         let config = self.pct_config();
-        let config = PctConfig { program: program.into(), prefix_args: Vec::new(), ..config.clone() };
-        let other = Self { runner: Runner::new(config, self.runner.cancel().clone()) };
+        let path = match config.transport.ssh() {
+            Some(_) => program.into(),
+            None => program::find_beside(&config.program, program).ok_or_else(|| {
+                let argv = std::iter::once(program).chain(words.iter().copied()).map(str::to_owned);
+                Error::Spawn {
+                    what: format!("{program} did not start"),
+                    run: Box::new(Run { argv: argv.collect(), ..Run::default() }),
+                    source: Some(std::io::ErrorKind::NotFound.into()),
+                }
+            })?,
+        };
+        let config = PctConfig { program: path, prefix_args: Vec::new(), ..config.clone() };
+        Self { runner: Runner::new(config, self.runner.cancel().clone()) }.run_words(words).await
+    }
+
+    /// Runs the program with words of any kind, and with the time limit of a read.
+    ///
+    /// # Errors
+    /// As [`PctBackend::run_other`].
+    pub async fn run_words(&self, words: &[&str]) -> Result<Captured> {
         let call = Call::new(Verb::List);
         let words = words.iter().map(|word| (*word).to_owned()).collect();
-        let finished = other.run(&call, words, None, &mut ()).await?;
+        let finished = self.run(&call, words, None, &mut ()).await?;
         match finished.exit {
             Some(Exit::Status(status)) => {
                 Ok(Captured { status, stdout: finished.stdout, stderr: finished.stderr })
             }
-            _ => other.verdict(&call, &finished).map(|_| Captured::default()),
+            _ => self.verdict(&call, &finished).map(|_| Captured::default()),
         }
     }
 
@@ -366,10 +372,9 @@ impl PctBackend {
         })
     }
 
-    /// Runs a read and parses what it printed.
+    /// Runs a read, which is made of typed values, and parses what it printed.
     async fn read<T>(&self, call: &Call, parse: impl Fn(&[u8]) -> Result<T, ParseError>) -> Result<T> {
-        let call = self.checked(call)?;
-        self.read_words(&call, call.argv(), parse).await
+        self.read_words(call, call.argv(), parse).await
     }
 
     async fn read_words<T>(
@@ -456,15 +461,15 @@ impl Inspect for PctBackend {
 
 #[async_trait]
 impl Operate for PctBackend {
-    async fn operate(&self, call: &Call, events: &mut dyn Events) -> Result<Outcome> {
-        let call = self.checked(call)?;
-        let far = self.pct_config().transport.ssh().filter(|_| copy::are_needed(&call));
-        let Some(connection) = far else { return self.done(&call, events).await };
-        let limit = self.pct_config().limit(&call).unwrap_or(COPY_LIMIT);
-        let (copies, new) = self.unless_cancelled(&call, Copies::send(connection, &call, limit)).await?;
+    async fn operate(&self, call: &CheckedCall, events: &mut dyn Events) -> Result<Outcome> {
+        Self::deliverable(call)?;
+        let far = self.pct_config().transport.ssh().filter(|_| copy::are_needed(call));
+        let Some(connection) = far else { return self.done(call, events).await };
+        let limit = self.pct_config().limit(call).unwrap_or(COPY_LIMIT);
+        let (copies, new) = self.unless_cancelled(call, Copies::send(connection, call, limit)).await?;
         let done = async {
             let outcome = self.done(&new, events).await?;
-            self.unless_cancelled(&call, copies.fetch()).await?;
+            self.unless_cancelled(call, copies.fetch()).await?;
             Ok(outcome)
         };
         let done = done.await;

@@ -63,8 +63,6 @@ pub struct PctConfig {
     pub grace: Duration,
     /// How many bytes of each of stdout and stderr are kept.
     pub output_limit: usize,
-    /// Whether calls are checked against the schema before pct is started.
-    pub check: bool,
     /// Whether to refuse to start when the caller is not root ([`Transport::Local`] only).
     pub require_root: bool,
 }
@@ -81,7 +79,6 @@ impl PctConfig {
             timeout: None,
             grace: DEFAULT_GRACE,
             output_limit: DEFAULT_OUTPUT_LIMIT,
-            check: true,
             require_root: true,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use pvect_core::error::Unavailable;
 use pvect_core::{Error, Result};
@@ -33,6 +33,17 @@ pub(crate) fn check(config: &PctConfig) -> Result<()> {
     }
 }
 
+/// Returns where another program of the node is: beside pct, or else where the node keeps its programs. A path is taken as
+/// it is.
+pub(crate) fn find_beside(pct: &Path, name: &str) -> Option<PathBuf> {
+    if name.contains('/') {
+        return Some(name.into());
+    }
+    let beside = pct.parent().filter(|dir| dir.is_absolute());
+    let usual = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"].into_iter().map(Path::new);
+    beside.into_iter().chain(usual).map(|dir| dir.join(name)).find(|path| path.is_file())
+}
+
 fn executable(path: &Path, hidden_is_fine: bool) -> Result<()> {
     let unavailable = |reason| Err(Error::NotAvailable { path: path.to_owned(), reason });
     match path.metadata() {
@@ -61,6 +72,17 @@ mod tests {
         assert_eq!(error(dir.path()), format!("'{}' is not an executable file", dir.path().display()));
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
         assert!(executable(&path, false).is_ok());
+    }
+
+    #[test]
+    fn another_program_is_looked_for_beside_pct_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let pct = dir.path().join("pct");
+        assert_eq!(find_beside(&pct, "no-such-program"), None);
+        assert!(find_beside(&pct, "sh").is_some_and(|path| !path.starts_with(dir.path())));
+        std::fs::write(dir.path().join("sh"), "").unwrap();
+        assert_eq!(find_beside(&pct, "sh"), Some(dir.path().join("sh")));
+        assert_eq!(find_beside(&pct, "/opt/sh"), Some("/opt/sh".into()));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use pvect_core::error::{Exit, Unavailable};
-use pvect_core::{Call, Error, ErrorKind, Events, Inspect, Operate, RunState, Verb, Vmid};
+use pvect_core::{Call, CheckedCall, Error, ErrorKind, Events, Inspect, Operate, RunState, Verb, Vmid};
 use pvect_pct::{CancelHandle, PctBackend, PctConfig};
 use tempfile::TempDir;
 
@@ -81,6 +81,10 @@ fn vmid() -> Vmid {
     Vmid::try_from(101).unwrap()
 }
 
+fn checked(call: Call) -> CheckedCall {
+    CheckedCall::check(call).expect("the call is good")
+}
+
 fn start() -> Call {
     Call::on(Verb::Start, vmid())
 }
@@ -94,7 +98,7 @@ async fn a_captured_run_has_neither_our_session_nor_our_files() {
     );
     let file = fs::File::create(stand_in.path("held")).unwrap();
     rustix::io::fcntl_setfd(&file, rustix::io::FdFlags::empty()).unwrap();
-    stand_in.backend().operate(&start(), &mut ()).await.unwrap();
+    stand_in.backend().operate(&checked(start()), &mut ()).await.unwrap();
     // `read` of a shell is no process of its own.
     assert_eq!(fs::read_to_string(stand_in.path("ids")).unwrap(), "1 1 0\n");
     let files = fs::read_to_string(stand_in.path("files")).unwrap();
@@ -143,7 +147,7 @@ async fn a_pct_that_hangs_is_stopped_and_what_is_left_is_told() {
         "#,
     );
     let started = Instant::now();
-    let error = stand_in.with_timeout(500).operate(&start(), &mut ()).await.unwrap_err();
+    let error = stand_in.with_timeout(500).operate(&checked(start()), &mut ()).await.unwrap_err();
     assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
     let Error::Timeout { interrupted, vmid, left, run, after } = &error else { panic!("{error:?}") };
     assert!(!interrupted && *after >= Duration::from_millis(500));
@@ -170,7 +174,7 @@ async fn a_pct_that_obeys_term_is_not_killed_but_its_leftovers_are() {
         while :; do sleep 0.05; done
         "#,
     );
-    let error = stand_in.with_timeout(500).operate(&start(), &mut ()).await.unwrap_err();
+    let error = stand_in.with_timeout(500).operate(&checked(start()), &mut ()).await.unwrap_err();
     let run = error.run().unwrap();
     assert_eq!((run.stdout.as_str(), run.exit), ("stopping\n", Some(Exit::Status(7))));
     assert!(gone(stand_in.pid("stray").await).await);
@@ -183,7 +187,7 @@ async fn cancelling_stops_as_a_timeout_does_and_twice_at_once() {
     let config = PctConfig { grace: Duration::from_secs(600), ..stand_in.config() };
     let backend = PctBackend::new(config).with_cancel(handle.clone());
     let call = Call::new(Verb::Rescan);
-    let run = tokio::spawn(async move { backend.operate(&call, &mut ()).await });
+    let run = tokio::spawn(async move { backend.operate(&checked(call.clone()), &mut ()).await });
     let pid = stand_in.pid("leader").await;
     handle.cancel();
     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -203,7 +207,7 @@ async fn a_dropped_run_leaves_no_process() {
         "trap '' TERM\nsetsid sh -c 'echo $$ > \"$DIR/worker\"; sleep 600' &\necho $$ > \"$DIR/leader\"\nsleep 600\n",
     );
     let backend = stand_in.backend();
-    let run = tokio::spawn(async move { backend.operate(&start(), &mut ()).await });
+    let run = tokio::spawn(async move { backend.operate(&checked(start()), &mut ()).await });
     let pids = [stand_in.pid("leader").await, stand_in.pid("worker").await];
     run.abort();
     for pid in pids {
@@ -230,7 +234,7 @@ async fn a_task_that_says_much_goes_on_and_tells_of_the_cut() {
     let stand_in = StandIn::new("head -c 3000000 /dev/zero; echo; echo the end\n");
     let config = PctConfig { output_limit: 1000, ..stand_in.config() };
     let mut lines = Lines::default();
-    let outcome = PctBackend::new(config).operate(&start(), &mut lines).await.unwrap();
+    let outcome = PctBackend::new(config).operate(&checked(start()), &mut lines).await.unwrap();
     assert_eq!(outcome.stdout.len(), 1000);
     assert_eq!(outcome.warnings, ["only the first 1000 bytes of the output were kept"]);
     assert_eq!(lines.0.last().unwrap(), "out the end");
@@ -249,7 +253,7 @@ async fn output_that_is_not_utf8_is_kept_and_told() {
 #[tokio::test]
 async fn a_pct_killed_midway_is_no_success() {
     let stand_in = StandIn::new("echo begun\nkill -9 $$\n");
-    let error = stand_in.backend().operate(&start(), &mut ()).await.unwrap_err();
+    let error = stand_in.backend().operate(&checked(start()), &mut ()).await.unwrap_err();
     assert_eq!(error.to_string(), "pct could not be run to its end: it was ended by signal 9");
     assert_eq!(error.kind(), ErrorKind::PctCommandFailed);
     let run = error.run().unwrap();
@@ -259,7 +263,7 @@ async fn a_pct_killed_midway_is_no_success() {
 #[tokio::test]
 async fn a_pct_that_closes_its_outputs_early_is_waited_for() {
     let stand_in = StandIn::new("exec >&- 2>&-\nsleep 0.3\ntouch \"$DIR/done\"\nexit 3\n");
-    let error = stand_in.backend().operate(&start(), &mut ()).await.unwrap_err();
+    let error = stand_in.backend().operate(&checked(start()), &mut ()).await.unwrap_err();
     assert_eq!(error.to_string(), "pct start failed: exit status 3");
     assert!(stand_in.path("done").exists());
 }
@@ -269,7 +273,7 @@ async fn a_process_left_behind_with_the_pipe_does_not_hold_us() {
     let stand_in =
         StandIn::new("(trap '' HUP; echo $PPID; exec sleep 600) &\necho $! > \"$DIR/daemon\"\necho done\n");
     let started = Instant::now();
-    let outcome = stand_in.backend().operate(&start(), &mut ()).await.unwrap();
+    let outcome = stand_in.backend().operate(&checked(start()), &mut ()).await.unwrap();
     assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
     assert!(String::from_utf8(outcome.stdout).unwrap().contains("done\n"));
     // pct ended by itself, so what it started stays: the container's monitor is such a process.
@@ -285,7 +289,7 @@ async fn both_outputs_are_read_at_once() {
         "head -c 200000 /dev/zero | tr '\\0' e >&2\nhead -c 200000 /dev/zero | tr '\\0' o\nhead -c 200000 /dev/zero | tr '\\0' e >&2\n",
     );
     let mut lines = Lines::default();
-    let outcome = stand_in.backend().operate(&start(), &mut lines).await.unwrap();
+    let outcome = stand_in.backend().operate(&checked(start()), &mut lines).await.unwrap();
     assert_eq!(outcome.stdout, vec![b'o'; 200_000]);
     assert_eq!(outcome.warnings, ["e".repeat(400_000)]);
 }
@@ -294,7 +298,7 @@ async fn both_outputs_are_read_at_once() {
 async fn lines_come_while_it_runs_and_warnings_stay() {
     let stand_in = StandIn::new("echo one\necho two >&2\nsleep 0.05\nprintf three\n");
     let mut lines = Lines::default();
-    let outcome = stand_in.backend().operate(&start(), &mut lines).await.unwrap();
+    let outcome = stand_in.backend().operate(&checked(start()), &mut lines).await.unwrap();
     lines.0.sort();
     assert_eq!(lines.0, ["err two", "out one", "out three"]);
     assert_eq!(outcome.warnings, ["two"]);
@@ -316,7 +320,7 @@ async fn the_password_goes_to_a_pct_that_reads_stdin() {
     // As open text it is kept out of argv just the same.
     let open = Call::on(Verb::Create, vmid()).arg("local:vztmpl/x.tar.gz").option("password", SECRET);
     for call in [create(), open] {
-        let outcome = stand_in.backend().operate(&call, &mut ()).await.unwrap();
+        let outcome = stand_in.backend().operate(&checked(call.clone()), &mut ()).await.unwrap();
         assert_eq!(fs::read_to_string(stand_in.path("password")).unwrap(), SECRET);
         let stdout = String::from_utf8(outcome.stdout).unwrap();
         assert!(stdout.starts_with("create 101 local:vztmpl/x.tar.gz --password\n"), "{stdout}");
@@ -336,7 +340,7 @@ async fn the_password_goes_to_a_pct_that_asks_on_its_terminal() {
     );
     let mut lines = Lines::default();
     let backend = stand_in.with_timeout(20_000);
-    let outcome = backend.operate(&create(), &mut lines).await.unwrap();
+    let outcome = backend.operate(&checked(create()), &mut lines).await.unwrap();
     assert_eq!(fs::read_to_string(stand_in.path("password")).unwrap(), SECRET);
     assert_eq!(
         (outcome.stdout.as_slice(), lines.0.as_slice()),
@@ -349,7 +353,7 @@ async fn a_pct_that_never_likes_the_password_does_not_loop() {
     let stand_in = StandIn::new(
         "trap 'exit 5' HUP\nexec 3<>/dev/tty\nwhile printf 'Password: ' >&3; do read -r x <&3 || exit 4; done\nexit 6\n",
     );
-    let error = stand_in.with_timeout(20_000).operate(&create(), &mut ()).await.unwrap_err();
+    let error = stand_in.with_timeout(20_000).operate(&checked(create()), &mut ()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::PctOperationFailed, "{error:?}");
 }
 
@@ -358,13 +362,12 @@ async fn secrets_that_cannot_be_kept_are_refused_before_the_start() {
     let stand_in = StandIn::new("touch \"$DIR/started\"\n");
     let backend = stand_in.backend();
     let call = Call::on(Verb::Create, vmid()).arg("x").secret("password", "two\nlines".into());
-    let error = backend.operate(&call, &mut ()).await.unwrap_err();
+    let error = backend.operate(&checked(call.clone()), &mut ()).await.unwrap_err();
     assert_eq!(error.to_string(), "--password: may not hold a line break or NUL");
     let call = Call::on(Verb::Exec, vmid()).command(["a\0b"]);
-    let error = backend.operate(&call, &mut ()).await.unwrap_err();
+    let error = backend.operate(&checked(call.clone()), &mut ()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidArgument);
-    let error =
-        backend.operate(&Call::on(Verb::Set, vmid()).option("memory", "8"), &mut ()).await.unwrap_err();
+    let error = CheckedCall::check(Call::on(Verb::Set, vmid()).option("memory", "8")).unwrap_err();
     assert_eq!(error.to_string(), "--memory: 8 is too small: at least 16");
     assert!(!stand_in.path("started").exists());
 }
@@ -372,7 +375,7 @@ async fn secrets_that_cannot_be_kept_are_refused_before_the_start() {
 #[tokio::test]
 async fn the_environment_is_clean() {
     let stand_in = StandIn::new("env | sort\n");
-    let outcome = stand_in.backend().operate(&Call::new(Verb::Rescan), &mut ()).await.unwrap();
+    let outcome = stand_in.backend().operate(&checked(Call::new(Verb::Rescan)), &mut ()).await.unwrap();
     let text = String::from_utf8(outcome.stdout).unwrap();
     let names: Vec<&str> =
         text.lines().filter_map(|line| line.split_once('=')).map(|(name, _)| name).collect();
@@ -385,15 +388,17 @@ async fn the_environment_is_clean() {
 async fn a_captured_exec_hands_bytes_and_status_through() {
     let stand_in = StandIn::new("echo \"$@\" >&2\ncat\nexit 7\n");
     let call = Call::on(Verb::Exec, vmid()).flag("keep-env", false).command(["cat", "-n"]);
-    let captured = stand_in.backend().exec_captured(&call, Some(b"a\0\xff\n".to_vec())).await.unwrap();
+    let captured =
+        stand_in.backend().exec_captured(&checked(call.clone()), Some(b"a\0\xff\n".to_vec())).await.unwrap();
     assert_eq!(captured.status, 7);
     assert_eq!(captured.stdout, b"a\0\xff\n");
     assert_eq!(captured.stderr, b"exec 101 --keep-env 0 -- cat -n\n");
     let large = vec![b'x'; 3 << 20];
-    let captured = stand_in.backend().exec_captured(&call, Some(large.clone())).await.unwrap();
+    let captured =
+        stand_in.backend().exec_captured(&checked(call.clone()), Some(large.clone())).await.unwrap();
     assert_eq!(captured.stdout, large);
     // Without stdin it sees the end of the file at once.
-    assert_eq!(stand_in.backend().exec_captured(&call, None).await.unwrap().stdout, b"");
+    assert_eq!(stand_in.backend().exec_captured(&checked(call.clone()), None).await.unwrap().stdout, b"");
 }
 
 #[tokio::test]
@@ -401,7 +406,7 @@ async fn pcts_own_failure_of_exec_is_an_error() {
     let stand_in =
         StandIn::new("echo \"Configuration file 'nodes/vm/lxc/101.conf' does not exist\" >&2; exit 2\n");
     let call = Call::on(Verb::Exec, vmid()).command(["true"]);
-    let error = stand_in.backend().exec_captured(&call, None).await.unwrap_err();
+    let error = stand_in.backend().exec_captured(&checked(call.clone()), None).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
 }
 
@@ -410,7 +415,7 @@ async fn pcts_own_failure_of_exec_is_an_error() {
 async fn a_copy_that_failed_with_exit_zero_is_an_error() {
     let stand_in = StandIn::new("echo 'failed to open /no/such for reading' >&2\n");
     let call = Call::on(Verb::Push, vmid()).arg("/no/such").arg("/x");
-    let error = stand_in.backend().operate(&call, &mut ()).await.unwrap_err();
+    let error = stand_in.backend().operate(&checked(call.clone()), &mut ()).await.unwrap_err();
     assert_eq!(error.to_string(), "failed to open /no/such for reading");
     assert_eq!(error.kind(), ErrorKind::PctOperationFailed);
 }
@@ -419,8 +424,8 @@ async fn a_copy_that_failed_with_exit_zero_is_an_error() {
 async fn an_interactive_command_hands_its_status_through() {
     let call = |word: &str| Call::on(Verb::Exec, vmid()).command([word]);
     let stand_in = StandIn::new("[ \"$4\" = kill ] && kill -9 $$\nexit 42\n");
-    assert_eq!(stand_in.backend().interactive(&call("run")).await.unwrap(), 42);
-    assert_eq!(stand_in.backend().interactive(&call("kill")).await.unwrap(), 137);
+    assert_eq!(stand_in.backend().interactive(&checked(call("run"))).await.unwrap(), 42);
+    assert_eq!(stand_in.backend().interactive(&checked(call("kill"))).await.unwrap(), 137);
 }
 
 #[tokio::test]
@@ -436,7 +441,7 @@ async fn sudo_stands_in_front_and_its_refusal_is_its_own_error() {
     assert!(line.ends_with("sudo -n -- /bin/sh start 101"), "{line}");
     // A child of another test may hold the new file open for writing, and the kernel then refuses to run it.
     let error = loop {
-        match backend.operate(&start(), &mut ()).await.unwrap_err() {
+        match backend.operate(&checked(start()), &mut ()).await.unwrap_err() {
             Error::Spawn { source: Some(source), .. }
                 if source.kind() == std::io::ErrorKind::ExecutableFileBusy => {}
             error => break error,
@@ -504,7 +509,7 @@ async fn each_run_is_one_span_without_secrets() {
         .finish();
     let _guard = tracing::subscriber::set_default(subscriber);
     let stand_in = StandIn::new("exit 3\n");
-    let error = stand_in.backend().operate(&create(), &mut ()).await.unwrap_err();
+    let error = stand_in.backend().operate(&checked(create()), &mut ()).await.unwrap_err();
     assert!(!format!("{error:?}").contains("hunter22"));
     let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     assert!(!text.contains("hunter22"), "{text}");

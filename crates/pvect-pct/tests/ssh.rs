@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use pvect_core::backend::ConfigView;
-use pvect_core::{Call, Error, ErrorKind, Inspect, Operate, Verb, Vmid};
+use pvect_core::{Call, CheckedCall, Error, ErrorKind, Inspect, Operate, Verb, Vmid};
 use pvect_pct::{CancelHandle, Connection, PctBackend, PctConfig, SshTarget, Streams, Transport};
 use pvect_testkit::TestSshd;
 use secrecy::SecretString;
@@ -129,6 +129,10 @@ fn vmid() -> Vmid {
     "101".parse().unwrap()
 }
 
+fn checked(call: Call) -> CheckedCall {
+    CheckedCall::check(call).expect("the call is good")
+}
+
 fn exec(words: &[&str]) -> Call {
     Call::on(Verb::Exec, vmid()).flag("keep-env", false).command(words.iter().copied())
 }
@@ -169,17 +173,17 @@ async fn odd_words_and_statuses_come_through() {
     let words =
         ["", " ", "'", "\"", "\\", "$HOME", "`id`", "a\nb\n", "é日本", "-n", "--", "*", "!x", "\u{1e}", "~"];
     let call = exec(&[&["printf", r"%s\0"][..], &words].concat());
-    let done = backend.exec_captured(&call, None).await.unwrap();
+    let done = backend.exec_captured(&checked(call.clone()), None).await.unwrap();
     assert_eq!(done.stdout, words.join("\0").into_bytes().into_iter().chain([0]).collect::<Vec<_>>());
     for status in [0, 7, 255] {
         let call = exec(&["sh", "-c", &format!("cat; echo out; printf err >&2; exit {status}")]);
-        let done = backend.exec_captured(&call, Some(b"go\nin".to_vec())).await.unwrap();
+        let done = backend.exec_captured(&checked(call.clone()), Some(b"go\nin".to_vec())).await.unwrap();
         assert_eq!(
             (done.status, done.stdout.as_slice(), done.stderr.as_slice()),
             (status, &b"go\ninout\n"[..], &b"err"[..])
         );
     }
-    let killed = backend.exec_captured(&exec(&["sh", "-c", "kill -KILL $$"]), None).await.unwrap();
+    let killed = backend.exec_captured(&checked(exec(&["sh", "-c", "kill -KILL $$"])), None).await.unwrap();
     assert_eq!(killed.status, 137);
 }
 
@@ -187,14 +191,14 @@ async fn odd_words_and_statuses_come_through() {
 async fn big_output_is_whole_and_bounded() {
     let far = far_or_skip!("big_output_is_whole_and_bounded");
     let call = exec(&["sh", "-c", "head -c 8000000 /dev/zero; head -c 300000 /dev/zero >&2"]);
-    let done = far.backend().exec_captured(&call, None).await.unwrap();
+    let done = far.backend().exec_captured(&checked(call.clone()), None).await.unwrap();
     assert_eq!((done.stdout.len(), done.stderr.len()), (8_000_000, 300_000));
     let input = vec![b'x'; 5_000_000];
-    let done = far.backend().exec_captured(&exec(&["cat"]), Some(input.clone())).await.unwrap();
+    let done = far.backend().exec_captured(&checked(exec(&["cat"])), Some(input.clone())).await.unwrap();
     assert!(done.stdout == input);
     let backend = PctBackend::new(PctConfig { output_limit: 1 << 20, ..far.config() });
     let call = exec(&["sh", "-c", "echo $$ >&2; exec cat /dev/zero"]);
-    let error = backend.exec_captured(&call, None).await.unwrap_err();
+    let error = backend.exec_captured(&checked(call.clone()), None).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::PctInvalidOutput);
     assert!(gone(error.run().unwrap().stderr.trim().parse().unwrap()).await);
 }
@@ -204,7 +208,7 @@ async fn a_password_is_in_no_argv_and_the_dry_run_can_be_typed() {
     let far = far_or_skip!("a_password_is_in_no_argv_and_the_dry_run_can_be_typed");
     let password = SecretString::from("hunter22 'x'");
     let call = Call::on(Verb::Create, vmid()).arg("local:vztmpl/x.tar").secret("password", password);
-    let done = far.backend().operate(&call, &mut ()).await.unwrap();
+    let done = far.backend().operate(&checked(call.clone()), &mut ()).await.unwrap();
     assert_eq!(done.stdout, b"extracting archive\n");
     assert_eq!(far.read("stdin"), "hunter22 'x'\nhunter22 'x'\n");
     assert!(far.read("asked").contains("--password"));
@@ -275,7 +279,7 @@ async fn a_connection_cut_while_pct_runs_may_have_run() {
     let far = far_or_skip!("a_connection_cut_while_pct_runs_may_have_run");
     let backend = far.backend();
     let call = Call::on(Verb::Start, vmid());
-    let run = tokio::spawn(async move { backend.operate(&call, &mut ()).await });
+    let run = tokio::spawn(async move { backend.operate(&checked(call.clone()), &mut ()).await });
     let pid = far.pid("pid").await;
     let worker = far.pid("worker").await;
     far.sshd.cut();
@@ -334,7 +338,7 @@ async fn a_time_out_ends_what_runs_at_the_other_end() {
     for vmid in ["101", "102"] {
         let _ = fs::remove_file(far.sshd.dir().join("worker"));
         let call = Call::on(Verb::Start, vmid.parse().unwrap());
-        let error = quick(far.config()).operate(&call, &mut ()).await.unwrap_err();
+        let error = quick(far.config()).operate(&checked(call.clone()), &mut ()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::PctTimeout, "{error}");
         assert!(error.to_string().contains("pct was stopped"), "{error}");
         for name in ["pid", "worker"] {
@@ -357,7 +361,7 @@ async fn cancelling_and_dropping_end_what_runs_at_the_other_end() {
         &far.sshd.dir().join("sleeper").display().to_string(),
     ]);
     let (copy, own) = (call.clone(), backend.clone());
-    let run = tokio::spawn(async move { own.exec_captured(&copy, None).await });
+    let run = tokio::spawn(async move { own.exec_captured(&checked(copy.clone()), None).await });
     let pid = far.pid("sleeper").await;
     cancel.cancel();
     let error = run.await.unwrap().unwrap_err();
@@ -365,7 +369,7 @@ async fn cancelling_and_dropping_end_what_runs_at_the_other_end() {
     assert!(gone(pid).await);
     let _ = fs::remove_file(far.sshd.dir().join("sleeper"));
     let other = far.backend();
-    let run = tokio::spawn(async move { other.exec_captured(&call, None).await });
+    let run = tokio::spawn(async move { other.exec_captured(&checked(call.clone()), None).await });
     let pid = far.pid("sleeper").await;
     run.abort();
     assert!(run.await.unwrap_err().is_cancelled());
@@ -375,7 +379,11 @@ async fn cancelling_and_dropping_end_what_runs_at_the_other_end() {
 #[tokio::test]
 async fn a_process_that_holds_the_streams_does_not_hold_the_run() {
     let far = far_or_skip!("a_process_that_holds_the_streams_does_not_hold_the_run");
-    let done = far.backend().operate(&Call::on(Verb::Start, "103".parse().unwrap()), &mut ()).await.unwrap();
+    let done = far
+        .backend()
+        .operate(&checked(Call::on(Verb::Start, "103".parse().unwrap())), &mut ())
+        .await
+        .unwrap();
     assert_eq!((done.stdout.as_slice(), done.warnings.join("|").as_str()), (&b"before\n"[..], "warned"));
 }
 
@@ -396,18 +404,18 @@ async fn files_travel_and_nothing_is_left_of_them() {
     fs::write(&own, &content).unwrap();
     fs::set_permissions(&own, fs::Permissions::from_mode(0o640)).unwrap();
     let push = Call::on(Verb::Push, vmid()).arg(&name).arg("/root/x");
-    backend.operate(&push, &mut ()).await.unwrap();
+    backend.operate(&checked(push.clone()), &mut ()).await.unwrap();
     assert!(fs::read(far.sshd.dir().join("pushed")).unwrap() == content);
     assert_eq!(far.read("mode"), "640\n");
     assert!(!left_there(&far.read("place")));
     let keys =
         Call::on(Verb::Create, "102".parse().unwrap()).arg("t:vztmpl/x").option("ssh-public-keys", &name);
-    backend.operate(&keys, &mut ()).await.unwrap();
+    backend.operate(&checked(keys.clone()), &mut ()).await.unwrap();
     assert!(fs::read(far.sshd.dir().join("keys")).unwrap() == content);
 
     let pull = |to: &str| Call::on(Verb::Pull, vmid()).arg("/root/x").arg(to);
     let fresh = far.sshd.dir().join("fresh");
-    backend.operate(&pull(&fresh.display().to_string()), &mut ()).await.unwrap();
+    backend.operate(&checked(pull(&fresh.display().to_string())), &mut ()).await.unwrap();
     assert!(fs::read(&fresh).unwrap() == vec![0; 300_000]);
     assert_eq!(fs::metadata(&fresh).unwrap().permissions().mode() & 0o7777, 0o640);
     assert!(!left_there(&far.read("place")));
@@ -416,11 +424,11 @@ async fn files_travel_and_nothing_is_left_of_them() {
     fs::set_permissions(&own, fs::Permissions::from_mode(0o604)).unwrap();
     let link = far.sshd.dir().join("link");
     std::os::unix::fs::symlink(&own, &link).unwrap();
-    backend.operate(&pull(&link.display().to_string()), &mut ()).await.unwrap();
+    backend.operate(&checked(pull(&link.display().to_string())), &mut ()).await.unwrap();
     assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
     assert_eq!(fs::metadata(&own).unwrap().permissions().mode() & 0o7777, 0o604);
     assert_eq!(fs::metadata(&own).unwrap().len(), 300_000);
-    backend.operate(&pull(&name).option("perms", "0600"), &mut ()).await.unwrap();
+    backend.operate(&checked(pull(&name).option("perms", "0600")), &mut ()).await.unwrap();
     assert_eq!(fs::metadata(&own).unwrap().permissions().mode() & 0o7777, 0o600);
     let parts = fs::read_dir(far.sshd.dir()).unwrap();
     assert!(!parts.flatten().any(|entry| entry.file_name().to_string_lossy().starts_with('.')));
@@ -430,7 +438,7 @@ async fn files_travel_and_nothing_is_left_of_them() {
 async fn a_file_that_cannot_travel_starts_no_pct() {
     let far = far_or_skip!("a_file_that_cannot_travel_starts_no_pct");
     let error = async |call: Call| {
-        let error = far.backend().operate(&call, &mut ()).await.unwrap_err();
+        let error = far.backend().operate(&checked(call.clone()), &mut ()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Io, "{error}");
         assert_eq!(far.read("asked"), "");
         error.to_string()
@@ -444,7 +452,7 @@ async fn a_file_that_cannot_travel_starts_no_pct() {
     // What pct refuses leaves no file, neither here nor there.
     let here = far.sshd.dir().join("here").display().to_string();
     let pull = Call::on(Verb::Pull, "999".parse().unwrap()).arg("/x").arg(&here);
-    let error = far.backend().operate(&pull, &mut ()).await.unwrap_err();
+    let error = far.backend().operate(&checked(pull.clone()), &mut ()).await.unwrap_err();
     assert_eq!(error.to_string(), "Configuration file 'nodes/vm/lxc/999.conf' does not exist");
     assert!(!Path::new(&here).exists());
     assert!(!left_there(far.read("asked").split('\0').nth(3).unwrap()));
@@ -463,11 +471,11 @@ exit $status
     far.sshd.script("forced.sh", noise).unwrap();
     let backend = far.to(|target| target.identity_file = Some(far.sshd.forced_key()));
     assert_eq!(backend.list().await.unwrap().len(), 1);
-    let done = backend.exec_captured(&exec(&["printf", "a"]), None).await.unwrap();
+    let done = backend.exec_captured(&checked(exec(&["printf", "a"])), None).await.unwrap();
     assert_eq!((done.status, done.stdout.as_slice(), done.stderr.as_slice()), (0, &b"a"[..], &b""[..]));
     let here = far.sshd.dir().join("here").display().to_string();
     let pull = Call::on(Verb::Pull, vmid()).arg("/x").arg(&here);
-    backend.operate(&pull, &mut ()).await.unwrap();
+    backend.operate(&checked(pull.clone()), &mut ()).await.unwrap();
     assert_eq!(fs::metadata(&here).unwrap().len(), 300_000);
 }
 
@@ -477,7 +485,7 @@ async fn a_hostile_node_makes_no_set_user_id_files_here() {
     let far = far_or_skip!("a_hostile_node_makes_no_set_user_id_files_here");
     let here = far.sshd.dir().join("here");
     let pull = Call::on(Verb::Pull, "104".parse().unwrap()).arg("/x").arg(here.display().to_string());
-    far.backend().operate(&pull, &mut ()).await.unwrap();
+    far.backend().operate(&checked(pull.clone()), &mut ()).await.unwrap();
     assert_eq!(fs::metadata(&here).unwrap().permissions().mode() & 0o7777, 0o755);
 }
 
@@ -507,7 +515,7 @@ async fn a_node_that_says_too_much_says_nothing() {
             .script("forced.sh", &format!("#!/bin/sh\n{script}\n/bin/sh -c \"$SSH_ORIGINAL_COMMAND\"\n"))
             .unwrap();
         let began = std::time::Instant::now();
-        let error = backend.operate(&pull, &mut ()).await.unwrap_err();
+        let error = backend.operate(&checked(pull.clone()), &mut ()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::PctInvalidOutput, "{script}: {error}");
         assert!(error.to_string().contains(words), "{script}: {error}");
         assert!(began.elapsed() < Duration::from_secs(8), "{script}: {:?}", began.elapsed());
@@ -526,7 +534,7 @@ async fn a_connection_lost_before_the_start_was_never_sent() {
     };
     let destination = format!("{}@127.0.0.1", far.sshd.user());
     let text = async |backend: PctBackend| {
-        let error = backend.operate(&Call::on(Verb::Start, vmid()), &mut ()).await.unwrap_err();
+        let error = backend.operate(&checked(Call::on(Verb::Start, vmid())), &mut ()).await.unwrap_err();
         assert!(never(&error), "{error}");
         assert_eq!((error.kind(), error.vmid()), (ErrorKind::ConnectionLost, Some(vmid())));
         assert_eq!(far.read("asked"), "");
@@ -576,7 +584,7 @@ async fn streams_of_any_length_are_carried() {
         back.read_to_end(&mut all).map(|_| all)
     });
     let streams = Streams { stdin: Some(reader.into()), stdout: Some(sink.into()), stderr: None };
-    let done = backend.exec_piped(&exec(&["sh", "-c", "cat; exit 3"]), streams).await.unwrap();
+    let done = backend.exec_piped(&checked(exec(&["sh", "-c", "cat; exit 3"])), streams).await.unwrap();
     assert_eq!((done.status, done.stdout.len()), (3, 0));
     writing.join().unwrap().unwrap();
     let all = reading.join().unwrap().unwrap();
@@ -586,7 +594,7 @@ async fn streams_of_any_length_are_carried() {
     let (back, sink) = std::io::pipe().unwrap();
     drop(back);
     let streams = Streams { stdout: Some(sink.into()), ..Streams::default() };
-    let done = backend.exec_piped(&exec(&["cat", "/dev/zero"]), streams).await.unwrap();
+    let done = backend.exec_piped(&checked(exec(&["cat", "/dev/zero"])), streams).await.unwrap();
     assert_ne!(done.status, 0);
     let (reader, mut writer) = std::io::pipe().unwrap();
     let writing = std::thread::spawn(move || {
@@ -597,7 +605,7 @@ async fn streams_of_any_length_are_carried() {
         }
     });
     let streams = Streams { stdin: Some(reader.into()), ..Streams::default() };
-    let done = backend.exec_piped(&exec(&["true"]), streams).await.unwrap();
+    let done = backend.exec_piped(&checked(exec(&["true"])), streams).await.unwrap();
     assert_eq!(done.status, 0);
     assert_eq!(writing.join().unwrap(), std::io::ErrorKind::BrokenPipe);
 }
@@ -618,7 +626,7 @@ async fn sudo_at_the_other_end() {
     }
     let here = far.sshd.dir().join("here").display().to_string();
     let pull = Call::on(Verb::Pull, vmid()).arg("/x").arg(&here);
-    backend.operate(&pull, &mut ()).await.unwrap();
+    backend.operate(&checked(pull.clone()), &mut ()).await.unwrap();
     assert_eq!(fs::metadata(&here).unwrap().len(), 300_000);
     // Without sudo's own terminal nothing is asked: a missing program is sudo's own error.
     let config = PctConfig { program: "/none/pct".into(), ..backend.pct_config().clone() };
@@ -626,7 +634,7 @@ async fn sudo_at_the_other_end() {
     assert_ne!(error.kind(), ErrorKind::ConnectionLost, "{error}");
     let config = PctConfig { timeout: Some(Duration::from_secs(2)), ..backend.pct_config().clone() };
     let start = Call::on(Verb::Start, vmid());
-    let error = PctBackend::new(config).operate(&start, &mut ()).await.unwrap_err();
+    let error = PctBackend::new(config).operate(&checked(start.clone()), &mut ()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::PctTimeout, "{error}");
     assert!(gone(far.pid("worker").await).await);
 }

@@ -12,7 +12,8 @@ pub mod settings;
 pub mod traps;
 
 pub use client::{
-    BackedUp, Backup, Client, Create, GuestCommand, Manner, Place, RemoteEndpoint, StoredBackup, options,
+    BackedUp, Backup, Client, Create, GuestCommand, Manner, Place, RemoteEndpoint, StoredBackup,
+    StoredTemplate, options,
 };
 pub use pvect_core::{Error, ErrorKind, Inspect, Operate, Result};
 pub use pvect_pct::CancelHandle;

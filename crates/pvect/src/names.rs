@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use pvect_core::error::Finding;
 use pvect_core::{Error, Listing, Result, Vmid};
 
 /// Finds the container that a word names: a number is taken as it is, anything else is a host name.
@@ -17,35 +18,26 @@ pub fn resolve(word: &str, list: &[Listing]) -> Result<Vmid> {
     let named: Vec<&Listing> = list.iter().filter(|entry| entry.name == word).collect();
     match named.as_slice() {
         [one] => Ok(one.vmid),
-        [] => Err(not_found(unknown(word, list))),
+        [] => Err(Error::Found { finding: unknown(word, list), vmid: None, run: None }),
         many => {
             let ids: Vec<String> =
                 many.iter().map(|entry| format!("{} ({})", entry.vmid, entry.status)).collect();
-            Err(not_found(format!("the name '{word}' means more than one container: {}", ids.join(", "))))
+            let what = format!("the name '{word}' means more than one container: {}", ids.join(", "));
+            Err(Error::NotFound { what, vmid: None })
         }
     }
 }
 
-fn not_found(what: String) -> Error {
-    Error::NotFound { what, vmid: None }
-}
-
-fn unknown(word: &str, list: &[Listing]) -> String {
-    let mut text = format!("there is no container named '{word}'");
-    if list.is_empty() {
-        return text;
+fn unknown(word: &str, list: &[Listing]) -> Finding {
+    Finding::NoSuchName {
+        name: word.to_owned(),
+        near: crate::nearest(word, list.iter().map(|entry| entry.name.as_str())).map(str::to_owned),
+        candidates: candidates(list),
     }
-    if let Some(near) = crate::nearest(word, list.iter().map(|entry| entry.name.as_str())) {
-        text += &format!("; did you mean '{near}'?");
-    } else {
-        text.push('.');
-    }
-    let all: Vec<&Listing> = list.iter().collect();
-    text + &format!(" There are: {}", candidates(&all))
 }
 
 /// `101 web1 running, 102 db stopped`; long lists are cut.
-fn candidates(list: &[&Listing]) -> String {
+fn candidates(list: &[Listing]) -> Vec<String> {
     const SHOWN: usize = 12;
     let mut shown: Vec<String> = list
         .iter()
@@ -55,7 +47,7 @@ fn candidates(list: &[&Listing]) -> String {
     if list.len() > SHOWN {
         shown.push(format!("and {} more", list.len() - SHOWN));
     }
-    shown.join(", ")
+    shown
 }
 
 /// Returns whether the id is that of a virtual machine: `nodes/<any>/qemu-server/<vmid>.conf` below `pve`

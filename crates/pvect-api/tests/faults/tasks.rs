@@ -1,5 +1,7 @@
 //! Tasks: followed, lost, found again.
 
+use pvect_core::CheckedCall;
+
 use super::*;
 
 const UPID: &str = "UPID:pve1:0000C0DE:00A1B2C3:67000000:vzstart:101:ci@pve!test:";
@@ -17,6 +19,10 @@ impl Events for Lines {
 
 fn call() -> Call {
     Call::on(Verb::Start, Vmid::try_from(101).unwrap())
+}
+
+fn checked(call: Call) -> CheckedCall {
+    CheckedCall::unchecked(call)
 }
 
 fn backend(config: ApiConfig) -> ApiBackend {
@@ -62,7 +68,7 @@ async fn the_log_comes_once_and_warnings_are_no_failure() {
         &["explicitly configured lxc.apparmor.profile overrides", "WARN: old feature", "TASK WARNINGS: 1"];
     let server = Server::start(task(2, lines, "WARNINGS: 1")).await;
     let mut log = Lines::default();
-    let outcome = backend(config(&server)).operate(&call(), &mut log).await.unwrap();
+    let outcome = backend(config(&server)).operate(&checked(call()), &mut log).await.unwrap();
     assert_eq!(log.0, lines[..2]);
     assert_eq!((outcome.status, outcome.warnings), (0, vec!["old feature".to_owned()]));
 }
@@ -72,7 +78,7 @@ async fn a_failed_task_is_a_failure_with_its_log() {
     let server =
         Server::start(task(0, &["mounting", "TASK ERROR: CT is locked (backup)"], "CT is locked (backup)"))
             .await;
-    let error = backend(config(&server)).operate(&call(), &mut Lines::default()).await.unwrap_err();
+    let error = backend(config(&server)).operate(&checked(call()), &mut Lines::default()).await.unwrap_err();
     assert_eq!(shown(&error), "locked 4: CT is locked (backup)");
     assert_eq!(error.run().map(|run| run.stdout.as_str()), Some("mounting\n"));
 }
@@ -83,7 +89,7 @@ async fn the_watch_goes_on_when_the_server_comes_back() {
     let backend = backend(config(&server));
     let running = tokio::spawn(async move {
         let mut log = Lines::default();
-        let outcome = backend.operate(&call(), &mut log).await;
+        let outcome = backend.operate(&checked(call()), &mut log).await;
         (outcome, log.0)
     });
     while server.lines().len() < 5 {
@@ -105,7 +111,7 @@ async fn a_server_that_stays_away_leaves_the_task_running() {
     let mut config = config(&server);
     config.patience = Duration::from_millis(500);
     let backend = backend(config);
-    let running = tokio::spawn(async move { backend.operate(&call(), &mut Lines::default()).await });
+    let running = tokio::spawn(async move { backend.operate(&checked(call()), &mut Lines::default()).await });
     while server.lines().len() < 3 {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
@@ -126,7 +132,7 @@ async fn a_task_that_does_not_end_is_left_at_the_limit() {
     let server = Server::start(task(usize::MAX, &[], "OK")).await;
     let mut config = config(&server);
     config.timeout = Some(Duration::from_millis(400));
-    let error = backend(config).operate(&call(), &mut Lines::default()).await.unwrap_err();
+    let error = backend(config).operate(&checked(call()), &mut Lines::default()).await.unwrap_err();
     assert_eq!(shown(&error), format!("pct_timeout 6: the task has not ended after 0 s and goes on: {UPID}"));
 }
 
@@ -239,7 +245,7 @@ async fn a_log_without_end_ends_at_the_limit() {
     config.timeout = Some(Duration::from_millis(1500));
     let began = std::time::Instant::now();
     let mut seen = Counted::default();
-    let error = backend(config).operate(&call(), &mut seen).await.unwrap_err();
+    let error = backend(config).operate(&checked(call()), &mut seen).await.unwrap_err();
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
     assert!(shown(&error).starts_with("pct_timeout 6: the task has not ended after 2 s and goes on: "));
     assert!(seen.lines >= 500, "{}", seen.lines);
@@ -250,7 +256,7 @@ async fn of_a_long_log_the_beginning_and_the_end_are_kept() {
     static LINE: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| "x".repeat(1000));
     let server = Server::start(endless(r#"{"status":"stopped","exitstatus":"OK"}"#, LINE.as_str())).await;
     let mut seen = Counted::default();
-    let outcome = backend(config(&server)).operate(&call(), &mut seen).await.unwrap();
+    let outcome = backend(config(&server)).operate(&checked(call()), &mut seen).await.unwrap();
     // So many pages are read at one look; the rest is named.
     assert_eq!(seen.lines, 50_000);
     assert_eq!(seen.warnings, [format!("the log goes on after line 50000: {UPID}")]);
@@ -274,7 +280,7 @@ async fn a_log_that_does_not_get_on_is_left() {
     })
     .await;
     let mut seen = Counted::default();
-    backend(config(&server)).operate(&call(), &mut seen).await.unwrap();
+    backend(config(&server)).operate(&checked(call()), &mut seen).await.unwrap();
     assert_eq!((seen.lines, server.lines().len()), (500, 4));
 }
 
@@ -295,7 +301,7 @@ async fn short_pages_of_an_ended_task_are_read_to_the_end() {
     })
     .await;
     let mut seen = Counted::default();
-    backend(config(&server)).operate(&call(), &mut seen).await.unwrap();
+    backend(config(&server)).operate(&checked(call()), &mut seen).await.unwrap();
     assert_eq!(seen.lines, 3);
 }
 
@@ -318,7 +324,7 @@ async fn what_is_too_much_is_cut_or_no_answer() {
     })
     .await;
     let mut seen = Counted::default();
-    let error = backend(config(&server)).operate(&call(), &mut seen).await.unwrap_err();
+    let error = backend(config(&server)).operate(&checked(call()), &mut seen).await.unwrap_err();
     assert!(
         seen.longest < 70_000 && shown(&error).len() < 20_000,
         "{} {}",
@@ -337,10 +343,10 @@ async fn what_is_too_much_is_cut_or_no_answer() {
         data(&format!("[{}]", page.join(",")))
     })
     .await;
-    let error = backend(config(&server)).operate(&call(), &mut Lines::default()).await.unwrap_err();
+    let error = backend(config(&server)).operate(&checked(call()), &mut Lines::default()).await.unwrap_err();
     assert!(shown(&error).contains("5000 lines of a log where 500 were asked for"), "{}", shown(&error));
     let server = Server::start(|_, _| data("\"UPID:pve1:what:\"")).await;
-    let error = backend(config(&server)).operate(&call(), &mut Lines::default()).await.unwrap_err();
+    let error = backend(config(&server)).operate(&checked(call()), &mut Lines::default()).await.unwrap_err();
     assert!(shown(&error).contains("the task may have begun"), "{}", shown(&error));
 }
 
@@ -359,7 +365,7 @@ async fn an_answer_that_drips_ends_at_the_limit() {
     let mut config = config(&server);
     config.timeout = Some(Duration::from_millis(1200));
     let began = std::time::Instant::now();
-    let error = backend(config).operate(&call(), &mut Lines::default()).await.unwrap_err();
+    let error = backend(config).operate(&checked(call()), &mut Lines::default()).await.unwrap_err();
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
     assert!(shown(&error).starts_with("pct_timeout 6: the task has not ended after 1 s and goes on: "));
 }
@@ -373,7 +379,7 @@ async fn logins_hosts_and_reads_share_one_limit() {
     config.credentials = password(None);
     config.timeout = Some(Duration::from_millis(2500));
     let began = std::time::Instant::now();
-    backend(config).operate(&call(), &mut Lines::default()).await.unwrap_err();
+    backend(config).operate(&checked(call()), &mut Lines::default()).await.unwrap_err();
     // A limit for each would be twice as long.
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
 }

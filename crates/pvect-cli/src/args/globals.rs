@@ -154,8 +154,8 @@ impl Globals {
             "sort" => self.sort = Some(text.to_lowercase()),
             "no-header" => self.no_header = true,
             "timeout" => {
-                let other = |text: String| wrong("timeout", Reason::Other { pct: text.clone(), text });
-                self.timeout = Some(text.parse().map_err(other)?);
+                let wrong = |text: String| Error::bad_option("timeout", text);
+                self.timeout = Some(text.parse().map_err(wrong)?);
             }
             "dry-run" => self.dry_run = true,
             "quiet" => self.quiet = true,

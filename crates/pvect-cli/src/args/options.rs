@@ -1,6 +1,6 @@
 //! Which option a word is.
 
-use pvect_core::schema::{ArgSpec, OptionSpec, Reason, VerbSpec, Violation};
+use pvect_core::schema::{ArgSpec, OptionSpec, VerbSpec};
 use pvect_core::{Error, Verb};
 
 use super::globals::{GLOBALS, GlobalSpec};
@@ -129,7 +129,7 @@ pub fn find(verb: Option<&'static VerbSpec>, name: &str) -> Result<Found, Error>
             _ => {
                 let names: Vec<String> =
                     found.iter().map(|option| format!("--{}", name_of(option))).collect();
-                return Err(other(name, format!("can be {}", names.join(" or "))));
+                return Err(Error::bad_option(name, format!("can be {}", names.join(" or "))));
             }
         }
     }
@@ -199,10 +199,6 @@ fn name_of(found: &Found) -> &str {
     }
 }
 
-fn other(name: &str, text: String) -> Error {
-    Error::invalid(Violation::option(name, Reason::Other { pct: text.clone(), text }))
-}
-
 /// The error for an option that nothing knows; it names the nearest.
 fn unknown(verb: Option<&'static VerbSpec>, name: &str) -> Error {
     let shown = |verb: Verb| if verb == Verb::Help { "help".to_owned() } else { verb.name().to_owned() };
@@ -212,7 +208,7 @@ fn unknown(verb: Option<&'static VerbSpec>, name: &str) -> Error {
     known.extend(verb.into_iter().flat_map(|spec| extras(spec.verb)).map(|spec| spec.name.to_owned()));
     for option in verb.map(VerbSpec::all_options).unwrap_or_default() {
         if let (Some(max), true) = (option.max_index, option.name.eq_ignore_ascii_case(stem)) {
-            return other(name, format!("{of} has --{0}0 to --{0}{max}", option.name));
+            return Error::bad_option(name, format!("{of} has --{0}0 to --{0}{max}", option.name));
         }
         known.push(option.display_name());
     }
@@ -220,5 +216,5 @@ fn unknown(verb: Option<&'static VerbSpec>, name: &str) -> Error {
         Some(near) => format!("{of} has no such option; did you mean --{near}?"),
         None => format!("{of} has no such option"),
     };
-    other(name, text)
+    Error::bad_option(name, text)
 }

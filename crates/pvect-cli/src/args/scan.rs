@@ -152,26 +152,24 @@ fn command(word: &str) -> Result<Command> {
         let what = "pct manages containers only, and so does pvect; virtual machines are qm's".to_owned();
         return Err(Error::Unsupported { what, vmid: None });
     }
-    let wrong = |text: String| {
-        Err(Error::invalid(Violation::positional("command", Reason::Other { pct: text.clone(), text })))
-    };
+    let refused = |text: String| Err(Error::bad_argument("command", text));
     let verbs: Vec<_> = VERBS.iter().filter(|spec| spec.name.starts_with(word)).collect();
     let own: Vec<_> = OWN.iter().filter(|(name, _)| name.starts_with(word)).collect();
     match (verbs.as_slice(), own.as_slice()) {
-        _ if word.is_empty() => wrong("is empty".to_owned()),
+        _ if word.is_empty() => refused("is empty".to_owned()),
         ([one], _) => Ok(Command::Verb(one.verb)),
         ([], [(name, _)]) => Ok(Command::Own(name)),
         ([], []) => {
             let known = VERBS.iter().map(|spec| spec.name).chain(OWN.iter().map(|(name, _)| *name));
             match pvect::nearest(word, known) {
-                Some(near) => wrong(format!("there is no command '{word}'; did you mean '{near}'?")),
-                None => wrong(format!("there is no command '{word}'; `pvect help` lists them")),
+                Some(near) => refused(format!("there is no command '{word}'; did you mean '{near}'?")),
+                None => refused(format!("there is no command '{word}'; `pvect help` lists them")),
             }
         }
         (verbs, own) => {
             let names: Vec<&str> =
                 verbs.iter().map(|spec| spec.name).chain(own.iter().map(|(name, _)| *name)).collect();
-            wrong(format!("'{word}' can be {}", names.join(" or ")))
+            refused(format!("'{word}' can be {}", names.join(" or ")))
         }
     }
 }
@@ -242,12 +240,8 @@ fn value_of(name: &str, option: &Dashed, words: &mut VecDeque<String>) -> Result
     }
     match words.front() {
         Some(word) if word != "--" => Ok(words.pop_front().unwrap_or_default()),
-        _ => Err(wrong(name, "needs a value")),
+        _ => Err(Error::bad_option(name, "needs a value")),
     }
-}
-
-fn wrong(name: &str, text: &str) -> Error {
-    Error::invalid(Violation::option(name, Reason::Other { pct: text.to_owned(), text: text.to_owned() }))
 }
 
 /// Picks the global options out of the words of a command of pvect; clap reads the rest.
@@ -378,7 +372,7 @@ fn refuse_secret(name: &str, option: &Dashed, words: &VecDeque<String>) -> Resul
         "takes no value, for others could read it in the process list: put --{name} last to be asked for it, \
          or use --{name}-file FILE or --{name}-stdin"
     );
-    Err(wrong(name, &text))
+    Err(Error::bad_option(name, &text))
 }
 
 /// The value of a switch: after `=`, the next word if it is one of the words for yes and no, else 1.

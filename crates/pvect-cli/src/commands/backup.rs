@@ -1,11 +1,8 @@
 //! `pvect backup CT...` and `pvect backup list`.
 
 use clap::ArgMatches;
-use pvect::{BackedUp, Backup, Client, Place, StoredBackup};
-use pvect_core::{Call, Error, Result, Verb};
-use pvect_node::backup::prune;
-use pvect_node::storage::Storages;
-use pvect_node::{Layout, Node};
+use pvect::{BackedUp, Backup, Client};
+use pvect_core::{Call, Result, Verb};
 
 use crate::app::App;
 use crate::args::Form;
@@ -59,10 +56,12 @@ async fn make(app: &App, client: &Client, backup: &Backup) -> Result<u8> {
     let mut progress = Progress::new(&app.ui, &Call::new(Verb::List), to);
     let done = client.back_up(backup, &mut progress).await?;
     drop(progress);
-    let failed: Vec<&BackedUp> = done.iter().filter(|one| one.error.is_some()).collect();
-    if let ([one], [_]) = (failed.as_slice(), done.as_slice()) {
-        return Err(error_of(one));
+    if let [only] = done.as_slice()
+        && let Some(error) = only.failure()
+    {
+        return Err(error);
     }
+    let failed: Vec<&BackedUp> = done.iter().filter(|one| one.error.is_some()).collect();
     let form = app.form(Form::Plain);
     app.ui.print(match form {
         // What `restore` takes, one a line.
@@ -81,47 +80,11 @@ async fn make(app: &App, client: &Client, backup: &Backup) -> Result<u8> {
     })
 }
 
-fn error_of(one: &BackedUp) -> Error {
-    let message = one.error.clone().unwrap_or_default();
-    let kind = match message.as_str() {
-        text if text.starts_with("CT is locked") || text.starts_with("VM is locked") => {
-            pvect_core::ErrorKind::Locked
-        }
-        text if text.starts_with("unable to find VM") => pvect_core::ErrorKind::NotFound,
-        _ => pvect_core::ErrorKind::PctOperationFailed,
-    };
-    let vmid = one.vmid.to_string().parse().ok();
-    Error::Failed { kind, message, vmid, run: Box::default() }
-}
-
 async fn list(app: &App, client: &Client, storage: &str) -> Result<u8> {
-    let list = match client.place() {
-        Place::Standalone { root, node } => {
-            let layout = Layout::new(root, node.clone());
-            let node = Node { layout, name: node.clone(), helper: app.program.clone() };
-            of_standalone(&node, storage)?
-        }
-        _ => client.stored_backups(storage).await?,
-    };
+    let list = client.stored_backups(storage).await?;
     let form = app.form(Form::Table);
     app.ui.print(render::records(&app.ui.globals, form, &["volid", "vmid", "size"], &list)?)?;
     Ok(0)
-}
-
-fn of_standalone(node: &Node, storage: &str) -> Result<Vec<StoredBackup>> {
-    let failed = |failure: pvect_node::Failure| Error::NotFound { what: failure.text, vmid: None };
-    let storages = Storages::load(&node.layout).map_err(failed)?;
-    let directory = storages.find(storage).and_then(|found| found.path()).map_err(failed)?.join("dump");
-    let archives = prune::archives(&directory).map_err(failed)?;
-    let backup = |archive: &prune::Archive| StoredBackup {
-        volid: format!(
-            "{storage}:backup/{}",
-            archive.path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default()
-        ),
-        vmid: archive.vmid.get(),
-        size: std::fs::metadata(&archive.path).map_or(0, |meta| meta.len()),
-    };
-    Ok(archives.iter().map(backup).collect())
 }
 
 fn text<'a>(matches: &'a ArgMatches, name: &str) -> Option<&'a str> {

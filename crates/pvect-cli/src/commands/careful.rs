@@ -5,7 +5,6 @@ use std::io::{BufRead, IsTerminal};
 use pvect::Manner;
 use pvect::client::bytes_in_doubt;
 use pvect_core::call::MASK;
-use pvect_core::schema::{Reason, Violation};
 use pvect_core::{Error, Result, Verb};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -21,7 +20,7 @@ use crate::passwords;
 pub fn prepare(app: &App, line: &PctLine) -> Result<(PctLine, Manner)> {
     let mut line = line.clone();
     if line.has_extra("verify") && line.has_extra("no-verify") {
-        return Err(wrong("no-verify", "excludes --verify"));
+        return Err(Error::bad_option("no-verify", "excludes --verify"));
     }
     let manner = Manner {
         force: line.has_extra("force"),
@@ -76,28 +75,24 @@ fn same_number(line: &mut PctLine) {
 /// Puts the token of a file or of stdin into the endpoint.
 fn token(app: &App, line: &mut PctLine) -> Result<()> {
     let given = match (line.extra("token-file"), line.has_extra("token-stdin")) {
-        (Some(_), true) => return Err(wrong("token-file", "excludes --token-stdin")),
+        (Some(_), true) => return Err(Error::bad_option("token-file", "excludes --token-stdin")),
         (Some(file), false) => Given::File(file.to_owned()),
         (None, true) => Given::Stdin,
         (None, false) => return Ok(()),
     };
     let Some(endpoint) = line.args.last_mut() else { return Ok(()) };
     if endpoint.split(',').any(|part| part.starts_with("apitoken=")) {
-        return Err(wrong("token-file", "the endpoint has an apitoken already"));
+        return Err(Error::bad_option("token-file", "the endpoint has an apitoken already"));
     }
     let token: SecretString = match app.ui.globals.dry_run {
         true => MASK.to_owned().into(),
         false => passwords::read(&app.ui, &given)?,
     };
     if token.expose_secret().contains(',') {
-        return Err(wrong("token-file", "a token has no comma"));
+        return Err(Error::bad_option("token-file", "a token has no comma"));
     }
     // Tokens are shown and stored in both forms.
     let bare = token.expose_secret().strip_prefix("PVEAPIToken=").unwrap_or(token.expose_secret());
     *endpoint += &format!(",apitoken=PVEAPIToken={bare}");
     Ok(())
-}
-
-fn wrong(name: &str, text: &str) -> Error {
-    Error::invalid(Violation::option(name, Reason::Other { pct: text.to_owned(), text: text.to_owned() }))
 }

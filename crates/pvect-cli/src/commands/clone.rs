@@ -30,7 +30,7 @@ pub async fn run(app: &App, line: &PctLine) -> Result<u8> {
     }
     let (line, manner) = careful::prepare(app, &line)?;
     let (client, call) = operate::begin(app, &line).await?;
-    let of = |vmid: Vmid| call.clone().arg_at(1, vmid.to_string());
+    let of = |vmid: Vmid| call.clone().with_vmid(1, vmid);
     if app.ui.globals.dry_run {
         let vmid = match given {
             Some(vmid) => vmid,
@@ -40,7 +40,7 @@ pub async fn run(app: &App, line: &PctLine) -> Result<u8> {
     }
     let mut progress = Progress::new(&app.ui, &call, operate::log_to(app, &call));
     let (vmid, outcome) = match given {
-        Some(vmid) => (vmid, client.carry_out(&of(vmid), &manner, &mut progress).await?),
+        Some(vmid) => (vmid, client.carry_out_checked(&of(vmid), &manner, &mut progress).await?),
         None => client.with_free_number(of, &manner, &mut progress).await?,
     };
     drop(progress);

@@ -1,9 +1,6 @@
 //! `pvect create [VMID] TEMPLATE`, `pvect restore [VMID] BACKUP`.
 
-use pvect::{Client, Create, Manner};
-use pvect_core::call::Value;
-use pvect_core::schema::{Reason, Violation};
-use pvect_core::{Call, Error, Outcome, Result, Verb, Vmid};
+use pvect_core::{Call, Error, Outcome, Result, Vmid};
 use serde::Serialize;
 
 use crate::app::App;
@@ -36,54 +33,36 @@ pub async fn run(app: &App, line: &PctLine) -> Result<u8> {
         line.args.insert(0, Vmid::MIN.to_string());
     }
     let (client, call) = operate::begin(app, &line).await?;
-    let trusts = line.extra("trust-config").map(trusts).transpose()?;
-    make(app, &client, &call, &manner, numbered, trusts).await
+    let call = match line.extra("trust-config").map(trusts).transpose()? {
+        Some(trusts) => call.with_passthrough(["--trust-config".to_owned(), u8::from(trusts).to_string()]),
+        None => call,
+    };
+    let given = call.vmid().filter(|_| numbered);
+    if app.ui.globals.dry_run {
+        let vmid = match given {
+            Some(vmid) => vmid,
+            None => client.next_free_vmid().await?,
+        };
+        return operate::dry_run(app, &client, &call.with_vmid(0, vmid));
+    }
+    let mut progress = Progress::new(&app.ui, &call, operate::log_to(app, &call));
+    let (vmid, outcome) = match given {
+        Some(vmid) => (vmid, client.carry_out_checked(&call, &manner, &mut progress).await?),
+        None => {
+            let of = |vmid| call.clone().with_vmid(0, vmid);
+            client.with_free_number(of, &manner, &mut progress).await?
+        }
+    };
+    drop(progress);
+    tell(app, &call, vmid, &outcome, numbered)
 }
 
 /// Reads the value of `--trust-config`.
 fn trusts(text: &str) -> Result<bool> {
     pvect_core::property::boolean(text).ok_or_else(|| {
         let text = format!("'{text}' is not 0 or 1");
-        Error::invalid(Violation::option("trust-config", Reason::Other { pct: text.clone(), text }))
+        Error::bad_option("trust-config", text)
     })
-}
-
-async fn make(
-    app: &App,
-    client: &Client,
-    call: &Call,
-    manner: &Manner,
-    numbered: bool,
-    trusts: Option<bool>,
-) -> Result<u8> {
-    let mut create = Create::new(call.args().get(1).cloned().unwrap_or_default());
-    if call.verb() == Verb::Restore {
-        create = create.restore();
-    }
-    for (name, value) in call.options() {
-        create = match value {
-            Value::Text(text) => create.option(name.clone(), text.clone()),
-            Value::Secret(secret) => create.value(name.clone(), Value::Secret(secret.clone())),
-        };
-    }
-    create = create.passthrough(call.passthrough_words().to_vec());
-    if let Some(vmid) = call.vmid().filter(|_| numbered) {
-        create = create.vmid(vmid);
-    }
-    if let Some(trusts) = trusts {
-        create = create.trust_config(trusts);
-    }
-    if app.ui.globals.dry_run {
-        let vmid = match call.vmid().filter(|_| numbered) {
-            Some(vmid) => vmid,
-            None => client.next_free_vmid().await?,
-        };
-        return operate::dry_run(app, client, &create.call(vmid));
-    }
-    let mut progress = Progress::new(&app.ui, call, operate::log_to(app, call));
-    let (vmid, outcome) = client.create_in(&create, manner, &mut progress).await?;
-    drop(progress);
-    tell(app, call, vmid, &outcome, numbered)
 }
 
 /// Says what was made: its number, where that was not given.

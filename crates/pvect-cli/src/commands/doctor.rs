@@ -2,17 +2,16 @@
 
 use std::io::{BufRead, IsTerminal};
 
+use pvect::Client;
 use pvect::doctor::{self, Verdict};
-use pvect::{Client, Place};
-use pvect_core::schema::{Reason, Violation};
 use pvect_core::{Error, ErrorKind, Result};
 use pvect_node::health::{self, Finding, Host, Mended};
-use pvect_node::layout::real_root;
-use pvect_node::{Failure, Layout, Node, Output};
+use pvect_node::{Failure, Node, Output};
 use serde::Serialize;
 
 use crate::app::App;
 use crate::args::Form;
+use crate::commands::node;
 use crate::render;
 
 /// How often it is looked again for what a mend has brought to light.
@@ -49,29 +48,17 @@ pub async fn run(app: &App, words: &[String]) -> Result<u8> {
         return fix(app, &client?, matches.get_flag("yes"));
     }
     if matches.get_flag("yes") {
-        return Err(wrong("yes", "it has a meaning only with --fix"));
+        return Err(Error::bad_option("yes", "it has a meaning only with --fix"));
     }
     let checks = doctor::run(&client, &app.loaded, &doctor::Host::default()).await;
     let mut lines: Vec<Line> = checks.into_iter().map(Line::from).collect();
-    if let Some(node) = client.as_ref().ok().and_then(|client| standalone(app, client)) {
+    if let Some(node) = client.as_ref().ok().and_then(|client| node::of_place(app, client.place())) {
         lines.extend(network(&node));
         lines.extend(leftovers(&node));
     }
     let columns = ["verdict", "name", "detail", "mend"];
     app.ui.print(render::records(&app.ui.globals, app.form(Form::Table), &columns, &lines)?)?;
     Ok(u8::from(lines.iter().any(|line| line.verdict == Verdict::Fail)))
-}
-
-/// The node, when it is a standalone one on this machine.
-fn standalone(app: &App, client: &Client) -> Option<Node> {
-    match client.place() {
-        Place::Standalone { root, node } => Some(Node {
-            layout: Layout::new(real_root(root), node.clone()),
-            name: node.clone(),
-            helper: app.program.clone(),
-        }),
-        Place::Proxmox | Place::Far { .. } | Place::Api { .. } => None,
-    }
 }
 
 impl From<doctor::Check> for Line {
@@ -133,7 +120,7 @@ fn word(finding: &Finding) -> String {
 
 /// Mends what a crash left and shows what became of it. The status is 1 when something could not be mended.
 fn fix(app: &App, client: &Client, yes: bool) -> Result<u8> {
-    let Some(node) = standalone(app, client) else {
+    let Some(node) = node::of_place(app, client.place()) else {
         let what = "only a standalone node on this machine is mended; on a node of Proxmox VE `pvect doctor` names \
                     stale locks and the command that removes them";
         return Err(Error::Unsupported { what: what.to_owned(), vmid: None });
@@ -190,7 +177,7 @@ fn mend(node: &Node, finding: Finding) -> Outcome {
 /// Shows what is to be mended and asks.
 fn agreed(app: &App, findings: &[Finding], automatic: usize) -> Result<bool> {
     if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
-        return Err(wrong("fix", "there is no terminal to ask on; add --yes"));
+        return Err(Error::bad_option("fix", "there is no terminal to ask on; add --yes"));
     }
     for finding in findings.iter().filter(|finding| finding.automatic) {
         app.ui.note(&format!("{}: {}: {}", finding.place, finding.what, finding.mend));
@@ -202,10 +189,6 @@ fn agreed(app: &App, findings: &[Finding], automatic: usize) -> Result<bool> {
         .read_line(&mut answer)
         .map_err(|source| Error::Io { what: "cannot read the answer".to_owned(), source })?;
     Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
-}
-
-fn wrong(option: &str, text: &str) -> Error {
-    Error::invalid(Violation::option(option, Reason::Other { pct: text.to_owned(), text: text.to_owned() }))
 }
 
 fn failed(failure: &Failure) -> Error {

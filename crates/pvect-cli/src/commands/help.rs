@@ -51,8 +51,7 @@ fn find(ui: &Ui, name: &str, nested: Option<&str>) -> Result<u8> {
         let near =
             pvect::nearest(name, known).map(|near| format!("; did you mean '{near}'?")).unwrap_or_default();
         let text = format!("there is no help for '{name}'{near}");
-        let reason = pvect_core::schema::Reason::Other { pct: text.clone(), text };
-        return Err(pvect_core::Error::invalid(pvect_core::schema::Violation::positional("command", reason)));
+        return Err(pvect_core::Error::bad_argument("command", text));
     };
     let inner = nested.and_then(|nested| command.find_subcommand(nested).cloned());
     match inner {

@@ -6,7 +6,7 @@ use pvect::{Client, Inspect, Operate};
 use pvect_core::backend::ConfigView;
 use pvect_core::config::pending_output;
 use pvect_core::schema::{Kind, options::config_option};
-use pvect_core::{Call, ContainerConfig, Error, Result, SnapshotName, Verb, Vmid};
+use pvect_core::{Call, CheckedCall, ContainerConfig, Error, Result, SnapshotName, Verb, Vmid};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -67,7 +67,7 @@ enum Typed {
     /// Everything was printed.
     Printed,
     /// Typed records are asked for.
-    Call(Box<Client>, Call, Vmid, Form),
+    Call(Box<Client>, CheckedCall, Vmid, Form),
 }
 
 async fn begin(app: &App, line: &PctLine) -> Result<Typed> {

@@ -3,7 +3,7 @@
 use pvect::{Client, Place};
 use pvect_core::error::{Exit, Run};
 use pvect_core::schema::{Reason, Violation};
-use pvect_core::{Call, Error, ErrorKind, Result, RunState, Verb};
+use pvect_core::{Call, CheckedCall, Error, ErrorKind, Result, RunState, Verb};
 
 use crate::app::App;
 use crate::args::{Given, PctLine};
@@ -26,7 +26,7 @@ pub async fn run(app: &App, line: &PctLine) -> Result<u8> {
         }
     })
     .await?;
-    let call = without_environment(app, call);
+    let call = without_environment(app, call)?;
     if app.ui.globals.dry_run {
         return operate::dry_run(app, &client, &call);
     }
@@ -44,12 +44,12 @@ pub async fn run(app: &App, line: &PctLine) -> Result<u8> {
 
 /// Trap keep-env: pct hands its environment on. The container's own configuration sets TERM. A pct before
 /// pve-container 5.0.9 does not know the option: `--no-check` leaves it out.
-fn without_environment(app: &App, call: Call) -> Call {
+fn without_environment(app: &App, call: CheckedCall) -> Result<CheckedCall> {
     let has_option = call.verb().spec().option("keep-env").is_some();
     if !has_option || call.has("keep-env") || app.ui.globals.no_check {
-        return call;
+        return Ok(call);
     }
-    call.flag("keep-env", false)
+    call.adjusted(|call| call.flag("keep-env", false))
 }
 
 fn is_yes(value: &Given) -> bool {
@@ -62,6 +62,9 @@ async fn explain(client: &Client, call: &Call, exit: Option<Exit>) -> Result<()>
     let Some(vmid) = call.vmid() else { return Ok(()) };
     match client.status(vmid).await {
         // pct's own words are on the terminal already.
+        Err(Error::Found { finding, vmid, .. }) if finding.kind() == ErrorKind::NotFound => {
+            Err(Error::Found { finding, vmid, run: None })
+        }
         Err(error) if error.kind() == ErrorKind::NotFound => {
             Err(Error::NotFound { what: error.to_string(), vmid: Some(vmid) })
         }

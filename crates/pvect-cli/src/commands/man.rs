@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use clap::Command;
-use pvect_core::schema::{Reason, Violation};
 use pvect_core::{Error, Result};
 
 use crate::app::App;
@@ -21,9 +20,7 @@ pub fn run(app: &App, words: &[String]) -> Result<u8> {
         Some(name) => match root.find_subcommand(name) {
             Some(found) => named(found, &format!("pvect-{name}")),
             None => {
-                let text = format!("there is no command '{name}'");
-                let reason = Reason::Other { pct: text.clone(), text };
-                return Err(Error::invalid(Violation::positional("command", reason)));
+                return Err(Error::bad_argument("command", format!("there is no command '{name}'")));
             }
         },
     };

@@ -28,7 +28,6 @@ pub mod watch;
 
 use clap::ArgMatches;
 use clap::error::{ContextKind, ContextValue, ErrorKind as Kind};
-use pvect_core::schema::{Reason, Violation};
 use pvect_core::{Error, Result, Verb};
 
 use crate::app::App;
@@ -120,11 +119,6 @@ pub fn own_words(name: &'static str, words: &[String]) -> Result<ArgMatches> {
         };
         let positional = !about.starts_with("--");
         let name = about.trim_matches(['<', '>', '-']).split(' ').next().unwrap_or_default().to_owned();
-        let reason = Reason::Other { pct: text.clone(), text };
-        Error::invalid(if positional {
-            Violation::positional(name, reason)
-        } else {
-            Violation::option(name, reason)
-        })
+        if positional { Error::bad_argument(name, text) } else { Error::bad_option(name, text) }
     })
 }

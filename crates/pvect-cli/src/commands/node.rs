@@ -4,13 +4,12 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use pvect::Place;
 use pvect::client::{DEFAULT_ROOT, host_name};
 use pvect::settings::{self, Sources};
-use pvect_core::schema::{Reason, Violation};
-use pvect_core::{Error, Result};
+use pvect_core::{Error, NodeName, Result};
 use pvect_node::ids::Moving;
 use pvect_node::layout::real_root;
 use pvect_node::{Layout, Node, NodeResult, Output};
@@ -68,19 +67,15 @@ pub fn power(app: &App, words: &[String]) -> Result<u8> {
     }
     let mut only = Vec::new();
     for word in matches.get_many::<String>("ct").into_iter().flatten() {
-        only.push(word.parse().map_err(|error: pvect_core::id::InvalidId| {
-            let text = error.to_string();
-            Error::invalid(Violation::positional("ct", Reason::Other { pct: text.clone(), text }))
-        })?);
+        only.push(
+            word.parse()
+                .map_err(|error: pvect_core::id::InvalidId| Error::bad_argument("ct", error.to_string()))?,
+        );
     }
     let node = node(&app.ui, &app.env)?;
     if name == "move-ids" {
         if only.is_empty() && !matches.get_flag("all") {
-            let text = "name the containers to move, or give --all".to_owned();
-            return Err(Error::invalid(Violation::positional(
-                "ct",
-                Reason::Other { pct: text.clone(), text },
-            )));
+            return Err(Error::bad_argument("ct", "name the containers to move, or give --all"));
         }
         let to = matches.get_one("to").copied();
         let moving = Moving { to, only: (!matches.get_flag("all")).then_some(only) };
@@ -143,7 +138,20 @@ pub fn node(ui: &Ui, env: &BTreeMap<String, String>) -> Result<Node> {
     let name = name.map_or_else(host_name, Ok)?;
     let helper = std::env::current_exe()
         .map_err(|source| Error::Io { what: "cannot find this program's file".to_owned(), source })?;
-    Ok(Node { layout: Layout::new(real_root(&root), name.clone()), name, helper })
+    Ok(made(&root, name, helper))
+}
+
+/// The standalone node of a client; `None` for every other place.
+pub fn of_place(app: &App, place: &Place) -> Option<Node> {
+    match place {
+        Place::Standalone { root, node } => Some(made(root, node.clone(), app.program.clone())),
+        Place::Proxmox | Place::Far { .. } | Place::Api { .. } => None,
+    }
+}
+
+/// Makes a node below a root; `helper` is the program that runs its helper verbs.
+pub fn made(root: &Path, name: NodeName, helper: PathBuf) -> Node {
+    Node { layout: Layout::new(real_root(root), name.clone()), name, helper }
 }
 
 fn wrong(error: &pvect_core::id::InvalidId) -> Error {

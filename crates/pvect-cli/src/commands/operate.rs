@@ -3,7 +3,7 @@
 use pvect::Client;
 use pvect::client::Builder;
 use pvect_core::call::{MASK, shell_quoted};
-use pvect_core::{Call, Error, Outcome, Result, Verb, Vmid};
+use pvect_core::{Call, CheckedCall, Outcome, Result, Verb, Vmid};
 use secrecy::SecretString;
 use serde::Serialize;
 
@@ -37,7 +37,7 @@ pub async fn run(app: &App, line: &PctLine) -> Result<u8> {
     }
     let form = app.form(Form::Table);
     let mut progress = Progress::new(&app.ui, &call, log_to(app, &call));
-    let outcome = client.carry_out(&call, &manner, &mut progress).await?;
+    let outcome = client.carry_out_checked(&call, &manner, &mut progress).await?;
     drop(progress);
     finish(app, &call, &outcome)?;
     if matches!(form, Form::Json | Form::Yaml | Form::Csv) {
@@ -90,7 +90,7 @@ pub fn dry_run(app: &App, client: &Client, call: &Call) -> Result<u8> {
 ///
 /// # Errors
 /// Every value that breaks the schema; a name that means no container or more than one.
-pub async fn begin(app: &App, line: &PctLine) -> Result<(Client, Call)> {
+pub async fn begin(app: &App, line: &PctLine) -> Result<(Client, CheckedCall)> {
     begin_with(app, line, |builder| builder).await
 }
 
@@ -102,7 +102,7 @@ pub async fn begin_with(
     app: &App,
     line: &PctLine,
     adjust: impl FnOnce(Builder) -> Builder,
-) -> Result<(Client, Call)> {
+) -> Result<(Client, CheckedCall)> {
     let spec = line.verb.spec();
     // What create and restore make has no name yet.
     let names_one = spec.takes_vmid() && !matches!(line.verb, Verb::Create | Verb::Restore);
@@ -112,25 +112,33 @@ pub async fn begin_with(
         // Any number will do until the name is known.
         Vmid::MIN.to_string().clone_into(first);
     }
-    canonical(app, with_options(assemble(line.verb, &args, &line.rest), line))?;
+    let mut call = checked(app, with_options(assemble(line.verb, &args, &line.rest), line))?;
     let secrets = secrets(app, line)?;
     // From here on Ctrl-C is for what runs; at a prompt it just ends the program.
     let client = app.connect(adjust)?;
-    if let (Some(name), Some(first)) = (named, args.first_mut()) {
-        *first = client.resolve(name).await?.to_string();
+    if let Some(name) = named {
+        call = call.with_vmid(0, client.resolve(name).await?);
     }
-    let mut call = assemble(line.verb, &args, &line.rest);
-    for (name, given) in &line.options {
-        call = match given {
-            Given::Text(text) if line.verb == Verb::Rescan && name == "vmid" && is_name(text) => {
-                call.option(name.clone(), client.resolve(text).await?.to_string())
-            }
-            Given::Text(text) => call.option(name.clone(), text.clone()),
-            _ => call,
-        };
+    if let Some(name) = named_option(line) {
+        let vmid = client.resolve(name).await?;
+        call = call.adjusted(|call| call.option("vmid", vmid.to_string()))?;
     }
-    let call = secrets.into_iter().fold(call, |call, (name, secret)| call.secret(name, secret));
-    Ok((client, canonical(app, call)?))
+    if !secrets.is_empty() {
+        call = call.adjusted(|call| {
+            secrets.into_iter().fold(call, |call, (name, secret)| call.secret(name, secret))
+        })?;
+    }
+    Ok((client, call))
+}
+
+/// The container that `rescan --vmid` names by its host name.
+fn named_option(line: &PctLine) -> Option<&str> {
+    line.options.iter().find_map(|(name, given)| match given {
+        Given::Text(text) if line.verb == Verb::Rescan && name == "vmid" && is_name(text) => {
+            Some(text.as_str())
+        }
+        _ => None,
+    })
 }
 
 /// Reads the passwords. A dry run asks for none.
@@ -166,7 +174,7 @@ pub(super) fn with_options(call: Call, line: &PctLine) -> Call {
     })
 }
 
-/// Checks the values and puts them into canonical form.
-pub fn canonical(app: &App, call: Call) -> Result<Call> {
-    if app.ui.globals.no_check { Ok(call) } else { call.checked().map_err(Error::InvalidArgument) }
+/// Checks the values and puts them into canonical form, unless `--no-check` leaves that to pct.
+pub fn checked(app: &App, call: Call) -> Result<CheckedCall> {
+    CheckedCall::with_strictness(call, !app.ui.globals.no_check)
 }

@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 
 use clap::ArgMatches;
-use pvect_core::schema::{Reason, Violation};
 use pvect_core::{Error, ErrorKind, Result};
 use pvect_serve::{Certificate, Options, ROOT, ServeError, UserError, Users};
 use secrecy::ExposeSecret;
@@ -42,9 +41,9 @@ pub fn run(app: &App, name: &str, matches: &ArgMatches) -> Result<u8> {
 }
 
 fn serve(app: &App, node: pvect_node::Node, listen: &str) -> Result<u8> {
-    let listen: SocketAddr = listen
-        .parse()
-        .map_err(|_| wrong("listen", format!("'{listen}' is no ADDRESS:PORT, such as 127.0.0.1:8006")))?;
+    let listen: SocketAddr = listen.parse().map_err(|_| {
+        Error::bad_option("listen", format!("'{listen}' is no ADDRESS:PORT, such as 127.0.0.1:8006"))
+    })?;
     if !listen.ip().is_loopback() {
         app.ui.warning(&format!("{listen} can be reached from other machines"));
     }
@@ -172,10 +171,6 @@ fn token(app: &App, users: &Users, name: &str, matches: &ArgMatches) -> Result<(
 
 fn text<'a>(matches: &'a ArgMatches, name: &str) -> &'a str {
     matches.try_get_one::<String>(name).ok().flatten().map_or("", String::as_str)
-}
-
-fn wrong(name: &str, text: String) -> Error {
-    Error::invalid(Violation::option(name, Reason::Other { pct: text.clone(), text }))
 }
 
 fn failed(kind: ErrorKind, message: String) -> Error {

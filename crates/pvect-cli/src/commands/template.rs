@@ -1,48 +1,36 @@
 //! `pvect template build|list|remove`. (`pvect template 101` is pct's verb.)
 
-use std::process::Stdio;
-
-use pvect::{Client, Place};
-use pvect_core::error::{Exit, Run};
-use pvect_core::schema::{Reason, Violation};
+use pvect::{Client, Place, StoredTemplate};
+use pvect_core::error::{Finding, Run};
 use pvect_core::{Error, ErrorKind, Result, VolumeId};
 use pvect_node::storage::{self, Template};
-use pvect_node::{Failure, FailureKind, Layout, Node, template};
-use serde::Serialize;
+use pvect_node::{Failure, FailureKind, Node, template};
 
 use crate::app::App;
 use crate::args::Form;
+use crate::commands::{interrupt, node};
 use crate::render;
-
-/// A template, as it is listed.
-#[derive(Debug, Serialize)]
-struct Listed {
-    volid: String,
-    size: u64,
-}
 
 /// Runs the command.
 pub async fn run(app: &App, words: &[String]) -> Result<u8> {
     let matches = super::own_words("template", words)?;
     // Without a handler for signals: the builders have their own.
     let client = app.builder().connect()?;
-    let node = match client.place() {
-        Place::Standalone { root, node } => Some(Node {
-            layout: Layout::new(root, node.clone()),
-            name: node.clone(),
-            helper: app.program.clone(),
-        }),
+    let node = node::of_place(app, client.place());
+    match client.place() {
         Place::Far { root: Some(_), destination, .. } => {
             let what = format!("the templates of a standalone node are managed on itself, at {destination}");
             return Err(Error::Unsupported { what, vmid: None });
         }
-        Place::Api { .. } if matches.subcommand_name() == Some("list") => None,
-        Place::Api { .. } => {
+        Place::Api { .. } if matches.subcommand_name() != Some("list") => {
             let what = "templates are only listed through the API: run pvect on the node, or use --node NAME";
             return Err(Error::Unsupported { what: what.to_owned(), vmid: None });
         }
-        Place::Proxmox | Place::Far { .. } => None,
-    };
+        _ => {}
+    }
+    if node.is_none() {
+        interrupt::watch(&client);
+    }
     if !matches!(client.place(), Place::Far { .. }) {
         client.probe().await?;
     }
@@ -76,8 +64,7 @@ fn build(app: &App, node: Option<&Node>, what: &str) -> Result<u8> {
         ("debian", _) => template::build_debian(node, suite, &mut progress),
         _ => {
             let text = format!("'{what}' is not one of: busybox, debian, debian:SUITE");
-            let reason = Reason::Other { pct: text.clone(), text };
-            return Err(Error::invalid(Violation::positional("what", reason)));
+            return Err(Error::bad_argument("what", text));
         }
     };
     let built = built.map_err(|failure| failed(&failure))?;
@@ -96,30 +83,20 @@ async fn list(app: &App, client: &Client, node: Option<&Node>, storage: &str) ->
             let all = storage::templates(node).map_err(|failure| failed(&failure))?;
             all.iter().filter(|one| one.volume.storage() == storage).map(listed).collect()
         }
-        None if let Some(api) = client.api() => api
-            .content(storage, "vztmpl")
-            .await?
-            .into_iter()
-            .map(|volume| Listed { volid: volume.volid, size: volume.size })
-            .collect(),
-        None => {
-            let output = pveam(app, client, &["list", storage]).await?;
-            if form == Form::Plain {
-                app.ui.print(output)?;
-                return Ok(0);
-            }
-            parse(&output)
+        None if form == Form::Plain && client.api().is_none() => {
+            app.ui.print(client.template_table(storage).await?)?;
+            return Ok(0);
         }
+        None => client.stored_templates(storage).await?,
     };
     app.ui.print(render::records(&app.ui.globals, form, &["volid", "size"], &list)?)?;
     Ok(0)
 }
 
 async fn remove(app: &App, client: &Client, node: Option<&Node>, volume: &str) -> Result<u8> {
-    let id: VolumeId = volume.parse().map_err(|error: pvect_core::id::InvalidId| {
-        let text = error.to_string();
-        Error::invalid(Violation::positional("volume", Reason::Other { pct: text.clone(), text }))
-    })?;
+    let id: VolumeId = volume
+        .parse()
+        .map_err(|error: pvect_core::id::InvalidId| Error::bad_argument("volume", error.to_string()))?;
     if app.ui.globals.dry_run {
         let program = client.program().display();
         let text = if node.is_some() {
@@ -131,14 +108,20 @@ async fn remove(app: &App, client: &Client, node: Option<&Node>, volume: &str) -
         return Ok(0);
     }
     match node {
-        Some(node) => storage::remove_template(node, &id).map_err(|failure| failed(&failure))?,
-        None => drop(pveam(app, client, &["remove", volume]).await?),
+        Some(node) => storage::remove_template(node, &id).map_err(|failure| {
+            let finding = Finding::NoTemplate { volume: id };
+            if failure.text == finding.to_string() {
+                return Error::Found { finding, vmid: None, run: None };
+            }
+            failed(&failure)
+        })?,
+        None => client.remove_template(&id).await?,
     }
     Ok(0)
 }
 
-fn listed(template: &Template) -> Listed {
-    Listed { volid: template.volume.to_string(), size: template.size }
+fn listed(template: &Template) -> StoredTemplate {
+    StoredTemplate { volid: template.volume.to_string(), size: template.size }
 }
 
 fn failed(failure: &Failure) -> Error {
@@ -150,79 +133,5 @@ fn failed(failure: &Failure) -> Error {
         message: failure.text.clone(),
         vmid: None,
         run: Box::new(Run::default()),
-    }
-}
-
-/// Runs pveam(1) and returns what it printed.
-async fn pveam(app: &App, client: &Client, words: &[&str]) -> Result<String> {
-    if matches!(client.place(), Place::Far { .. }) {
-        let told = client.run_other("pveam", words).await?;
-        let argv = std::iter::once("pveam").chain(words.iter().copied()).map(str::to_owned).collect();
-        let run = Run {
-            argv,
-            exit: Some(Exit::Status(told.status)),
-            stderr: String::from_utf8_lossy(&told.stderr).into_owned(),
-            ..Run::default()
-        };
-        let text = String::from_utf8_lossy(&told.stdout).into_owned();
-        return if told.status == 0 { Ok(text) } else { Err(refused(run)) };
-    }
-    let mut argv = vec!["pveam".to_owned()];
-    if app.loaded.settings.proxmox.sudo {
-        argv.splice(0..0, ["sudo", "-n", "--"].map(str::to_owned));
-    }
-    argv.extend(words.iter().map(|word| (*word).to_owned()));
-    let mut command = tokio::process::Command::new(&argv[0]);
-    command
-        .args(&argv[1..])
-        .env_clear()
-        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-        .env("LC_ALL", "C.UTF-8");
-    let mut run = Run { argv, ..Run::default() };
-    let output =
-        command.stdin(Stdio::null()).kill_on_drop(true).output().await.map_err(|source| Error::Spawn {
-            what: "pveam did not start".to_owned(),
-            run: Box::new(run.clone()),
-            source: Some(source),
-        })?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    if output.status.success() {
-        return Ok(text);
-    }
-    run.stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    run.exit = output.status.code().map(Exit::Status);
-    Err(refused(run))
-}
-
-fn refused(run: Run) -> Error {
-    let message = run.stderr.lines().next().unwrap_or("pveam failed").to_owned();
-    let missing = message.contains("does not exist") || message.contains("no such");
-    let kind = if missing { ErrorKind::NotFound } else { ErrorKind::PctOperationFailed };
-    Error::Failed { kind, message, vmid: None, run: Box::new(run) }
-}
-
-/// Reads the table of `pveam list`: a header, then volume ids with sizes such as `120.65MB`.
-fn parse(output: &str) -> Vec<Listed> {
-    let rows = output.lines().filter_map(|line| line.trim_end().rsplit_once(char::is_whitespace));
-    rows.filter_map(|(volume, size)| {
-        let size: f64 = size.strip_suffix("MB")?.parse().ok().filter(|size| (0.0..1e12).contains(size))?;
-        // pveam rounds to hundredths of a MiB, so this is near the true size.
-        let bytes = (size * 1024.0 * 1024.0).round();
-        Some(Listed { volid: volume.trim().to_owned(), size: format!("{bytes:.0}").parse().ok()? })
-    })
-    .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_table_of_pveam_is_read() {
-        let output = "NAME                                      SIZE  \n\
-                      local:vztmpl/debian-12_amd64.tar.zst      1.50MB\n";
-        let list: Vec<_> = parse(output).into_iter().map(|one| (one.volid, one.size)).collect();
-        assert_eq!(list, [("local:vztmpl/debian-12_amd64.tar.zst".to_owned(), 1_572_864)]);
-        assert!(parse("").is_empty());
     }
 }

@@ -7,7 +7,6 @@ use jiff::Timestamp;
 use pvect::Place;
 use pvect::select::{self, Selector};
 use pvect_core::backend::ConfigView;
-use pvect_core::schema::{Reason, Violation};
 use pvect_core::{Error, Result, Vmid};
 use pvect_native::{Change, Event, NativeBackend, Watcher};
 use serde::Serialize;
@@ -52,7 +51,7 @@ pub async fn run(app: &App, words: &[String]) -> Result<u8> {
         None => u64::MAX,
         Some(text) => match text.parse() {
             Ok(count) if count > 0 => count,
-            _ => return Err(wrong("count", &format!("'{text}' is not a whole number above 0"))),
+            _ => return Err(Error::bad_option("count", format!("'{text}' is not a whole number above 0"))),
         },
     };
     let words: Vec<&String> = matches.get_many::<String>("container").unwrap_or_default().collect();
@@ -153,8 +152,4 @@ fn shown(app: &App, record: &Record) -> Result<String> {
         .join(" ");
     let line = format!("{}  {vmid:<9} {name:<16} {:<15} {rest}", record.time, record.event);
     Ok(printable(line.trim_end()) + "\n")
-}
-
-fn wrong(name: &str, text: &str) -> Error {
-    Error::invalid(Violation::option(name, Reason::Other { pct: text.to_owned(), text: text.to_owned() }))
 }

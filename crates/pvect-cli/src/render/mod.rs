@@ -2,7 +2,6 @@
 
 use std::cmp::Ordering;
 
-use pvect_core::schema::{Reason, Violation};
 use pvect_core::{Error, Result};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -96,7 +95,7 @@ fn check(option: &str, name: &str, known: &[String]) -> Result<()> {
     let near = near.map(|near| format!("; did you mean '{near}'?")).unwrap_or_default();
     let text = format!("there is no column '{name}'{near} The columns are: {}", known.join(", "));
     let text = if near.is_empty() { text.replacen(" The", "; the", 1) } else { text };
-    Err(Error::invalid(Violation::option(option, Reason::Other { pct: text.clone(), text })))
+    Err(Error::bad_option(option, text))
 }
 
 /// Numbers as numbers, everything else as text; what is missing comes first.

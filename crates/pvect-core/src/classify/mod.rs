@@ -6,12 +6,14 @@
 
 mod clean;
 mod rules;
+mod subject;
 
 use crate::Verb;
 use crate::error::{ErrorKind, Exit};
 use crate::schema::{ExitRule, VerbSpec};
 
 pub use clean::{clean, message};
+pub use subject::{Subject, subject};
 
 /// What a run came to.
 #[derive(Debug, Clone, PartialEq, Eq)]

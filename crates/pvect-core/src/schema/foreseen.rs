@@ -54,7 +54,7 @@ fn alone(name: &str, pct: &str, text: &str) -> Violation {
 }
 
 fn other(name: &str, text: String) -> Violation {
-    Violation::option(name, Reason::Other { pct: text.clone(), text })
+    Violation::option(name, Reason::other(text))
 }
 
 fn is(call: &Call, name: &str, value: bool) -> bool {

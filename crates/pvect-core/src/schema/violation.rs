@@ -109,6 +109,14 @@ pub enum Reason {
     },
 }
 
+impl Reason {
+    /// Makes a reason of pvect's own, which pct has no words for.
+    pub fn other(text: impl Into<String>) -> Self {
+        let text = text.into();
+        Self::Other { pct: text.clone(), text }
+    }
+}
+
 impl Violation {
     /// Makes a violation of an option.
     pub fn option(name: impl Into<String>, reason: Reason) -> Self {

@@ -10,15 +10,19 @@
 //! - `archive`: tar and packing
 //! - `prune`: names of archives, and which old ones go
 //! - `journal`: the lines of the log
+//! - `list`: the backups on a storage
 
 mod archive;
 mod container;
 mod job;
 mod journal;
+mod list;
 mod options;
 mod parts;
 pub mod prune;
 mod snapshot;
+
+pub(crate) use list::{NAME as LIST, list};
 
 use crate::{Failure, Node, NodeResult, Output, store};
 

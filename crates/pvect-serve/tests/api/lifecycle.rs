@@ -2,7 +2,7 @@
 
 use pvect_api::{Api, ApiBackend, ApiConfig, Credentials, Host, Method, Request, Trust};
 use pvect_core::backend::ConfigView;
-use pvect_core::{Call, ErrorKind, Inspect, Operate, RunState, Verb};
+use pvect_core::{Call, CheckedCall, ErrorKind, Inspect, Operate, RunState, Verb};
 use pvect_testkit::{TestNode, TestServer, node_or_skip};
 
 fn backend(server: &TestServer, credentials: Credentials) -> ApiBackend {
@@ -21,26 +21,28 @@ async fn life(api: &ApiBackend, template: &str, vmid: u32, user: &str) {
         .option("hostname", "web")
         .option("memory", "64")
         .secret("password", "hunter22".to_owned().into());
-    api.operate(&create, &mut ()).await.unwrap();
-    api.operate(&on(Verb::Start), &mut ()).await.unwrap();
+    api.operate(&checked(create.clone()), &mut ()).await.unwrap();
+    api.operate(&checked(on(Verb::Start)), &mut ()).await.unwrap();
     let status = api.status(vmid).await.unwrap();
     assert_eq!((status.status, status.maxmem), (RunState::Running, Some(64 << 20)));
     assert!(status.pid.is_some());
-    let again = api.operate(&on(Verb::Start), &mut ()).await.unwrap_err();
+    let again = api.operate(&checked(on(Verb::Start)), &mut ()).await.unwrap_err();
     assert_eq!(again.kind(), ErrorKind::AlreadyRunning);
-    api.operate(&on(Verb::Set).option("memory", "96").option("tags", "b;a"), &mut ()).await.unwrap();
+    api.operate(&checked(on(Verb::Set).option("memory", "96").option("tags", "b;a")), &mut ()).await.unwrap();
     let config = api.config(vmid, &ConfigView::Pending).await.unwrap();
     assert_eq!(config.main.get("memory").as_deref(), Some("96"));
     assert_eq!(config.main.get("tags").as_deref(), Some("a;b"));
-    let refused = api.operate(&on(Verb::Snapshot).arg("s1"), &mut ()).await.unwrap_err();
+    let refused = api.operate(&checked(on(Verb::Snapshot).arg("s1")), &mut ()).await.unwrap_err();
     assert!(refused.to_string().contains("snapshot feature is not available"), "{refused}");
-    api.operate(&on(Verb::Stop), &mut ()).await.unwrap();
+    api.operate(&checked(on(Verb::Stop)), &mut ()).await.unwrap();
     let copy = pvect_core::Vmid::try_from(u32::from(vmid) + 1).unwrap();
-    api.operate(&on(Verb::Clone).arg(copy.to_string()).option("hostname", "copy"), &mut ()).await.unwrap();
+    api.operate(&checked(on(Verb::Clone).arg(copy.to_string()).option("hostname", "copy")), &mut ())
+        .await
+        .unwrap();
     let names: Vec<String> = api.list().await.unwrap().into_iter().map(|row| row.name).collect();
     assert_eq!(names, ["web", "copy"]);
     for one in [vmid, copy] {
-        api.operate(&Call::on(Verb::Destroy, one).flag("purge", true), &mut ()).await.unwrap();
+        api.operate(&checked(Call::on(Verb::Destroy, one).flag("purge", true)), &mut ()).await.unwrap();
     }
     assert_eq!(api.list().await.unwrap(), []);
     let tasks = api.api().send(&Request::get("/nodes/vm/tasks").param("userfilter", user)).await.unwrap();
@@ -67,7 +69,7 @@ fn run(node: &TestNode, credentials: Credentials, vmid: u32, user: &str) {
 async fn snapshots(api: &ApiBackend, template: &str) {
     let vmid = pvect_core::Vmid::try_from(171).unwrap();
     let on = |verb| Call::on(verb, vmid);
-    let run = async |call: Call| api.operate(&call, &mut ()).await;
+    let run = async |call: Call| api.operate(&checked(call), &mut ()).await;
     run(on(Verb::Create).arg(template).option("rootfs", "fast:0.1").option("memory", "64")).await.unwrap();
     let has = async |feature: &str| {
         let path = format!("/nodes/vm/lxc/{vmid}/feature");
@@ -189,4 +191,8 @@ fn a_task_is_ended_when_that_is_asked() {
     // What is no task is refused.
     let unknown = ask("DELETE /api2/json/nodes/vm/tasks/nonsense", "");
     assert!(unknown.contains(" 400 "), "{unknown}");
+}
+
+fn checked(call: Call) -> CheckedCall {
+    CheckedCall::unchecked(call)
 }

@@ -1,7 +1,7 @@
 //! Backups: vzdump of the node, real or standalone, next to its pct.
 
 use pvect_core::classify::{Verdict, judge};
-use pvect_core::error::{Exit, LeftBehind, Run};
+use pvect_core::error::{Exit, LeftBehind};
 use pvect_core::{Error, ErrorKind, Events, Result, Verb, Vmid};
 use pvect_pct::{End, Finished, PctConfig, Request, Runner};
 use serde::Serialize;
@@ -31,15 +31,13 @@ pub struct BackedUp {
     pub error: Option<String>,
 }
 
-/// A backup on a storage.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct StoredBackup {
-    /// Its volume id: what `restore` takes.
-    pub volid: String,
-    /// Whose it is.
-    pub vmid: u32,
-    /// Its size in bytes.
-    pub size: u64,
+impl BackedUp {
+    /// Returns the error of a backup that failed.
+    pub fn failure(&self) -> Option<Error> {
+        let message = self.error.clone()?;
+        let vmid = Vmid::try_from(self.vmid).ok();
+        Some(Error::Failed { kind: meaning(&message), message, vmid, run: Box::default() })
+    }
 }
 
 impl Backup {
@@ -82,9 +80,9 @@ impl Client {
     /// When vzdump cannot be run, or ends before it came to any container (a storage that does not exist, a wrong
     /// option). A backup that failed is in its [`BackedUp`].
     pub async fn back_up(&self, backup: &Backup, events: &mut dyn Events) -> Result<Vec<BackedUp>> {
-        let runner = Runner::new(self.vzdump(), self.cancel.clone());
+        let runner = Runner::new(self.vzdump(), self.node.cancel.clone());
         let words = backup.words();
-        let limit = self.config.timeout;
+        let limit = self.node.config.timeout;
         let request = Request { shown: words.clone(), words, limit, ..Request::default() };
         let finished = runner.run(&request, events).await?;
         let stdout = String::from_utf8_lossy(&finished.stdout).into_owned();
@@ -115,7 +113,7 @@ impl Client {
     }
 
     fn backup_lost(&self, may_have_run: bool, finished: &Finished) -> Error {
-        let ssh = self.config.transport.ssh();
+        let ssh = self.node.config.transport.ssh();
         Error::ConnectionLost {
             node: ssh.map(|connection| connection.target().destination()).unwrap_or_default(),
             may_have_run,
@@ -125,37 +123,29 @@ impl Client {
         }
     }
 
-    /// Lists the backups of containers on a storage of a node of Proxmox VE, by pvesm(1).
-    ///
-    /// # Errors
-    /// When pvesm cannot be run or does not know the storage.
-    pub async fn stored_backups(&self, storage: &str) -> Result<Vec<StoredBackup>> {
-        let words = ["list", storage, "--content", "backup"];
-        let done = self.run_other("pvesm", &words).await?;
-        if done.status == 0 {
-            return Ok(parse_list(&String::from_utf8_lossy(&done.stdout)));
-        }
-        let stderr = String::from_utf8_lossy(&done.stderr).into_owned();
-        let message = stderr.lines().next().unwrap_or("pvesm failed").to_owned();
-        let missing = message.contains("does not exist");
-        let kind = if missing { ErrorKind::NotFound } else { ErrorKind::PctCommandFailed };
-        let argv = std::iter::once("pvesm").chain(words).map(str::to_owned).collect();
-        let run = Run { argv, stderr, exit: Some(Exit::Status(done.status)), ..Run::default() };
-        Err(Error::Failed { kind, message, vmid: None, run: Box::new(run) })
-    }
-
     /// How vzdump is run: as pct, and from beside it.
     fn vzdump(&self) -> PctConfig {
-        let mut config = self.config.clone();
+        let mut config = self.node.config.clone();
         config.grace = GRACE;
         // The program is pvect itself.
         if config.prefix_args.last().is_some_and(|word| word == "pct") {
             config.prefix_args = vec!["node".to_owned(), "vzdump".to_owned()];
         } else {
             let beside = config.program.with_file_name("vzdump");
-            config.program = self.settings.proxmox.vzdump_path.clone().unwrap_or(beside);
+            config.program = self.node.settings.proxmox.vzdump_path.clone().unwrap_or(beside);
         }
         config
+    }
+}
+
+/// What vzdump says of a container's backup that failed.
+fn meaning(text: &str) -> ErrorKind {
+    if text.starts_with("CT is locked") || text.starts_with("VM is locked") {
+        ErrorKind::Locked
+    } else if text.starts_with("unable to find VM") {
+        ErrorKind::NotFound
+    } else {
+        ErrorKind::PctOperationFailed
     }
 }
 
@@ -191,18 +181,6 @@ fn archive_of(vmid: Vmid, log: &str) -> Option<String> {
     })
 }
 
-/// Reads the table of `pvesm list`: volume id, format, type, size, vmid.
-fn parse_list(table: &str) -> Vec<StoredBackup> {
-    let rows = table.lines().filter_map(|line| {
-        let words: Vec<&str> = line.split_ascii_whitespace().collect();
-        let [volid, .., size, vmid] = words[..] else { return None };
-        let is_container = volid.contains("vzdump-lxc-") || volid.contains("backup/ct/");
-        let (size, vmid) = (size.parse().ok()?, vmid.parse().ok()?);
-        is_container.then(|| StoredBackup { volid: volid.to_owned(), vmid, size })
-    });
-    rows.collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -231,18 +209,20 @@ mod tests {
     }
 
     #[test]
-    fn the_words_are_vzdumps() {
-        let backup = Backup::of(ids(&[101, 102])).option("mode", "stop").option("exclude-path", "/a b");
-        assert_eq!(backup.words(), ["101", "102", "--mode", "stop", "--exclude-path", "/a b"]);
+    fn a_failed_backup_is_an_error_of_its_kind() {
+        let of = |text: Option<&str>| {
+            let error = text.map(str::to_owned);
+            BackedUp { vmid: 101, archive: None, error }.failure().map(|error| error.kind())
+        };
+        assert_eq!(of(None), None);
+        assert_eq!(of(Some("CT is locked (migrate)")), Some(ErrorKind::Locked));
+        assert_eq!(of(Some("unable to find VM '101'")), Some(ErrorKind::NotFound));
+        assert_eq!(of(Some("no space left")), Some(ErrorKind::PctOperationFailed));
     }
 
     #[test]
-    fn the_table_of_pvesm_is_read() {
-        let table = "Volid                                                 Format  Type      Size VMID\n\
-            local:backup/vzdump-lxc-101-2026_01_01-00_00_00.tar.zst tar.zst backup 1234 101\n\
-            local:backup/vzdump-qemu-102-2026_01_01-00_00_00.vma vma backup 99 102\n";
-        let list = parse_list(table);
-        assert_eq!(list.len(), 1);
-        assert_eq!((list[0].vmid, list[0].size), (101, 1234));
+    fn the_words_are_vzdumps() {
+        let backup = Backup::of(ids(&[101, 102])).option("mode", "stop").option("exclude-path", "/a b");
+        assert_eq!(backup.words(), ["101", "102", "--mode", "stop", "--exclude-path", "/a b"]);
     }
 }

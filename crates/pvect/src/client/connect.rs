@@ -1,6 +1,7 @@
 //! Chooses which pct runs.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use pvect_api::{ApiBackend, OneTimeCode};
@@ -8,6 +9,7 @@ use pvect_core::error::Unavailable;
 use pvect_core::{Error, NodeName, Result};
 use pvect_pct::{CancelHandle, PctConfig, Transport};
 
+use super::node::OnNode;
 use super::{Client, Place, api, far, fast, native};
 use crate::Settings;
 use crate::settings::{Backend, Proxmox};
@@ -175,48 +177,32 @@ impl Builder {
         };
         config.transport = transport;
         config.timeout = self.timeout;
-        config.check = self.check;
         config.env.extend(self.env);
         let pve = self.pve.unwrap_or(pve);
         let native = native::reader(&self.settings.proxmox, &place, &pve)?;
         let fast = fast_path(&self.settings.proxmox, &place, &pve, self.timeout, &self.cancel)?;
-        Ok(Client {
-            native,
-            fast,
-            settings: self.settings,
-            config,
-            place,
-            pve,
-            locks: self.locks,
-            cancel: self.cancel,
-            api: None,
-        })
+        let node = OnNode { settings: self.settings, config, place, pve, cancel: self.cancel, fast, native };
+        Ok(on_node(node, self.locks, self.check))
     }
 
     fn through_api(self, backend: ApiBackend, place: Place) -> Client {
         let mut config = PctConfig::new(far::NOWHERE);
         config.timeout = self.timeout;
-        Client {
-            settings: self.settings,
-            config,
-            place,
-            pve: far::NOWHERE.into(),
-            locks: self.locks,
-            cancel: self.cancel,
-            api: Some(backend),
-            fast: None,
-            native: None,
-        }
+        let pve = far::NOWHERE.into();
+        let (settings, cancel) = (self.settings, self.cancel);
+        let node = OnNode { settings, config, place, pve, cancel, fast: None, native: None };
+        // What leaves the check to a pct cannot leave it to the API.
+        Client { node: Arc::new(node), way: Arc::new(backend), locks: self.locks, check: true }
     }
 
     fn connect_far(self) -> Client {
         let (mut config, place, pve) =
             far::reach(&self.settings.proxmox, self.node_asked, self.ssh_asks, self.ssh_env);
         config.timeout = self.timeout;
-        config.check = self.check;
         config.env.extend(self.env.into_iter().filter(|(name, _)| name == "TERM"));
-        let (settings, locks, cancel) = (self.settings, self.locks, self.cancel);
-        Client { settings, config, place, pve, locks, cancel, api: None, fast: None, native: None }
+        let (settings, cancel) = (self.settings, self.cancel);
+        let node = OnNode { settings, config, place, pve, cancel, fast: None, native: None };
+        on_node(node, self.locks, self.check)
     }
 
     fn is_ours(&self, path: &Path) -> bool {
@@ -247,6 +233,11 @@ impl Builder {
         let pve = root.join("etc/pve");
         Ok((config, Place::Standalone { root, node }, pve))
     }
+}
+
+fn on_node(node: OnNode, locks: PathBuf, check: bool) -> Client {
+    let node = Arc::new(node);
+    Client { way: node.clone(), node, locks, check }
 }
 
 /// The node's own API daemon, where the settings have changes go through it; `--backend pct` has not.

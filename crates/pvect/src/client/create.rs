@@ -1,7 +1,7 @@
 //! Making a container, with the next free number when none is asked for.
 
 use pvect_core::call::Value;
-use pvect_core::{Call, Error, ErrorKind, Events, Outcome, Result, Verb, Vmid};
+use pvect_core::{Call, CheckedCall, Error, ErrorKind, Events, Outcome, Result, Verb, Vmid};
 use secrecy::SecretString;
 
 use super::options::{ContainerOptions, CreateOptions};
@@ -145,17 +145,18 @@ impl Client {
         if let Some(vmid) = create.vmid {
             return Ok((vmid, self.carry_out(&create.call(vmid), manner, events).await?));
         }
-        self.with_free_number(|vmid| create.call(vmid), manner, events).await
+        let call = self.checked(create.call(Vmid::MIN))?;
+        self.with_free_number(|vmid| call.clone().with_vmid(0, vmid), manner, events).await
     }
 
     /// Runs what makes a container with the lowest free number, or with the next when somebody took that meanwhile, and
     /// returns the number.
     ///
     /// # Errors
-    /// As [`Client::carry_out`]; when every number is taken.
+    /// As [`Client::carry_out_checked`]; when every number is taken.
     pub async fn with_free_number(
         &self,
-        call: impl Fn(Vmid) -> Call,
+        call: impl Fn(Vmid) -> CheckedCall,
         manner: &Manner,
         events: &mut dyn Events,
     ) -> Result<(Vmid, Outcome)> {
@@ -165,7 +166,7 @@ impl Client {
         loop {
             let vmid = next(&taken, range)?;
             tries += 1;
-            match self.carry_out(&call(vmid), manner, events).await {
+            match self.carry_out_checked(&call(vmid), manner, events).await {
                 Err(error) if error.kind() == ErrorKind::AlreadyExists && tries < TRIES => {
                     tracing::info!(%vmid, "the number was taken meanwhile");
                     taken.insert(vmid);

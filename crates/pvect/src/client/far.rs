@@ -1,13 +1,12 @@
 //! Another node, reached through ssh.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use pvect_core::{Error, ErrorKind, NodeName, Result, Verb, Vmid};
+use pvect_core::{Error, NodeName, Result};
 use pvect_pct::{Captured, Connection, DEFAULT_PATIENCE, PctConfig, SshTarget, Transport};
 
 use super::{Client, Place};
-use crate::names::{self, Ids};
+use crate::names::Ids;
 use crate::settings::{Node, Proxmox, Seconds, Transport as Way};
 
 /// Where the files of a node are that are not here. Debian keeps this name free.
@@ -95,21 +94,7 @@ impl Client {
     /// # Errors
     /// When the other end cannot be reached.
     pub(crate) async fn ids(&self) -> Result<Ids> {
-        if let Some(api) = &self.api {
-            return super::api::ids(api).await;
-        }
-        match &self.place {
-            Place::Far { root, .. } => {
-                let pve = root.as_ref().map_or_else(|| "/etc/pve".into(), |root| root.join("etc/pve"));
-                let text = self.backend(Verb::List).cluster_files(&pve.to_string_lossy()).await?;
-                Ok(Ids::parse(&text))
-            }
-            _ => Ok(Ids {
-                machines: BTreeSet::new(),
-                taken: names::taken(&self.pve),
-                range: names::id_range(&self.pve),
-            }),
-        }
+        self.way.ids().await
     }
 
     /// Runs another program of the node than pct (`pveam`), as pct is run, with the time limit of a read.
@@ -117,27 +102,14 @@ impl Client {
     /// # Errors
     /// When it cannot be run to its end. A status other than 0 is none.
     pub async fn run_other(&self, program: &str, words: &[&str]) -> Result<Captured> {
-        if self.api.is_some() {
-            let what = format!("through the API no program of a node can be run, {program} neither");
-            return Err(Error::Unsupported { what, vmid: None });
-        }
-        self.backend(Verb::List).run_other(program, words).await
-    }
-
-    /// What another node's pct does not find may be a virtual machine there: its files are only asked then.
-    pub(super) async fn or_machine<T>(&self, vmid: Option<Vmid>, done: Result<T>) -> Result<T> {
-        let Err(error) = &done else { return done };
-        let far = matches!(self.place, Place::Far { .. }) && error.kind() == ErrorKind::NotFound;
-        let Some(vmid) = vmid.filter(|_| far) else { return done };
-        match self.ids().await {
-            Ok(ids) if ids.machines.contains(&vmid) => Err(names::virtual_machine(vmid)),
-            _ => done,
-        }
+        self.way.run_other(program, words).await
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use pvect_core::Verb;
+
     use super::*;
 
     fn proxmox(text: &str) -> Proxmox {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use pvect_api::{ApiBackend, ApiConfig, Credentials, DEFAULT_PORT, Fingerprint, Host, Trust, root_only};
-use pvect_core::{Call, Error, ErrorKind, Events, NodeName, Operate, Outcome, Result};
+use pvect_core::{Call, CheckedCall, Error, ErrorKind, Events, NodeName, Operate, Outcome, Result};
 use pvect_pct::CancelHandle;
 
 use super::api::of_file;
@@ -76,7 +76,7 @@ pub(super) fn takes(api: &ApiBackend, call: &Call) -> bool {
 /// Carries a call out; `None` when nothing of it was done and pct can still do it.
 pub(super) async fn operate(
     api: &ApiBackend,
-    call: &Call,
+    call: &CheckedCall,
     events: &mut dyn Events,
 ) -> Option<Result<Outcome>> {
     match api.operate(call, events).await {

@@ -8,33 +8,39 @@ mod create;
 mod far;
 mod fast;
 mod native;
+mod node;
 pub mod options;
+mod stored;
 mod verbs;
+mod way;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use pvect_api::ApiBackend;
 use pvect_core::backend::ConfigView;
+use pvect_core::classify::Subject;
 use pvect_core::config::{PendingItem, SnapshotEntry};
-use pvect_core::schema::TimeClass;
+use pvect_core::error::Finding;
 use pvect_core::{
-    Call, ContainerConfig, Error, ErrorKind, Events, Inspect, Listing, NodeName, Operate, Outcome, Result,
+    Call, CheckedCall, ContainerConfig, Error, Events, Inspect, Listing, NodeName, Operate, Outcome, Result,
     Status, Verb, Vmid,
 };
-use pvect_native::NativeBackend;
-use pvect_pct::{CancelHandle, Captured, PctBackend, PctConfig, Streams};
+use pvect_pct::{CancelHandle, Captured, Streams};
 
 pub use pvect_api::OneTimeCode;
 
-pub use backup::{BackedUp, Backup, StoredBackup};
+pub use backup::{BackedUp, Backup};
 pub use care::{Manner, bytes_in_doubt};
 pub use connect::{Builder, DEFAULT_PROGRAMS, DEFAULT_ROOT, host_name};
 pub use create::Create;
+pub use stored::{StoredBackup, StoredTemplate};
 pub use verbs::{GuestCommand, RemoteEndpoint};
 
 use crate::{Settings, names};
+use node::OnNode;
+use way::Way;
 
 /// Which node a client works on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,15 +80,11 @@ pub enum Place {
 /// future ends the pct that it started.
 #[derive(Debug, Clone)]
 pub struct Client {
-    settings: Settings,
-    config: PctConfig,
-    place: Place,
-    pve: PathBuf,
+    /// The node, where there is one: without one, through the API, its pct and its files are nowhere.
+    node: Arc<OnNode>,
+    way: Arc<dyn Way>,
     locks: PathBuf,
-    cancel: CancelHandle,
-    api: Option<ApiBackend>,
-    fast: Option<ApiBackend>,
-    native: Option<NativeBackend>,
+    check: bool,
 }
 
 impl Client {
@@ -101,46 +103,39 @@ impl Client {
 
     /// Returns which node this is.
     pub fn place(&self) -> &Place {
-        &self.place
+        &self.node.place
     }
 
     /// Returns the pct that runs, without its arguments.
     pub fn program(&self) -> &Path {
-        &self.config.program
+        &self.node.config.program
     }
 
     /// Returns where the cluster's files are: `/etc/pve` on a node. Those of another node are not here: a path that
     /// does not exist.
     pub fn pve(&self) -> &Path {
-        &self.pve
+        &self.node.pve
     }
 
     /// Returns the API, where that is the way to the containers.
     pub fn api(&self) -> Option<&ApiBackend> {
-        self.api.as_ref()
+        self.way.api()
     }
 
     /// Returns the node's own API daemon, where changes go through it.
     pub fn fast_path(&self) -> Option<&ApiBackend> {
-        self.fast.as_ref()
+        self.node.fast.as_ref()
     }
 
     /// Returns the handle that stops what runs: SIGTERM and a grace at first, SIGKILL the second time.
     pub fn cancel_handle(&self) -> CancelHandle {
-        self.cancel.clone()
+        self.node.cancel.clone()
     }
 
     /// Returns the command line of a call, program first, secrets masked. Of several environment variables it shows
     /// the first, which is what pct gets.
     pub fn command_line(&self, call: &Call) -> Vec<String> {
-        match &self.api {
-            // What it cannot do is told when it is done.
-            Some(api) => api.shown(call).unwrap_or_else(|_| call.masked_argv()),
-            None => match self.fast.as_ref().filter(|fast| fast::takes(fast, call)) {
-                Some(fast) => fast.shown(call).unwrap_or_else(|_| call.masked_argv()),
-                None => self.backend(call.verb()).command_line(&care::as_run(call)),
-            },
-        }
+        self.way.shown(call)
     }
 
     /// Checks that pct can be run at all, or that the API can be reached.
@@ -148,10 +143,7 @@ impl Client {
     /// # Errors
     /// `PctNotAvailable` or `PctPermissionDenied`; those of the API.
     pub async fn probe(&self) -> Result<()> {
-        if let Some(api) = &self.api {
-            return api.version().await.map(drop);
-        }
-        self.backend(Verb::List).probe().await
+        self.way.probe().await
     }
 
     /// Lists the node's containers by ascending number.
@@ -159,13 +151,7 @@ impl Client {
     /// # Errors
     /// When pct cannot be run, fails, or prints what cannot be understood.
     pub async fn list(&self) -> Result<Vec<Listing>> {
-        if let Some(api) = &self.api {
-            return api.list().await;
-        }
-        if let Some(native) = self.native("list") {
-            return native.list();
-        }
-        self.backend(Verb::List).list().await
+        self.way.list().await
     }
 
     /// Reads a container's whole status record.
@@ -173,15 +159,7 @@ impl Client {
     /// # Errors
     /// `NotFound`; `Unsupported` for a virtual machine's id.
     pub async fn status(&self, vmid: Vmid) -> Result<Status> {
-        if let Some(api) = &self.api {
-            return Self::plainly(api.status(vmid).await);
-        }
-        self.refuse_machine(vmid)?;
-        if let Some(native) = self.native("status") {
-            return native.status(vmid);
-        }
-        let done = Self::plainly(self.backend(Verb::Status).status(vmid).await);
-        self.or_machine(Some(vmid), done).await
+        Self::plainly(self.way.status(vmid).await)
     }
 
     /// Finds the container that a word names: its number or its host name.
@@ -201,11 +179,9 @@ impl Client {
     ///
     /// # Errors
     /// When pct does not start, or the id is a virtual machine's.
-    pub async fn interactive(&self, call: &Call) -> Result<i32> {
-        self.refuse_without_pct(call)?;
-        self.refuse_machines(call)?;
-        self.refuse_foreign(call)?;
-        self.backend(call.verb()).interactive(call).await
+    pub async fn interactive(&self, call: &CheckedCall) -> Result<i32> {
+        self.way.allow_session(call)?;
+        self.node.backend(call.verb()).interactive(call).await
     }
 
     /// Runs a command in a container and keeps what it writes.
@@ -217,11 +193,9 @@ impl Client {
         I: IntoIterator<Item = S>,
         S: Into<String>,
     {
-        let call = Call::on(Verb::Exec, vmid).flag("keep-env", false).command(command);
-        self.refuse_without_pct(&call)?;
-        self.refuse_machines(&call)?;
-        self.refuse_foreign(&call)?;
-        self.backend(Verb::Exec).exec_captured(&call, stdin).await
+        let call = self.checked(Call::on(Verb::Exec, vmid).flag("keep-env", false).command(command))?;
+        self.way.allow_session(&call)?;
+        self.node.backend(Verb::Exec).exec_captured(&call, stdin).await
     }
 
     /// Runs a command in a container between streams of the caller's own, of any length.
@@ -233,87 +207,36 @@ impl Client {
         I: IntoIterator<Item = S>,
         S: Into<String>,
     {
-        let call = Call::on(Verb::Exec, vmid).flag("keep-env", false).command(command);
-        self.refuse_without_pct(&call)?;
-        self.refuse_machines(&call)?;
-        self.refuse_foreign(&call)?;
-        self.backend(Verb::Exec).exec_piped(&call, streams).await
+        let call = self.checked(Call::on(Verb::Exec, vmid).flag("keep-env", false).command(command))?;
+        self.way.allow_session(&call)?;
+        self.node.backend(Verb::Exec).exec_piped(&call, streams).await
+    }
+
+    /// Checks a call, unless the client was told not to.
+    ///
+    /// # Errors
+    /// `InvalidArgument` with every value that breaks the schema.
+    pub fn checked(&self, call: Call) -> Result<CheckedCall> {
+        CheckedCall::with_strictness(call, self.check)
     }
 
     /// Carries out a call as pct does, traps included.
-    async fn plain(&self, call: &Call, events: &mut dyn Events) -> Result<Outcome> {
-        if let Some(api) = &self.api {
-            return Self::plainly(api.operate(call, events).await);
-        }
-        self.refuse_changes(call)?;
-        self.refuse_foreign(call)?;
-        if let Some(fast) = self.fast.as_ref().filter(|fast| fast::takes(fast, call))
-            && let Some(done) = fast::operate(fast, call, events).await
-        {
-            return Self::plainly(done);
-        }
-        let done = Self::plainly(self.backend(call.verb()).operate(call, events).await);
-        self.or_machine(call.vmid(), done).await
-    }
-
-    /// Refuses what needs a pct, which the API is not.
-    fn refuse_without_pct(&self, call: &Call) -> Result<()> {
-        match &self.api {
-            Some(api) => api.shown(call).map(drop),
-            None => Ok(()),
-        }
-    }
-
-    /// The backend for a verb: with the time limit that the settings give its class.
-    fn backend(&self, verb: Verb) -> PctBackend {
-        let mut config = self.config.clone();
-        if config.timeout.is_none() {
-            config.timeout = self.limit_of_settings(verb.spec().time);
-        }
-        PctBackend::new(config).with_cancel(self.cancel.clone())
-    }
-
-    /// The limit where the settings change it; the backend knows the defaults, and that a call with a time-out of
-    /// its own (`shutdown`) may take longer.
-    fn limit_of_settings(&self, class: TimeClass) -> Option<Duration> {
-        let proxmox = &self.settings.proxmox;
-        let changed = match class {
-            TimeClass::Read => proxmox.timeouts.read.or(proxmox.timeout).is_some(),
-            TimeClass::Quick => proxmox.timeouts.quick.or(proxmox.timeout).is_some(),
-            TimeClass::Long => proxmox.timeouts.long.is_some(),
-            TimeClass::Unbounded => false,
-        };
-        if changed { self.settings.time_limit(class) } else { None }
-    }
-
-    /// Refuses the id of a virtual machine before pct is started; what creates an id is let through.
-    fn refuse_machines(&self, call: &Call) -> Result<()> {
-        let creates = matches!(call.verb(), Verb::Create | Verb::Restore);
-        match call.vmid().filter(|_| !creates) {
-            Some(vmid) if names::is_virtual_machine(&self.pve, vmid) => Err(names::virtual_machine(vmid)),
-            _ => Ok(()),
-        }
+    async fn plain(&self, call: &CheckedCall, events: &mut dyn Events) -> Result<Outcome> {
+        Self::plainly(self.way.operate(call, events).await)
     }
 
     /// Puts pct's words for a missing container, which name a file, into everybody's, and knows what the standalone
     /// node cannot do.
     fn plainly<T>(done: Result<T>) -> Result<T> {
-        done.map_err(|error| match error {
-            Error::Failed { kind: ErrorKind::NotFound, message, vmid: Some(vmid), run }
-                if message.starts_with("Configuration file ") && message.ends_with(" does not exist") =>
-            {
-                let message = format!("there is no container {vmid}");
-                Error::Failed { kind: ErrorKind::NotFound, message, vmid: Some(vmid), run }
+        done.map_err(|error| match (error.subject(), error) {
+            (Some(Subject::Container), Error::Failed { vmid: Some(vmid), run, .. }) => {
+                Error::Found { finding: Finding::NoContainer { vmid }, vmid: Some(vmid), run: Some(run) }
             }
-            Error::Failed { message, vmid, .. } if message.contains(": the standalone node '") => {
+            (Some(Subject::Proxmox), Error::Failed { message, vmid, .. }) => {
                 Error::Unsupported { what: message, vmid }
             }
-            other => other,
+            (_, other) => other,
         })
-    }
-
-    fn refuse_machine(&self, vmid: Vmid) -> Result<()> {
-        self.refuse_machines(&Call::on(Verb::Status, vmid))
     }
 }
 
@@ -328,45 +251,21 @@ impl Inspect for Client {
     }
 
     async fn config(&self, vmid: Vmid, view: &ConfigView) -> Result<ContainerConfig> {
-        if let Some(api) = &self.api {
-            return Self::plainly(api.config(vmid, view).await);
-        }
-        self.refuse_machine(vmid)?;
-        if let Some(native) = self.native("config") {
-            return native.config(vmid, view);
-        }
-        let done = Self::plainly(Inspect::config(&self.backend(Verb::Config), vmid, view).await);
-        self.or_machine(Some(vmid), done).await
+        Self::plainly(self.way.config(vmid, view).await)
     }
 
     async fn pending(&self, vmid: Vmid) -> Result<Vec<PendingItem>> {
-        if let Some(api) = &self.api {
-            return Self::plainly(api.pending(vmid).await);
-        }
-        self.refuse_machine(vmid)?;
-        if let Some(native) = self.native("pending") {
-            return native.pending(vmid);
-        }
-        let done = Self::plainly(self.backend(Verb::Pending).pending(vmid).await);
-        self.or_machine(Some(vmid), done).await
+        Self::plainly(self.way.pending(vmid).await)
     }
 
     async fn snapshots(&self, vmid: Vmid) -> Result<Vec<SnapshotEntry>> {
-        if let Some(api) = &self.api {
-            return Self::plainly(api.snapshots(vmid).await);
-        }
-        self.refuse_machine(vmid)?;
-        if let Some(native) = self.native("listsnapshot") {
-            return native.snapshots(vmid);
-        }
-        let done = Self::plainly(self.backend(Verb::Listsnapshot).snapshots(vmid).await);
-        self.or_machine(Some(vmid), done).await
+        Self::plainly(self.way.snapshots(vmid).await)
     }
 }
 
 #[async_trait]
 impl Operate for Client {
-    async fn operate(&self, call: &Call, events: &mut dyn Events) -> Result<Outcome> {
-        self.carry_out(call, &Manner::default(), events).await
+    async fn operate(&self, call: &CheckedCall, events: &mut dyn Events) -> Result<Outcome> {
+        self.carry_out_checked(call, &Manner::default(), events).await
     }
 }

@@ -3,7 +3,7 @@
 use std::os::fd::AsRawFd;
 use std::path::Path;
 
-use pvect_core::{Call, Error, Listing, Result, Verb, Vmid};
+use pvect_core::{Listing, Result, Vmid};
 use pvect_native::{Foreign, NativeBackend};
 use pvect_rootfs::rooted::Rooted;
 
@@ -40,51 +40,31 @@ pub(super) fn reader(proxmox: &Proxmox, place: &Place, pve: &Path) -> Result<Opt
 impl Client {
     /// Returns whether reads are answered from the node's own files, without a pct.
     pub fn reads_natively(&self) -> bool {
-        self.native.is_some()
+        self.node.native.is_some()
     }
 
     /// Returns what reads the node's own files, where they are here and may be read.
     pub fn native_backend(&self) -> Option<&NativeBackend> {
-        self.native.as_ref()
+        self.node.native.as_ref()
     }
 
     /// Returns whether reads give records without a pct's text: from the node's own files, or through the API.
     pub fn reads_records(&self) -> bool {
-        self.native.is_some() || self.api.is_some()
-    }
-
-    /// Returns what reads the node's own files, where that is the way to read; `what` is for the log.
-    pub(super) fn native(&self, what: &str) -> Option<&NativeBackend> {
-        if self.api.is_none() {
-            let by = if self.native.is_some() { "the node's own files" } else { "pct" };
-            tracing::info!(what, by, "read");
-        }
-        self.native.as_ref()
+        self.way.reads_records()
     }
 
     /// Opens the root of a running container from outside, by its init; `None` where that cannot be done from here. No
     /// program of the container has a part in it.
     pub(super) fn guest_root(&self, vmid: Vmid) -> Option<Rooted> {
         // The standalone node is here for sure; a pct of the user's own choice may lead anywhere.
-        let is_here = matches!(self.place, Place::Standalone { .. });
+        let is_here = matches!(self.node.place, Place::Standalone { .. });
         let made = || {
-            let proxmox = Proxmox { backend: Backend::Auto, ..self.settings.proxmox.clone() };
-            is_here.then(|| reader(&proxmox, &self.place, &self.pve).ok().flatten()).flatten()
+            let proxmox = Proxmox { backend: Backend::Auto, ..self.node.settings.proxmox.clone() };
+            is_here.then(|| reader(&proxmox, &self.node.place, &self.node.pve).ok().flatten()).flatten()
         };
-        let native = self.native.clone().or_else(made)?;
+        let native = self.node.native.clone().or_else(made)?;
         let root = native.reader().init(vmid).ok()?.root().ok()?;
         Rooted::open(Path::new(&format!("/proc/self/fd/{}", root.as_raw_fd())), (0, 0)).ok()
-    }
-
-    /// Refuses what acts on a container whose command socket somebody else holds: LXC's programs, which pct runs, would
-    /// believe him.
-    pub(super) fn refuse_foreign(&self, call: &Call) -> Result<()> {
-        // What shows configurations asks no monitor.
-        let asks_none = matches!(call.verb(), Verb::Config | Verb::Pending | Verb::Listsnapshot);
-        match (&self.native, call.vmid()) {
-            (Some(native), Some(vmid)) if !asks_none => native.refuse_foreign(vmid),
-            _ => Ok(()),
-        }
     }
 
     /// Lists the node's containers, and says whose command sockets somebody else listens on, where the node's own files
@@ -93,23 +73,6 @@ impl Client {
     /// # Errors
     /// As [`Client::list`].
     pub async fn list_and_foreign(&self) -> Result<(Vec<Listing>, Vec<Foreign>)> {
-        match self.native.as_ref().filter(|_| self.api.is_none()) {
-            Some(_) => {
-                self.native("list").map_or_else(|| Ok(Default::default()), NativeBackend::list_and_foreign)
-            }
-            None => Ok((self.list().await?, Vec::new())),
-        }
-    }
-
-    /// Refuses what changes something where only reading is asked for.
-    pub(super) fn refuse_changes(&self, call: &Call) -> Result<()> {
-        if self.settings.proxmox.backend != Backend::Native || !call.verb().spec().mutates {
-            return Ok(());
-        }
-        let what = format!(
-            "the backend 'native' only reads: '{}' needs --backend auto, pct or api",
-            call.verb().name()
-        );
-        Err(Error::Unsupported { what, vmid: call.vmid() })
+        self.way.list_and_foreign().await
     }
 }

@@ -21,7 +21,6 @@ mod term;
 use std::collections::BTreeSet;
 
 use pvect_core::property::Startup;
-use pvect_core::schema::{Reason, Violation};
 use pvect_core::{Error, Listing, Lock, NodeName, Result, RunState, Vmid};
 
 use term::Term;
@@ -182,10 +181,7 @@ impl Selector {
         for term in &word.terms {
             match term {
                 Term::Number(vmid) if !all.iter().any(|one| one.vmid == *vmid) => {
-                    return Err(Error::NotFound {
-                        what: format!("there is no container {vmid}"),
-                        vmid: Some(*vmid),
-                    });
+                    return Err(Error::no_container(*vmid));
                 }
                 Term::Name(name) => names::resolve(name, &listings(all)).map(drop)?,
                 _ => {}
@@ -216,7 +212,7 @@ fn not_found(what: String) -> Error {
 }
 
 fn wrong(text: String) -> Error {
-    Error::invalid(Violation::positional("container", Reason::Other { pct: text.clone(), text }))
+    Error::bad_argument("container", text)
 }
 
 /// Returns the pool of each container, from the text of `user.cfg`.

@@ -10,8 +10,7 @@ use std::num::NonZeroUsize;
 use pvect::bulk::{self, Direction, Limits, Reporter};
 use pvect::select::{self, Candidate, Selector};
 use pvect::{Client, Manner, Place};
-use pvect_core::schema::{Reason, Violation};
-use pvect_core::{Call, Error, NodeName, Result, Verb, Vmid};
+use pvect_core::{Call, CheckedCall, Error, NodeName, Result, Verb, Vmid};
 
 use super::{careful, operate};
 use crate::app::App;
@@ -89,9 +88,9 @@ pub async fn run(app: &App, asked: Asked) -> Result<u8> {
     let options = Options::read(&line)?;
     let (line, manner) = careful::prepare(app, &line)?;
     if line.options.iter().any(|(_, given)| !matches!(given, Given::Text(_))) {
-        return Err(wrong("password", "cannot be set for many containers at once"));
+        return Err(Error::bad_option("password", "cannot be set for many containers at once"));
     }
-    operate::canonical(app, call(&line, Vmid::MIN))?;
+    let checked = operate::checked(app, call(&line, Vmid::MIN))?;
     let clients = connect(app, &selector).await?;
     let chosen = choose(&clients, &selector, &line, &options).await?;
     if chosen.is_empty() {
@@ -99,8 +98,8 @@ pub async fn run(app: &App, asked: Asked) -> Result<u8> {
     }
     let calls = chosen
         .iter()
-        .map(|one| operate::canonical(app, ordered_call(&line, one, &options)))
-        .collect::<Result<Vec<Call>>>()?;
+        .map(|one| ordered_call(&checked, one, &options))
+        .collect::<Result<Vec<CheckedCall>>>()?;
     if app.ui.globals.dry_run {
         for (one, call) in chosen.iter().zip(&calls) {
             operate::dry_run(app, &clients[&one.node], call)?;
@@ -135,7 +134,7 @@ impl Options {
         if let Some(text) = line.extra("parallel") {
             limits.parallel =
                 text.parse::<NonZeroUsize>().ok().filter(|number| number.get() <= 1000).ok_or_else(|| {
-                    wrong("parallel", &format!("'{text}' is not a whole number from 1 to 1000"))
+                    Error::bad_option("parallel", format!("'{text}' is not a whole number from 1 to 1000"))
                 })?;
         }
         Ok(Self { limits, ordered: line.has_extra("ordered"), yes: line.has_extra("yes") })
@@ -196,19 +195,19 @@ fn call(line: &PctLine, vmid: Vmid) -> Call {
 }
 
 /// In order, a shutdown may take as long as the container's own `down` says.
-fn ordered_call(line: &PctLine, one: &Candidate, options: &Options) -> Call {
-    let call = call(line, one.vmid);
+fn ordered_call(checked: &CheckedCall, one: &Candidate, options: &Options) -> Result<CheckedCall> {
+    let call = checked.clone().with_vmid(0, one.vmid);
     match one.startup.down {
-        Some(down) if options.ordered && line.verb == Verb::Shutdown && !call.has("timeout") => {
-            call.option("timeout", down.to_string())
+        Some(down) if options.ordered && call.verb() == Verb::Shutdown && !call.has("timeout") => {
+            call.adjusted(|call| call.option("timeout", down.to_string()))
         }
-        _ => call,
+        _ => Ok(call),
     }
 }
 
 async fn one(
     client: &Client,
-    call: &Call,
+    call: &CheckedCall,
     line: &PctLine,
     manner: &Manner,
     mut reporter: Reporter,
@@ -223,7 +222,7 @@ async fn one(
             warnings: Vec::new(),
         });
     }
-    let outcome = client.carry_out(call, manner, &mut reporter).await?;
+    let outcome = client.carry_out_checked(call, manner, &mut reporter).await?;
     Ok(Came { status: 0, stdout: outcome.stdout, stderr: Vec::new(), warnings: outcome.warnings })
 }
 
@@ -237,7 +236,7 @@ fn confirm(app: &App, verb: Verb, chosen: &[Candidate]) -> Result<()> {
     }
     let what = format!("{verb} {} containers ({})", chosen.len(), names.join(", "));
     if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() || app.ui.json_errors() {
-        return Err(wrong("yes", &format!("is needed to {what} without asking")));
+        return Err(Error::bad_option("yes", format!("is needed to {what} without asking")));
     }
     let failed = |source| Error::Io { what: "cannot ask on the terminal".to_owned(), source };
     app.ui.ask(&format!("{what}?"))?;
@@ -245,12 +244,8 @@ fn confirm(app: &App, verb: Verb, chosen: &[Candidate]) -> Result<()> {
     std::io::stdin().lock().read_line(&mut answer).map_err(failed)?;
     match answer.trim().to_ascii_lowercase().as_str() {
         "y" | "yes" => Ok(()),
-        _ => Err(wrong("yes", "the answer was not yes; nothing was done")),
+        _ => Err(Error::bad_option("yes", "the answer was not yes; nothing was done")),
     }
-}
-
-fn wrong(name: &str, text: &str) -> Error {
-    Error::invalid(Violation::option(name, Reason::Other { pct: text.to_owned(), text: text.to_owned() }))
 }
 
 #[cfg(test)]

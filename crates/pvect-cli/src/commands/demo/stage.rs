@@ -9,11 +9,12 @@ use std::time::Duration;
 use pvect::client::{Builder, host_name};
 use pvect::{Client, Settings};
 use pvect_core::{Error, NodeName, Result};
-use pvect_node::{Layout, Node, Output};
+use pvect_node::{Node, Output};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::app::App;
 use crate::commands::interrupt;
+use crate::commands::node::made;
 
 /// Texts of the node that are no part of the demo.
 macro_rules! quiet {
@@ -182,8 +183,7 @@ fn builder(root: &Path, program: &Path) -> Result<Builder> {
 }
 
 fn standalone(root: &Path, program: &Path) -> Result<Node> {
-    let name = node()?;
-    Ok(Node { layout: Layout::new(root, name.clone()), name, helper: program.to_owned() })
+    Ok(made(root, node()?, program.to_owned()))
 }
 
 /// Makes a network of the demo's own; without the right to do so, the containers have none. With it comes what it

@@ -4,7 +4,7 @@ use std::fs;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-use pvect::{Client, Create, Operate};
+use pvect::{Client, Create, Manner};
 use pvect_core::call::shell_quoted;
 use pvect_core::{Call, Result, Verb, Vmid};
 use sha2::{Digest, Sha256};
@@ -107,7 +107,7 @@ impl<'a> Steps<'a> {
             let call = Call::on(verb, number(index)?);
             self.say(&format!("$ pvect {}", shell_quoted(&call.masked_argv())))?;
             let client = self.stage.client().clone();
-            all.spawn(async move { client.operate(&call, &mut ()).await.map(drop) });
+            all.spawn(async move { client.carry_out(&call, &Manner::default(), &mut ()).await.map(drop) });
         }
         finish(all).await
     }

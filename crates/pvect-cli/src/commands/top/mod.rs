@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use clap::ArgMatches;
 use pvect::select::{self, Selector};
 use pvect::{Client, Manner};
-use pvect_core::schema::{Reason, Violation};
 use pvect_core::{Call, Error, Result, Verb, Vmid};
 use pvect_native::{Frame, Sampler};
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
@@ -46,7 +45,7 @@ pub async fn run(app: &App, words: &[String]) -> Result<u8> {
     match options.frames {
         Some(count) => top.batch(app, count, options.delay).await,
         None if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() => {
-            Err(wrong("batch", "is needed where there is no terminal"))
+            Err(Error::bad_option("batch", "is needed where there is no terminal"))
         }
         None => top.live(options.delay).await,
     }
@@ -65,11 +64,16 @@ impl Options {
         let text = |name: &str| matches.get_one::<String>(name).cloned();
         let delay = text("delay").unwrap_or_else(|| "1".to_owned());
         let delay: pvect::settings::Seconds =
-            delay.parse().map_err(|error: String| wrong("delay", &error))?;
+            delay.parse().map_err(|error: String| Error::bad_option("delay", &error))?;
         let count = match text("count") {
             Some(text) => match text.parse::<u32>() {
                 Ok(count) if count > 0 => Some(count),
-                _ => return Err(wrong("count", &format!("'{text}' is not a whole number above 0"))),
+                _ => {
+                    return Err(Error::bad_option(
+                        "count",
+                        format!("'{text}' is not a whole number above 0"),
+                    ));
+                }
             },
             None => None,
         };
@@ -77,7 +81,7 @@ impl Options {
         let (word, reverse) = sort.strip_prefix('-').map_or((sort.as_str(), false), |word| (word, true));
         let key = Key::from_word(word).ok_or_else(|| {
             let known: Vec<&str> = Key::ALL.iter().map(|(_, _, word)| *word).collect();
-            wrong("sort", &format!("'{word}' is not one of: {}", known.join(", ")))
+            Error::bad_option("sort", format!("'{word}' is not one of: {}", known.join(", ")))
         })?;
         let words: Vec<&String> = matches.get_many::<String>("container").unwrap_or_default().collect();
         let selector = if words.is_empty() { None } else { Some(Selector::parse(&words)?) };
@@ -192,7 +196,10 @@ impl Top {
                         Next::Enter(vmid) => {
                             ratatui::restore();
                             let call = Call::on(Verb::Enter, vmid).flag("keep-env", false);
-                            let left = self.client.interactive(&call).await;
+                            let left = match self.client.checked(call) {
+                                Ok(call) => self.client.interactive(&call).await,
+                                Err(error) => Err(error),
+                            };
                             terminal = ratatui::try_init().map_err(failed)?;
                             self.view.message = match left {
                                 Ok(status) => format!("the shell in {vmid} ended with status {status}"),
@@ -281,8 +288,4 @@ async fn act(client: Client, verb: Verb, vmid: Vmid) -> String {
         Ok(_) => format!("{verb} {vmid}: done"),
         Err(error) => format!("{verb} {vmid}: {error}"),
     }
-}
-
-fn wrong(name: &str, text: &str) -> Error {
-    Error::invalid(Violation::option(name, Reason::Other { pct: text.to_owned(), text: text.to_owned() }))
 }

@@ -3,16 +3,16 @@
 
 use std::path::Path;
 
-use pvect_core::{Call, Error, Events, Outcome, Result, Verb, Vmid};
+use pvect_core::{Call, CheckedCall, Error, Events, Outcome, Result, Verb, Vmid};
 
 use super::verify::{Fingerprint, Found, look, of_guest, of_local};
-use super::{Manner, not_done, wrong_argument};
+use super::{Manner, not_done};
 use crate::Client;
 
 /// Copies one file and compares both sides.
 pub(super) async fn run(
     client: &Client,
-    call: &Call,
+    call: &CheckedCall,
     manner: &Manner,
     events: &mut dyn Events,
 ) -> Result<Outcome> {
@@ -29,7 +29,7 @@ pub(super) async fn run(
 
 async fn push(
     client: &Client,
-    call: &Call,
+    call: &CheckedCall,
     (vmid, from, to): (Vmid, &Path, &str),
     events: &mut dyn Events,
 ) -> Result<Outcome> {
@@ -44,7 +44,7 @@ async fn push(
 
 async fn pull(
     client: &Client,
-    call: &Call,
+    call: &CheckedCall,
     (vmid, from, to): (Vmid, &str, &Path),
     events: &mut dyn Events,
 ) -> Result<Outcome> {
@@ -90,7 +90,7 @@ fn unreadable(outcome: &mut Outcome, local: &Path) -> bool {
 
 fn is_directory(argument: &str, path: &str) -> Error {
     let text = format!("'{path}' is a directory: add --recursive to copy what is in it");
-    wrong_argument(argument, text)
+    Error::bad_argument(argument, text)
 }
 
 fn differ(client: &Client, call: &Call, outcome: &Outcome, here: &Fingerprint, there: &Fingerprint) -> Error {

@@ -44,7 +44,7 @@ fn unknown_zone(list: &Path, zone: &str) -> Option<Violation> {
 }
 
 fn wrong(name: &str, text: String) -> Violation {
-    Violation::option(name, Reason::Other { pct: text.clone(), text })
+    Violation::option(name, Reason::other(text))
 }
 
 #[cfg(test)]

@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use pvect_core::config::ParseMode;
+use pvect_core::error::Finding;
 use pvect_core::schema::{Format, Violation};
 use pvect_core::{Call, ContainerConfig, Error, ErrorKind, Result, RunState, Vmid};
-use pvect_pct::Transport;
 use rustix::fs::{FlockOperation, OFlags, flock};
 
 use crate::{Client, Place};
@@ -52,20 +52,19 @@ impl Several {
             let refused = |reason| Error::invalid(Violation::option("env", reason));
             Format::Environment.check(entry).map_err(refused)?;
         }
-        let root = rustix::process::geteuid().is_root();
-        if client.api.is_some() || !root || !matches!(client.config.transport, Transport::Local) {
+        if !client.way.writes_files() {
             let what = "pct takes one environment variable in a call; further ones are written into the container's \
                         configuration file, for which pvect must run on the node as root"
                 .to_owned();
             return Err(Error::Unsupported { what, vmid: Some(vmid) });
         }
-        let (configs, locks) = match &client.place {
+        let (configs, locks) = match &client.node.place {
             Place::Standalone { root, node } => {
-                (client.pve.join("nodes").join(node.as_str()).join("lxc"), root.join("run/lock/lxc"))
+                (client.node.pve.join("nodes").join(node.as_str()).join("lxc"), root.join("run/lock/lxc"))
             }
             // Of another node nothing is in reach, which the transport has told already.
             Place::Proxmox | Place::Far { .. } | Place::Api { .. } => {
-                (client.pve.join("lxc"), client.locks.clone())
+                (client.node.pve.join("lxc"), client.locks.clone())
             }
         };
         Ok(Some(Self {
@@ -87,6 +86,11 @@ impl Several {
         let done = tokio::task::spawn_blocking(move || self.write_now(running)).await;
         done.map_err(io::Error::other).map_err(failed(&path))?.map_err(|problem| match problem {
             Problem::Io(source) => failed(&path)(source),
+            Problem::Held(path) => Error::Found {
+                finding: Finding::LockFileHeld { path },
+                vmid: Some(vmid),
+                run: Some(Box::default()),
+            },
             Problem::Said(kind, text) => {
                 let message = format!("only the first environment variable is set: {text}");
                 Error::Failed { kind, message, vmid: Some(vmid), run: Box::default() }
@@ -120,6 +124,7 @@ impl Several {
 
 enum Problem {
     Io(io::Error),
+    Held(PathBuf),
     Said(ErrorKind, String),
 }
 
@@ -155,8 +160,7 @@ fn take(path: &Path) -> Result<File, Problem> {
                 std::thread::sleep(LOCK_STEP);
             }
             Err(rustix::io::Errno::WOULDBLOCK) => {
-                let text = format!("can't lock file '{}' - got timeout", path.display());
-                return Err(Problem::Said(ErrorKind::Locked, text));
+                return Err(Problem::Held(path.to_owned()));
             }
             Err(error) => return Err(Problem::Io(error.into())),
         }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use pvect_core::error::Run;
-use pvect_core::{Call, Error, ErrorKind, Events, Outcome, Result, RunState, Verb, Vmid};
+use pvect_core::{Call, CheckedCall, Error, ErrorKind, Events, Outcome, Result, RunState, Verb, Vmid};
 
 use super::Manner;
 use crate::Client;
@@ -16,7 +16,7 @@ const LIMIT: Duration = Duration::from_secs(180);
 /// Carries out the call; when pct only filed a request with the HA manager, waits until it has been met.
 pub(super) async fn run(
     client: &Client,
-    call: &Call,
+    call: &CheckedCall,
     manner: &Manner,
     events: &mut dyn Events,
 ) -> Result<Outcome> {
@@ -52,7 +52,7 @@ fn is_request(stdout: &[u8]) -> bool {
 async fn wait(client: &Client, call: &Call, vmid: Vmid) -> Result<()> {
     let started = Instant::now();
     let own = call.get("timeout").and_then(|text| text.parse().ok()).map(Duration::from_secs);
-    let limit = client.config.timeout.unwrap_or_else(|| own.unwrap_or_default() + LIMIT);
+    let limit = client.node.config.timeout.unwrap_or_else(|| own.unwrap_or_default() + LIMIT);
     loop {
         let status = match client.status(vmid).await {
             Ok(status) => status.status,
@@ -69,7 +69,7 @@ async fn wait(client: &Client, call: &Call, vmid: Vmid) -> Result<()> {
         if done {
             return Ok(());
         }
-        if client.cancel.is_cancelled() || started.elapsed() >= limit {
+        if client.node.cancel.is_cancelled() || started.elapsed() >= limit {
             let message = format!(
                 "the HA manager took the request, and after {:.0} s the container is still {status}",
                 started.elapsed().as_secs_f64()

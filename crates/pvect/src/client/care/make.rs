@@ -2,7 +2,7 @@
 
 use pvect_core::backend::ConfigView;
 use pvect_core::normal::is_at;
-use pvect_core::{Call, Events, Inspect, Outcome, Result, Verb, Vmid, property};
+use pvect_core::{Call, CheckedCall, Events, Inspect, Outcome, Result, Verb, Vmid, property};
 
 use super::environment::{Several, first_only};
 use super::{Manner, ha};
@@ -23,7 +23,7 @@ pub(crate) fn as_run(call: &Call) -> Call {
 /// Makes the container; what has to be set again or added afterwards comes before its first start.
 pub(super) async fn run(
     client: &Client,
-    call: &Call,
+    call: &CheckedCall,
     manner: &Manner,
     events: &mut dyn Events,
 ) -> Result<Outcome> {
@@ -33,7 +33,7 @@ pub(super) async fn run(
     let again: Vec<(String, String)> =
         if image { call_options(&first_only(call), &OVERRIDDEN) } else { Vec::new() };
     let later = is_yes(call, "start") && (several.is_some() || !again.is_empty());
-    let call = as_run(call);
+    let call = call.adjusted(|call| as_run(&call))?;
     let first = if later { call.clone().without("start") } else { call.clone() };
     let mut outcome = client.plain(&first, events).await?;
     let is_ours = matches!(client.place(), Place::Standalone { .. } | Place::Far { root: Some(_), .. });
@@ -49,7 +49,8 @@ pub(super) async fn run(
         several.write(client, vmid).await?;
     }
     if later {
-        let started = ha::run(client, &Call::on(Verb::Start, vmid), manner, events).await?;
+        let start = client.checked(Call::on(Verb::Start, vmid))?;
+        let started = ha::run(client, &start, manner, events).await?;
         outcome.stdout.extend(started.stdout);
         outcome.warnings.extend(started.warnings);
     } else if is_yes(&call, "start") {
@@ -72,7 +73,7 @@ async fn set_again(
     }
     let names: Vec<String> = lost.iter().map(|(key, _)| format!("--{key}")).collect();
     let set = lost.into_iter().fold(Call::on(Verb::Set, vmid), |call, (key, value)| call.option(key, value));
-    client.plain(&set, events).await?;
+    client.plain(&client.checked(set)?, events).await?;
     Ok(Some(format!("the image had its own values; set again after it: {}", names.join(", "))))
 }
 

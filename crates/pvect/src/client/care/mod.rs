@@ -18,8 +18,7 @@ mod tree;
 mod verify;
 
 use pvect_core::error::{Exit, Run};
-use pvect_core::schema::{Reason, Violation};
-use pvect_core::{Call, Error, ErrorKind, Events, Outcome, Result, Verb};
+use pvect_core::{Call, CheckedCall, Error, ErrorKind, Events, Outcome, Result, Verb};
 
 use super::Client;
 
@@ -66,30 +65,44 @@ impl Default for Manner {
 }
 
 impl Client {
+    /// Checks one call and carries it out in a manner.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for values that break the schema; as [`Client::carry_out_checked`].
+    pub async fn carry_out(&self, call: &Call, manner: &Manner, events: &mut dyn Events) -> Result<Outcome> {
+        self.carry_out_checked(&self.checked(call.clone())?, manner, events).await
+    }
+
     /// Carries out one call in a manner; [`pvect_core::Operate::operate`] is this with [`Manner::default`].
     ///
     /// # Errors
     /// As [`pvect_core::Operate::operate`]; [`Error::Refused`] for what has to be asked for explicitly, and
     /// `PctOperationFailed` when pct reports success and the effect is not there.
-    pub async fn carry_out(&self, call: &Call, manner: &Manner, events: &mut dyn Events) -> Result<Outcome> {
-        if self.config.check {
+    pub async fn carry_out_checked(
+        &self,
+        call: &CheckedCall,
+        manner: &Manner,
+        events: &mut dyn Events,
+    ) -> Result<Outcome> {
+        let strict;
+        let call = match self.check && !call.is_strict() {
+            true => {
+                strict = self.checked(Call::clone(call))?;
+                &strict
+            }
+            false => call,
+        };
+        if self.check {
             // Before anything is looked at: a wrong value costs no start of pct.
-            let call = call.clone().checked().map_err(Error::InvalidArgument)?;
-            early::check(&call, self.config.transport.ssh().is_none())?;
+            early::check(call, self.node.config.transport.ssh().is_none())?;
         }
-        self.refuse_machines(call)?;
-        if self.api.is_some()
-            && matches!(call.verb(), Verb::Push | Verb::Pull | Verb::Df | Verb::RemoteMigrate)
-        {
-            // What is careful about these looks through a pct; and the API has the token of a migration in no argv.
+        self.node.refuse_machines(call)?;
+        if !self.way.takes_care_of(call.verb()) {
             return self.plain(call, events).await;
         }
         // The real one fills a disk without being asked.
-        let call = &match manner.fill && self.config.json_list && call.verb() == Verb::Pull {
-            true => {
-                let more = ["--fill".to_owned(), "1".to_owned()];
-                call.clone().passthrough(call.passthrough_words().iter().cloned().chain(more))
-            }
+        let call = &match manner.fill && self.node.config.json_list && call.verb() == Verb::Pull {
+            true => call.clone().with_passthrough(["--fill".to_owned(), "1".to_owned()]),
             false => call.clone(),
         };
         match call.verb() {
@@ -121,9 +134,4 @@ fn not_done(client: &Client, call: &Call, outcome: &Outcome, message: String) ->
     };
     let kind = ErrorKind::PctOperationFailed;
     Error::Failed { kind, message, vmid: call.vmid(), run: Box::new(run) }
-}
-
-/// The error for a value that pvect does not take, in its own words.
-fn wrong_argument(name: &str, text: String) -> Error {
-    Error::invalid(Violation::positional(name, Reason::Other { pct: text.clone(), text }))
 }

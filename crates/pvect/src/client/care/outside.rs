@@ -105,14 +105,14 @@ async fn beside<T: Send + 'static>(
         vmid: Some(vmid),
         run: Box::<Run>::default(),
     };
-    let limit = client.config.limit(&Call::on(Verb::Exec, vmid));
+    let limit = client.node.config.limit(&Call::on(Verb::Exec, vmid));
     let clock = async {
         match limit {
             Some(limit) => tokio::time::sleep(limit).await,
             None => std::future::pending().await,
         }
     };
-    let mut cancelled = client.cancel.subscribe();
+    let mut cancelled = client.node.cancel.subscribe();
     tokio::select! {
         done = receiver => done.map_err(|_| gave_up(ErrorKind::PctOperationFailed, "reading it ended early")),
         () = clock => {

@@ -3,9 +3,9 @@
 use pvect_core::backend::ConfigView;
 use pvect_core::property::{MountPoint, RootFs};
 use pvect_core::size::DiskSize;
-use pvect_core::{Call, ContainerConfig, Error, ErrorKind, Events, Inspect, Outcome, Result, Vmid};
+use pvect_core::{CheckedCall, ContainerConfig, Error, ErrorKind, Events, Inspect, Outcome, Result, Vmid};
 
-use super::{Manner, not_done, wrong_argument};
+use super::{Manner, not_done};
 use crate::Client;
 
 /// From here on a plain number cannot be meant as anything but bytes.
@@ -14,7 +14,7 @@ const SURELY_BYTES: u64 = 1 << 30;
 /// Resizes a volume and looks whether its recorded size grew.
 pub(super) async fn run(
     client: &Client,
-    call: &Call,
+    call: &CheckedCall,
     manner: &Manner,
     events: &mut dyn Events,
 ) -> Result<Outcome> {
@@ -25,7 +25,7 @@ pub(super) async fn run(
             "'{size}' would be bytes: write +{number}G to add GiB or {number}G for the whole size; add --bytes if bytes \
              are meant"
         );
-        return Err(wrong_argument("size", text));
+        return Err(Error::bad_argument("size", text));
     }
     let disk = call.args().get(1).cloned().unwrap_or_default();
     let Some(vmid) = call.vmid().filter(|_| manner.verify) else { return client.plain(call, events).await };

@@ -3,7 +3,7 @@
 use pvect_core::backend::ConfigView;
 use pvect_core::normal::is_at;
 use pvect_core::schema::split_list;
-use pvect_core::{Call, Events, Inspect, Outcome, Result, Vmid};
+use pvect_core::{Call, CheckedCall, Events, Inspect, Outcome, Result, Vmid};
 
 use super::Manner;
 use super::environment::{Several, first_only};
@@ -12,17 +12,22 @@ use crate::Client;
 /// Changes options; with [`Manner::if_changed`] only those that differ.
 pub(super) async fn run(
     client: &Client,
-    call: &Call,
+    call: &CheckedCall,
     manner: &Manner,
     events: &mut dyn Events,
 ) -> Result<Outcome> {
     let Some(vmid) = call.vmid() else { return client.plain(call, events).await };
-    let call = if manner.if_changed { client.differing(call, vmid).await? } else { call.clone() };
-    if manner.if_changed && call.options().iter().all(|(name, _)| name == "digest") {
-        return Ok(Outcome::default());
+    let mut call = call.clone();
+    if manner.if_changed {
+        let differing = client.differing(&call, vmid).await?;
+        if differing.options().iter().all(|(name, _)| name == "digest") {
+            return Ok(Outcome::default());
+        }
+        call = call.adjusted(|_| differing)?;
     }
     let several = Several::of(client, &call, vmid)?;
-    let mut outcome = client.plain(&first_only(&call), events).await?;
+    let one = if several.is_some() { call.adjusted(|call| first_only(&call))? } else { call.clone() };
+    let mut outcome = client.plain(&one, events).await?;
     if let Some(several) = several {
         several.write(client, vmid).await?;
     }

@@ -1,7 +1,7 @@
 //! Trap exit-zero: template ends with 0 although its task failed.
 
 use pvect_core::backend::ConfigView;
-use pvect_core::{Call, Events, Inspect, Outcome, Result};
+use pvect_core::{CheckedCall, Events, Inspect, Outcome, Result};
 
 use super::{Manner, not_done};
 use crate::Client;
@@ -9,7 +9,7 @@ use crate::Client;
 /// Makes the template and looks whether the configuration says that it is one.
 pub(super) async fn run(
     client: &Client,
-    call: &Call,
+    call: &CheckedCall,
     manner: &Manner,
     events: &mut dyn Events,
 ) -> Result<Outcome> {

@@ -8,13 +8,13 @@ use std::io::{self, Read, Seek};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use pvect_core::{Call, Error, ErrorKind, Events, Outcome, Result, Verb, Vmid};
+use pvect_core::{Call, CheckedCall, Error, ErrorKind, Events, Outcome, Result, Verb, Vmid};
 use pvect_pct::{Captured, Streams};
 
 use super::archive::{self, Copied, Item};
 use super::outside::Outside;
 use super::verify::{Found, of_guest};
-use super::{Manner, copy, not_done, wrong_argument};
+use super::{Manner, copy, not_done};
 use crate::Client;
 
 /// What a shell says of a command that is not there; lxc-attach too.
@@ -23,7 +23,7 @@ const NOT_FOUND: i32 = 127;
 /// Copies a directory. A single file is copied as ever.
 pub(super) async fn run(
     client: &Client,
-    call: &Call,
+    call: &CheckedCall,
     manner: &Manner,
     events: &mut dyn Events,
 ) -> Result<Outcome> {
@@ -35,11 +35,14 @@ pub(super) async fn run(
     }
     if let Some((name, _)) = call.options().first() {
         let text = format!("--recursive keeps owners and modes: leave out --{name}");
-        return Err(wrong_argument("arguments", text));
+        return Err(Error::bad_argument("arguments", text));
     }
     let guest = if call.verb() == Verb::Push { to } else { from };
     if !guest.starts_with('/') {
-        return Err(wrong_argument("arguments", format!("'{guest}': with --recursive it must begin with /")));
+        return Err(Error::bad_argument(
+            "arguments",
+            format!("'{guest}': with --recursive it must begin with /"),
+        ));
     }
     if call.verb() == Verb::Pull && !is_directory(client, vmid, guest).await? {
         return copy::run(client, call, manner, events).await;
@@ -66,7 +69,7 @@ async fn is_directory(client: &Client, vmid: Vmid, path: &str) -> Result<bool> {
 
 async fn push(
     client: &Client,
-    call: &Call,
+    call: &CheckedCall,
     vmid: Vmid,
     from: &Path,
     to: &str,
@@ -143,7 +146,8 @@ async fn file_by_file(
         } else if meta.is_file() {
             let call = Call::on(Verb::Push, vmid).arg(from.join(&path).to_string_lossy()).arg(target);
             let call = call.option("user", user).option("group", group).option("perms", mode);
-            copy::run(client, &call, &Manner { recursive: false, ..*manner }, &mut ()).await?;
+            let manner = Manner { recursive: false, ..*manner };
+            copy::run(client, &client.checked(call)?, &manner, &mut ()).await?;
         } else {
             copied
                 .warnings

@@ -164,7 +164,7 @@ pub(super) async fn of_guest(
     })?;
     let back: PathBuf = dir.path().join("copy");
     let call = Call::on(Verb::Pull, vmid).arg(path).arg(back.to_string_lossy());
-    client.plain(&call, &mut ()).await?;
+    client.plain(&client.checked(call)?, &mut ()).await?;
     of_local(&back).await
 }
 

@@ -1,6 +1,6 @@
 //! What happens inside a container: commands, shells, files. [`Client::exec`] keeps what a command writes.
 
-use pvect_core::{Call, Operate, Outcome, Result, Verb, Vmid};
+use pvect_core::{Call, Outcome, Result, Verb, Vmid};
 
 use crate::Client;
 use crate::client::Manner;
@@ -33,7 +33,7 @@ impl Client {
                 escape.iter().fold(call, |call, letter| call.option("escape", letter.clone()))
             }
         };
-        self.interactive(&call).await
+        self.interactive(&self.checked(call)?).await
     }
 
     /// Copies a file of this machine into a running container and compares both.
@@ -56,7 +56,7 @@ impl Client {
         options: &TransferOptions,
     ) -> Result<Outcome> {
         let call = Call::on(Verb::Push, vmid).arg(file).arg(destination);
-        self.operate(&options.add_to(call), &mut ()).await
+        self.ask(&options.add_to(call)).await
     }
 
     /// Copies what is in a directory of this machine into a directory of a running container, owners and modes kept,
@@ -89,7 +89,7 @@ impl Client {
         options: &TransferOptions,
     ) -> Result<Outcome> {
         let call = Call::on(Verb::Pull, vmid).arg(path).arg(destination);
-        self.operate(&options.add_to(call), &mut ()).await
+        self.ask(&options.add_to(call)).await
     }
 
     /// As [`Client::push_directory`], the other way.

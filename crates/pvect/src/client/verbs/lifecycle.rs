@@ -1,6 +1,6 @@
 //! Starting, stopping, removing, copying and moving containers.
 
-use pvect_core::{Call, NodeName, Operate, Outcome, Result, Verb, Vmid};
+use pvect_core::{Call, NodeName, Outcome, Result, Verb, Vmid};
 
 use super::node::RemoteEndpoint;
 use crate::Client;
@@ -24,7 +24,7 @@ impl Client {
     /// # Errors
     /// As [`Client::start`].
     pub async fn start_with(&self, vmid: Vmid, options: &StartOptions) -> Result<Outcome> {
-        self.operate(&options.add_to(Call::on(Verb::Start, vmid)), &mut ()).await
+        self.ask(&options.add_to(Call::on(Verb::Start, vmid))).await
     }
 
     /// Kills all processes of a container.
@@ -40,7 +40,7 @@ impl Client {
     /// # Errors
     /// As [`Client::stop`].
     pub async fn stop_with(&self, vmid: Vmid, options: &StopOptions) -> Result<Outcome> {
-        self.operate(&options.add_to(Call::on(Verb::Stop, vmid)), &mut ()).await
+        self.ask(&options.add_to(Call::on(Verb::Stop, vmid))).await
     }
 
     /// Asks a container to shut down and waits; `force` kills it when the time has passed.
@@ -49,7 +49,7 @@ impl Client {
     /// `NotRunning`, `Locked`, or `PctOperationFailed` when it still runs after the time.
     pub async fn shutdown(&self, vmid: Vmid, seconds: Option<u32>, force: bool) -> Result<Outcome> {
         let options = ShutdownOptions { timeout: seconds, force_stop: force.then_some(true) };
-        self.operate(&options.add_to(Call::on(Verb::Shutdown, vmid)), &mut ()).await
+        self.ask(&options.add_to(Call::on(Verb::Shutdown, vmid))).await
     }
 
     /// Shuts a container down and starts it again, with its pending changes.
@@ -65,7 +65,7 @@ impl Client {
     /// # Errors
     /// As [`Client::reboot`].
     pub async fn reboot_with(&self, vmid: Vmid, options: &RebootOptions) -> Result<Outcome> {
-        self.operate(&options.add_to(Call::on(Verb::Reboot, vmid)), &mut ()).await
+        self.ask(&options.add_to(Call::on(Verb::Reboot, vmid))).await
     }
 
     /// Writes a container's memory to disk and stops it (experimental in pct).
@@ -73,7 +73,7 @@ impl Client {
     /// # Errors
     /// `NotRunning`, `Locked`, or what CRIU says.
     pub async fn suspend(&self, vmid: Vmid) -> Result<Outcome> {
-        self.operate(&Call::on(Verb::Suspend, vmid), &mut ()).await
+        self.ask(&Call::on(Verb::Suspend, vmid)).await
     }
 
     /// Wakes a suspended container.
@@ -81,7 +81,7 @@ impl Client {
     /// # Errors
     /// `Locked`, or what CRIU says.
     pub async fn resume(&self, vmid: Vmid) -> Result<Outcome> {
-        self.operate(&Call::on(Verb::Resume, vmid), &mut ()).await
+        self.ask(&Call::on(Verb::Resume, vmid)).await
     }
 
     /// Removes a container and its volumes; `force` stops it first.
@@ -97,7 +97,7 @@ impl Client {
     /// # Errors
     /// As [`Client::destroy`].
     pub async fn destroy_with(&self, vmid: Vmid, options: &DestroyOptions) -> Result<Outcome> {
-        self.operate(&options.add_to(Call::on(Verb::Destroy, vmid)), &mut ()).await
+        self.ask(&options.add_to(Call::on(Verb::Destroy, vmid))).await
     }
 
     /// Makes a copy of a container under another number.
@@ -105,7 +105,7 @@ impl Client {
     /// # Errors
     /// `AlreadyExists`, `AlreadyRunning` for a full copy without a snapshot, `Unsupported` where the storage cannot.
     pub async fn clone_container(&self, vmid: Vmid, new: Vmid, options: &CloneOptions) -> Result<Outcome> {
-        self.operate(&options.add_to(Call::on(Verb::Clone, vmid).arg(new.to_string())), &mut ()).await
+        self.ask(&options.add_to(Call::on(Verb::Clone, vmid).arg(new.to_string()))).await
     }
 
     /// Turns a stopped container into a template.
@@ -113,7 +113,7 @@ impl Client {
     /// # Errors
     /// `PctOperationFailed` when it is none afterwards, although pct exits with 0 then.
     pub async fn template(&self, vmid: Vmid) -> Result<Outcome> {
-        self.operate(&Call::on(Verb::Template, vmid), &mut ()).await
+        self.ask(&Call::on(Verb::Template, vmid)).await
     }
 
     /// Moves a container to another node of the cluster.
@@ -121,7 +121,7 @@ impl Client {
     /// # Errors
     /// `NotFound` for an unknown node, or what stopped the move.
     pub async fn migrate(&self, vmid: Vmid, to: &NodeName, options: &MigrateOptions) -> Result<Outcome> {
-        self.operate(&options.add_to(Call::on(Verb::Migrate, vmid).arg(to.to_string())), &mut ()).await
+        self.ask(&options.add_to(Call::on(Verb::Migrate, vmid).arg(to.to_string()))).await
     }
 
     /// Moves a container to another cluster (experimental in pct), under the same number unless another is given.

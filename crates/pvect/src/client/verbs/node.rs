@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use pvect_core::error::{Exit, Run};
-use pvect_core::{Call, Error, Operate, Outcome, Result, Verb, Vmid};
+use pvect_core::{Call, Error, Outcome, Result, Verb, Vmid};
 use pvect_pct::parse::ParseError;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -53,7 +53,7 @@ impl Client {
     /// When pct cannot be run, or its table cannot be understood.
     pub async fn cpusets(&self) -> Result<BTreeMap<Vmid, Vec<u32>>> {
         let call = Call::new(Verb::Cpusets);
-        let outcome = self.operate(&call, &mut ()).await?;
+        let outcome = self.ask(&call).await?;
         self.understood(&call, &outcome, pvect_pct::parse::cpusets(&outcome.stdout))
     }
 
@@ -63,7 +63,7 @@ impl Client {
     /// When pct cannot be run.
     pub async fn help(&self, verb: Verb) -> Result<String> {
         let call = Call::new(Verb::Help).arg(verb.name()).flag("verbose", true);
-        let outcome = self.operate(&call, &mut ()).await?;
+        let outcome = self.ask(&call).await?;
         Ok(String::from_utf8_lossy(&outcome.stdout).into_owned())
     }
 

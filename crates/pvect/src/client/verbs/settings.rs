@@ -1,6 +1,6 @@
 //! The configuration. [`pvect_core::Inspect::config`] and [`pvect_core::Inspect::pending`] read it.
 
-use pvect_core::{Call, Operate, Outcome, Result, Verb, Vmid};
+use pvect_core::{Call, Outcome, Result, Verb, Vmid};
 
 use crate::Client;
 use crate::client::options::{ContainerOptions, SetOptions};
@@ -19,7 +19,7 @@ impl Client {
         let call = options
             .into_iter()
             .fold(Call::on(Verb::Set, vmid), |call, (name, value)| call.option(name, value));
-        self.operate(&call, &mut ()).await
+        self.ask(&call).await
     }
 
     /// Changes, removes and takes back options of a container.
@@ -32,7 +32,7 @@ impl Client {
         container: &ContainerOptions,
         options: &SetOptions,
     ) -> Result<Outcome> {
-        self.operate(&options.add_to(container.add_to(Call::on(Verb::Set, vmid))), &mut ()).await
+        self.ask(&options.add_to(container.add_to(Call::on(Verb::Set, vmid)))).await
     }
 
     /// Removes the lock of a container's configuration.
@@ -40,6 +40,6 @@ impl Client {
     /// # Errors
     /// `NotFound`.
     pub async fn unlock(&self, vmid: Vmid) -> Result<Outcome> {
-        self.operate(&Call::on(Verb::Unlock, vmid), &mut ()).await
+        self.ask(&Call::on(Verb::Unlock, vmid)).await
     }
 }

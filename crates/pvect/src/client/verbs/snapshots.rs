@@ -1,6 +1,6 @@
 //! Snapshots. [`pvect_core::Inspect::snapshots`] lists them.
 
-use pvect_core::{Call, Operate, Outcome, Result, SnapshotName, Verb, Vmid};
+use pvect_core::{Call, Outcome, Result, SnapshotName, Verb, Vmid};
 
 use crate::Client;
 
@@ -17,7 +17,7 @@ impl Client {
     ) -> Result<Outcome> {
         let call = Call::on(Verb::Snapshot, vmid).arg(name.to_string());
         let call = description.into_iter().fold(call, |call, text| call.option("description", text));
-        self.operate(&call, &mut ()).await
+        self.ask(&call).await
     }
 
     /// Goes back to a snapshot; `start` starts the container afterwards.
@@ -27,7 +27,7 @@ impl Client {
     /// ([`crate::Manner::force`] does it then).
     pub async fn rollback(&self, vmid: Vmid, name: &SnapshotName, start: bool) -> Result<Outcome> {
         let call = Call::on(Verb::Rollback, vmid).arg(name.to_string());
-        self.operate(&if start { call.flag("start", true) } else { call }, &mut ()).await
+        self.ask(&if start { call.flag("start", true) } else { call }).await
     }
 
     /// Removes a snapshot; `force` takes it out of the configuration even if its volumes cannot be removed.
@@ -36,6 +36,6 @@ impl Client {
     /// `NotFound`, `Locked`.
     pub async fn delete_snapshot(&self, vmid: Vmid, name: &SnapshotName, force: bool) -> Result<Outcome> {
         let call = Call::on(Verb::Delsnapshot, vmid).arg(name.to_string());
-        self.operate(&if force { call.flag("force", true) } else { call }, &mut ()).await
+        self.ask(&if force { call.flag("force", true) } else { call }).await
     }
 }

@@ -1,7 +1,7 @@
 //! Volumes: their size, their place, their file systems.
 
 use pvect_core::usage::FileSystem;
-use pvect_core::{Call, Operate, Outcome, Result, StorageId, Verb, Vmid};
+use pvect_core::{Call, Outcome, Result, StorageId, Verb, Vmid};
 
 use crate::Client;
 use crate::client::Manner;
@@ -22,7 +22,7 @@ impl Client {
     ) -> Result<Outcome> {
         let call = Call::on(Verb::Resize, vmid).arg(volume).arg(size);
         let call = digest.into_iter().fold(call, |call, text| call.option("digest", text));
-        self.operate(&call, &mut ()).await
+        self.ask(&call).await
     }
 
     /// Moves a volume of a stopped container to another storage.
@@ -37,7 +37,7 @@ impl Client {
         options: &MoveOptions,
     ) -> Result<Outcome> {
         let call = Call::on(Verb::MoveVolume, vmid).arg(volume).arg(storage.to_string());
-        self.operate(&options.add_to(call), &mut ()).await
+        self.ask(&options.add_to(call)).await
     }
 
     /// Gives a volume of a stopped container to another one, there under the same name unless another is given.
@@ -54,7 +54,7 @@ impl Client {
     ) -> Result<Outcome> {
         let call = Call::on(Verb::MoveVolume, vmid).arg(volume).arg_at(3, to.to_string());
         let call = name.into_iter().fold(call, |call, name| call.arg_at(4, name));
-        self.operate(&options.add_to(call), &mut ()).await
+        self.ask(&options.add_to(call)).await
     }
 
     /// Mounts a container's volumes on the host and returns where its root file system is. The container is locked
@@ -64,7 +64,7 @@ impl Client {
     /// `Locked`; `PctInvalidOutput` when pct does not say where.
     pub async fn mount(&self, vmid: Vmid) -> Result<String> {
         let call = Call::on(Verb::Mount, vmid);
-        let outcome = self.operate(&call, &mut ()).await?;
+        let outcome = self.ask(&call).await?;
         self.understood(&call, &outcome, pvect_pct::parse::mounted(&outcome.stdout))
     }
 
@@ -73,7 +73,7 @@ impl Client {
     /// # Errors
     /// `PctCommandFailed` when it is not mounted.
     pub async fn unmount(&self, vmid: Vmid) -> Result<Outcome> {
-        self.operate(&Call::on(Verb::Unmount, vmid), &mut ()).await
+        self.ask(&Call::on(Verb::Unmount, vmid)).await
     }
 
     /// Reads how full the volumes are. `mount` says that a stopped container may be mounted and locked meanwhile.
@@ -91,7 +91,7 @@ impl Client {
     /// # Errors
     /// `AlreadyRunning`, `Locked`, `Unsupported` for volumes that are not images.
     pub async fn fsck(&self, vmid: Vmid, options: &FsckOptions) -> Result<Outcome> {
-        self.operate(&options.add_to(Call::on(Verb::Fsck, vmid)), &mut ()).await
+        self.ask(&options.add_to(Call::on(Verb::Fsck, vmid))).await
     }
 
     /// Gives unused blocks back to the storage; `only_root` leaves the mount points out.
@@ -100,7 +100,7 @@ impl Client {
     /// `Locked`.
     pub async fn fstrim(&self, vmid: Vmid, only_root: bool) -> Result<Outcome> {
         let call = Call::on(Verb::Fstrim, vmid);
-        self.operate(&if only_root { call.flag("ignore-mountpoints", true) } else { call }, &mut ()).await
+        self.ask(&if only_root { call.flag("ignore-mountpoints", true) } else { call }).await
     }
 
     /// Brings sizes and unused volumes in the configurations up to date.
@@ -108,6 +108,6 @@ impl Client {
     /// # Errors
     /// `Locked`; without a container it stops at the first locked one.
     pub async fn rescan(&self, options: &RescanOptions) -> Result<Outcome> {
-        self.operate(&options.add_to(Call::new(Verb::Rescan)), &mut ()).await
+        self.ask(&options.add_to(Call::new(Verb::Rescan))).await
     }
 }

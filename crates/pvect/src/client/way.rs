@@ -1,0 +1,94 @@
+//! The ways to the containers: through a node's own pct and files, or through the HTTPS API.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use pvect_api::ApiBackend;
+use pvect_core::{Call, Error, Inspect, Listing, Operate, Result, Verb};
+use pvect_native::Foreign;
+use pvect_pct::Captured;
+
+use super::api;
+use crate::names::Ids;
+
+/// How a client reaches containers: chosen once, when it connects.
+#[async_trait]
+pub(super) trait Way: Inspect + Operate + fmt::Debug {
+    /// Returns what a call becomes, for people: a command line, or a request; secrets masked.
+    fn shown(&self, call: &Call) -> Vec<String>;
+
+    /// Checks that the other side can be reached at all.
+    async fn probe(&self) -> Result<()>;
+
+    /// Returns what the cluster says about ids.
+    async fn ids(&self) -> Result<Ids>;
+
+    /// Runs another program of the node than pct.
+    async fn run_other(&self, program: &str, words: &[&str]) -> Result<Captured>;
+
+    /// Refuses a session in a container (`exec`, `enter`, `console`) that cannot be had this way.
+    fn allow_session(&self, call: &Call) -> Result<()>;
+
+    /// Lists the containers, and says whose command sockets somebody else holds, where that can be seen.
+    async fn list_and_foreign(&self) -> Result<(Vec<Listing>, Vec<Foreign>)>;
+
+    /// Returns whether reads give records, and no text of a pct.
+    fn reads_records(&self) -> bool;
+
+    /// Returns whether what pvect does around a verb can be done this way.
+    fn takes_care_of(&self, verb: Verb) -> bool;
+
+    /// Returns whether the node's files can be written by this process.
+    fn writes_files(&self) -> bool;
+
+    /// Returns the API, where that is the way.
+    fn api(&self) -> Option<&ApiBackend> {
+        None
+    }
+}
+
+#[async_trait]
+impl Way for ApiBackend {
+    fn shown(&self, call: &Call) -> Vec<String> {
+        // What it cannot do is reported when it is asked to.
+        Self::shown(self, call).unwrap_or_else(|_| call.masked_argv())
+    }
+
+    async fn probe(&self) -> Result<()> {
+        self.version().await.map(drop)
+    }
+
+    async fn ids(&self) -> Result<Ids> {
+        api::ids(self).await
+    }
+
+    async fn run_other(&self, program: &str, _: &[&str]) -> Result<Captured> {
+        let what = format!("through the API no program of a node can be run, {program} neither");
+        Err(Error::Unsupported { what, vmid: None })
+    }
+
+    fn allow_session(&self, call: &Call) -> Result<()> {
+        Self::shown(self, call).map(drop)
+    }
+
+    async fn list_and_foreign(&self) -> Result<(Vec<Listing>, Vec<Foreign>)> {
+        Ok((Inspect::list(self).await?, Vec::new()))
+    }
+
+    fn reads_records(&self) -> bool {
+        true
+    }
+
+    /// What is careful about these looks through a pct; and the API has the token of a migration in no argv.
+    fn takes_care_of(&self, verb: Verb) -> bool {
+        !matches!(verb, Verb::Push | Verb::Pull | Verb::Df | Verb::RemoteMigrate)
+    }
+
+    fn writes_files(&self) -> bool {
+        false
+    }
+
+    fn api(&self) -> Option<&ApiBackend> {
+        Some(self)
+    }
+}
