@@ -5,6 +5,7 @@
 //!
 //! - [`id`]: `Vmid`, `NodeName`, `StorageId`, `VolumeId`, `SnapshotName`
 //! - [`schema`]: pct's verbs and options, the one table that client, help and standalone node share
+//! - [`shape`]: what single texts look like, below the schema
 //! - [`property`]: the property strings (`net0`, `rootfs`, `features`, ...)
 //! - [`config`]: a container's configuration file, parsed and printed
 //! - [`status`], [`usage`], [`lock`], [`tags`], [`size`], [`upid`]: smaller words
@@ -24,6 +25,7 @@ pub mod lock;
 pub mod normal;
 pub mod property;
 pub mod schema;
+pub mod shape;
 pub mod size;
 pub mod status;
 pub mod tags;

@@ -4,12 +4,12 @@
 //! bounds and the behaviour at exit were read from pve-container 6.1 (Proxmox VE 9); the wording is our own.
 
 pub mod check;
-pub(crate) mod foreseen;
 pub mod format;
+mod lookup;
 pub mod options;
+pub mod pairs;
 pub mod properties;
-pub mod rules;
-pub mod shape;
+mod scalar;
 mod shared;
 mod table;
 mod verbs;
@@ -18,9 +18,10 @@ mod violation;
 pub use format::{Format, split_list};
 pub use options::CONFIG_OPTIONS;
 pub use properties::PropertySchema;
+pub use scalar::boolean;
 pub use table::VERBS;
 pub use verbs::Verb;
-pub use violation::{Reason, Report, Violation};
+pub use violation::{MASK, Reason, Report, Violation};
 
 /// The type of a value, with its bounds.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -5,6 +5,31 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// The words of `mountoptions`.
 pub const MOUNT_OPTIONS: [&str; 6] = ["discard", "lazytime", "noatime", "nodev", "noexec", "nosuid"];
 
+/// Reads `startup` into order, up and down; `None` when it breaks the grammar.
+///
+/// Blank parts are ignored, of a part that is there twice the last counts, a number beyond 32 bits becomes the
+/// largest. The empty text and `0` are refused, as Proxmox VE refuses them.
+pub fn startup(text: &str) -> Option<[Option<u32>; 3]> {
+    if matches!(text, "" | "0") {
+        return None;
+    }
+    let [mut order, mut up, mut down] = [None; 3];
+    for part in text.split(',').filter(|part| !part.chars().all(is_blank)) {
+        let (slot, digits) = match part.split_once('=') {
+            None => (&mut order, part),
+            Some(("order", digits)) => (&mut order, digits),
+            Some(("up", digits)) => (&mut up, digits),
+            Some(("down", digits)) => (&mut down, digits),
+            Some(_) => return None,
+        };
+        if !is_digits(digits) {
+            return None;
+        }
+        *slot = Some(digits.parse().unwrap_or(u32::MAX));
+    }
+    Some([order, up, down])
+}
+
 /// Checks `pve-node`.
 pub fn is_node(text: &str) -> bool {
     is_label(text)
