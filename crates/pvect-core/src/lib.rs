@@ -15,6 +15,9 @@
 //! - [`error`]: the error kinds, with their exit statuses
 //! - [`classify`]: what the texts of Proxmox VE mean, as error kinds
 
+// Any bytes in, a value or an error out.
+#![deny(clippy::indexing_slicing)]
+
 pub mod backend;
 pub mod call;
 pub mod classify;

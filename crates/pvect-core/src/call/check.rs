@@ -42,7 +42,8 @@ impl Call {
             violations.extend(missing.map(|arg| Violation::positional(arg.name, Reason::Missing)));
         }
         if self.args.len() > spec.args.len() && !spec.args.last().is_some_and(|arg| arg.rest) {
-            let extra = self.args[spec.args.len()..].join(" ");
+            let extra =
+                self.args.iter().skip(spec.args.len()).map(String::as_str).collect::<Vec<_>>().join(" ");
             let text = format!("'{extra}' is too much: pct {} takes {}", spec.name, count(spec.args.len()));
             let reason = Reason::TooManyArguments { text };
             violations.push(Violation::positional("arguments", reason));

@@ -70,7 +70,9 @@ impl Call {
         if self.args.len() <= index {
             self.args.resize(index + 1, String::new());
         }
-        self.args[index] = text.into();
+        if let Some(slot) = self.args.get_mut(index) {
+            *slot = text.into();
+        }
         self
     }
 
