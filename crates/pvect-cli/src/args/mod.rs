@@ -4,6 +4,7 @@
 //! cut to a unique prefix, in any case. Values are not checked here.
 
 pub mod globals;
+pub mod groups;
 pub mod options;
 pub mod scan;
 pub mod tree;

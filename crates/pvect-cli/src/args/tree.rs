@@ -10,6 +10,9 @@ use super::globals::{GLOBALS, GlobalSpec};
 use super::options::{self, PASSWORD_OPTIONS};
 use super::scan::OWN;
 
+/// What the ids of global options begin with.
+const GLOBAL: &str = "global-";
+
 /// How families of options are named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Families {
@@ -26,7 +29,6 @@ pub fn root(families: Families) -> Command {
     let root = Command::new("pvect")
         .version(env!("CARGO_PKG_VERSION"))
         .about("Runs LXC containers on Proxmox VE through pct, and without Proxmox VE on a standalone node.")
-        .after_help("`pvect help errors` lists the kinds of errors and the exit statuses.")
         .disable_help_flag(true)
         .disable_version_flag(true)
         .disable_help_subcommand(true)
@@ -35,6 +37,19 @@ pub fn root(families: Families) -> Command {
         .subcommands(own)
         .subcommand(with_globals(help_command()));
     with_globals(root)
+}
+
+/// The options that every command takes, as a command of their own.
+pub fn options() -> Command {
+    with_globals(bare("pvect", "Options that every command takes, before or after its name."))
+}
+
+/// Hides the options that every command takes.
+pub fn without_globals(command: Command) -> Command {
+    command.mut_args(|arg| {
+        let is_global = arg.get_id().as_str().starts_with(GLOBAL);
+        arg.hide(is_global)
+    })
 }
 
 /// Adds the global options, to nested commands too; where a verb has an option of the name, that one stays.
@@ -128,7 +143,11 @@ pub fn own(name: &'static str) -> Command {
                 .help("The shell."),
         ),
         "man" => command
-            .arg(Arg::new("command").help("The command whose page is printed; pvect's own when left out."))
+            .arg(
+                Arg::new("command")
+                    .num_args(0..)
+                    .help("The command whose page is printed; pvect's own when left out."),
+            )
             .arg(Arg::new("dir").long("dir").value_name("DIR").help("Write every page into this directory.")),
         "top" => command
             .arg(
@@ -362,7 +381,7 @@ fn backup_command(command: Command) -> Command {
 fn help_command() -> Command {
     bare(
         "help",
-        "Explain a command; 'errors' lists the kinds of errors, 'traps' what pvect does better than pct.",
+        "Explain a command; also 'options' of every command, 'errors' by kind, and the 'traps' of pct.",
     )
     .arg(Arg::new("command").num_args(0..).help("The command."))
 }
@@ -376,7 +395,7 @@ fn bare(name: &'static str, text: &'static str) -> Command {
 }
 
 fn global(spec: &GlobalSpec, taken: &[String]) -> Arg {
-    let arg = Arg::new(format!("global-{}", spec.name)).long(spec.name).help(spec.text);
+    let arg = Arg::new(format!("{GLOBAL}{}", spec.name)).long(spec.name).help(spec.text);
     let arg = match spec.short {
         Some(letter) if !taken.iter().any(|name| name.starts_with(letter) && letter == 'v') => {
             arg.short(letter)
