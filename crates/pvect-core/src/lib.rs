@@ -9,7 +9,7 @@
 //! - [`property`]: the property strings (`net0`, `rootfs`, `features`, ...)
 //! - [`config`]: a container's configuration file, parsed and printed
 //! - [`status`], [`usage`], [`lock`], [`tags`], [`size`], [`upid`]: smaller words
-//! - [`normal`]: whether two values of an option mean the same
+//! - [`equivalence`]: whether two values of an option mean the same
 //! - [`call`]: one request to pct, checked against the schema
 //! - [`backend`]: the two traits that every backend implements
 //! - [`error`]: the error kinds, with their exit statuses
@@ -22,10 +22,10 @@ pub mod backend;
 pub mod call;
 pub mod classify;
 pub mod config;
+pub mod equivalence;
 pub mod error;
 pub mod id;
 pub mod lock;
-pub mod normal;
 pub mod property;
 pub mod schema;
 pub mod shape;

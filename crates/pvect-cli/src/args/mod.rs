@@ -6,6 +6,7 @@
 pub mod globals;
 pub mod groups;
 pub mod options;
+pub mod own;
 pub mod scan;
 pub mod tree;
 
