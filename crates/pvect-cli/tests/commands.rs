@@ -414,7 +414,14 @@ fn the_settings() {
     [0]
     warning: DIR/config.json: proxmox.legacy_api.token: holds a token and can be read by others; chmod 600 DIR/config.json
     ");
-    insta::assert_snapshot!(pvect.run(&["settings", "show", "-ocsv", "--settings", &path, "--root", "/r"]), @r#"
+    the_settings_shown(&pvect, &path);
+    let schema = pvect.command(&["settings", "schema"]).output().unwrap().stdout;
+    let schema: serde_json::Value = serde_json::from_slice(&schema).unwrap();
+    assert_eq!(schema["title"], "Settings");
+}
+
+fn the_settings_shown(pvect: &Pvect, path: &str) {
+    insta::assert_snapshot!(pvect.run(&["settings", "show", "-ocsv", "--settings", path, "--root", "/r"]), @r#"
     [0]
     key,value,origin
     proxmox.pct_path,PCT,PVECT_PCT_PATH
@@ -463,9 +470,6 @@ fn the_settings() {
     runtime.log_format,text,default
     runtime.journald,false,default
     "#);
-    let schema = pvect.command(&["settings", "schema"]).output().unwrap().stdout;
-    let schema: serde_json::Value = serde_json::from_slice(&schema).unwrap();
-    assert_eq!(schema["title"], "Settings");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::schema::format;
+use crate::shape;
 
 /// Why a text is not the identifier it should be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -128,23 +128,23 @@ macro_rules! text_id {
 
 text_id!(
     /// The name of a node of the cluster. Source: format `pve-node`.
-    NodeName, "node name", "letters, digits and inner hyphens", format::is_node
+    NodeName, "node name", "letters, digits and inner hyphens", shape::is_node
 );
 text_id!(
     /// The name of a storage in `storage.cfg`. Source: format `pve-storage-id`.
     StorageId, "storage name",
     "at least two characters: a letter first, then letters, digits, '-', '_' and '.', a letter or digit last",
-    format::is_storage_id
+    shape::is_storage_id
 );
 text_id!(
     /// The name of a snapshot: at most 40 characters. `current` and `vzdump` are refused only when one is made.
     SnapshotName, "snapshot name",
     "2 to 40 characters: a letter first, then letters, digits, '-' and '_'",
-    |text| format::is_config_id(text) && text.len() <= 40
+    |text| shape::is_config_id(text) && text.len() <= 40
 );
 text_id!(
     /// `STORAGE:VOLUME`, such as `local:101/vm-101-disk-0.raw`.
-    VolumeId, "volume id", "STORAGE:VOLUME", format::is_volume_id
+    VolumeId, "volume id", "STORAGE:VOLUME", shape::is_volume_id
 );
 
 impl VolumeId {

@@ -5,26 +5,31 @@
 //!
 //! - [`id`]: `Vmid`, `NodeName`, `StorageId`, `VolumeId`, `SnapshotName`
 //! - [`schema`]: pct's verbs and options, the one table that client, help and standalone node share
+//! - [`shape`]: what single texts look like, below the schema
 //! - [`property`]: the property strings (`net0`, `rootfs`, `features`, ...)
 //! - [`config`]: a container's configuration file, parsed and printed
 //! - [`status`], [`usage`], [`lock`], [`tags`], [`size`], [`upid`]: smaller words
-//! - [`normal`]: whether two values of an option mean the same
+//! - [`equivalence`]: whether two values of an option mean the same
 //! - [`call`], [`checked`]: one request to pct, and one that was checked against the schema
 //! - [`backend`]: the two traits that every backend implements
 //! - [`error`]: the error kinds, with their exit statuses
 //! - [`classify`]: what the texts of Proxmox VE mean, as error kinds
+
+// Any bytes in, a value or an error out.
+#![deny(clippy::indexing_slicing)]
 
 pub mod backend;
 pub mod call;
 pub mod checked;
 pub mod classify;
 pub mod config;
+pub mod equivalence;
 pub mod error;
 pub mod id;
 pub mod lock;
-pub mod normal;
 pub mod property;
 pub mod schema;
+pub mod shape;
 pub mod size;
 pub mod status;
 pub mod tags;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::schema::shape;
+use crate::shape;
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;

@@ -7,7 +7,7 @@ use pvect_core::{ContainerConfig, RunState, Status, Vmid};
 
 use crate::cgroup::Cgroups;
 use crate::init::Init;
-use crate::names::Names;
+use crate::lxc_names::Names;
 use crate::socket::{CommandSocket, Foreign, Holder, Knocker, held_names, socket_name};
 use crate::{disk, init, network, process};
 

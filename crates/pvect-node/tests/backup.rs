@@ -185,6 +185,33 @@ fn furnish(root: &Path, base: u32) {
     }
 }
 
+fn told_of_backup(out: &str, vmid: &str, compress: &str) {
+    let told = format!(
+        "INFO: starting new backup job: vzdump {vmid} --compress {compress} --notes-template '{{{{guestname}}}} of \
+         {{{{node}}}}' --exclude-path '*.skip'\nINFO: Starting Backup of VM {vmid} (lxc)\n"
+    );
+    assert!(out.starts_with(&told), "{out}");
+    for line in [
+        "INFO: status = stopped\nINFO: backup mode: stop\nINFO: ionice priority: 7\n",
+        "INFO: including mount point rootfs ('/') in backup\nINFO: including mount point mp0 ('/data') in backup\n\
+         INFO: excluding volume mount point mp1 ('/scratch') from backup (disabled)\n\
+         INFO: excluding bind mount point mp2 ('/bound') from backup (not a volume)\n",
+        "\nINFO: Backup job finished successfully\n",
+    ] {
+        assert!(out.contains(line), "{line}\n{out}");
+    }
+}
+
+fn told_of_restore(out: &str, volume_id: &str, path: &Path) {
+    let lines: Vec<&str> = out.lines().collect();
+    assert_eq!(lines[0], format!("recovering backed-up configuration from '{volume_id}'"));
+    assert_eq!(lines[1], "WARN: the backup brings a directory or device of the host: mp2: /srv,mp=/bound");
+    assert_eq!(lines[2], format!("restoring '{volume_id}' now.."));
+    assert_eq!(lines[3], format!("extracting archive '{}'", path.display()));
+    assert!(lines[4].starts_with("Total bytes read: "), "{}", lines[4]);
+    assert_eq!(lines[5], "merging backed-up and given configuration..");
+}
+
 #[test]
 fn a_container_comes_back_as_it_was() {
     let Some(node) = node("backup") else { return };
@@ -225,20 +252,7 @@ fn a_container_comes_back_as_it_was() {
             ],
         );
         assert_eq!((ran.exit, ran.err.as_str()), (0, ""), "{}", ran.out);
-        let told = format!(
-            "INFO: starting new backup job: vzdump {vmid} --compress {compress} --notes-template '{{{{guestname}}}} of \
-             {{{{node}}}}' --exclude-path '*.skip'\nINFO: Starting Backup of VM {vmid} (lxc)\n"
-        );
-        assert!(ran.out.starts_with(&told), "{}", ran.out);
-        for line in [
-            "INFO: status = stopped\nINFO: backup mode: stop\nINFO: ionice priority: 7\n",
-            "INFO: including mount point rootfs ('/') in backup\nINFO: including mount point mp0 ('/data') in backup\n\
-             INFO: excluding volume mount point mp1 ('/scratch') from backup (disabled)\n\
-             INFO: excluding bind mount point mp2 ('/bound') from backup (not a volume)\n",
-            "\nINFO: Backup job finished successfully\n",
-        ] {
-            assert!(ran.out.contains(line), "{line}\n{}", ran.out);
-        }
+        told_of_backup(&ran.out, vmid, compress);
         let path = archive_of(&node, vmid);
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o640);
         let notes = fs::read_to_string(format!("{}.notes", path.display())).unwrap();
@@ -263,16 +277,7 @@ fn a_container_comes_back_as_it_was() {
             back.text,
             back.out
         );
-        let lines: Vec<&str> = back.out.lines().collect();
-        assert_eq!(lines[0], format!("recovering backed-up configuration from '{volume_id}'"));
-        assert_eq!(
-            lines[1],
-            "WARN: the backup brings a directory or device of the host: mp2: /srv,mp=/bound"
-        );
-        assert_eq!(lines[2], format!("restoring '{volume_id}' now.."));
-        assert_eq!(lines[3], format!("extracting archive '{}'", path.display()));
-        assert!(lines[4].starts_with("Total bytes read: "), "{}", lines[4]);
-        assert_eq!(lines[5], "merging backed-up and given configuration..");
+        told_of_restore(&back.out, &volume_id, &path);
         assert_eq!(config(&node, vmid), before.0);
         let (now_root, now_data) = (tree(&volume(0)), tree(&volume(1)));
         for (path, line) in &before.1 {

@@ -126,6 +126,13 @@ impl Session {
     }
 }
 
+fn odd_words_arrive(far: &Far) {
+    let odd =
+        ["", " ", "it's", "\"", "\\", "$HOME", "`id`", "a\nb", "é日本", "*", "~", "-n", "--", "\u{1b}[1m"];
+    let words = [&["exec", "101", "--", "printf", r"%s\0"], odd.as_slice()].concat();
+    assert_eq!(far.run(&words).ok(), odd.join("\0") + "\0");
+}
+
 #[test]
 fn a_container_lives_on_another_node() {
     let far = far_or_skip!();
@@ -143,10 +150,7 @@ fn a_container_lives_on_another_node() {
     // What is there is the same seen from there.
     assert!(far.node.pvect(&["status", "101"]).ok().contains("running"));
 
-    let odd =
-        ["", " ", "it's", "\"", "\\", "$HOME", "`id`", "a\nb", "é日本", "*", "~", "-n", "--", "\u{1b}[1m"];
-    let words = [&["exec", "101", "--", "printf", r"%s\0"], odd.as_slice()].concat();
-    assert_eq!(far.run(&words).ok(), odd.join("\0") + "\0");
+    odd_words_arrive(&far);
     let all: Vec<u8> = (0..=255).cycle().take(70_000).collect();
     let there = far.run_with(&["exec", "101", "--", "sh", "-c", "cat >/root/in; wc -c </root/in"], &all);
     assert_eq!(there.ok().trim(), "70000");

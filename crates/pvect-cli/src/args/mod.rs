@@ -4,7 +4,9 @@
 //! cut to a unique prefix, in any case. Values are not checked here.
 
 pub mod globals;
+pub mod groups;
 pub mod options;
+pub mod own;
 pub mod scan;
 pub mod tree;
 

@@ -7,22 +7,7 @@ use pvect_core::{Error, Result, Verb};
 
 use super::globals::Globals;
 use super::options::{ExtraSpec, Found, by_letter, extras, find};
-
-/// Commands of pvect itself, with one sentence each.
-pub const OWN: &[(&str, &str)] = &[
-    ("settings", "Show, check and migrate the settings."),
-    ("doctor", "Check that everything is there; name what killed commands left, and mend it."),
-    ("top", "Show the containers of the node live: cpu, memory, disk, net, io, pressure."),
-    ("watch", "Tell what happens on the node, as it happens: states, configurations, tasks."),
-    ("compare", "Read the same through pct, the node's own files and the API; print what differs."),
-    ("completion", "Print the completions for a shell."),
-    ("man", "Print the manual page, or write all of them."),
-    ("version", "Print the versions of pvect and pct."),
-    ("demo", "Show a whole life of three containers on a standalone node of its own."),
-    ("backup", "Back containers up by vzdump, or list the backups."),
-    ("node", "The standalone node: start or stop all containers in order, its network, its API, its vzdump."),
-    ("pct", "The pct of the standalone node."),
-];
+use super::own::OWN;
 
 /// The value of an option as it was given.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,6 +102,12 @@ fn scan(mut words: VecDeque<String>, globals: &mut Globals) -> Result<Line> {
             Command::Own("pct") => Line::NodePct(words.into()),
             Command::Own("node") if words.front().is_some_and(|word| word == "vzdump") => {
                 words.pop_front();
+                let asks_help =
+                    words.len() == 1 && words.iter().all(|word| ["--help", "-h"].contains(&word.as_str()));
+                if asks_help {
+                    globals.help = true;
+                    return Ok(Line::Own("node", vec!["vzdump".to_owned()]));
+                }
                 Line::NodeVzdump(words.into())
             }
             Command::Own(name) => own(name, globals, words)?,

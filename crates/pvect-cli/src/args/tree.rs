@@ -1,5 +1,4 @@
-//! The command tree of clap, made from the table of verbs: for help, completions and manual pages, and to read the
-//! words of pvect's own commands.
+//! The command tree of clap, made from the table of verbs: for help, completions and manual pages.
 
 use clap::builder::{PossibleValuesParser, StyledStr};
 use clap::{Arg, ArgAction, Command};
@@ -8,7 +7,11 @@ use pvect_core::schema::{ArgSpec, Kind, OptionSpec, VERBS, VerbSpec};
 
 use super::globals::{GLOBALS, GlobalSpec};
 use super::options::{self, PASSWORD_OPTIONS};
-use super::scan::OWN;
+pub use super::own::{NETWORK_KEYS, own};
+use super::own::{OWN, bare, help_command, template_commands};
+
+/// What the ids of global options begin with.
+const GLOBAL: &str = "global-";
 
 /// How families of options are named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +29,6 @@ pub fn root(families: Families) -> Command {
     let root = Command::new("pvect")
         .version(env!("CARGO_PKG_VERSION"))
         .about("Runs LXC containers on Proxmox VE through pct, and without Proxmox VE on a standalone node.")
-        .after_help("`pvect help errors` lists the kinds of errors and the exit statuses.")
         .disable_help_flag(true)
         .disable_version_flag(true)
         .disable_help_subcommand(true)
@@ -35,6 +37,19 @@ pub fn root(families: Families) -> Command {
         .subcommands(own)
         .subcommand(with_globals(help_command()));
     with_globals(root)
+}
+
+/// The options that every command takes, as a command of their own.
+pub fn options() -> Command {
+    with_globals(bare("pvect", "Options that every command takes, before or after its name."))
+}
+
+/// Hides the options that every command takes.
+pub fn without_globals(command: Command) -> Command {
+    command.mut_args(|arg| {
+        let is_global = arg.get_id().as_str().starts_with(GLOBAL);
+        arg.hide(is_global)
+    })
 }
 
 /// Adds the global options, to nested commands too; where a verb has an option of the name, that one stays.
@@ -100,283 +115,8 @@ pub fn verb(spec: &'static VerbSpec, families: Families) -> Command {
     with_globals(command)
 }
 
-/// The tree of one of pvect's own commands.
-pub fn own(name: &'static str) -> Command {
-    let text = OWN.iter().find(|(known, _)| *known == name).map_or("", |(_, text)| *text);
-    let command = bare(name, text);
-    let flag = |name: &'static str, text: &'static str| {
-        Arg::new(name).long(name).action(ArgAction::SetTrue).help(text)
-    };
-    match name {
-        "settings" => command.subcommand_required(true).subcommands([
-            bare("show", "Show the settings in force, each with where it comes from; secrets are masked."),
-            bare("check", "Find every problem of the settings file."),
-            bare("schema", "Print the JSON schema of the settings file."),
-            bare("migrate", "Bring a settings file of the old form into the present one; keeps a backup."),
-        ]),
-        "template" => bare("template", "Templates of containers.")
-            .subcommand_required(true)
-            .subcommands(template_commands()),
-        "backup" => backup_command(command),
-        "node" => bare("node", text).subcommand_required(true).subcommands(node_commands()),
-        "compare" => command
-            .arg(Arg::new("ct").value_name("CT").num_args(0..).help("Numbers or names; all when left out.")),
-        "completion" => command.arg(
-            Arg::new("shell")
-                .required(true)
-                .value_parser(PossibleValuesParser::new(["bash", "zsh", "fish"]))
-                .help("The shell."),
-        ),
-        "man" => command
-            .arg(Arg::new("command").help("The command whose page is printed; pvect's own when left out."))
-            .arg(Arg::new("dir").long("dir").value_name("DIR").help("Write every page into this directory.")),
-        "top" => command
-            .arg(
-                Arg::new("container")
-                    .num_args(0..)
-                    .value_name("CONTAINER")
-                    .help("The containers to show, as for verbs on many; all when left out."),
-            )
-            .arg(
-                Arg::new("delay")
-                    .long("delay")
-                    .short('d')
-                    .value_name("SECONDS")
-                    .help("Between two frames; 1 by default."),
-            )
-            .arg(
-                Arg::new("count")
-                    .long("count")
-                    .short('n')
-                    .value_name("N")
-                    .help("Print N frames as text and end."),
-            )
-            .arg(flag("batch", "Print frames as text, one after the other.")),
-        "watch" => command
-            .arg(
-                Arg::new("container")
-                    .num_args(0..)
-                    .value_name("CONTAINER")
-                    .help("The containers to watch, as for verbs on many; all when left out."),
-            )
-            .arg(Arg::new("count").long("count").short('n').value_name("N").help("End after N events.")),
-        "demo" => command
-            .arg(flag("fast", "Use a small busybox template in the place of Debian."))
-            .arg(flag("keep", "Leave everything there at the end.")),
-        "doctor" => command
-            .arg(flag("fix", "Mend what killed commands left on the standalone node; asks first."))
-            .arg(flag("yes", "With --fix: do not ask. Needed where there is no terminal to ask on.")),
-        "help" => help_command(),
-        _ => command,
-    }
-}
-
-fn template_commands() -> [Command; 3] {
-    [
-        bare("build", "Build a template into the storage 'local' of the standalone node.")
-            .arg(Arg::new("what").required(true).value_name("busybox|debian[:SUITE]").help("What to build.")),
-        bare("list", "List the templates of a storage.")
-            .arg(Arg::new("storage").default_value("local").help("The storage.")),
-        bare("remove", "Remove a template.")
-            .arg(Arg::new("volume").required(true).help("Its volume id, such as local:vztmpl/x.tar.zst.")),
-    ]
-}
-
-/// Keys of `etc/pve/network.cfg` that can be set, their values, and what they mean.
-pub const NETWORK_KEYS: [(&str, &str, &str); 9] = [
-    (
-        "address",
-        "ADDRESS/PREFIX",
-        "The host's address on the bridge, and the network; chosen when never set.",
-    ),
-    ("ip6", "ADDRESS/64|auto|none", "The same of IPv6; auto: chosen once a container asks for it."),
-    ("dhcp", "0|1", "Whether addresses are given by DHCP."),
-    ("dns", "0|1", "Whether names are answered."),
-    ("nat", "0|1", "Whether containers reach other networks under the host's address."),
-    ("domain", "DOMAIN", "The domain of the containers' names."),
-    ("range", "FIRST-LAST", "The addresses that DHCP gives."),
-    ("vlan-aware", "0|1", "Whether containers may have VLAN tags; needs a kernel that can."),
-    ("ipfilter", "0|1", "Whether containers are held to their own IP addresses."),
-];
-
-fn network_commands() -> [Command; 3] {
-    let bridge = |text: &'static str| Arg::new("bridge").long("bridge").value_name("NAME").help(text);
-    let keys = NETWORK_KEYS
-        .iter()
-        .map(|(name, value, text)| Arg::new(*name).long(*name).value_name(*value).help(*text));
-    [
-        bare("up", "Make the node's bridge with DHCP, names and NAT; what is given is kept for later.")
-            .arg(bridge("The bridge; without options all that network.cfg names, else vmbr0."))
-            .args(keys),
-        bare("down", "Remove the node's bridge and what serves it; the settings stay.")
-            .arg(bridge("Only this one."))
-            .arg(
-                Arg::new("force")
-                    .long("force")
-                    .action(ArgAction::SetTrue)
-                    .help("Even when containers use it."),
-            ),
-        bare("show", "Show the node's bridges, their networks and what serves them."),
-    ]
-}
-
-fn node_commands() -> [Command; 10] {
-    let cts = |text: &'static str| Arg::new("ct").value_name("CT").num_args(0..).help(text);
-    [
-        bare("up", "Start the containers with onboot=1 that do not run, in startup order.")
-            .arg(cts("Only these, whatever their onboot says.")),
-        bare("down", "Shut all running containers down, in the reverse order.").arg(cts("Only these.")),
-        bare("move-ids", "Give the files of stopped unprivileged containers host ids that nobody else has.")
-            .arg(
-                Arg::new("to").long("to").value_name("ID").value_parser(clap::value_parser!(u32)).help(
-                    "The first of the 65536 ids; by default the node's own, or the first that are free.",
-                ),
-            )
-            .arg(
-                Arg::new("all")
-                    .long("all")
-                    .action(ArgAction::SetTrue)
-                    .conflicts_with("ct")
-                    .help("All unprivileged containers without lxc.idmap lines."),
-            )
-            .arg(cts("Only these; the others stay where they are.")),
-        bare("network", "The node's own bridge: made at first use, and here.")
-            .subcommand_required(true)
-            .subcommands(network_commands()),
-        bare("serve", "Serve the node's HTTPS API, as that of Proxmox VE, until SIGTERM.").arg(
-            Arg::new("listen")
-                .long("listen")
-                .value_name("ADDRESS:PORT")
-                .default_value("127.0.0.1:8006")
-                .help("Where to listen; reachable from this machine alone by default."),
-        ),
-        bare("fingerprint", "Print the SHA-256 fingerprint of the API's certificate, for clients to pin."),
-        bare("user", "The users of the API.").subcommand_required(true).subcommands(user_commands()),
-        bare("token", "The tokens of the API.").subcommand_required(true).subcommands(token_commands()),
-        bare("acl", "What users and tokens of the API may do.").subcommand_required(true).subcommands([
-            bare("list", "List who has which role on which path."),
-            bare("revoke", "Take a role on a path away again.")
-                .arg(Arg::new("who").required(true).value_name("USER@REALM[!ID]").help("The user or token."))
-                .arg(Arg::new("path").required(true).help("The path, as 'list' shows it."))
-                .arg(Arg::new("role").help("The role; all of this path when it is left out.")),
-            bare("grant", "Grant a role on a path.")
-                .arg(Arg::new("who").required(true).value_name("USER@REALM[!ID]").help("The user or token."))
-                .arg(Arg::new("role").required(true).help("The role, such as PVEVMAdmin or PVEAuditor."))
-                .arg(
-                    Arg::new("path").default_value("/").help("The path, such as /vms/101 or /storage/local."),
-                )
-                .arg(
-                    Arg::new("propagate")
-                        .long("propagate")
-                        .value_parser(PossibleValuesParser::new(["0", "1"]))
-                        .default_value("1")
-                        .help("Whether it holds below the path, too."),
-                ),
-        ]),
-        bare("vzdump", "The vzdump of the standalone node; its words are those of the real one.")
-            .arg(Arg::new("words").num_args(0..).help("Words for vzdump.")),
-    ]
-}
-
-fn user_commands() -> [Command; 3] {
-    let user =
-        || Arg::new("user").required(true).value_name("USER@REALM").help("The user, such as root@pam.");
-    [
-        bare("add", "Add a user, or give one a new password.")
-            .arg(user())
-            .arg(
-                Arg::new("password-file")
-                    .long("password-file")
-                    .value_name("FILE")
-                    .value_hint(clap::ValueHint::FilePath)
-                    .help("Read the password from the first line of a file."),
-            )
-            .arg(
-                Arg::new("password-stdin")
-                    .long("password-stdin")
-                    .action(ArgAction::SetTrue)
-                    .help("Read the password from the first line of stdin."),
-            ),
-        bare("list", "List the users."),
-        bare("remove", "Remove a user with its tokens.").arg(user()),
-    ]
-}
-
-fn token_commands() -> [Command; 3] {
-    let token = || Arg::new("token").required(true).value_name("USER@REALM!ID").help("The token.");
-    [
-        bare("add", "Make a token and print its secret, once.").arg(token()).arg(
-            Arg::new("privsep")
-                .long("privsep")
-                .value_parser(PossibleValuesParser::new(["0", "1"]))
-                .default_value("1")
-                .help("0: it may do all that its user may. 1: only what is granted to itself, too."),
-        ),
-        bare("list", "List the tokens."),
-        bare("remove", "Remove a token.").arg(token()),
-    ]
-}
-
-fn backup_command(command: Command) -> Command {
-    let value = |name: &'static str, value: &'static str, text: &'static str| {
-        Arg::new(name).long(name).value_name(value).help(text)
-    };
-    let choice = |name: &'static str, choices: &[&'static str], text: &'static str| {
-        Arg::new(name).long(name).value_parser(PossibleValuesParser::new(choices.to_vec())).help(text)
-    };
-    command.args([
-        Arg::new("ct")
-            .value_name("CT...|list")
-            .required(true)
-            .num_args(1..)
-            .help("The containers, by number or name; 'list' lists the backups of the storage instead."),
-        value(
-            "storage",
-            "STORAGE",
-            "The storage for the archives; 'local' when neither this nor a directory is given.",
-        ),
-        value("dumpdir", "DIR", "A directory of the node for the archives, in the place of a storage."),
-        choice(
-            "mode",
-            &["snapshot", "suspend", "stop"],
-            "How a running container is kept still [default: snapshot].",
-        ),
-        choice("compress", &["0", "gzip", "lzo", "zstd"], "How archives are packed.").default_value("zstd"),
-        value("exclude-path", "PATTERN", "Leave these files out; from the root on when it begins with /.")
-            .action(ArgAction::Append),
-        value("notes-template", "TEXT", "Notes of the backup; may hold {{guestname}}, {{node}}, {{vmid}}."),
-        Arg::new("protected")
-            .long("protected")
-            .action(ArgAction::SetTrue)
-            .help("Protect the backup from removal."),
-        value(
-            "prune-backups",
-            "KEEP",
-            "Which backups are kept, such as keep-last=3; others of the container go.",
-        ),
-        value("bwlimit", "KIB", "At most so many KiB per second."),
-        value("stopwait", "MINUTES", "With mode stop: how long the shutdown may take [default: 10]."),
-    ])
-}
-
-fn help_command() -> Command {
-    bare(
-        "help",
-        "Explain a command; 'errors' lists the kinds of errors, 'traps' what pvect does better than pct.",
-    )
-    .arg(Arg::new("command").num_args(0..).help("The command."))
-}
-
-fn bare(name: &'static str, text: &'static str) -> Command {
-    Command::new(name)
-        .about(text)
-        .disable_help_flag(true)
-        .disable_version_flag(true)
-        .disable_help_subcommand(true)
-}
-
 fn global(spec: &GlobalSpec, taken: &[String]) -> Arg {
-    let arg = Arg::new(format!("global-{}", spec.name)).long(spec.name).help(spec.text);
+    let arg = Arg::new(format!("{GLOBAL}{}", spec.name)).long(spec.name).help(spec.text);
     let arg = match spec.short {
         Some(letter) if !taken.iter().any(|name| name.starts_with(letter) && letter == 'v') => {
             arg.short(letter)

@@ -8,7 +8,7 @@ pub fn clean(stderr: &str) -> Vec<String> {
     let usage = lines.iter().position(|line| line.starts_with("USAGE: ")).unwrap_or(lines.len());
     let mut kept: Vec<String> = Vec::new();
     let mut noise = Vec::new();
-    for (index, line) in lines[..usage].iter().enumerate() {
+    for (index, line) in lines.iter().take(usage).enumerate() {
         let last = index + 1 == usage;
         if is_noise(line) {
             noise.push((*line).to_owned());

@@ -4,7 +4,8 @@ use super::pending::parse_delete;
 use super::raw::deprecation;
 use super::text::decode;
 use super::{ConfigError, ContainerConfig, RawKey, Section, raw_key};
-use crate::schema::{check, shape};
+use crate::schema::check;
+use crate::shape;
 
 /// What to do with lines that break the grammar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -116,8 +116,8 @@ pub fn raw_key(key: &str) -> RawKey {
     if key.starts_with("lxc.limit.") {
         return RawKey::Deprecated(key.replacen("lxc.limit.", "lxc.prlimit.", 1));
     }
-    if let Ok(at) = RENAMED.binary_search_by_key(&key, |(old, _)| old) {
-        return RawKey::Deprecated(RENAMED[at].1.to_owned());
+    if let Some((_, new)) = RENAMED.iter().find(|(old, _)| *old == key) {
+        return RawKey::Deprecated((*new).to_owned());
     }
     match key {
         "lxc.rootfs.path" => return RawKey::Refused("lxc.rootfs.path is auto generated from rootfs"),

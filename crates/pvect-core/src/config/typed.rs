@@ -2,7 +2,7 @@
 
 use super::{ContainerConfig, Section};
 use crate::property::{self, DeviceEntry, Features, MountPoint, NetInterface, RootFs, Startup};
-use crate::schema::shape;
+use crate::shape;
 
 /// One range of ids: in the container, on the host, how many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

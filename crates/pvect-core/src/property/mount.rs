@@ -3,7 +3,8 @@
 use std::fmt;
 
 use super::{Reader, Writer, print};
-use crate::schema::{PropertySchema, Violation, properties, shape};
+use crate::schema::{PropertySchema, Violation, properties};
+use crate::shape;
 use crate::size::DiskSize;
 
 /// What is mounted.

@@ -4,7 +4,8 @@ use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::{Reader, Writer, print};
-use crate::schema::{Violation, properties, shape};
+use crate::schema::{Violation, properties};
+use crate::shape;
 
 /// The value of `ip`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

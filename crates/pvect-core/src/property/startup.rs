@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::schema::shape;
+use crate::shape;
 
 /// Order and delays at start and shutdown of the node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -21,24 +21,8 @@ impl Startup {
     /// Blank parts are ignored, of a part that is there twice the last counts, a number beyond 32 bits becomes the
     /// largest. The empty text and `0` are refused, as Proxmox VE refuses them.
     pub fn parse(text: &str) -> Option<Self> {
-        if matches!(text, "" | "0") {
-            return None;
-        }
-        let mut startup = Self::default();
-        for part in text.split(',').filter(|part| !part.chars().all(shape::is_blank)) {
-            let (slot, digits) = match part.split_once('=') {
-                None => (&mut startup.order, part),
-                Some(("order", digits)) => (&mut startup.order, digits),
-                Some(("up", digits)) => (&mut startup.up, digits),
-                Some(("down", digits)) => (&mut startup.down, digits),
-                Some(_) => return None,
-            };
-            if !shape::is_digits(digits) {
-                return None;
-            }
-            *slot = Some(digits.parse().unwrap_or(u32::MAX));
-        }
-        Some(startup)
+        let [order, up, down] = shape::startup(text)?;
+        Some(Self { order, up, down })
     }
 }
 

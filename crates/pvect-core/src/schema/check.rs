@@ -1,9 +1,8 @@
 //! Checks values against the schema.
 
-use super::format::split_list;
-use super::{ArgSpec, Format, Kind, OptionSpec, Reason, Violation, shape};
-use crate::call::MASK;
-use crate::property;
+pub use super::scalar::volume_keys;
+use super::{ArgSpec, Format, Kind, MASK, OptionSpec, Reason, Violation, pairs, scalar};
+use crate::shape;
 
 /// Checks a value against a kind; returns it in canonical form (booleans as 1 or 0, everything else as it was).
 ///
@@ -15,9 +14,9 @@ use crate::property;
 /// Every violation found.
 pub fn value(name: &str, kind: Kind, text: &str) -> Result<String, Vec<Violation>> {
     if let Kind::Properties(schema) = kind {
-        return property::parse(schema, name, text).map(|_| text.to_owned());
+        return pairs::parse(schema, name, text).map(|_| text.to_owned());
     }
-    scalar(kind, text).map_err(|reason| vec![Violation::option(name, reason)])
+    scalar::value(name, kind, text)
 }
 
 /// Checks the value of an option: type, bounds, length.
@@ -66,7 +65,7 @@ pub fn stored(key: &str, text: &str) -> Result<String, String> {
         return Err("property contains a line feed".to_owned());
     }
     match kind {
-        Kind::Boolean => property::boolean(text)
+        Kind::Boolean => scalar::boolean(text)
             .map(|on| if on { "1" } else { "0" }.to_owned())
             .ok_or_else(|| type_words("boolean", text)),
         Kind::Integer { .. } if shape::is_digits(text) => {
@@ -114,88 +113,6 @@ fn checked(
         _ => return Ok(canonical),
     };
     Err(vec![Violation::option(name, reason)])
-}
-
-fn scalar(kind: Kind, text: &str) -> Result<String, Reason> {
-    let unchanged = |_| text.to_owned();
-    match kind {
-        Kind::Boolean => boolean(text),
-        Kind::Integer { min, max } => {
-            if !shape::is_integer(text) {
-                return Err(Reason::Type { expected: "integer", value: text.to_owned() });
-            }
-            // An integer of any length is a number of pct's; beyond 2^53 only its rough size matters here.
-            bounds(text, min.map(|min| min as f64), max.map(|max| max as f64)).map(unchanged)
-        }
-        Kind::Number { min, max } => {
-            if !shape::is_number(text) {
-                return Err(Reason::Type { expected: "number", value: text.to_owned() });
-            }
-            bounds(text, min, max).map(unchanged)
-        }
-        Kind::Enum(words) => {
-            if words.contains(&text) {
-                return Ok(text.to_owned());
-            }
-            let allowed = words.iter().map(|word| (*word).to_owned()).collect();
-            Err(Reason::NotInEnum { allowed, value: text.to_owned() })
-        }
-        Kind::VolumeKey { unused } => {
-            let allowed = volume_keys(unused);
-            if allowed.iter().any(|key| key == text) {
-                Ok(text.to_owned())
-            } else {
-                Err(Reason::NotInEnum { allowed, value: text.to_owned() })
-            }
-        }
-        // The one format of pct's with a type other than string.
-        Kind::Text(Format::Vmid) if !shape::is_integer(text) => {
-            Err(Reason::Type { expected: "integer", value: text.to_owned() })
-        }
-        Kind::Text(format) => formatted(format, text).map(unchanged),
-        Kind::List(format) => {
-            split_list(text).into_iter().try_for_each(|entry| formatted(format, entry)).map(unchanged)
-        }
-        // `value` sends these to the property parser.
-        Kind::Properties(_) => Ok(text.to_owned()),
-    }
-}
-
-fn boolean(text: &str) -> Result<String, Reason> {
-    match property::boolean(text) {
-        Some(false) => Ok("0".to_owned()),
-        Some(true) => Ok("1".to_owned()),
-        None if text.is_empty() => Ok("1".to_owned()),
-        None => Err(Reason::Type { expected: "boolean", value: text.to_owned() }),
-    }
-}
-
-fn formatted(format: Format, text: &str) -> Result<(), Reason> {
-    format.check(text)?;
-    match format.max_length() {
-        Some(max) if text.chars().count() > max => Err(Reason::TooLong { max }),
-        _ => Ok(()),
-    }
-}
-
-fn bounds(text: &str, min: Option<f64>, max: Option<f64>) -> Result<(), Reason> {
-    let Ok(number) = text.parse::<f64>() else { return Ok(()) };
-    let value = text.to_owned();
-    match (min, max) {
-        (_, Some(max)) if number > max => Err(Reason::TooLarge { max: max.to_string(), value }),
-        (Some(min), _) if number < min => Err(Reason::TooSmall { min: min.to_string(), value }),
-        _ => Ok(()),
-    }
-}
-
-/// Returns `rootfs`, `mp0` to `mp255` and, if asked for, `unused0` to `unused255`, in pct's order.
-pub fn volume_keys(unused: bool) -> Vec<String> {
-    let mut keys = vec!["rootfs".to_owned()];
-    keys.extend((0..=255).map(|index| format!("mp{index}")));
-    if unused {
-        keys.extend((0..=255).map(|index| format!("unused{index}")));
-    }
-    keys
 }
 
 /// Takes the value out of a violation.

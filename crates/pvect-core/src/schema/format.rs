@@ -1,8 +1,8 @@
 //! Text formats: what a value must look like. Each check is a pure function on text.
 
 use super::Reason;
-use super::shape;
-pub use super::shape::{is_config_id, is_label, is_node, is_storage_id, is_volume_id};
+use crate::shape;
+pub use crate::shape::{is_config_id, is_label, is_node, is_storage_id, is_volume_id};
 
 /// The format of a text value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -183,7 +183,7 @@ impl Format {
             Self::Trunks => text.split(';').all(shape::is_digits),
             Self::FsTypes => shape::is_fs_types(text),
             Self::OctalMode => shape::is_octal_mode(text),
-            Self::Startup => crate::property::Startup::parse(text).is_some(),
+            Self::Startup => shape::startup(text).is_some(),
             Self::Fingerprint => shape::is_fingerprint(text),
             Self::EscapeChar => shape::is_escape_char(text),
             Self::Entrypoint => shape::is_entrypoint(text),

@@ -4,12 +4,12 @@
 //! bounds and the behaviour at exit were read from pve-container 6.1 (Proxmox VE 9); the wording is our own.
 
 pub mod check;
-pub(crate) mod foreseen;
 pub mod format;
+mod lookup;
 pub mod options;
+pub mod pairs;
 pub mod properties;
-pub mod rules;
-pub mod shape;
+mod scalar;
 mod shared;
 mod table;
 mod verbs;
@@ -18,9 +18,10 @@ mod violation;
 pub use format::{Format, split_list};
 pub use options::CONFIG_OPTIONS;
 pub use properties::PropertySchema;
+pub use scalar::boolean;
 pub use table::VERBS;
 pub use verbs::Verb;
-pub use violation::{Reason, Report, Violation};
+pub use violation::{MASK, Reason, Report, Violation};
 
 /// The type of a value, with its bounds.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -239,15 +240,16 @@ impl OptionSpec {
 /// Counts the letters to insert, remove or replace to get from one word to the other (Levenshtein).
 fn distance(from: &str, to: &str) -> usize {
     let to: Vec<char> = to.chars().collect();
-    let mut row: Vec<usize> = (0..=to.len()).collect();
+    // The distances of what was read of `from` from the beginnings of `to`; from the empty one apart.
+    let mut row: Vec<usize> = (1..=to.len()).collect();
     for (line, letter) in from.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = line + 1;
-        for column in 1..=to.len() {
-            let replaced = diagonal + usize::from(to[column - 1] != letter);
-            diagonal = row[column];
-            row[column] = replaced.min(row[column] + 1).min(row[column - 1] + 1);
+        let (mut diagonal, mut left) = (line, line + 1);
+        for (above, other) in row.iter_mut().zip(&to) {
+            let replaced = diagonal + usize::from(*other != letter);
+            diagonal = *above;
+            left = replaced.min(*above + 1).min(left + 1);
+            *above = left;
         }
     }
-    row[to.len()]
+    row.last().copied().unwrap_or_else(|| from.chars().count())
 }

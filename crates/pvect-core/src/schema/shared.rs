@@ -42,7 +42,8 @@ pub(super) const KEEP_ENV: OptionSpec =
     flag("keep-env", Some("1"), "Hand the caller's environment to the command.");
 pub(super) const STORAGE_TEXT: &str = "The storage for the new volumes.";
 
-pub(super) const CREATE_OPTIONS: &[OptionSpec] = &[
+pub(super) const CREATE_OPTIONS: &[OptionSpec] = &CREATING;
+const CREATING: [OptionSpec; 11] = [
     bwlimit("restore limit from datacenter or storage config"),
     flag("force", None, "With restore: overwrite an existing container."),
     flag("ha-managed", Some("0"), "Make the new container a resource of the HA manager."),
@@ -67,18 +68,10 @@ pub(super) const CREATE_OPTIONS: &[OptionSpec] = &[
     flag("unique", None, "With restore: give the network interfaces new MAC addresses."),
 ];
 /// As for create; `--restore` is fixed by the verb.
-pub(super) const RESTORE_OPTIONS: &[OptionSpec] = &[
-    CREATE_OPTIONS[0],
-    CREATE_OPTIONS[1],
-    CREATE_OPTIONS[2],
-    CREATE_OPTIONS[3],
-    CREATE_OPTIONS[4],
-    CREATE_OPTIONS[5],
-    CREATE_OPTIONS[7],
-    CREATE_OPTIONS[8],
-    CREATE_OPTIONS[9],
-    CREATE_OPTIONS[10],
-];
+pub(super) const RESTORE_OPTIONS: &[OptionSpec] = {
+    let [bwlimit, force, ha, unpack, password, pool, _, keys, start, storage, unique] = CREATING;
+    &[bwlimit, force, ha, unpack, password, pool, keys, start, storage, unique]
+};
 pub(super) const TRANSFER_OPTIONS: &[OptionSpec] = &[
     option("group", Text(Format::Any), "Group of the copy, by name or number."),
     option("perms", Text(Format::Any), "Mode of the copy, octal."),

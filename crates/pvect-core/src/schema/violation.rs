@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+/// The text that stands for a secret wherever one is shown.
+pub const MASK: &str = "********";
+
 /// One value that breaks the schema.
 ///
 /// `Display` is pvect's own wording (`--memory: '8' is too small: at least 16`); [`Violation::pct_text`] is the

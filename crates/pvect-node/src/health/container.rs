@@ -27,16 +27,7 @@ pub(super) fn inspect(node: &Node, host: &Host, vmid: Vmid) -> NodeResult<Vec<Fi
         found.extend(host::devices(node, host, vmid));
     }
     if std::fs::symlink_metadata(&path).is_err() {
-        if running {
-            let command = format!("lxc-stop -P {} -n {vmid} --kill", node.layout.lxc().display());
-            let what = format!("CT {vmid} runs and has no configuration");
-            found.push(Finding::new(Kind::Monitor, Some(vmid), path.display(), what).by_hand(command));
-            return Ok(found);
-        }
-        found.extend(host::mounts(node, host, vmid)?);
-        found.extend(host::loop_devices(node, host, vmid)?);
-        found.extend(volumes::ownerless(node, vmid)?);
-        found.extend(host::directory(node, vmid));
+        found.extend(without_configuration(node, host, vmid, running)?);
         return Ok(found);
     }
     let config = match store::load(node, vmid) {
@@ -53,27 +44,9 @@ pub(super) fn inspect(node: &Node, host: &Host, vmid: Vmid) -> NodeResult<Vec<Fi
         found.push(finding.by("move the rest", Action::MoveIds));
         return Ok(found);
     }
-    let note = if config.lock() == Some(Lock::Create) { creation::note(node, vmid)? } else { None };
-    match config.lock() {
-        Some(Lock::Create) if note.is_some() => {
-            let over = note.is_some_and(|note| note.over);
-            let (what, mend) = if over {
-                ("overwritten by a backup", "remove what was made, leave it as it was before")
-            } else {
-                ("made", "remove what was made of it")
-            };
-            let what = format!("CT {vmid} was being {what} when that ended");
-            let finding = Finding::new(Kind::UnfinishedCreate, Some(vmid), path.display(), what);
-            found.push(finding.by(mend, Action::UndoCreate));
-            return Ok(found);
-        }
-        Some(Lock::Destroyed) => {
-            let what = format!("CT {vmid} was being destroyed when that ended");
-            let finding = Finding::new(Kind::UnfinishedDestroy, Some(vmid), path.display(), what);
-            found.push(finding.by("destroy what is left of it", Action::Destroy));
-            return Ok(found);
-        }
-        _ => {}
+    if let Some(finding) = interrupted(node, vmid, &config)? {
+        found.push(finding);
+        return Ok(found);
     }
     let unfinished = snapshots(node, vmid, &config);
     // With the snapshot its lock value goes.
@@ -97,6 +70,43 @@ pub(super) fn inspect(node: &Node, host: &Host, vmid: Vmid) -> NodeResult<Vec<Fi
         found.extend(volumes::of(node, vmid, &config, running)?);
     }
     Ok(found)
+}
+
+fn without_configuration(node: &Node, host: &Host, vmid: Vmid, running: bool) -> NodeResult<Vec<Finding>> {
+    if running {
+        let command = format!("lxc-stop -P {} -n {vmid} --kill", node.layout.lxc().display());
+        let what = format!("CT {vmid} runs and has no configuration");
+        let path = node.layout.config(vmid);
+        return Ok(vec![Finding::new(Kind::Monitor, Some(vmid), path.display(), what).by_hand(command)]);
+    }
+    let mut found = Vec::new();
+    found.extend(host::mounts(node, host, vmid)?);
+    found.extend(host::loop_devices(node, host, vmid)?);
+    found.extend(volumes::ownerless(node, vmid)?);
+    found.extend(host::directory(node, vmid));
+    Ok(found)
+}
+
+/// A create or destroy that ended before its end.
+fn interrupted(node: &Node, vmid: Vmid, config: &ContainerConfig) -> NodeResult<Option<Finding>> {
+    let path = node.layout.config(vmid);
+    let finding = |kind, what| Finding::new(kind, Some(vmid), path.display(), what);
+    Ok(match config.lock() {
+        Some(Lock::Create) => creation::note(node, vmid)?.map(|note| {
+            let (what, mend) = if note.over {
+                ("overwritten by a backup", "remove what was made, leave it as it was before")
+            } else {
+                ("made", "remove what was made of it")
+            };
+            let what = format!("CT {vmid} was being {what} when that ended");
+            finding(Kind::UnfinishedCreate, what).by(mend, Action::UndoCreate)
+        }),
+        Some(Lock::Destroyed) => {
+            let what = format!("CT {vmid} was being destroyed when that ended");
+            Some(finding(Kind::UnfinishedDestroy, what).by("destroy what is left of it", Action::Destroy))
+        }
+        _ => None,
+    })
 }
 
 /// Snapshots that are half made or half removed: their section has a `snapstate`.

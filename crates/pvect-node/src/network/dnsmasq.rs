@@ -141,7 +141,7 @@ impl Names {
         let name = config.name(vmid);
         let short = name.split('.').next().unwrap_or_default().to_owned();
         let all = if name.contains('.') { format!("{name} {short}") } else { short.clone() };
-        pvect_core::schema::shape::is_dns_name(&name).then_some(Self { all, short })
+        pvect_core::shape::is_dns_name(&name).then_some(Self { all, short })
     }
 
     /// Whether it is the host's name, which no container takes.

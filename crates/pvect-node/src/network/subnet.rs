@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use pvect_core::schema::shape;
+use pvect_core::shape;
 
 /// An address and its network, IPv4.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
+use pvect_core::config::IdMap;
 use pvect_core::property::{DeviceEntry, Ipv4Config, Ipv6Config, NetInterface};
 use pvect_core::{ContainerConfig, Vmid};
 use pvect_native::{Cgroups, Names, Version};
@@ -116,6 +117,16 @@ impl Lines {
     }
 }
 
+fn put_idmap(lines: &mut Lines, config: &ContainerConfig) -> NodeResult<()> {
+    if config.main.is_unprivileged() && config.main.raw_values("lxc.idmap").next().is_none() {
+        for IdMap { user, container, host, count } in IdMap::unprivileged(config.first_host_id()) {
+            let kind = if user { 'u' } else { 'g' };
+            lines.put("lxc.idmap", format!("{kind} {container} {host} {count}"))?;
+        }
+    }
+    Ok(())
+}
+
 /// Makes the text of the LXC configuration.
 ///
 /// `directory` is `lib/lxc/<vmid>`; `hook` is the command of our own post-stop hook, if there is to be one; `reader` is who
@@ -169,14 +180,7 @@ pub(super) fn text(
         lines.put("lxc.mount.entry", "shm dev/shm tmpfs rw,nosuid,nodev,create=dir 0 0")?;
     }
     put_devices(&mut lines, host, directory, &section.devices())?;
-    if section.is_unprivileged() && section.raw_values("lxc.idmap").next().is_none() {
-        for pvect_core::config::IdMap { user, container, host, count } in
-            pvect_core::config::IdMap::unprivileged(config.first_host_id())
-        {
-            let kind = if user { 'u' } else { 'g' };
-            lines.put("lxc.idmap", format!("{kind} {container} {host} {count}"))?;
-        }
-    }
+    put_idmap(&mut lines, config)?;
     if !section.has_console() {
         lines.put("lxc.console.path", "none")?;
     }

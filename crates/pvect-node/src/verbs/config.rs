@@ -1,8 +1,9 @@
 //! `pct config`: shows the configuration of a container.
 
 use pvect_core::Call;
+use pvect_core::call::rules;
 use pvect_core::config::Section;
-use pvect_core::schema::{Kind, options, rules};
+use pvect_core::schema::{Kind, options};
 use serde_json::{Map, Value};
 
 use crate::cli::report::refused;

@@ -50,6 +50,11 @@ pub(crate) const TRUST_CONFIG: &str = "trust-config";
 
 pub(crate) use pull::FILL;
 
+/// Returns whether this node does what a verb asks. It has no other node to hand a container to.
+pub fn supported(verb: Verb) -> bool {
+    !matches!(verb, Verb::Migrate | Verb::RemoteMigrate)
+}
+
 /// Runs the call's verb.
 ///
 /// # Errors

@@ -5,8 +5,9 @@ use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
 
 use pvect_core::call::Value;
+use pvect_core::call::rules;
 use pvect_core::property::{DeviceEntry, MountPoint, MountSource, NetInterface, RootFs};
-use pvect_core::schema::{Reason, Violation, rules, split_list};
+use pvect_core::schema::{Reason, Violation, split_list};
 use pvect_core::{Call, ContainerConfig, Verb, Vmid, VolumeId};
 
 use super::AFTER_LOAD_EXIT;

@@ -1,8 +1,8 @@
 //! One pct process from its start to its end.
 
 mod family;
-mod far;
 mod output;
+mod remote;
 mod stop;
 mod terminal;
 mod watch;

@@ -14,8 +14,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin};
 use tokio::sync::mpsc;
 
-use super::far::{Session, Start};
 use super::output::Capture;
+use super::remote::{Session, Start};
 use super::stop::{Far, Guard, Stopper};
 use super::terminal::{self, Terminal};
 use super::{

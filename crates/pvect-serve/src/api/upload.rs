@@ -1,8 +1,11 @@
 //! The upload of a template: streamed to the disk, and put into its place by a task.
 
 use std::io::Write;
+use std::path::Path;
+use std::time::Duration;
 
 use axum::body::Body;
+use axum::extract::multipart::Field;
 use axum::extract::{DefaultBodyLimit, FromRequest, Multipart};
 use axum::http::{HeaderMap, Request, header};
 use pvect_core::schema::{Format, Kind};
@@ -50,12 +53,10 @@ pub(crate) async fn upload(mut asked: Asked, headers: &HeaderMap, body: Body) ->
     }
     // The limit is ours, below.
     DefaultBodyLimit::disable().apply(&mut request);
-    let broken = || Refusal::new(400, "upload failed: the form broke off or is malformed");
-    let late = |_| Refusal::new(408, "upload failed: nothing came for too long");
     let mut form = Multipart::from_request(request, &()).await.map_err(|_| broken())?;
     let (mut file, mut fields) = (None, 0);
     while let Some(mut field) =
-        timeout(patience, form.next_field()).await.map_err(late)?.map_err(|_| broken())?
+        timeout(patience, form.next_field()).await.map_err(|_| late())?.map_err(|_| broken())?
     {
         fields += 1;
         if fields > MOST_FIELDS {
@@ -68,31 +69,13 @@ pub(crate) async fn upload(mut asked: Asked, headers: &HeaderMap, body: Body) ->
                 return Err(Refusal::new(400, "upload failed: there is more than one file"));
             }
             asked.params.add("filename".to_owned(), given)?;
-            let mut target = NamedTempFile::with_prefix_in(".upload-", &cache)
-                .map_err(|error| Refusal::failed(format!("can't write to the storage - {error}")))?;
-            let (mut sums, mut length) = (Sums::default(), 0_u64);
-            while let Some(chunk) =
-                timeout(patience, field.chunk()).await.map_err(late)?.map_err(|_| broken())?
-            {
-                length += chunk.len() as u64;
-                if length > limit {
-                    return Err(Refusal::new(413, format!("upload failed: longer than {limit} bytes")));
-                }
-                (target, sums) = blocking(move || {
-                    sums.sha256.update(&chunk);
-                    sums.sha512.update(&chunk);
-                    target.write_all(&chunk).map_err(|error| {
-                        Refusal::failed(format!("write to temporary file failed - {error}"))
-                    })?;
-                    Ok((target, sums))
-                })
-                .await?;
-            }
-            file = Some((target, sums));
+            file = Some(receive(&mut field, &cache, patience, limit).await?);
             continue;
         }
         let mut text = Vec::new();
-        while let Some(chunk) = timeout(patience, field.chunk()).await.map_err(late)?.map_err(|_| broken())? {
+        while let Some(chunk) =
+            timeout(patience, field.chunk()).await.map_err(|_| late())?.map_err(|_| broken())?
+        {
             text.extend_from_slice(&chunk);
             if text.len() > FIELD_LIMIT {
                 return Err(Refusal::new(413, "form data to large - abort upload"));
@@ -121,6 +104,44 @@ pub(crate) async fn upload(mut asked: Asked, headers: &HeaderMap, body: Body) ->
         let _ = std::fs::remove_file(&temporary);
     }
     started
+}
+
+fn broken() -> Refusal {
+    Refusal::new(400, "upload failed: the form broke off or is malformed")
+}
+
+fn late() -> Refusal {
+    Refusal::new(408, "upload failed: nothing came for too long")
+}
+
+/// Writes a file of the form into the storage's cache as it comes.
+async fn receive(
+    field: &mut Field<'_>,
+    cache: &Path,
+    patience: Duration,
+    limit: u64,
+) -> Result<(NamedTempFile, Sums), Refusal> {
+    let mut target = NamedTempFile::with_prefix_in(".upload-", cache)
+        .map_err(|error| Refusal::failed(format!("can't write to the storage - {error}")))?;
+    let (mut sums, mut length) = (Sums::default(), 0_u64);
+    while let Some(chunk) =
+        timeout(patience, field.chunk()).await.map_err(|_| late())?.map_err(|_| broken())?
+    {
+        length += chunk.len() as u64;
+        if length > limit {
+            return Err(Refusal::new(413, format!("upload failed: longer than {limit} bytes")));
+        }
+        (target, sums) = blocking(move || {
+            sums.sha256.update(&chunk);
+            sums.sha512.update(&chunk);
+            target
+                .write_all(&chunk)
+                .map_err(|error| Refusal::failed(format!("write to temporary file failed - {error}")))?;
+            Ok((target, sums))
+        })
+        .await?;
+    }
+    Ok((target, sums))
 }
 
 fn check_sum(asked: &Asked, sums: Sums) -> Result<(), Refusal> {

@@ -117,7 +117,6 @@ fn reads_have_the_real_shapes() {
 fn errors_have_the_real_shapes() {
     let site = Site::new(node_or_skip!());
     site.config(101, "arch: amd64\nhostname: web\nmemory: 64\nswap: 0\nunprivileged: 1\n");
-    site.config(102, "arch: amd64\nlock: backup\nunprivileged: 1\n");
     insta::assert_snapshot!(site.ask("GET /api2/json/nodes/vm/lxc/999/config", ""), @r##"
     HTTP/1.1 500 Configuration file 'nodes/vm/lxc/999.conf' does not exist
     {"data":null,"message":"Configuration file 'nodes/vm/lxc/999.conf' does not exist\n"}
@@ -146,6 +145,13 @@ fn errors_have_the_real_shapes() {
     HTTP/1.1 400 Parameter verification failed.
     {"data":null,"message":"Parameter verification failed.\n","errors":{"bogus":"property is not defined in schema and the schema does not allow additional properties"}}
     "##);
+}
+
+#[test]
+fn errors_of_changes_have_the_real_shapes() {
+    let site = Site::new(node_or_skip!());
+    site.config(101, "arch: amd64\nhostname: web\nmemory: 64\nswap: 0\nunprivileged: 1\n");
+    site.config(102, "arch: amd64\nlock: backup\nunprivileged: 1\n");
     insta::assert_snapshot!(
         site.ask("PUT /api2/json/nodes/vm/lxc/101/config", "memory=1&net0=bridge%3Dvmbr0&onboot=maybe&x=1"),
         @r##"
@@ -184,6 +190,12 @@ fn errors_have_the_real_shapes() {
     HTTP/1.1 400 Parameter verification failed.
     {"data":null,"message":"Parameter verification failed.\n","errors":{"skiplock":"Only root may use this option."}}
     "##);
+}
+
+#[test]
+fn errors_of_what_is_not_there_and_of_json_have_the_real_shapes() {
+    let site = Site::new(node_or_skip!());
+    site.config(101, "arch: amd64\nhostname: web\nmemory: 64\nswap: 0\nunprivileged: 1\n");
     insta::assert_snapshot!(site.ask("GET /api2/json/nodes/vm/tasks/UPID:x/status", ""), @r##"
     HTTP/1.1 400 Parameter verification failed.
     {"data":null,"message":"Parameter verification failed.\n","errors":{"upid":"unable to parse worker upid"}}

@@ -2,10 +2,10 @@
 
 mod api;
 mod cluster;
-mod far;
 mod kernel;
 mod locks;
 mod programs;
+mod remote;
 
 use std::path::PathBuf;
 
@@ -100,7 +100,7 @@ pub async fn run(client: &Result<Client>, loaded: &Loaded, host: &Host) -> Vec<C
         client.as_ref().ok().map(|client| (client, client.place()))
     {
         let mut checks = vec![settings(loaded)];
-        checks.extend(far::all(client, node.as_ref(), destination).await);
+        checks.extend(remote::all(client, node.as_ref(), destination).await);
         let of_proxmox =
             root.is_none() && checks.iter().all(|check| check.name != "ssh" || check.verdict == Verdict::Ok);
         if let Some(version) = pct_version(client).await.filter(|_| of_proxmox) {

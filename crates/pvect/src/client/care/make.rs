@@ -1,7 +1,7 @@
 //! create and restore. Traps env-one-var, unpriv-default, oci-overrides, oci-arch.
 
 use pvect_core::backend::ConfigView;
-use pvect_core::normal::is_at;
+use pvect_core::equivalence::is_at;
 use pvect_core::{Call, CheckedCall, Events, Inspect, Outcome, Result, Verb, Vmid, property};
 
 use super::environment::{Several, first_only};

@@ -1,7 +1,7 @@
 //! set. Traps env-one-var, net10-unplug, tags-normalised, desc-newline.
 
 use pvect_core::backend::ConfigView;
-use pvect_core::normal::is_at;
+use pvect_core::equivalence::is_at;
 use pvect_core::schema::split_list;
 use pvect_core::{Call, CheckedCall, Events, Inspect, Outcome, Result, Vmid};
 
@@ -56,7 +56,7 @@ async fn still_plugged(client: &Client, vmid: Vmid, names: &[&str]) -> Result<Ve
 impl Client {
     /// Returns a `set` call without the options that the container has already.
     ///
-    /// Values are compared by their meaning ([`pvect_core::normal::normalised_eq`]): tags in any order and case, a
+    /// Values are compared by their meaning ([`pvect_core::equivalence::normalised_eq`]): tags in any order and case, a
     /// description with or without the line break that Proxmox VE adds, absent keys as what they stand for.
     ///
     /// # Errors

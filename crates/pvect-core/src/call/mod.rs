@@ -1,14 +1,15 @@
 //! One request to pct: a verb with its arguments and options.
 
+mod check;
+mod late;
+pub mod rules;
+
 use std::fmt;
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 
-use crate::schema::{Reason, Violation, check, foreseen, rules};
+pub use crate::schema::MASK;
 use crate::{Verb, Vmid};
-
-/// The text that stands for a secret wherever a call is shown.
-pub const MASK: &str = "********";
 
 /// The value of an option.
 #[derive(Clone)]
@@ -69,7 +70,9 @@ impl Call {
         if self.args.len() <= index {
             self.args.resize(index + 1, String::new());
         }
-        self.args[index] = text.into();
+        if let Some(slot) = self.args.get_mut(index) {
+            *slot = text.into();
+        }
         self
     }
 
@@ -180,82 +183,6 @@ impl Call {
         self.options.iter().any(|(known, _)| known == name)
     }
 
-    /// Checks arguments and options, each by itself and with each other, and puts values into canonical form
-    /// (booleans as 1 or 0).
-    ///
-    /// This is what a client checks before it starts pct. The standalone node, which finds some of it only after
-    /// it has read the configuration, uses [`Call::verified`] and [`crate::schema::rules`].
-    ///
-    /// # Errors
-    /// All violations at once, arguments first.
-    pub fn checked(self) -> Result<Self, Vec<Violation>> {
-        let call = self.verified()?;
-        let mut violations = rules::before_load(&call);
-        violations.extend(rules::after_load(&call));
-        violations.extend(foreseen::foreseen(&call));
-        if violations.is_empty() { Ok(call) } else { Err(violations) }
-    }
-
-    /// Does pct's parameter verification: types, bounds, formats, and options that need each other.
-    ///
-    /// # Errors
-    /// All violations at once, arguments first.
-    pub fn verified(mut self) -> Result<Self, Vec<Violation>> {
-        let mut violations = self.check_arguments();
-        violations.extend(self.check_options());
-        violations.extend(rules::together(&self));
-        if violations.is_empty() { Ok(self) } else { Err(violations) }
-    }
-
-    fn check_arguments(&mut self) -> Vec<Violation> {
-        let spec = self.verb.spec();
-        let mut violations = Vec::new();
-        let required = spec.args.iter().filter(|arg| !arg.optional).count();
-        if self.args.len() < required {
-            let missing = spec.args.iter().filter(|arg| !arg.optional).skip(self.args.len());
-            violations.extend(missing.map(|arg| Violation::positional(arg.name, Reason::Missing)));
-        }
-        if self.args.len() > spec.args.len() && !spec.args.last().is_some_and(|arg| arg.rest) {
-            let extra = self.args[spec.args.len()..].join(" ");
-            let text = format!("'{extra}' is too much: pct {} takes {}", spec.name, count(spec.args.len()));
-            let reason = Reason::TooManyArguments { text };
-            violations.push(Violation::positional("arguments", reason));
-        }
-        // An optional one that is empty was left out, for the sake of a later one.
-        let given = spec.args.iter().zip(self.args.iter_mut());
-        for (arg, text) in given.filter(|(arg, text)| !(arg.optional && text.is_empty() && !arg.rest)) {
-            match check::argument(arg, text) {
-                Ok(canonical) => *text = canonical,
-                Err(found) => violations.extend(found),
-            }
-        }
-        violations
-    }
-
-    fn check_options(&mut self) -> Vec<Violation> {
-        let spec = self.verb.spec();
-        let mut violations = Vec::new();
-        for (name, value) in &mut self.options {
-            let Some((option, _)) = spec.option(name) else {
-                let reason = Reason::UnknownOption { verb: spec.name, nearest: spec.nearest_option(name) };
-                violations.push(Violation::option(name.clone(), reason));
-                continue;
-            };
-            match value {
-                Value::Text(text) => match check::option(option, name, text) {
-                    Ok(canonical) => *text = canonical,
-                    Err(found) => violations.extend(found),
-                },
-                Value::Secret(secret) => {
-                    if let Err(found) = check::option(option, name, secret.expose_secret()) {
-                        violations.extend(found);
-                    }
-                }
-            }
-        }
-        violations
-    }
-
     /// Returns the words after `pct`: verb, arguments, options, `--` and the command.
     ///
     /// An optional argument that is empty was left out; those after it go by their names (`--target-vmid 102`).
@@ -304,14 +231,6 @@ impl Call {
             words.extend(self.command.iter().cloned());
         }
         words
-    }
-}
-
-fn count(arguments: usize) -> String {
-    match arguments {
-        0 => "no arguments".to_owned(),
-        1 => "1 argument".to_owned(),
-        more => format!("{more} arguments"),
     }
 }
 

@@ -5,15 +5,16 @@
 
 use std::collections::BTreeSet;
 
-use super::{Reason, Verb, Violation, options, shape, split_list};
-use crate::Call;
-use crate::property::{MountIdmap, MountPoint, MountSource, NetInterface, RootFs, boolean};
+use super::Call;
+use crate::property::{MountIdmap, MountPoint, MountSource, NetInterface, RootFs};
+use crate::schema::{Reason, Verb, Violation, boolean, options, split_list};
+use crate::shape;
 
 /// Names that no snapshot may have.
 const RESERVED: [&str; 2] = ["current", "vzdump"];
 
 /// Returns every violation.
-pub fn foreseen(call: &Call) -> Vec<Violation> {
+pub(super) fn refused(call: &Call) -> Vec<Violation> {
     let mut found = match call.verb() {
         Verb::Set => deletions(call),
         Verb::Create | Verb::Restore => layout(call),

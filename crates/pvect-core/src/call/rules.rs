@@ -5,8 +5,8 @@
 //! ([`after_load`]). A client checks all of them before it starts pct; the standalone node checks each at its time.
 //! Source: pve-container's `API2/LXC.pm` and `API2/LXC/Config.pm`.
 
-use super::{Reason, Verb, Violation, options, split_list};
-use crate::Call;
+use super::Call;
+use crate::schema::{Reason, Verb, Violation, options, split_list};
 
 /// Options that must be there, alone or because of another one: part of the parameter verification.
 pub fn together(call: &Call) -> Vec<Violation> {

@@ -5,6 +5,31 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// The words of `mountoptions`.
 pub const MOUNT_OPTIONS: [&str; 6] = ["discard", "lazytime", "noatime", "nodev", "noexec", "nosuid"];
 
+/// Reads `startup` into order, up and down; `None` when it breaks the grammar.
+///
+/// Blank parts are ignored, of a part that is there twice the last counts, a number beyond 32 bits becomes the
+/// largest. The empty text and `0` are refused, as Proxmox VE refuses them.
+pub fn startup(text: &str) -> Option<[Option<u32>; 3]> {
+    if matches!(text, "" | "0") {
+        return None;
+    }
+    let [mut order, mut up, mut down] = [None; 3];
+    for part in text.split(',').filter(|part| !part.chars().all(is_blank)) {
+        let (slot, digits) = match part.split_once('=') {
+            None => (&mut order, part),
+            Some(("order", digits)) => (&mut order, digits),
+            Some(("up", digits)) => (&mut up, digits),
+            Some(("down", digits)) => (&mut down, digits),
+            Some(_) => return None,
+        };
+        if !is_digits(digits) {
+            return None;
+        }
+        *slot = Some(digits.parse().unwrap_or(u32::MAX));
+    }
+    Some([order, up, down])
+}
+
 /// Checks `pve-node`.
 pub fn is_node(text: &str) -> bool {
     is_label(text)
@@ -12,19 +37,18 @@ pub fn is_node(text: &str) -> bool {
 
 /// Checks `pve-storage-id`.
 pub fn is_storage_id(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    bytes.len() >= 2
-        && bytes[0].is_ascii_alphabetic()
-        && bytes[bytes.len() - 1].is_ascii_alphanumeric()
-        && bytes.iter().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(b))
+    let [first, middle @ .., last] = text.as_bytes() else { return false };
+    first.is_ascii_alphabetic()
+        && last.is_ascii_alphanumeric()
+        && middle.iter().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(b))
 }
 
 /// Checks `pve-configid`: at least two characters.
 pub fn is_config_id(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    bytes.len() >= 2
-        && bytes[0].is_ascii_alphabetic()
-        && bytes.iter().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(b))
+    let [first, rest @ ..] = text.as_bytes() else { return false };
+    first.is_ascii_alphabetic()
+        && !rest.is_empty()
+        && rest.iter().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(b))
 }
 
 /// Checks `pve-volume-id`: a storage's name, a colon, something.
@@ -35,9 +59,8 @@ pub fn is_volume_id(text: &str) -> bool {
 /// Checks one label of a DNS name.
 pub fn is_label(text: &str) -> bool {
     let bytes = text.as_bytes();
-    !bytes.is_empty()
-        && bytes[0].is_ascii_alphanumeric()
-        && bytes[bytes.len() - 1].is_ascii_alphanumeric()
+    bytes.first().is_some_and(u8::is_ascii_alphanumeric)
+        && bytes.last().is_some_and(u8::is_ascii_alphanumeric)
         && bytes.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'-')
 }
 
@@ -140,7 +163,7 @@ fn is_interface(text: &str) -> bool {
     };
     let bytes = name.as_bytes();
     (2..=21).contains(&bytes.len())
-        && bytes[0].is_ascii_alphabetic()
+        && bytes.first().is_some_and(u8::is_ascii_alphabetic)
         && bytes.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'_')
         && suffix.is_none_or(is_digits)
 }
@@ -150,7 +173,9 @@ pub fn is_unicast_mac(text: &str) -> bool {
     let pairs: Vec<&str> = text.split(':').collect();
     pairs.len() == 6
         && pairs.iter().all(|pair| is_hex_pair(pair))
-        && b"02468aceACE".contains(&pairs[0].as_bytes()[1])
+        && pairs
+            .first()
+            .is_some_and(|first| first.ends_with(['0', '2', '4', '6', '8', 'a', 'c', 'e', 'A', 'C', 'E']))
 }
 
 fn is_hex_pair(text: &str) -> bool {
