@@ -21,7 +21,7 @@ test: ## Set up and run every test (as root: real containers too)
 	@scripts/setup test
 	scripts/test $(ARGS)
 
-lint: ## rustfmt, clippy, rustdoc, fuzz targets, cargo-deny
+lint: ## rustfmt, clippy, rustdoc, fuzz targets, what the demo compiles, cargo-deny
 	scripts/lint
 
 bench: ## Measure; writes the tables of docs/performance.md
