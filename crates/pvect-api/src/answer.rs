@@ -1,18 +1,28 @@
 //! Reads an answer: bounded, and understood whole or not at all.
 
-use pvect_core::{Error, Result};
+use pvect_core::Result;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-use crate::fault::{About, Fault};
-use pvect_core::ErrorKind;
+use crate::fault::About;
 
 /// The longest answer that is read, in bytes. The list of ten thousand guests is a third of it.
 pub(crate) const LONGEST: usize = 8 * 1024 * 1024;
 
 /// The longest message or last word of a task that is kept, in bytes.
 pub(crate) const LONGEST_TEXT: usize = 16 * 1024;
+
+/// An answer as it came.
+#[derive(Debug)]
+pub(crate) struct Raw {
+    /// The status of HTTP.
+    pub(crate) status: u16,
+    /// The words after the status, where they are the server's own.
+    pub(crate) reason: String,
+    /// The body.
+    pub(crate) bytes: Vec<u8>,
+}
 
 /// The body of every answer.
 #[derive(Debug, Default, Deserialize)]
@@ -28,23 +38,16 @@ struct Body {
 ///
 /// # Errors
 /// By the status and text; `PctInvalidOutput` for what is no JSON, has no `data`, or is too long.
-pub(crate) async fn read(about: &About<'_>, response: reqwest::Response) -> Result<Value> {
-    let status = response.status().as_u16();
-    let reason = response
-        .extensions()
-        .get::<hyper::ext::ReasonPhrase>()
-        .map(|phrase| String::from_utf8_lossy(phrase.as_bytes()).into_owned())
-        .or_else(|| response.status().canonical_reason().map(str::to_owned))
-        .unwrap_or_default();
-    let bytes = collect(about, response).await?;
-    if (200..300).contains(&status) {
-        let body: Body = serde_json::from_slice(&bytes)
-            .map_err(|error| about.invalid(format!("it is no JSON of the API: {error}"), &bytes))?;
+pub(crate) fn read(about: &About<'_>, raw: &Raw) -> Result<Value> {
+    let Raw { status, reason, bytes } = raw;
+    if (200..300).contains(status) {
+        let body: Body = serde_json::from_slice(bytes)
+            .map_err(|error| about.invalid(format!("it is no JSON of the API: {error}"), bytes))?;
         return Ok(body.data);
     }
     // Failures of the API are JSON too; those of a proxy before it are not.
-    let body: Body = serde_json::from_slice(&bytes).unwrap_or_default();
-    Err(about.refused(status, &message(&body, &reason)))
+    let body: Body = serde_json::from_slice(bytes).unwrap_or_default();
+    Err(about.refused(*status, &message(&body, reason)))
 }
 
 fn message(body: &Body, reason: &str) -> String {
@@ -71,30 +74,4 @@ fn whole(body: &Body, reason: &str) -> String {
         return lines.collect::<Vec<_>>().join("; ");
     }
     body.message.clone().filter(|text| !text.trim().is_empty()).unwrap_or_else(|| reason.to_owned())
-}
-
-async fn collect(about: &About<'_>, mut response: reqwest::Response) -> Result<Vec<u8>> {
-    let too_long = |bytes: &[u8]| -> Error {
-        about.invalid(format!("it is longer than {} MiB", LONGEST / 1024 / 1024), bytes)
-    };
-    let announced = response.content_length().unwrap_or(0);
-    if announced > LONGEST as u64 {
-        return Err(too_long(&[]));
-    }
-    let mut bytes = Vec::new();
-    loop {
-        match response.chunk().await {
-            Ok(Some(chunk)) if bytes.len() + chunk.len() > LONGEST => return Err(too_long(&bytes)),
-            Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
-            Ok(None) => return Ok(bytes),
-            Err(error) if error.is_timeout() => {
-                let text = format!("{} began to answer and did not end in time", about.host);
-                return Err(about.lost(Fault::MayHaveRun(ErrorKind::PctTimeout, text)));
-            }
-            Err(_) => {
-                let text = "the answer broke off".to_owned();
-                return Err(about.lost(Fault::MayHaveRun(ErrorKind::ConnectionLost, text)));
-            }
-        }
-    }
 }

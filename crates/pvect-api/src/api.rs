@@ -1,7 +1,6 @@
 //! Requests, their hosts and their proof of who asks.
 
 use std::sync::Arc;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -15,17 +14,15 @@ use tracing::Instrument;
 
 use crate::answer;
 use crate::config::{ApiConfig, Credentials, Host};
-use crate::fault::{About, Fault, of_transport};
-use crate::request::{Method, Request, encode};
+use crate::fault::{About, Fault};
+use crate::http::Http;
+use crate::request::Request;
 use crate::ticket::{self, Answer, Ticket};
-use crate::tls::{self, Shown};
 
 /// How often a read is tried again after a lost connection or a node that could not be reached.
 const READS_AGAIN: u32 = 2;
 /// The pause before the first of them; it doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// How many connections to a host are kept for the next reads.
-const KEPT: usize = 8;
 
 /// A client of the API. Clones share connections and ticket.
 #[derive(Clone)]
@@ -35,12 +32,7 @@ pub struct Api {
 
 struct Inner {
     config: ApiConfig,
-    /// For reads: connections are kept and used again.
-    reads: reqwest::Client,
-    /// For everything else: a connection of its own for each request. On one that was kept, a server that closes it
-    /// just then leaves open whether the request was carried out.
-    writes: reqwest::Client,
-    shown: Shown,
+    http: Http,
     /// The host that answered last.
     host: AtomicUsize,
     ticket: Mutex<Option<Ticket>>,
@@ -79,24 +71,8 @@ impl Api {
         if config.hosts.is_empty() {
             return Err(Error::Settings { what: "the API has no hosts".to_owned() });
         }
-        let shown = Shown::default();
-        let tls = tls::config(&config.trust, &shown)?;
-        let client = |kept: usize| {
-            reqwest::Client::builder()
-                .tls_backend_preconfigured(tls.clone())
-                .connect_timeout(config.connect_timeout)
-                .pool_max_idle_per_host(kept)
-                .retry(reqwest::retry::never())
-                .redirect(reqwest::redirect::Policy::none())
-                .no_proxy()
-                .https_only(true)
-                .user_agent(concat!("pvect/", env!("CARGO_PKG_VERSION")))
-                .build()
-                .map_err(|error| Error::Settings { what: format!("no client of HTTPS: {error}") })
-        };
-        let (reads, writes) = (client(KEPT)?, client(0)?);
-        let inner =
-            Inner { config, reads, writes, shown, host: AtomicUsize::new(0), ticket: Mutex::new(None) };
+        let http = Http::new(&config)?;
+        let inner = Inner { config, http, host: AtomicUsize::new(0), ticket: Mutex::new(None) };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -286,57 +262,9 @@ impl Api {
             let text = format!("no time was left to ask {host}");
             return Err(about.lost(Fault::NeverSent(ErrorKind::PctTimeout, text)));
         }
-        let response = match self.build(request, ticket, host, left).send().await {
-            Ok(response) => response,
-            Err(error) => {
-                let shown = *self.inner.shown.lock().unwrap_or_else(PoisonError::into_inner);
-                return Err(about.lost(of_transport(&error, host, shown)));
-            }
-        };
-        answer::read(&about, response).await
+        let credentials = &self.inner.config.credentials;
+        answer::read(&about, &self.inner.http.send(&about, credentials, ticket, left).await?)
     }
-
-    fn build(
-        &self,
-        request: &Request,
-        ticket: Option<&Ticket>,
-        host: &Host,
-        limit: Duration,
-    ) -> reqwest::RequestBuilder {
-        let url = format!("https://{host}/api2/json{}", request.path);
-        let http = if request.is_read() { &self.inner.reads } else { &self.inner.writes };
-        let pairs = request.pairs();
-        let mut builder = match request.method {
-            Method::Get => http.get(url).query(&pairs),
-            // The API reads parameters of DELETE from the query alone.
-            Method::Delete => http.delete(url).query(&pairs),
-            Method::Post => http.post(url).form(&pairs),
-            Method::Put => http.put(url).form(&pairs),
-        };
-        builder = builder.timeout(limit);
-        if let Credentials::Token(token) = &self.inner.config.credentials {
-            let token = token.expose_secret().trim();
-            let bare = token.strip_prefix("PVEAPIToken=").unwrap_or(token);
-            builder =
-                builder.header(reqwest::header::AUTHORIZATION, sensitive(&format!("PVEAPIToken={bare}")));
-        }
-        if let Some(ticket) = ticket {
-            let cookie = format!("PVEAuthCookie={}", encode(ticket.cookie.expose_secret()));
-            builder = builder.header(reqwest::header::COOKIE, sensitive(&cookie));
-            if !request.is_read() {
-                builder = builder.header("CSRFPreventionToken", sensitive(ticket.csrf.expose_secret()));
-            }
-        }
-        builder
-    }
-}
-
-/// A header that no log shows. What cannot be a header is sent as nothing, and refused by the server.
-fn sensitive(text: &str) -> reqwest::header::HeaderValue {
-    let mut value = reqwest::header::HeaderValue::from_str(text)
-        .unwrap_or_else(|_| reqwest::header::HeaderValue::from_static(""));
-    value.set_sensitive(true);
-    value
 }
 
 /// 0.5 to 1.5, so that clients that failed together do not come back together.

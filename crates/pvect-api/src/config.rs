@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pvect_core::schema::TimeClass;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
 use secrecy::SecretString;
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;

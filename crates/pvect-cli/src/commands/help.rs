@@ -6,7 +6,7 @@ use clap::Command;
 use clap::builder::StyledStr;
 use clap::builder::styling::Style;
 use pvect::traps::TRAPS;
-use pvect_core::schema::{Reason, VERBS, Violation};
+use pvect_core::schema::VERBS;
 use pvect_core::{Error, ErrorKind, Result, Verb};
 use serde::Serialize;
 

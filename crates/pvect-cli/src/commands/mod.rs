@@ -18,9 +18,11 @@ pub mod man;
 pub mod network;
 pub mod node;
 pub mod operate;
+#[cfg(feature = "serve")]
 pub mod serve;
 pub mod settings;
 pub mod template;
+#[cfg(feature = "top")]
 pub mod top;
 pub mod usage;
 pub mod version;
@@ -45,6 +47,7 @@ pub async fn run(app: &App, line: Line) -> Result<u8> {
         Line::Own("settings", words) => settings::run(app, &words),
         Line::Own("doctor", words) => doctor::run(app, &words).await,
         Line::Own("watch", words) => watch::run(app, &words).await,
+        #[cfg(feature = "top")]
         Line::Own("top", words) => top::run(app, &words).await,
         Line::Own("template", words) => template::run(app, &words).await,
         Line::Own("compare", words) => compare::run(app, &words).await,
@@ -54,6 +57,8 @@ pub async fn run(app: &App, line: Line) -> Result<u8> {
         Line::Own("backup", words) => backup::run(app, &words).await,
         Line::Own("node", words) => node::power(app, &words),
         Line::Own("version", words) => version::run(app, &words).await,
+        #[cfg(not(feature = "top"))]
+        Line::Own("top", _) => Err(left_out("top")),
         Line::Own(..) | Line::Nothing | Line::NodePct(_) | Line::NodeVzdump(_) => help::overview(&app.ui),
     }
 }
@@ -72,6 +77,13 @@ async fn verb(app: &App, line: &PctLine) -> Result<u8> {
         Verb::Exec | Verb::Enter | Verb::Console => interactive::run(app, line).await,
         _ => operate::run(app, line).await,
     }
+}
+
+/// What is said when a command is asked for that this build was made without; see the features in Cargo.toml.
+#[cfg(not(all(feature = "serve", feature = "top")))]
+fn left_out(name: &str) -> Error {
+    let what = format!("this build of pvect has no '{name}'; one made with 'make build' has");
+    Error::Unsupported { what, vmid: None }
 }
 
 /// Reads the words of one of pvect's own commands.

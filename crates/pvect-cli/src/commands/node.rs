@@ -53,7 +53,12 @@ pub fn power(app: &App, words: &[String]) -> Result<u8> {
     let Some((name, matches)) = matches.subcommand() else { return Ok(0) };
     match name {
         "network" => return super::network::run(app, matches),
+        #[cfg(feature = "serve")]
         "serve" | "fingerprint" | "user" | "token" | "acl" => return super::serve::run(app, name, matches),
+        #[cfg(not(feature = "serve"))]
+        "serve" | "fingerprint" | "user" | "token" | "acl" => {
+            return Err(super::left_out(&format!("node {name}")));
+        }
         _ => {}
     }
     if !matches!(app.builder().connect()?.place(), Place::Standalone { .. }) {
