@@ -6,17 +6,33 @@
 pub mod bulk;
 pub mod client;
 pub mod doctor;
+pub mod live;
 pub mod names;
 pub mod select;
 pub mod settings;
 pub mod traps;
 
 pub use client::{
-    BackedUp, Backup, Client, Create, GuestCommand, Manner, Place, RemoteEndpoint, StoredBackup, options,
+    BackedUp, Backup, Client, Create, GuestCommand, Manner, OneTimeCode, Place, RemoteEndpoint, StoredBackup,
+    options,
 };
-pub use pvect_core::{Error, ErrorKind, Inspect, Operate, Result};
-pub use pvect_pct::CancelHandle;
 pub use settings::Settings;
+
+// Everything that a signature of this crate names can be named through this crate, so that a program needs no other
+// and cannot depend on another version of it; `scripts/public-api` checks that.
+pub use pvect_api::Volume;
+pub use pvect_core::backend::ConfigView;
+pub use pvect_core::config::{PendingItem, SnapshotEntry};
+pub use pvect_core::schema::TimeClass;
+pub use pvect_core::usage::FileSystem;
+pub use pvect_core::{
+    Call, ContainerConfig, Error, ErrorKind, Events, Inspect, Listing, Lock, NodeName, Operate, Outcome,
+    Result, RunState, SnapshotName, Status, StorageId, Verb, Vmid, VolumeId,
+};
+pub use pvect_core::{call, config, error, id, lock, property, schema, size, status, tags, upid, usage};
+pub use pvect_native::Foreign;
+pub use pvect_pct::{CancelHandle, Captured, Streams};
+pub use secrecy::SecretString;
 
 /// Returns the known word that a mistyped one resembles most, if any does.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {

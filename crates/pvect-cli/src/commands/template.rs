@@ -91,18 +91,18 @@ fn build(app: &App, node: Option<&Node>, what: &str) -> Result<u8> {
 
 async fn list(app: &App, client: &Client, node: Option<&Node>, storage: &str) -> Result<u8> {
     let form = app.form(Form::Table);
-    let list = match node {
-        Some(node) => {
+    let list = match (node, client.place()) {
+        (Some(node), _) => {
             let all = storage::templates(node).map_err(|failure| failed(&failure))?;
             all.iter().filter(|one| one.volume.storage() == storage).map(listed).collect()
         }
-        None if let Some(api) = client.api() => api
+        (None, Place::Api { .. }) => client
             .content(storage, "vztmpl")
             .await?
             .into_iter()
             .map(|volume| Listed { volid: volume.volid, size: volume.size })
             .collect(),
-        None => {
+        (None, _) => {
             let output = pveam(app, client, &["list", storage]).await?;
             if form == Form::Plain {
                 app.ui.print(output)?;

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use pvect_api::ApiBackend;
+use pvect_api::{ApiBackend, Volume};
 use pvect_core::backend::ConfigView;
 use pvect_core::config::{PendingItem, SnapshotEntry};
 use pvect_core::schema::TimeClass;
@@ -116,12 +116,12 @@ impl Client {
     }
 
     /// Returns the API, where that is the way to the containers.
-    pub fn api(&self) -> Option<&ApiBackend> {
+    pub(crate) fn api(&self) -> Option<&ApiBackend> {
         self.api.as_ref()
     }
 
     /// Returns the node's own API daemon, where changes go through it.
-    pub fn fast_path(&self) -> Option<&ApiBackend> {
+    pub(crate) fn fast_path(&self) -> Option<&ApiBackend> {
         self.fast.as_ref()
     }
 
@@ -140,6 +140,21 @@ impl Client {
                 Some(fast) => fast.shown(call).unwrap_or_else(|_| call.masked_argv()),
                 None => self.backend(call.verb()).command_line(&care::as_run(call)),
             },
+        }
+    }
+
+    /// Lists what a storage of the node keeps, of one kind: `vztmpl`, `backup`, `rootdir`.
+    ///
+    /// # Errors
+    /// `Unsupported` where the API is not the way to the containers; `Settings` when there are several nodes and none is
+    /// named.
+    pub async fn content(&self, storage: &str, kind: &str) -> Result<Vec<Volume>> {
+        match &self.api {
+            Some(api) => api.content(storage, kind).await,
+            None => Err(Error::Unsupported {
+                what: "the content of a storage is listed through the API only".to_owned(),
+                vmid: None,
+            }),
         }
     }
 
