@@ -2,6 +2,27 @@
 //!
 //! It composes what the crates below it do: which pct runs (the real one or the standalone node's), under which
 //! time limits, and how a container's name becomes its number. It never prints, and never reads the environment.
+//!
+//! ```no_run
+//! # async fn example() -> pvect::Result<()> {
+//! use pvect::{Client, Settings};
+//!
+//! let client = Client::connect(Settings::default())?;
+//! let web = client.resolve("web1").await?;
+//! client.start(web).await?;
+//! let done = client.exec(web, ["systemctl", "is-active", "nginx"], None).await?;
+//! println!("status {}: {}", done.status, String::from_utf8_lossy(&done.stdout));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! - [`Client`]: the verbs of pct, each with what keeps its traps closed; [`options`] has their options, typed
+//! - [`select`] and [`bulk`]: containers chosen by name, tag, range or state, and worked on together
+//! - [`live`]: events as they happen, and how much of the node the containers use
+//! - [`settings`], [`doctor`]: where the node is, and what is wrong with it
+//! - [`config`], [`property`], [`schema`] and others: the vocabulary, from pvect-core
+//!
+//! An [`Error`] has a kind to branch on ([`Error::kind`]); its text is for people.
 
 pub mod bulk;
 pub mod client;
@@ -44,7 +65,12 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         .map(|(_, candidate)| candidate)
 }
 
-/// Keeps the example of the README compiling.
+/// Keeps the example of this crate's README compiling.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
+/// Keeps the example of the workspace's README compiling.
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
-struct Readme;
+struct WorkspaceReadme;
