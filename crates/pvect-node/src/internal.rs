@@ -12,6 +12,7 @@ use rustix::thread::{Gid, LinkNameSpaceType, Uid};
 
 use crate::error::os_text;
 use crate::interrupt::Interrupt;
+use crate::storage::usage::Usage;
 use crate::transfer::{Place, Target, Wanted};
 use crate::{Failure, Layout, Node, NodeResult, Output, runtime, setup, store, worker};
 
@@ -21,6 +22,9 @@ use crate::{Failure, Layout, Node, NodeResult, Output, runtime, setup, store, wo
 pub(crate) const PUSH_INTO: &str = "push-into";
 /// The verb that runs a hook script after a container has ended: `post-stop ROOT NODE VMID`.
 pub(crate) const POST_STOP: &str = "post-stop";
+
+/// The verb that says how full a file system is: `file-system-use ROOT PATH`, as a line of JSON.
+pub(crate) const FILE_SYSTEM_USE: &str = "file-system-use";
 
 /// Runs one helper verb and returns the exit status; what went wrong is on stderr.
 pub fn run(words: &[String]) -> u8 {
@@ -32,6 +36,7 @@ pub fn run(words: &[String]) -> u8 {
             push_into([root, users], destination, &wanted)
         }
         [setup::NAME, ids, root, ref below @ ..] => return setup::run_confined(ids, root, below),
+        [FILE_SYSTEM_USE, root, path] => Usage::print(Path::new(root), path),
         [worker::NAME, root, name] => return worker::run(root, name),
         // LXC adds words of its own.
         [POST_STOP, root, name, vmid, ..] => post_stop(root, name, vmid),

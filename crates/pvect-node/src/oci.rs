@@ -3,18 +3,33 @@
 //! What the image says stands above what create was told, as with the real pct. Source: `restore_oci_archive` of
 //! pve-container.
 
-use std::path::Path;
-
 use pvect_core::ContainerConfig;
 use pvect_core::property::NetInterface;
 
-use crate::idmap::IdMap;
-use crate::rooted::Rooted;
+use crate::setup::Guest;
 use crate::unpack::oci::ImageConfig;
 use crate::{Failure, NodeResult};
 
 /// The signal that ends the program of an image that names none.
 const STOP_SIGNAL: &str = "SIGTERM";
+
+/// The files of the guest that an image was unpacked into.
+pub(crate) trait GuestFiles {
+    /// Reads these files; `None` where there is none.
+    fn read_both(&self, paths: [&str; 2]) -> NodeResult<[Option<Vec<u8>>; 2]>;
+    /// Makes directories that are missing.
+    fn make_dirs(&self, paths: Vec<String>) -> NodeResult<()>;
+}
+
+impl GuestFiles for Guest<'_> {
+    fn read_both(&self, paths: [&str; 2]) -> NodeResult<[Option<Vec<u8>>; 2]> {
+        self.read(paths)
+    }
+
+    fn make_dirs(&self, paths: Vec<String>) -> NodeResult<()> {
+        Guest::make_dirs(self, paths)
+    }
+}
 
 /// The machine's architecture as the option `arch` names it.
 pub(crate) fn host_architecture() -> &'static str {
@@ -33,17 +48,15 @@ pub(crate) fn host_architecture() -> &'static str {
 /// When a value holds control characters, or the user is none of the image's.
 pub(crate) fn apply(
     image: &ImageConfig,
-    root: &Path,
+    files: &impl GuestFiles,
     config: &mut ContainerConfig,
     log: &mut dyn FnMut(&str),
 ) -> NodeResult<()> {
-    let files = Rooted::open(root, IdMap::of(config).root())
-        .map_err(|error| Failure::io("can't open the root file system", root, &error))?;
-    make_volumes(image, &files, log)?;
+    let mut directories = volumes(image, log)?;
     set_command(image, config, log)?;
     let mut raw = |key: &str, value: String| config.main.raw.push((key.to_owned(), value));
     if let Some(user) = plain("User", image.user.as_ref())? {
-        let found = User::find(user, &files)?;
+        let found = User::find(user, files)?;
         for (key, value) in
             [("lxc.init.uid", found.uid), ("lxc.init.gid", found.gid), ("lxc.init.groups", found.groups)]
         {
@@ -54,11 +67,7 @@ pub(crate) fn apply(
     }
     if let Some(directory) = plain("WorkingDir", image.working_dir.as_ref())? {
         // Builders leave it to those who run the image to make it; without it LXC starts nothing.
-        if !files.is_dir(directory.trim_start_matches('/')) {
-            files
-                .make_dirs(directory.trim_start_matches('/'), 0o755)
-                .map_err(|error| Failure::io("can't create", Path::new(directory), &error))?;
-        }
+        directories.push(directory.to_owned());
         raw("lxc.init.cwd", format!("/{}", directory.trim_start_matches('/')));
     }
     let signal = plain("StopSignal", image.stop_signal.as_ref())?.unwrap_or(STOP_SIGNAL);
@@ -68,22 +77,21 @@ pub(crate) fn apply(
         let is_set = |text: &&String| text.split_once('=').is_some_and(|(name, _)| !name.is_empty());
         config.main.env = variables.iter().filter(is_set).cloned().collect();
     }
-    Ok(())
+    if directories.is_empty() { Ok(()) } else { files.make_dirs(directories) }
 }
 
 /// The directories for data; mount points of the same paths cover them.
-fn make_volumes(image: &ImageConfig, files: &Rooted, log: &mut dyn FnMut(&str)) -> NodeResult<()> {
+fn volumes(image: &ImageConfig, log: &mut dyn FnMut(&str)) -> NodeResult<Vec<String>> {
+    let mut directories = Vec::new();
     for path in image.volumes.iter().flatten().map(|(path, _)| path) {
         if is_controlled(path) {
             let text = "OCI config data-volumes path contains forbidden control characters!";
             return Err(Failure::new(text));
         }
         log(&format!("creating base directory for volume at {path}"));
-        files
-            .make_dirs(path.trim_start_matches('/'), 0o755)
-            .map_err(|error| Failure::io("can't create", Path::new(path), &error))?;
+        directories.push(path.clone());
     }
-    Ok(())
+    Ok(directories)
 }
 
 /// The program, and what one that is no init system needs: its console, and a network that the host configures.
@@ -163,7 +171,7 @@ struct User {
 
 impl User {
     /// Finds `USER[:GROUP]` in `/etc/passwd` and `/etc/group`.
-    fn find(text: &str, files: &Rooted) -> NodeResult<Self> {
+    fn find(text: &str, files: &impl GuestFiles) -> NodeResult<Self> {
         let (user, group) = match text.split_once(':') {
             Some((user, group)) => (user, Some(group)),
             None => (text, None),
@@ -171,12 +179,9 @@ impl User {
         if user.is_empty() || group.is_some_and(|group| group.is_empty() || group.contains(':')) {
             return Err(Failure::new("OCI config value for 'User' has an invalid format"));
         }
-        let read = |path: &str| {
-            let text =
-                files.read_text(path).map_err(|error| Failure::io("can't read", Path::new(path), &error));
-            text.map(Option::unwrap_or_default)
-        };
-        let (passwd, groups) = (read("/etc/passwd")?, read("/etc/group")?);
+        let tables = files.read_both(["/etc/passwd", "/etc/group"])?;
+        let [passwd, groups] =
+            tables.map(|bytes| String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned());
         let (uid, name) = match is_number(user) {
             true => (Some(user.to_owned()), field(&passwd, 2, user, 0)),
             false => (field(&passwd, 0, user, 2), Some(user.to_owned())),
@@ -228,6 +233,21 @@ fn supplementary(groups: &str, name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rooted::Rooted;
+
+    /// Stands in for the process that works on a guest's files.
+    impl GuestFiles for Rooted {
+        fn read_both(&self, paths: [&str; 2]) -> NodeResult<[Option<Vec<u8>>; 2]> {
+            Ok(paths.map(|path| self.read(path).unwrap()))
+        }
+
+        fn make_dirs(&self, paths: Vec<String>) -> NodeResult<()> {
+            for path in paths {
+                Rooted::make_dirs(self, path.trim_start_matches('/'), 0o755).unwrap();
+            }
+            Ok(())
+        }
+    }
 
     fn files() -> (tempfile::TempDir, Rooted) {
         let dir = tempfile::tempdir().unwrap();
@@ -278,7 +298,7 @@ mod tests {
 
     #[test]
     fn the_image_stands_above_what_was_asked() {
-        let (dir, _files) = files();
+        let (dir, files) = files();
         let mut config = ContainerConfig::default();
         for (key, value) in [
             ("entrypoint", "/bin/mine"),
@@ -292,7 +312,7 @@ mod tests {
             "WorkingDir":"/srv","StopSignal":"SIGQUIT","Volumes":{"/data/x":{}},"ExposedPorts":{"80/tcp":{}}}"#;
         let image: ImageConfig = serde_json::from_str(text).unwrap();
         let mut lines = Vec::new();
-        apply(&image, dir.path(), &mut config, &mut |line| lines.push(line.to_owned())).unwrap();
+        apply(&image, &files, &mut config, &mut |line| lines.push(line.to_owned())).unwrap();
         assert_eq!(
             lines,
             [
@@ -313,7 +333,7 @@ mod tests {
 
     #[test]
     fn control_characters_are_refused() {
-        let (dir, _files) = files();
+        let (_dir, files) = files();
         for (text, words) in [
             (
                 r#"{"Env":["A=\n"]}"#,
@@ -333,8 +353,7 @@ mod tests {
             ),
         ] {
             let image: ImageConfig = serde_json::from_str(text).unwrap();
-            let failure =
-                apply(&image, dir.path(), &mut ContainerConfig::default(), &mut |_| {}).unwrap_err();
+            let failure = apply(&image, &files, &mut ContainerConfig::default(), &mut |_| {}).unwrap_err();
             assert_eq!(failure.text, words);
         }
     }

@@ -160,6 +160,14 @@ impl<'a> Guest<'a> {
         }
     }
 
+    /// Makes directories that are missing, those above them too.
+    ///
+    /// # Errors
+    /// As [`Guest::start`].
+    pub(crate) fn make_dirs(&self, paths: Vec<String>) -> NodeResult<()> {
+        self.perform(Work::MakeDirs(paths)).map(drop)
+    }
+
     /// Removes files, missing ones too, and then directories that are empty.
     ///
     /// # Errors

@@ -1,11 +1,27 @@
 //! How full the file systems of a container are: the table of `pct df`.
 
+use std::io::Read;
 use std::os::fd::AsFd;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
-use rustix::fs::fstatvfs;
+use rustix::fs::{OFlags, fstatvfs};
+use serde::{Deserialize, Serialize};
+
+use crate::error::os_text;
+use crate::internal::FILE_SYSTEM_USE;
+use crate::process::Process;
+use crate::rooted::Rooted;
+use crate::{Failure, Node, NodeResult};
+
+/// How long a file system may take to say how full it is. Source: pve-container, `pct df`.
+const ANSWER: Duration = Duration::from_secs(3);
+/// The longest answer that is read, bytes.
+const LONGEST: u64 = 4096;
 
 /// The use of one file system in bytes. `available` is less than `total - used` where blocks are reserved.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     /// All blocks.
     pub total: u64,
@@ -16,6 +32,56 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// Asks for the file system at a path below a root, links followed (inside only).
+    ///
+    /// In a running container anything may be mounted there, such as a FUSE that never answers. Who waits for that
+    /// cannot even be killed, so it is asked by a process of its own, which is left behind when it hangs.
+    ///
+    /// # Errors
+    /// What the system says, or `got timeout`.
+    pub(crate) fn ask(node: &Node, root: &Path, path: &str) -> NodeResult<Self> {
+        let failed = |why: &str| Failure::new(format!("can't measure '{path}' - {why}"));
+        let mut child = Command::new(&node.helper)
+            .args(["__node", FILE_SYSTEM_USE])
+            .arg(root)
+            .arg(path)
+            .env_clear()
+            .env("LC_ALL", "C.UTF-8")
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(|error| Failure::io("can't run", &node.helper, &error))?;
+        if !Process::of(child.id()).wait_until(Instant::now() + ANSWER) {
+            let _ = child.kill();
+            // When it ends it is not to stay as a zombie.
+            std::thread::spawn(move || child.wait());
+            return Err(failed("got timeout"));
+        }
+        let _ = child.wait();
+        let mut bytes = Vec::new();
+        if let Some(answer) = child.stdout.take() {
+            let _ = answer.take(LONGEST).read_to_end(&mut bytes);
+        }
+        match serde_json::from_slice::<Result<Self, String>>(&bytes) {
+            Ok(answer) => answer.map_err(|why| failed(&why)),
+            Err(_) => Err(failed("no answer")),
+        }
+    }
+
+    /// Prints what [`Usage::ask`] reads.
+    ///
+    /// # Errors
+    /// When it cannot be printed.
+    pub(crate) fn print(root: &Path, path: &str) -> NodeResult<()> {
+        let inside = Rooted::open(root, (0, 0));
+        let usage = inside.and_then(|inside| inside.open_at(path, OFlags::PATH)).and_then(Self::of);
+        let answer = usage.map_err(|error| os_text(&error));
+        serde_json::to_writer(std::io::stdout().lock(), &answer)
+            .map_err(|error| Failure::new(format!("can't answer - {error}")))
+    }
+
     /// Asks for the file system that an open directory lies on.
     ///
     /// # Errors

@@ -382,7 +382,8 @@ fn fill_mounted(
         log("Detected OCI archive");
         let arch = config.main.options.get("arch").map_or(oci::host_architecture(), String::as_str);
         let image = unpack::oci::extract(&archive, root, arch, &options)?;
-        oci::apply(&image, root, config, log)?;
+        let before = config.clone();
+        oci::apply(&image, &Guest::mounted(node, plan.vmid, &before, root)?, config, log)?;
     } else {
         log(&format!("extracting archive '{}'", archive.display()));
         let summary = unpack::extract(&archive, root, &options)?;

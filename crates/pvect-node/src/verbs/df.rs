@@ -1,20 +1,13 @@
 //! `pct df`: shows how full a container's file systems are.
 
 use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
 
 use pvect_core::{Call, ContainerConfig, Lock, Vmid};
-use rustix::fs::OFlags;
 
 use crate::interrupt::Interrupt;
-use crate::rooted::Rooted;
 use crate::storage::usage::{Usage, table};
 use crate::storage::{self, PrivateMounts};
-use crate::{Failure, Node, NodeResult, Output, hostmount, locked, runtime, store};
-
-/// How long a file system may take to say how full it is. Source: pve-container, `pct df`.
-const ANSWER: Duration = Duration::from_secs(3);
+use crate::{Node, NodeResult, Output, hostmount, locked, runtime, store};
 
 /// Shows how full a container's file systems are. A stopped container is mounted meanwhile, in a mount namespace of
 /// this command, and locked as `mounted`. Returns the exit status.
@@ -30,7 +23,7 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
         Some(_) => {
             let config = store::load_telling(node, vmid, output)?.config;
             let root = runtime::opened(vmid, runtime::init(node, vmid)?.root())?;
-            measured(&config, Path::new(&runtime::path_of(&root)), output)?
+            measured(node, &config, Path::new(&runtime::path_of(&root)), output)
         }
         None => {
             if !hostmount::is_known_to_lxc(node, vmid) {
@@ -57,38 +50,20 @@ fn stopped(node: &Node, vmid: Vmid, output: &mut Output<'_>) -> NodeResult<Strin
 fn mounted(node: &Node, vmid: Vmid, config: &ContainerConfig, output: &mut Output<'_>) -> NodeResult<String> {
     let _mounts = PrivateMounts::enter()?;
     let root = hostmount::mount(node, vmid, config, output)?;
-    let text = measured(config, &root, output);
+    let text = measured(node, config, &root, output);
     // What cannot be unmounted ends with the namespace.
     let _ = storage::unmount_all(&root);
-    text
+    Ok(text)
 }
 
 /// Measures what is mounted below `root`; a path in the container cannot lead out of it.
-fn measured(config: &ContainerConfig, root: &Path, output: &mut Output<'_>) -> NodeResult<String> {
-    let inside = Rooted::open(root, (0, 0)).map_err(|error| Failure::io("can't open", root, &error))?;
-    let inside = Arc::new(inside);
+fn measured(node: &Node, config: &ContainerConfig, root: &Path, output: &mut Output<'_>) -> String {
     let mut rows = Vec::new();
     for (key, mount) in config.volumes() {
-        match usage(&inside, &mount.path) {
+        match Usage::ask(node, root, &mount.path) {
             Ok(usage) => rows.push((key, mount.fs.source.to_string(), usage, mount.path)),
-            Err(error) => output.warn(Failure::io("can't measure", Path::new(&mount.path), &error).text),
+            Err(failure) => output.warn(failure.text),
         }
     }
-    Ok(table(&rows))
-}
-
-/// Measures one file system. In a running container anything may be mounted there, such as a FUSE that never answers:
-/// it is asked in a thread, which then ends with the command.
-fn usage(inside: &Arc<Rooted>, path: &str) -> std::io::Result<Usage> {
-    let (sender, receiver) = std::sync::mpsc::channel();
-    let (inside, path) = (Arc::clone(inside), path.to_owned());
-    let thread = std::thread::spawn(move || {
-        let _ = sender.send(inside.open_at(path, OFlags::PATH).and_then(Usage::of));
-    });
-    let answer = receiver.recv_timeout(ANSWER);
-    if answer.is_ok() {
-        // Nothing may hold the mounts any more.
-        let _ = thread.join();
-    }
-    answer.unwrap_or_else(|_| Err(std::io::Error::other("got timeout")))
+    table(&rows)
 }

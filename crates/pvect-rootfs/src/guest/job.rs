@@ -49,6 +49,8 @@ pub enum Work {
     Detect,
     /// Reads files.
     Read(Vec<String>),
+    /// Makes directories that are missing, those above them too (0755).
+    MakeDirs(Vec<String>),
     /// Removes files, missing ones too, and then directories that are empty.
     Remove {
         /// Paths of files.
@@ -112,6 +114,7 @@ impl Job {
                 return Ok(Done::Found { ostype: found.ostype, doubt, arch });
             }
             Work::Read(paths) => return read(&files, paths).map(Done::Read),
+            Work::MakeDirs(paths) => return make_dirs(&files, paths).map(|()| Done::Written),
             Work::Remove { files: paths, empty } => {
                 return remove(&files, paths, empty).map(|()| Done::Written);
             }
@@ -136,7 +139,7 @@ impl Job {
                 users::set_host_key(&guest, kind, key)?;
             }
             Work::HostKey(..) => return Err(Failure::new("unknown kind of host key")),
-            Work::AfterClone | Work::Detect | Work::Read(_) | Work::Remove { .. } => {}
+            Work::AfterClone | Work::Detect | Work::Read(_) | Work::MakeDirs(_) | Work::Remove { .. } => {}
         }
         Ok(Done::Written)
     }
@@ -148,6 +151,15 @@ fn read(files: &Rooted, paths: &[String]) -> NodeResult<Vec<Option<Vec<u8>>>> {
         move |error| Failure::io("can't read", &path, &error)
     };
     paths.iter().map(|path| files.read(path).map_err(failed(path))).collect()
+}
+
+fn make_dirs(files: &Rooted, paths: &[String]) -> NodeResult<()> {
+    for path in paths.iter().map(|path| path.trim_start_matches('/')).filter(|path| !files.is_dir(path)) {
+        files
+            .make_dirs(path, 0o755)
+            .map_err(|error| Failure::io("can't create", &Path::new("/").join(path), &error))?;
+    }
+    Ok(())
 }
 
 fn remove(files: &Rooted, paths: &[String], empty: &[String]) -> NodeResult<()> {
