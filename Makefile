@@ -3,7 +3,7 @@ CARGO ?= cargo
 PVECT := target/release/pvect
 ARGS ?=
 
-.PHONY: help build demo test lint bench bench-backends instructions vm attack fuzz advisories docs install clean
+.PHONY: help build demo unit test-one test lint bench bench-backends instructions vm attack fuzz advisories docs install clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -17,11 +17,17 @@ demo: ## Real containers before your eyes (ARGS=--fast for a busybox template)
 	$(CARGO) build --profile demo -p pvect-cli --no-default-features
 	target/demo/pvect demo $(ARGS)
 
+unit: ## The tests that need neither root nor other packages
+	scripts/unit $(ARGS)
+
+test-one: ## One test by a part of its name, wherever it is (T=NAME)
+	scripts/test-one "$(T)" $(ARGS)
+
 test: ## Set up and run every test (as root: real containers too)
 	@scripts/setup test
 	scripts/test $(ARGS)
 
-lint: ## rustfmt, clippy, rustdoc, fuzz targets, what the demo compiles, cargo-deny, typos
+lint: ## rustfmt, clippy, rustdoc, fuzz targets, demo, packages, interface, oldest Rust, cargo-deny, typos
 	scripts/lint
 
 bench: ## Measure; writes the tables of docs/performance.md

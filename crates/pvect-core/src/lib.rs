@@ -14,6 +14,16 @@
 //! - [`backend`]: the two traits that every backend implements
 //! - [`error`]: the error kinds, with their exit statuses
 //! - [`classify`]: what the texts of Proxmox VE mean, as error kinds
+//!
+//! ```
+//! use pvect_core::{Call, Verb, VolumeId};
+//!
+//! let volume: VolumeId = "local-lvm:vm-101-disk-0".parse()?;
+//! assert_eq!(volume.storage(), "local-lvm");
+//! let call = Call::on(Verb::Set, "101".parse()?).option("memory", "1024").checked().expect("it fits the table");
+//! assert_eq!(call.argv(), ["set", "101", "--memory", "1024"]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 // Any bytes in, a value or an error out.
 #![deny(clippy::indexing_slicing)]
@@ -45,3 +55,8 @@ pub use id::{NodeName, SnapshotName, StorageId, Vmid, VolumeId};
 pub use lock::Lock;
 pub use schema::Verb;
 pub use status::{Listing, RunState, Status};
+
+/// Keeps the example of the README right.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -2,7 +2,7 @@
 //!
 //! Their default form is pct's own text, byte for byte; the other forms are made from typed records.
 
-use pvect::{Client, Inspect, Operate};
+use pvect::{Client, Inspect, Operate, Place};
 use pvect_core::backend::ConfigView;
 use pvect_core::config::pending_output;
 use pvect_core::schema::{Kind, options::config_option};
@@ -82,7 +82,7 @@ async fn begin(app: &App, line: &PctLine) -> Result<Typed> {
     match call.vmid() {
         Some(vmid) if form != Form::Plain || shaped => Ok(Typed::Call(Box::new(client), call, vmid, form)),
         // pct itself draws the tree of snapshots, and the API is not pct.
-        Some(vmid) if client.api().is_some() && call.verb() == Verb::Listsnapshot => {
+        Some(vmid) if matches!(client.place(), Place::Api { .. }) && call.verb() == Verb::Listsnapshot => {
             Ok(Typed::Call(Box::new(client), call, vmid, Form::Table))
         }
         Some(vmid) if client.reads_records() && has_plain_twin(&call) => {

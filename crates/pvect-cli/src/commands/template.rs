@@ -83,7 +83,7 @@ async fn list(app: &App, client: &Client, node: Option<&Node>, storage: &str) ->
             let all = storage::templates(node).map_err(|failure| failed(&failure))?;
             all.iter().filter(|one| one.volume.storage() == storage).map(listed).collect()
         }
-        None if form == Form::Plain && client.api().is_none() => {
+        None if form == Form::Plain && !matches!(client.place(), Place::Api { .. }) => {
             app.ui.print(client.template_table(storage).await?)?;
             return Ok(0);
         }

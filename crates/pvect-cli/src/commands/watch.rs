@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use pvect::Place;
+use pvect::live::{Change, Event};
 use pvect::select::{self, Selector};
-use pvect_core::backend::ConfigView;
+use pvect::{Client, ConfigView, Inspect};
 use pvect_core::{Error, Result, Vmid};
-use pvect_native::{Change, Event, NativeBackend, Watcher};
 use serde::Serialize;
 
 use crate::app::App;
@@ -39,14 +38,7 @@ struct Record {
 pub async fn run(app: &App, words: &[String]) -> Result<u8> {
     let matches = super::own_words("watch", words)?;
     let client = app.builder().connect()?;
-    let Some(backend) = client.native_backend().cloned() else {
-        let what = "watch reads the node's own files and sockets: run it on the node, as root".to_owned();
-        return Err(Error::Unsupported { what, vmid: None });
-    };
-    let tasks = match client.place() {
-        Place::Standalone { root, .. } => root.join("log/tasks"),
-        _ => "/var/log/pve/tasks".into(),
-    };
+    let mut watcher = client.watch()?;
     let mut left = match matches.get_one::<String>("count") {
         None => u64::MAX,
         Some(text) => match text.parse() {
@@ -62,15 +54,10 @@ pub async fn run(app: &App, words: &[String]) -> Result<u8> {
         let all = select::candidates(&client, &selector, false).await?;
         Some(selector.choose(&all)?.into_iter().map(|one| one.vmid).collect())
     };
-    let mut watcher = Watcher::new(backend.clone(), tasks)
-        .map_err(|source| Error::Io { what: "the node cannot be watched".to_owned(), source })?;
     app.ui.note("watching; Ctrl-C ends it");
     let mut names = BTreeMap::new();
     while left > 0 {
-        let events = watcher
-            .wait(STEP)
-            .map_err(|source| Error::Io { what: "the node cannot be watched any more".to_owned(), source })?;
-        for event in events {
+        for event in watcher.wait(STEP)? {
             let vmid = vmid_of(&event);
             if left == 0
                 || wanted.as_ref().is_some_and(|wanted| vmid.is_none_or(|vmid| !wanted.contains(&vmid)))
@@ -78,7 +65,7 @@ pub async fn run(app: &App, words: &[String]) -> Result<u8> {
                 continue;
             }
             left -= 1;
-            let record = record(&event, vmid, name(&backend, vmid, &mut names));
+            let record = record(&event, vmid, name(&client, vmid, &mut names).await);
             app.ui.print(shown(app, &record)?)?;
         }
     }
@@ -93,9 +80,9 @@ fn vmid_of(event: &Event) -> Option<Vmid> {
 }
 
 /// The name of a container; one that is gone keeps the last that it had.
-fn name(backend: &NativeBackend, vmid: Option<Vmid>, known: &mut BTreeMap<Vmid, String>) -> Option<String> {
+async fn name(client: &Client, vmid: Option<Vmid>, known: &mut BTreeMap<Vmid, String>) -> Option<String> {
     let vmid = vmid?;
-    if let Ok(config) = backend.config(vmid, &ConfigView::Current) {
+    if let Ok(config) = client.config(vmid, &ConfigView::Current).await {
         known.insert(vmid, config.name(vmid));
     }
     known.get(&vmid).cloned()

@@ -118,12 +118,12 @@ impl Client {
     }
 
     /// Returns the API, where that is the way to the containers.
-    pub fn api(&self) -> Option<&ApiBackend> {
+    pub(crate) fn api(&self) -> Option<&ApiBackend> {
         self.way.api()
     }
 
     /// Returns the node's own API daemon, where changes go through it.
-    pub fn fast_path(&self) -> Option<&ApiBackend> {
+    pub(crate) fn fast_path(&self) -> Option<&ApiBackend> {
         self.node.fast.as_ref()
     }
 

@@ -44,7 +44,7 @@ impl Client {
     }
 
     /// Returns what reads the node's own files, where they are here and may be read.
-    pub fn native_backend(&self) -> Option<&NativeBackend> {
+    pub(crate) fn native_backend(&self) -> Option<&NativeBackend> {
         self.node.native.as_ref()
     }
 

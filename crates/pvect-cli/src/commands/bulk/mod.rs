@@ -144,10 +144,11 @@ impl Options {
 /// Connects to each node that the selector names, or to the one that the settings choose.
 async fn connect(app: &App, selector: &Selector) -> Result<BTreeMap<NodeName, Client>> {
     let own = app.client()?;
-    if let (Some(api), Place::Api { node: None, .. }) = (own.api(), own.place()) {
+    if matches!(own.place(), Place::Api { node: None, .. }) {
         // One host of the API answers for every node.
         let named = selector.nodes();
-        let nodes: BTreeSet<NodeName> = api.guests().await?.into_iter().map(|guest| guest.node).collect();
+        let nodes: BTreeSet<NodeName> =
+            own.list().await?.into_iter().filter_map(|listing| listing.node).collect();
         let meant = nodes.into_iter().filter(|node| named.is_empty() || named.contains(node));
         return meant.map(|node| Ok((node.clone(), app.connect_to(&node)?))).collect();
     }

@@ -7,10 +7,10 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use clap::ArgMatches;
+use pvect::live::{Frame, Sampler};
 use pvect::select::{self, Selector};
 use pvect::{Client, Manner};
 use pvect_core::{Call, Error, Result, Verb, Vmid};
-use pvect_native::{Frame, Sampler};
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use tokio::task::JoinHandle;
 
@@ -24,14 +24,11 @@ pub async fn run(app: &App, words: &[String]) -> Result<u8> {
     let matches = super::own_words("top", words)?;
     // Without a handler for signals: a terminal that is closed ends this too.
     let client = app.builder().connect()?;
-    let Some(backend) = client.native_backend().cloned() else {
-        let what = "top reads the node's own files and sockets: run it on the node, as root".to_owned();
-        return Err(Error::Unsupported { what, vmid: None });
-    };
+    let sampler = client.sampler()?;
     let options = Options::read(app, &matches)?;
     let mut top = Top {
         node: client.node()?.to_string(),
-        sampler: Sampler::new(backend),
+        sampler,
         client,
         view: View::new(options.key, options.reverse),
         wanted: None,

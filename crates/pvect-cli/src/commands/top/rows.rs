@@ -3,8 +3,8 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
+use pvect::live::{Frame, Rates, Sample};
 use pvect_core::Vmid;
-use pvect_native::{Frame, Rates, Sample};
 
 /// The columns that the view can be sorted by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -200,7 +200,7 @@ pub(super) fn age(seconds: u64) -> String {
 pub(super) mod tests {
     use std::time::{Duration, Instant};
 
-    use pvect_native::Details;
+    use pvect::live::Details;
 
     use super::*;
 
