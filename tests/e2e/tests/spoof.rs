@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -462,6 +463,45 @@ fn who_starts_takes_nothing_from_who_runs_and_what_is_allowed_besides_works() {
     two.node.pvect(&["node", "network", "up", "--bridge", &two.bridge, "--ipfilter", "1"]).ok();
     assert!(!two.pings("102", &["-I", &floating, &host]));
     two.end();
+}
+
+/// A container that is on its way has its address already: its hook script holds it there.
+#[test]
+fn two_that_start_together_do_not_share_an_address() {
+    let node = network_or_skip!();
+    let (template, bridge) = (node.busybox(), node.own_bridge());
+    node.pvect(&["node", "network", "up", "--bridge", &bridge, "--address", "10.99.67.1/24"]).ok();
+    for (vmid, mac) in [("101", VICTIM), ("102", ATTACKER)] {
+        let net = format!("name=eth0,bridge={bridge},hwaddr={mac},ip=10.99.67.5/24");
+        node.pvect(&["create", vmid, &template, "--rootfs", "local:0", "--net0", &net]).ok();
+    }
+    let (waits, go) = (node.root().join("waits"), node.root().join("go"));
+    let script = format!(
+        "#!/bin/sh\n[ $2 = pre-start ] || exit 0\ntouch {}\nwhile ! [ -e {} ]; do sleep 0.05; done\n",
+        waits.display(),
+        go.display()
+    );
+    let hook = node.root().join("vz/snippets/wait.sh");
+    fs::create_dir_all(hook.parent().expect("a directory")).expect("a directory");
+    fs::write(&hook, script).expect("a hook script");
+    fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).expect("a mode");
+    node.pvect(&["set", "101", "--hookscript", "local:snippets/wait.sh"]).ok();
+    let mut first = node.command(["start", "101"]).spawn().expect("pvect");
+    let until = Instant::now() + Duration::from_secs(60);
+    while !waits.exists() && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let refused = node.pvect(&["start", "102"]);
+    fs::write(&go, "").expect("a file");
+    assert!(first.wait().expect("pvect").success());
+    let refused = refused.fails(1);
+    let expected = format!("net0: 10.99.67.5 on bridge '{bridge}' is already used by CT 101 (net0)");
+    assert!(refused.contains(&expected), "{refused}");
+    for vmid in ["101", "102"] {
+        node.pvect(&["destroy", vmid, "--force"]).ok();
+    }
+    node.pvect(&["node", "network", "down", "--bridge", &bridge]).ok();
+    assert_eq!(node.leftovers(), Vec::<String>::new());
 }
 
 #[test]

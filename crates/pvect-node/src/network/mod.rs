@@ -21,6 +21,7 @@ mod loaded;
 mod nat;
 mod ports;
 mod settings;
+mod starting;
 mod subnet;
 
 use std::collections::BTreeMap;
@@ -37,6 +38,7 @@ pub use check::{Check, checks};
 pub use dnsmasq::Lease;
 pub use ipset::allows_more;
 pub use settings::{DEFAULT_BRIDGE, Network, Settings, Six};
+pub use starting::StartMark;
 pub use subnet::{Net4, Net6};
 
 use crate::guest::HostDns;

@@ -13,6 +13,7 @@ use super::dnsmasq::{self, Files};
 use super::filter::Port;
 use super::ipset;
 use super::settings::Network;
+use super::starting::is_starting;
 use crate::{Failure, Node, NodeResult, runtime, store};
 
 /// The bridges that are up, the containers, and the tables of addresses.
@@ -113,7 +114,8 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// Sees to it that an interface that is about to run has a MAC address, and takes no address from the host or from a container that runs.
+    /// Sees to it that an interface that is about to run has a MAC address, and takes no address from the
+    /// host or from a container that runs or starts.
     ///
     /// # Errors
     /// `net0: 10.1.2.5 on bridge 'vmbr0' is already used by CT 101 (net0)`.
@@ -140,7 +142,10 @@ impl<'a> Plan<'a> {
                     continue;
                 }
                 let Some(address) = shared(port, other) else { continue };
-                if other.vmid == starting || runtime::is_running(self.node, other.vmid) {
+                if other.vmid == starting
+                    || is_starting(self.node, other.vmid)
+                    || runtime::is_running(self.node, other.vmid)
+                {
                     return Err(Failure::new(format!(
                         "{}: {address} on bridge '{}' is already used by CT {} ({})",
                         port.key, port.bridge, other.vmid, other.key

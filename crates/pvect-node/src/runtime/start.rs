@@ -18,7 +18,7 @@ use crate::change::Changes;
 use crate::error::os_text;
 use crate::idmap::IdMap;
 use crate::interrupt::Interrupt;
-use crate::network::Unfiltered;
+use crate::network::{StartMark, Unfiltered};
 use crate::storage::{self, PrivateMounts};
 use crate::{Failure, Node, NodeResult, Output, held, ids, process, setup, store};
 
@@ -39,6 +39,7 @@ pub(super) fn start(
     let config = apply_pending(node, vmid, config, output)?;
     ids::check_start(node, vmid, &config)?;
     granted::check(node, &config)?;
+    let _starting = StartMark::mark(node, vmid)?;
     crate::network::ensure(node, vmid, &config, Unfiltered::Warn, output)?;
     write_lxc_config(node, vmid, &config)?;
     for warning in seccomp::warnings(&config, seccomp::daemon().as_deref()) {
