@@ -169,10 +169,14 @@ impl Watcher {
     /// Compares what is there with what was there.
     fn look(&mut self) -> Vec<Event> {
         self.looked = Instant::now();
-        let mut events = Vec::new();
-        self.look_at_configs(&mut events);
-        self.look_at_tasks(&mut events);
-        self.look_at_states(&mut events);
+        let (mut events, mut effects) = (Vec::new(), Vec::new());
+        // What a task did is looked at between two looks at the tasks, so that it comes after the begin and before the end.
+        let ended = self.look_for_ended(&mut events);
+        self.look_at_configs(&mut effects);
+        self.look_at_states(&mut effects);
+        self.look_for_begun(&self.active_text(), &mut events);
+        events.extend(effects);
+        events.extend(ended);
         events
     }
 
@@ -223,26 +227,38 @@ impl Watcher {
         }
     }
 
-    fn look_at_tasks(&mut self, events: &mut Vec<Event>) {
-        let text = std::fs::read_to_string(self.tasks.join("active")).unwrap_or_default();
-        let now: BTreeMap<String, Upid> = active(&text).map(|upid| (upid.to_string(), upid)).collect();
-        for (name, upid) in &now {
-            if !self.active.contains_key(name) {
+    fn active_text(&self) -> String {
+        std::fs::read_to_string(self.tasks.join("active")).unwrap_or_default()
+    }
+
+    fn look_for_begun(&mut self, text: &str, events: &mut Vec<Event>) {
+        for upid in active(text) {
+            let name = upid.to_string();
+            if !self.active.contains_key(&name) {
                 events.push(Event::TaskBegan { upid: upid.clone() });
+                self.active.insert(name, upid);
             }
         }
+    }
+
+    /// Returns the ends of tasks; what has begun meanwhile goes into `events`.
+    fn look_for_ended(&mut self, events: &mut Vec<Event>) -> Vec<Event> {
+        let text = self.active_text();
+        self.look_for_begun(&text, events);
+        let now: BTreeMap<String, Upid> = active(&text).map(|upid| (upid.to_string(), upid)).collect();
         let before = std::mem::replace(&mut self.active, now);
         let gone = before.into_iter().filter(|(name, _)| !self.active.contains_key(name));
         self.ending.extend(gone.map(|(name, upid)| (name, (upid, Instant::now()))));
-        let tasks = &self.tasks;
+        let (tasks, mut ended) = (&self.tasks, Vec::new());
         self.ending.retain(|name, (upid, since)| {
             let status = status_of(tasks, &text, name);
-            let told = status.is_some() || since.elapsed() > INDEXED;
-            if told {
-                events.push(Event::TaskEnded { upid: upid.clone(), status });
+            let known = status.is_some() || since.elapsed() > INDEXED;
+            if known {
+                ended.push(Event::TaskEnded { upid: upid.clone(), status });
             }
-            !told
+            !known
         });
+        ended
     }
 }
 

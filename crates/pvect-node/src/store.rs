@@ -101,7 +101,8 @@ pub(crate) fn close_to_others(path: &Path) -> NodeResult<()> {
     fs::set_permissions(path, fs::Permissions::from_mode(mode & !0o007)).map_err(failed)
 }
 
-/// Makes a directory and its parents; each one that is new gets the mode.
+/// Makes a directory and its parents; each one that is new gets the mode. Below a node's root, [`ensure_root`] comes
+/// first: users of unprivileged containers pass through the root itself.
 pub(crate) fn make_directories(path: &Path, mode: u32) -> NodeResult<()> {
     if path.is_dir() {
         return Ok(());

@@ -24,21 +24,25 @@ fn a_life_is_told() {
     told.read_line(&mut first).expect("it says that it watches");
     assert_eq!(first, "watching; Ctrl-C ends it\n");
 
-    node.pvect(&["start", "101,102", "-q"]).ok();
-    node.pvect(&["set", "101", "--memory", "96"]).ok();
-    node.pvect(&["stop", "101", "-q"]).ok();
-    node.pvect(&["destroy", "101", "-q"]).ok();
-
-    let lines = BufReader::new(watch.stdout.take().expect("it is a pipe")).lines();
+    let mut lines = BufReader::new(watch.stdout.take().expect("it is a pipe")).lines();
     let mut events = Vec::new();
-    for line in lines {
-        let line = line.expect("text");
-        let record: serde_json::Value = serde_json::from_str(&line).expect("one object a line");
-        assert_eq!((record["vmid"].as_u64(), record["name"].as_str()), (Some(101), Some("web")), "{line}");
-        let word = |key: &str| record[key].as_str().unwrap_or_default().to_owned();
-        events.push(format!("{} {} {}", word("event"), word("task"), word("status")).trim_end().to_owned());
-        if events.last().is_some_and(|event| event.starts_with("task-ended vzdestroy")) {
-            break;
+    // Each command is over for the watcher, too, before the next one begins: their order is not in question.
+    for (words, last) in [
+        (&["start", "101,102", "-q"][..], "task-ended vzstart"),
+        (&["set", "101", "--memory", "96"], "config-changed"),
+        (&["stop", "101", "-q"], "task-ended vzstop"),
+        (&["destroy", "101", "-q"], "task-ended vzdestroy"),
+    ] {
+        node.pvect(words).ok();
+        loop {
+            let line = lines.next().expect("it goes on").expect("text");
+            let record: serde_json::Value = serde_json::from_str(&line).expect("one object a line");
+            assert_eq!((record["vmid"].as_u64(), record["name"].as_str()), (Some(101), Some("web")), "{line}");
+            let word = |key: &str| record[key].as_str().unwrap_or_default().to_owned();
+            events.push(format!("{} {} {}", word("event"), word("task"), word("status")).trim_end().to_owned());
+            if events.last().is_some_and(|event| event.starts_with(last)) {
+                break;
+            }
         }
     }
     watch.kill().expect("it can be ended");

@@ -108,12 +108,11 @@ async fn remove(app: &App, client: &Client, node: Option<&Node>, volume: &str) -
         return Ok(0);
     }
     match node {
-        Some(node) => storage::remove_template(node, &id).map_err(|failure| {
-            let finding = Finding::NoTemplate { volume: id };
-            if failure.text == finding.to_string() {
-                return Error::Found { finding, vmid: None, run: None };
+        Some(node) => storage::remove_template(node, &id).map_err(|failure| match failure.kind {
+            FailureKind::NoVolume { .. } => {
+                Error::Found { finding: Finding::NoTemplate { volume: id }, vmid: None, run: None }
             }
-            failed(&failure)
+            _ => failed(&failure),
         })?,
         None => client.remove_template(&id).await?,
     }

@@ -27,6 +27,7 @@ struct Unfinished {
 impl Unfinished {
     /// Chooses the place of a template in `template/cache`.
     fn begin(node: &Node, name: String) -> NodeResult<Self> {
+        crate::store::ensure_root(node)?;
         let storages = Storages::load(&node.layout)?;
         let storage = storages.find(STORAGE)?;
         if !storage.holds("vztmpl") {
