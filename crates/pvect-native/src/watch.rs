@@ -4,6 +4,7 @@
 //! makes its cgroup and its task's line, both of which inotify sees. What is told by neither, such as a configuration
 //! that another node of the cluster wrote, is found by a look every few seconds.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::mem::MaybeUninit;
@@ -233,10 +234,9 @@ impl Watcher {
 
     fn look_for_begun(&mut self, text: &str, events: &mut Vec<Event>) {
         for upid in active(text) {
-            let name = upid.to_string();
-            if !self.active.contains_key(&name) {
+            if let Entry::Vacant(place) = self.active.entry(upid.to_string()) {
                 events.push(Event::TaskBegan { upid: upid.clone() });
-                self.active.insert(name, upid);
+                place.insert(upid);
             }
         }
     }

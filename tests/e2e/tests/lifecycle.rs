@@ -135,6 +135,27 @@ fn a_directory_rootfs_works_too() {
     assert!(!node.root().join("vz/images/102").exists());
 }
 
+/// Users of unprivileged containers pass through the node's root, whatever command made it.
+#[test]
+fn the_first_command_makes_a_root_that_containers_start_in() {
+    use std::os::unix::fs::PermissionsExt;
+    let node = node_or_skip!();
+    let root = node.root().join("new");
+    fs::set_permissions(node.root(), fs::Permissions::from_mode(0o711)).expect("a mode");
+    let run = |words: &[&str]| {
+        let output = node.command(words).env("PVECT_ROOT", &root).output().expect("pvect");
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{words:?}: {errors}");
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    };
+    let template = run(&["template", "build", "busybox"]);
+    run(&["create", "101", &template, "--rootfs", "local:0", "--memory", "64"]);
+    run(&["start", "101", "-q"]);
+    run(&["stop", "101", "-q"]);
+    run(&["destroy", "101", "-q"]);
+    assert_eq!(node.leftovers(), Vec::<String>::new());
+}
+
 #[test]
 fn create_takes_the_next_free_number() {
     let node = node_or_skip!();

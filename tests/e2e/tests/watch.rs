@@ -37,9 +37,14 @@ fn a_life_is_told() {
         loop {
             let line = lines.next().expect("it goes on").expect("text");
             let record: serde_json::Value = serde_json::from_str(&line).expect("one object a line");
-            assert_eq!((record["vmid"].as_u64(), record["name"].as_str()), (Some(101), Some("web")), "{line}");
+            assert_eq!(
+                (record["vmid"].as_u64(), record["name"].as_str()),
+                (Some(101), Some("web")),
+                "{line}"
+            );
             let word = |key: &str| record[key].as_str().unwrap_or_default().to_owned();
-            events.push(format!("{} {} {}", word("event"), word("task"), word("status")).trim_end().to_owned());
+            events
+                .push(format!("{} {} {}", word("event"), word("task"), word("status")).trim_end().to_owned());
             if events.last().is_some_and(|event| event.starts_with(last)) {
                 break;
             }
