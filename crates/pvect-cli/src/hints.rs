@@ -1,8 +1,7 @@
 //! What would mend an error: the next step, named as a command.
 
 use pvect_core::call::shell_quoted;
-use pvect_core::classify::Subject;
-use pvect_core::error::{Refusal, Unavailable};
+use pvect_core::error::{Refusal, Subject, Unavailable};
 use pvect_core::{Error, ErrorKind};
 
 /// What would mend it, by kind.

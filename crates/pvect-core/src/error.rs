@@ -4,15 +4,16 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::classify::{self, Subject};
 use crate::schema::{Reason, Violation};
 use crate::{Lock, Vmid};
 
 mod finding;
 mod kind;
+mod subject;
 
 pub use finding::Finding;
 pub use kind::ErrorKind;
+pub use subject::Subject;
 
 /// The result of everything in pvect.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -292,15 +293,6 @@ impl Error {
             | Self::NotFound { vmid, .. }
             | Self::Refused { vmid, .. }
             | Self::Unsupported { vmid, .. } => *vmid,
-            _ => None,
-        }
-    }
-
-    /// Returns what it is about, where that decides the next step.
-    pub fn subject(&self) -> Option<Subject> {
-        match self {
-            Self::Found { finding, .. } => finding.subject(),
-            Self::Failed { kind, message, .. } => classify::subject(*kind, message),
             _ => None,
         }
     }

@@ -44,11 +44,12 @@ pub use settings::Settings;
 pub use pvect_api::Volume;
 pub use pvect_core::backend::ConfigView;
 pub use pvect_core::config::{PendingItem, SnapshotEntry};
+pub use pvect_core::error::Subject;
 pub use pvect_core::schema::TimeClass;
 pub use pvect_core::usage::FileSystem;
 pub use pvect_core::{
-    Call, ContainerConfig, Error, ErrorKind, Events, Inspect, Listing, Lock, NodeName, Operate, Outcome,
-    Result, RunState, SnapshotName, Status, StorageId, Verb, Vmid, VolumeId,
+    Call, CheckedCall, ContainerConfig, Error, ErrorKind, Events, Inspect, Listing, Lock, NodeName, Operate,
+    Outcome, Result, RunState, SnapshotName, Status, StorageId, Verb, Vmid, VolumeId,
 };
 pub use pvect_core::{call, config, error, id, lock, property, schema, size, status, tags, upid, usage};
 pub use pvect_native::Foreign;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::ErrorKind;
-use crate::classify::Subject;
+use super::Subject;
 use crate::{SnapshotName, Vmid, VolumeId};
 
 /// What pvect itself found wrong, with what it is about.

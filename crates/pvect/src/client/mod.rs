@@ -20,9 +20,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use pvect_api::ApiBackend;
 use pvect_core::backend::ConfigView;
-use pvect_core::classify::Subject;
 use pvect_core::config::{PendingItem, SnapshotEntry};
-use pvect_core::error::Finding;
+use pvect_core::error::{Finding, Subject};
 use pvect_core::{
     Call, CheckedCall, ContainerConfig, Error, Events, Inspect, Listing, NodeName, Operate, Outcome, Result,
     Status, Verb, Vmid,
