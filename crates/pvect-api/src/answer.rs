@@ -37,7 +37,7 @@ struct Body {
 /// Reads the answer and returns its data.
 ///
 /// # Errors
-/// By the status and text; `PctInvalidOutput` for what is no JSON, has no `data`, or is too long.
+/// By the status and text; `PctInvalidOutput` for what is not JSON, has no `data`, or is too long.
 pub(crate) fn read(about: &About<'_>, raw: &Raw) -> Result<Value> {
     let Raw { status, reason, bytes } = raw;
     if (200..300).contains(status) {

@@ -125,7 +125,7 @@ fn is_interactive(verb: Verb) -> bool {
 }
 
 impl App {
-    /// Reads the settings. A settings file that is wrong does not keep the commands that mend it from running.
+    /// Reads the settings. A settings file that is wrong does not keep the commands that repair it from running.
     fn load(ui: Ui, env: BTreeMap<String, String>, line: &Line) -> Result<Self> {
         let program = std::env::current_exe()
             .map_err(|source| Error::Io { what: "cannot find this program's file".to_owned(), source })?;

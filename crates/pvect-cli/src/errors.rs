@@ -22,7 +22,7 @@ struct Object<'a> {
     hint: Option<String>,
 }
 
-/// Writes the error to stderr and returns the exit status. A closed stdout is no error worth a word.
+/// Writes the error to stderr and returns the exit status. A closed stdout is not an error worth a word.
 pub fn show(ui: &Ui, error: &Error) -> u8 {
     show_with(ui, error, Vec::new())
 }

@@ -1,10 +1,10 @@
-//! What would mend an error: the next step, named as a command.
+//! What would repair an error: the next step, named as a command.
 
 use pvect_core::call::shell_quoted;
 use pvect_core::error::{Refusal, Subject, Unavailable};
 use pvect_core::{Error, ErrorKind};
 
-/// What would mend it, by kind.
+/// What would repair it, by kind.
 pub fn hints(error: &Error) -> Vec<String> {
     let about =
         |text: &str| error.vmid().map(|vmid| text.replace("{}", &vmid.to_string())).into_iter().collect();
@@ -14,7 +14,7 @@ pub fn hints(error: &Error) -> Vec<String> {
     match (error.kind(), error) {
         (_, Error::Timeout { left, vmid, .. }) => {
             let mend =
-                left.mend.as_ref().map(|mend| format!("`{}` mends that", mend.replacen("pct ", "pvect ", 1)));
+                left.mend.as_ref().map(|mend| format!("`{}` fixes that", mend.replacen("pct ", "pvect ", 1)));
             let look = vmid.map(|vmid| format!("`pvect status {vmid} --verbose` shows its state now"));
             mend.or(look).into_iter().collect()
         }

@@ -37,7 +37,7 @@ pub fn read_for(ui: &Ui, given: &Given, prompt: &str) -> Result<SecretString> {
             });
             if open {
                 ui.warning(&format!(
-                    "'{path}' holds a password and can be read by others; chmod 600 mends it"
+                    "'{path}' holds a password and can be read by others; fix that with chmod 600"
                 ));
             }
             first_line(&format!("'{path}'"), file)

@@ -73,7 +73,7 @@ impl Ui {
         asked.map_err(|source| Error::Io { what: "cannot ask on the terminal".to_owned(), source })
     }
 
-    /// Writes one line to stderr. A closed stderr is no error.
+    /// Writes one line to stderr. A closed stderr is not an error.
     pub fn note(&self, text: &str) {
         let _ = writeln!(std::io::stderr().lock(), "{}", printable(text));
     }

@@ -185,7 +185,7 @@ fn the_page_of_traps() {
         .collect();
     let mut text = String::from(
         "# Traps\n\n\
-         What `pct` does that one does not expect, and what pvect does instead. `pvect help traps` shows the same. Each has \
+         Surprises of `pct`, and what pvect does instead. `pvect help traps` shows the same. Each has \
          tests that bear its name. This page is generated: `make docs` writes it.\n",
     );
     for trap in &TRAPS {

@@ -36,7 +36,8 @@ impl Pvect {
         command
     }
 
-    /// Runs to the end; status, stdout and stderr (marked with `!`) in one text. The stand-in forgets what it was asked.
+    /// Runs to the end; status, stdout and stderr (marked with `!`) in one text. The stand-in forgets what it was
+    /// asked.
     fn run(&self, words: &[&str]) -> String {
         let _ = fs::remove_file(self.pct.dir().join("asked"));
         let output = self.command(words).output().expect("pvect starts");
@@ -175,7 +176,7 @@ fn trap_exit_zero_resize_and_template() {
     ");
     insta::assert_snapshot!(pvect.run(&["template", "101"]), @r"
     [1]
-    !error: pct reports success, but 101 is no template: its configuration does not say so
+    !error: pct reports success, but 101 is not a template: its configuration does not say so
     ");
     assert_eq!(pvect.run(&["resize", "101", "rootfs", "8G", "--no-verify"]), "[0]\n");
     fs::remove_file(pvect.file("fault")).unwrap();

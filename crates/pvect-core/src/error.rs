@@ -69,7 +69,7 @@ pub struct LeftBehind {
     pub status: Option<crate::RunState>,
     /// The lock that is still set.
     pub lock: Option<Lock>,
-    /// The command that mends it, where one does.
+    /// The command that repairs it, where one does.
     pub mend: Option<String>,
 }
 
@@ -347,7 +347,7 @@ fn timed_out(after: Duration, interrupted: bool, ended: bool, left: &LeftBehind)
     } else {
         format!("no end after {seconds:.1} s")
     };
-    text += if ended { "; pct was stopped" } else { "; that pct ended was not seen" };
+    text += if ended { "; pct was stopped" } else { "; pct may still be running" };
     if let Some(status) = &left.status {
         text += &format!("; the container is {status}");
     }

@@ -25,7 +25,7 @@ pub struct Upid {
     pub user: String,
 }
 
-/// The text is no UPID.
+/// The text is not a UPID.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("'{0}' is not a UPID")]
 pub struct InvalidUpid(pub String);

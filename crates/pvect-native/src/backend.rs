@@ -58,7 +58,7 @@ impl NativeBackend {
         match std::fs::metadata(&self.configs) {
             Ok(meta) if meta.is_dir() => Ok(()),
             _ => {
-                let what = format!("this is no node: there is no directory {}", self.configs.display());
+                let what = format!("this is not a node: there is no directory {}", self.configs.display());
                 Err(Error::NotFound { what, vmid: None })
             }
         }

@@ -88,8 +88,8 @@ impl Names {
         index.is_some_and(|index| !index.is_empty() && index.bytes().all(|byte| byte.is_ascii_digit()))
     }
 
-    /// Returns whose a cgroup is by the last part of its path (`101`, `1a2b3c4d-101`); `None` when it is no container's of
-    /// this directory.
+    /// Returns whose a cgroup is by the last part of its path (`101`, `1a2b3c4d-101`); `None` when it is not a
+    /// container's of this directory.
     pub fn owner_of_cgroup(&self, leaf: &str) -> Option<Vmid> {
         let id = match self.hash {
             None => leaf,
@@ -99,7 +99,7 @@ impl Names {
         (self.leaf(vmid) == leaf).then_some(vmid)
     }
 
-    /// Returns whose a network device of the host is; `None` when it is no container's of this directory.
+    /// Returns whose a network device of the host is; `None` when it is not a container's of this directory.
     pub fn owner_of_device(&self, name: &str) -> Option<Vmid> {
         let (stem, _) = name.rsplit_once('i')?;
         let id = stem.rsplit_once('-').map_or_else(|| stem.strip_prefix("veth"), |(_, id)| Some(id));

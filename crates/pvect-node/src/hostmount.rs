@@ -59,7 +59,7 @@ fn images(node: &Node, config: &ContainerConfig) -> NodeResult<Vec<PathBuf>> {
 /// Returns the path of a volume; a missing one ends with the status 2.
 ///
 /// # Errors
-/// As [`storage::volume_path`], and when the text is no volume id.
+/// As [`storage::volume_path`], and when the text is not a volume id.
 pub fn existing(node: &Node, text: &str) -> NodeResult<PathBuf> {
     let volume: VolumeId =
         text.parse().map_err(|_| Failure::new(format!("unable to parse volume ID '{text}'")))?;

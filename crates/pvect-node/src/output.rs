@@ -11,7 +11,7 @@ pub struct Output<'a> {
 }
 
 impl Output<'_> {
-    /// Writes one line to stdout. A closed pipe is no error of the command.
+    /// Writes one line to stdout. A closed pipe is not an error of the command.
     pub fn line(&mut self, text: impl AsRef<str>) {
         let _ = writeln!(self.out, "{}", text.as_ref());
     }

@@ -21,11 +21,11 @@ use crate::{Failure, FailureKind, Layout, Node, NodeResult, Output, interrupt, s
 
 /// The helper verb.
 pub const NAME: &str = "api-worker";
-/// A job that is no verb: `vzdump WORD...`.
+/// A job that is not a verb: `vzdump WORD...`.
 pub const VZDUMP: &str = "vzdump";
-/// A job that is no verb: removes a volume that no container has, `VOLUME`.
+/// A job that is not a verb: removes a volume that no container has, `VOLUME`.
 pub const REMOVE: &str = "imgdel";
-/// A job that is no verb: puts an uploaded template into its place, `FILE STORAGE NAME`.
+/// A job that is not a verb: puts an uploaded template into its place, `FILE STORAGE NAME`.
 pub const PLACE: &str = "imgcopy";
 /// The longest job that is read, bytes.
 const LONGEST_JOB: u64 = 4 * 1024 * 1024;
@@ -216,7 +216,7 @@ fn call(job: Job) -> NodeResult<(Call, Vec<tempfile::NamedTempFile>)> {
 }
 
 impl Job {
-    /// Makes a job that is no verb.
+    /// Makes a job that is not a verb.
     pub fn named(user: String, name: &str, args: Vec<String>) -> Self {
         let verb = name.to_owned();
         Self { user, verb, args, options: Vec::new(), secrets: Vec::new(), files: Vec::new() }

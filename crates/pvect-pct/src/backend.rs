@@ -333,8 +333,8 @@ impl PctBackend {
         let status = match finished.exit {
             Some(Exit::Status(status)) => status,
             ended => {
-                let what =
-                    ended.map_or("its end was not seen".to_owned(), |exit| format!("it was ended by {exit}"));
+                let what = ended
+                    .map_or("it may still be running".to_owned(), |exit| format!("it was ended by {exit}"));
                 return Err(Error::Spawn { what, run: Box::new(run), source: None });
             }
         };

@@ -11,7 +11,7 @@ use crate::config::{PctConfig, Transport};
 
 /// Checks that the program is an executable file and that the caller may run it.
 ///
-/// A program that only root can see is not missing for sudo, so a directory that may not be read is no error there.
+/// A program that only root can see is not missing for sudo, so a directory that may not be read is not an error there.
 ///
 /// What is on another node cannot be looked at from here; the run itself tells.
 pub(crate) fn check(config: &PctConfig) -> Result<()> {
@@ -33,8 +33,8 @@ pub(crate) fn check(config: &PctConfig) -> Result<()> {
     }
 }
 
-/// Returns where another program of the node is: beside pct, or else where the node keeps its programs. A path is taken as
-/// it is.
+/// Returns where another program of the node is: beside pct, or else where the node keeps its programs. A path is taken
+/// as it is.
 pub(crate) fn find_beside(pct: &Path, name: &str) -> Option<PathBuf> {
     if name.contains('/') {
         return Some(name.into());

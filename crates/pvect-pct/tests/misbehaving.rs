@@ -99,7 +99,7 @@ async fn a_captured_run_has_neither_our_session_nor_our_files() {
     let file = fs::File::create(stand_in.path("held")).unwrap();
     rustix::io::fcntl_setfd(&file, rustix::io::FdFlags::empty()).unwrap();
     stand_in.backend().operate(&checked(start()), &mut ()).await.unwrap();
-    // `read` of a shell is no process of its own.
+    // `read` of a shell is not a process of its own.
     assert_eq!(fs::read_to_string(stand_in.path("ids")).unwrap(), "1 1 0\n");
     let files = fs::read_to_string(stand_in.path("files")).unwrap();
     assert!(files.contains("/dev/null") && !files.contains("held"), "{files}");

@@ -504,11 +504,11 @@ async fn a_node_that_says_too_much_says_nothing() {
         ),
         (
             "SSH_ORIGINAL_COMMAND=$(printf %s \"$SSH_ORIGINAL_COMMAND\" | sed 's/stat -c/echo/')",
-            "told no hash, mode and length",
+            "did not report the hash, mode and length",
         ),
         (
             "SSH_ORIGINAL_COMMAND=$(printf %s \"$SSH_ORIGINAL_COMMAND\" | sed 's/mktemp -d [^ ]*/echo \\/etc\\/x/')",
-            "told no name of a directory",
+            "did not report the name of a directory",
         ),
     ] {
         far.sshd

@@ -28,7 +28,7 @@ impl Rooted {
     /// Opens a root directory; files made in it get this owner and group (host ids).
     ///
     /// # Errors
-    /// When it is no directory or cannot be opened.
+    /// When it is not a directory or cannot be opened.
     pub fn open(root: &Path, owner: (u32, u32)) -> io::Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(Self { fd: rustix::fs::openat(CWD, root, flags, Mode::empty())?, owner })
@@ -66,7 +66,7 @@ impl Rooted {
     /// Opens a directory inside and makes what is missing of it, with this mode.
     ///
     /// # Errors
-    /// When a component is no directory or cannot be made.
+    /// When a component is not a directory or cannot be made.
     pub fn make_dirs(&self, path: impl AsRef<Path>, mode: u32) -> io::Result<OwnedFd> {
         let path = path.as_ref();
         match self.dir(path) {

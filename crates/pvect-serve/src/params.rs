@@ -1,7 +1,7 @@
 //! Parameters of a request: from the query, a form or a JSON object, checked against what is asked for.
 //!
-//! A name that comes twice, in query and body together, and a list of JSON have their values joined with NUL. Only lists
-//! may have such values: everywhere else one who checks and one who acts could take different parts of them.
+//! A name that comes twice, in query and body together, and a list of JSON have their values joined with NUL. Only
+//! lists may have such values: everywhere else one who checks and one who acts could take different parts of them.
 
 use std::collections::BTreeMap;
 
@@ -109,7 +109,7 @@ impl Params {
                 }
                 one => plain(one),
             };
-            let text = text.ok_or_else(|| wrong(&format!("'{name}' is no plain value")))?;
+            let text = text.ok_or_else(|| wrong(&format!("'{name}' is not a plain value")))?;
             params.add(name, text)?;
         }
         Ok(params)

@@ -51,7 +51,7 @@ pub static TRAPS: [Trap; 21] = [
     trap(
         "unpriv-default",
         "A configuration without unprivileged means privileged; the default of create changed from 0 to 1.",
-        "create always says --unprivileged explicitly (1 unless told otherwise); an absent key is read as 0.",
+        "create always says --unprivileged explicitly (1 unless you say otherwise); an absent key is read as 0.",
     ),
     trap(
         "df-mounts",

@@ -249,7 +249,7 @@ fn what_is_set_is_checked_and_kept() {
     }
     assert_eq!(
         node.pvect(&["node", "network", "up", "--bridge", "a/b"]).fails(2),
-        "error: 'a/b' is no name of a bridge: up to 15 letters, digits, '-', '_', '.'\n"
+        "error: 'a/b' is not a bridge name: up to 15 letters, digits, '-', '_', '.'\n"
     );
     assert_eq!(node.leftovers(), Vec::<String>::new());
 

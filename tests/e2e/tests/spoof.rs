@@ -546,7 +546,7 @@ fn without_the_packet_filter_a_start_says_so_and_firewall_1_refuses() {
         doctor.contains(&format!("nothing holds the containers on '{bridge}' to their addresses")),
         "{doctor}"
     );
-    // A start mends also what was only emptied.
+    // A start repairs also what was only emptied.
     let in_force = || {
         let output = Command::new("nft").args(["list", "table", "bridge", table]).output().expect("nft");
         String::from_utf8_lossy(&output.stdout).into_owned()

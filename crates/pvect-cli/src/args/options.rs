@@ -44,7 +44,7 @@ pub const EXTRAS: &[ExtraSpec] = &[
         "Hand the token to pct although every user of the node can read it in the process list.",
     ),
     extra("bytes", &[Verb::Resize], "A plain number means bytes, as pct takes it."),
-    extra("fail-fast", BULK, "Of many containers, begin no more after the first failure."),
+    extra("fail-fast", BULK, "With many containers, stop starting new ones after the first failure."),
     extra("fill", &[Verb::Pull], "Copy even if less than 5 % of the disk would stay free."),
     extra("force", &[Verb::Reboot], "Reboot although the lock will keep the container from starting again."),
     extra("force", &[Verb::Rollback], "Kill a running container and roll it back."),

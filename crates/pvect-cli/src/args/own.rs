@@ -6,14 +6,14 @@ use clap::{Arg, ArgAction, Command};
 /// Commands of pvect itself, with one sentence each.
 pub const OWN: &[(&str, &str)] = &[
     ("settings", "Show, check and migrate the settings."),
-    ("doctor", "Check that everything is there; name what killed commands left, and mend it."),
+    ("doctor", "Check the set-up; find and repair what interrupted commands left behind."),
     ("top", "Show the containers of the node live: cpu, memory, disk, net, io, pressure."),
-    ("watch", "Tell what happens on the node, as it happens: states, configurations, tasks."),
+    ("watch", "Stream the node's events as they happen: states, configurations, tasks."),
     ("compare", "Read the same through pct, the node's own files and the API; print what differs."),
     ("completion", "Print the completions for a shell."),
     ("man", "Print the manual page, or write all of them."),
     ("version", "Print the versions of pvect and pct."),
-    ("demo", "Show a whole life of three containers on a standalone node of its own."),
+    ("demo", "Run three containers through their life cycle on a standalone node of its own."),
     ("backup", "Back containers up by vzdump, or list the backups."),
     ("node", "The standalone node: start or stop all containers in order, its network, its API, its vzdump."),
     ("pct", "The pct of the standalone node."),
@@ -87,7 +87,10 @@ pub fn own(name: &'static str) -> Command {
             .arg(flag("fast", "Use a small busybox template in the place of Debian."))
             .arg(flag("keep", "Leave everything there at the end.")),
         "doctor" => command
-            .arg(flag("fix", "Mend what killed commands left on the standalone node; asks first."))
+            .arg(flag(
+                "fix",
+                "Repair what interrupted commands left behind on the standalone node; asks first.",
+            ))
             .arg(flag("yes", "With --fix: do not ask. Needed where there is no terminal to ask on.")),
         "help" => help_command(),
         _ => command,

@@ -14,7 +14,7 @@ use crate::args::Form;
 use crate::commands::node;
 use crate::render;
 
-/// How often it is looked again for what a mend has brought to light.
+/// How often it is looked again for what a repair has brought to light.
 const ROUNDS: usize = 3;
 
 /// A line of the table: a check, or a finding.
@@ -39,7 +39,7 @@ struct Outcome {
     reason: Option<String>,
 }
 
-/// Runs every check; the status is 1 when one failed. With `--fix` what a crash left is mended.
+/// Runs every check; the status is 1 when one failed. With `--fix` what a crash left is repaired.
 pub async fn run(app: &App, words: &[String]) -> Result<u8> {
     let matches = super::own_words("doctor", words)?;
     // Without a handler for signals: no pct is started that would have to be ended.
@@ -118,10 +118,10 @@ fn word(finding: &Finding) -> String {
     }
 }
 
-/// Mends what a crash left and shows what became of it. The status is 1 when something could not be mended.
+/// Mends what a crash left and shows what became of it. The status is 1 when something could not be repaired.
 fn fix(app: &App, client: &Client, yes: bool) -> Result<u8> {
     let Some(node) = node::of_place(app, client.place()) else {
-        let what = "only a standalone node on this machine is mended; on a node of Proxmox VE `pvect doctor` names \
+        let what = "only a standalone node on this machine can be repaired; on a node of Proxmox VE `pvect doctor` names \
                     stale locks and the command that removes them";
         return Err(Error::Unsupported { what: what.to_owned(), vmid: None });
     };
@@ -174,7 +174,7 @@ fn mend(node: &Node, finding: Finding) -> Outcome {
     Outcome { outcome, finding, reason }
 }
 
-/// Shows what is to be mended and asks.
+/// Shows what is to be repaired and asks.
 fn agreed(app: &App, findings: &[Finding], automatic: usize) -> Result<bool> {
     if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
         return Err(Error::bad_option("fix", "there is no terminal to ask on; add --yes"));

@@ -117,7 +117,7 @@ pub fn internal(words: &[OsString]) -> u8 {
 /// Makes the node of the settings and the environment.
 ///
 /// # Errors
-/// When the settings are wrong or the host's name is no node's name.
+/// When the settings are wrong or the host's name is not a node's name.
 pub fn node(ui: &Ui, env: &BTreeMap<String, String>) -> Result<Node> {
     let set = |name: &str| env.get(name).filter(|value| !value.is_empty());
     let (root, name) = match (set("PVECT_ROOT"), set("PVECT_NODE"), ui.globals.overrides.as_slice()) {
@@ -171,7 +171,7 @@ fn with_output(work: impl FnOnce(&mut Output<'_>) -> u8) -> u8 {
     let mut out = Visible::new(std::io::stdout().lock());
     let mut err = Visible::new(std::io::stderr().lock());
     let status = work(&mut Output { out: &mut out, err: &mut err });
-    // A closed pipe is no error of the command.
+    // A closed pipe is not an error of the command.
     let _ = out.flush();
     status
 }

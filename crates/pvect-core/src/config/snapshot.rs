@@ -8,7 +8,7 @@ impl ContainerConfig {
     /// Returns the snapshots, parents before their children, siblings by time and then by name.
     ///
     /// A snapshot whose parent is not there is a root; those that are each other's parents come last. A section
-    /// whose name is no snapshot's (longer than 40 characters) is left out.
+    /// whose name is not a snapshot's (longer than 40 characters) is left out.
     pub fn snapshot_entries(&self) -> Vec<SnapshotEntry> {
         let entry = |(name, section): (&String, &super::Section)| {
             Some(SnapshotEntry {

@@ -45,14 +45,14 @@ impl Keep {
         for part in text.split(',').filter(|part| !part.trim().is_empty()) {
             let (key, value) = part.trim().split_once('=').ok_or("invalid format - format error")?;
             if key == "keep-all" {
-                all = pvect_core::property::boolean(value).ok_or("keep-all: is no boolean")?;
+                all = pvect_core::property::boolean(value).ok_or("keep-all: is not a boolean")?;
                 continue;
             }
             let period = PERIODS.iter().find(|(name, _)| *name == key);
             let (name, _) = period.ok_or_else(|| {
                 format!("{key}: property is not defined in schema and the schema does not allow additional properties")
             })?;
-            let count: usize = value.parse().map_err(|_| format!("{key}: is no number"))?;
+            let count: usize = value.parse().map_err(|_| format!("{key}: is not a number"))?;
             given.push((*name, count));
         }
         if all && given.iter().any(|(_, count)| *count > 0) {

@@ -34,7 +34,7 @@ pub(super) fn inspect(node: &Node, host: &Host, vmid: Vmid) -> NodeResult<Vec<Fi
         Ok(stored) => stored.config,
         Err(failure) => {
             let finding = Finding::new(Kind::BadConfig, Some(vmid), path.display(), failure.text);
-            found.push(finding.by_hand("mend the file by hand"));
+            found.push(finding.by_hand("repair the file by hand"));
             return Ok(found);
         }
     };

@@ -61,7 +61,7 @@ pub(super) fn mend(
     Ok(Mended::Done)
 }
 
-/// What is no container's.
+/// What is not a container's.
 fn of_the_node(node: &Node, host: &Host, finding: &Finding, output: &mut Output<'_>) -> NodeResult<Mended> {
     match &finding.action {
         Action::EndTasks => {
@@ -90,7 +90,7 @@ fn of_the_node(node: &Node, host: &Host, finding: &Finding, output: &mut Output<
 /// Closes what is open to the host's other users.
 fn for_host_users(node: &Node, action: &Action, output: &mut Output<'_>) -> NodeResult<()> {
     match action {
-        // The finding has just been seen again: it is no symlink.
+        // The finding has just been seen again: it is not a symlink.
         Action::Close(path) => store::close_to_others(path),
         Action::ReserveIds => ids::reserve(node),
         _ => {
@@ -104,7 +104,7 @@ fn for_host_users(node: &Node, action: &Action, output: &mut Output<'_>) -> Node
     }
 }
 
-/// The verb of pct that mends something.
+/// The verb of pct that repairs something.
 fn verb(node: &Node, vmid: Vmid, action: &Action) -> NodeResult<Option<Call>> {
     let words = |verb: Verb, args: &[&str], options: &[(&str, &str)]| {
         let mut call = Call::new(verb);

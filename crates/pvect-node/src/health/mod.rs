@@ -1,11 +1,11 @@
-//! What a crash left on the node: found, named, mended.
+//! What a crash left on the node: found, named, repaired.
 //!
 //! A killed command leaves no half-written file, but it may leave a lock value that nobody will remove, volumes that
 //! nothing names, mounts, cgroups, network devices. [`inspect`] names all of it, [`mend`] puts one thing right.
 //!
 //! What is under way is left alone: a container whose lock file somebody holds, or on which a task works whose
-//! process lives (same id, same start). A finding is mended only when it is found once more while the container's
-//! lock file is held by the one who mends, so that nothing can begin in between. What belongs to another container
+//! process lives (same id, same start). A finding is repaired only when it is found once more while the container's
+//! lock file is held by the one who repairs, so that nothing can begin in between. What belongs to another container
 //! is never touched, and no volume is removed that was there before a create that was cut short.
 
 mod container;
@@ -118,7 +118,7 @@ pub enum Kind {
     SharedIds,
 }
 
-/// One thing that was left, and what mends it.
+/// One thing that was left, and what repairs it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// Its kind.
@@ -132,13 +132,13 @@ pub struct Finding {
     pub what: String,
     /// What [`mend()`] does, or the command for what it leaves to people.
     pub mend: String,
-    /// Whether [`mend()`] mends it.
+    /// Whether [`mend()`] repairs it.
     pub automatic: bool,
     #[serde(skip)]
     action: Action,
 }
 
-/// What mends a finding.
+/// What repairs a finding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Action {
     /// People decide.
@@ -199,7 +199,7 @@ pub enum Mended {
     Busy,
 }
 
-/// Looks at the whole node and returns what a crash left, in the order in which it is best mended.
+/// Looks at the whole node and returns what a crash left, in the order in which it is best repaired.
 ///
 /// # Errors
 /// When the node's directories or `storage.cfg` cannot be read.
@@ -235,7 +235,7 @@ fn settled(node: &Node, host: &Host, vmid: Vmid) -> NodeResult<Vec<Finding>> {
 /// Mends one finding, if it is still found. What is done is told on `output`.
 ///
 /// # Errors
-/// What kept it from being mended; the finding is then still there.
+/// What kept it from being repaired; the finding is then still there.
 pub fn mend(node: &Node, host: &Host, finding: &Finding, output: &mut Output<'_>) -> NodeResult<Mended> {
     mend::mend(node, host, finding, output)
 }

@@ -72,7 +72,7 @@ fn origin(base: &VolumeId) -> Option<VolumeId> {
     format!("{}:{directory}/vm-{}", base.storage(), name.strip_prefix("base-")?).parse().ok()
 }
 
-/// A container that is no template and has a base volume of its own.
+/// A container that is not a template and has a base volume of its own.
 fn half_a_template(vmid: Vmid, config: &ContainerConfig, running: bool) -> Option<Finding> {
     let base = format!("{vmid}/base-{vmid}-");
     let volume = config.volumes().into_iter().find_map(|(_, mount)| match mount.fs.source {

@@ -18,7 +18,7 @@ pub struct Check {
     pub ok: bool,
     /// What was found.
     pub detail: String,
-    /// The command that mends it.
+    /// The command that repairs it.
     pub mend: Option<String>,
 }
 

@@ -443,7 +443,7 @@ mod tests {
                  10.1.2.5 CT106\n"
             )
         );
-        // A MAC or IP address twice is the first container's; the host's name is no container's.
+        // A MAC or IP address twice is the first container's; the host's name is not a container's.
         assert_eq!(
             texts.dhcp,
             format!(

@@ -69,7 +69,7 @@ impl Network {
             || bridge.starts_with(['-', '.'])
             || !bridge.bytes().all(fits)
         {
-            let text = format!("'{bridge}' is no name of a bridge: up to 15 letters, digits, '-', '_', '.'");
+            let text = format!("'{bridge}' is not a bridge name: up to 15 letters, digits, '-', '_', '.'");
             return Err(Failure::with_exit(text, 2));
         }
         Ok(Self {
@@ -333,7 +333,7 @@ mod tests {
                 "bridge 'b': range: 10.1.3.1-10.1.3.9 does not lie in 10.1.2.1/24 beside the host's own address",
             ),
             ("bridge: b\nbridge: b\n", "bridge 'b' is there twice"),
-            ("bridge: a name\n", "'a name' is no name of a bridge: up to 15 letters, digits, '-', '_', '.'"),
+            ("bridge: a name\n", "'a name' is not a bridge name: up to 15 letters, digits, '-', '_', '.'"),
             (
                 "bridge: b\n\tip6 fd00::1/48\n",
                 "bridge 'b': ip6: 'fd00::1/48' is not 'auto', 'none' or an IPv6 address with /64, such as \

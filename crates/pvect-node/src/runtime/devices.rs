@@ -23,7 +23,7 @@ impl Device {
     /// Finds the node of an entry.
     ///
     /// # Errors
-    /// When there is none, or it is no device.
+    /// When there is none, or it is not a device.
     pub(super) fn find(key: &str, entry: &DeviceEntry) -> NodeResult<Self> {
         let stat = rustix::fs::stat(entry.path.as_str())
             .map_err(|_| Failure::new(format!("{key}: Device {} does not exist", entry.path)))?;

@@ -2,8 +2,9 @@
 //!
 //! As the real pct does it: the thing is mounted ("staged") in the mount namespace of LXC's monitor, where it stays
 //! until the container ends, so that a guest that unmounts it frees no loop device. That namespace is ours: a start
-//! made it, and nothing of the guest is in it. A clone of that mount is then moved into the container's mount namespace,
-//! where no program is run and no path is looked up: what is needed there is opened before, below the root directory of
+//! made it, and nothing of the guest is in it. A clone of that mount is then moved into the container's mount
+//! namespace, where no program is run and no path is looked up: what is needed there is opened before, below the root
+//! directory of
 //! the container's init. Source: `mountpoint_hotplug` and `device_passthrough_hotplug` of pve-container; open_tree(2),
 //! move_mount(2).
 
@@ -309,7 +310,8 @@ fn open_directory(parent: &OwnedFd, name: &std::ffi::OsStr) -> Result<OwnedFd, E
 /// Opens a regular file of the container to mount a node over; a missing one is made.
 fn make_file(root: &OwnedFd, path: &Path, owner: (u32, u32)) -> NodeResult<OwnedFd> {
     let parent = make_path(root, path.parent().unwrap_or(Path::new("/")), owner)?;
-    let name = path.file_name().ok_or_else(|| Failure::new(format!("'{}' is no device", path.display())))?;
+    let name =
+        path.file_name().ok_or_else(|| Failure::new(format!("'{}' is not a device", path.display())))?;
     let create = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let open = || {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;

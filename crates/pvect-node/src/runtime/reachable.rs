@@ -13,7 +13,7 @@ use crate::{Failure, NodeResult};
 /// directory, at the end of a long log.
 ///
 /// # Errors
-/// The first directory that may not be searched, with its mode and what mends it.
+/// The first directory that may not be searched, with its mode and what repairs it.
 pub(super) fn check(rootfs: &Path, map: &IdMap) -> NodeResult<()> {
     let (user, group) = map.root();
     if user == 0 {

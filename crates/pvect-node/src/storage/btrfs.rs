@@ -41,7 +41,7 @@ pub(super) fn path(volume: &Volume, storage: &Path) -> PathBuf {
     }
 }
 
-/// Returns the subvolume of a volume; `None` for images of other formats and what is no container's.
+/// Returns the subvolume of a volume; `None` for images of other formats and what is not a container's.
 pub(super) fn subvolume(volume: &Volume, storage: &Path) -> Option<PathBuf> {
     match volume {
         Volume::Image { vmid, name } => Some(dir::images(storage, *vmid).join(name.strip_suffix(".raw")?)),

@@ -33,18 +33,18 @@ pub enum Volume {
 }
 
 impl Volume {
-    /// Checks that the volume `id`, which this is, is one whose files can be reached: a raw image or a directory. `what`
-    /// is what is to be done with it.
+    /// Checks that the volume `id`, which this is, is one whose files can be reached: a raw image or a directory.
+    /// `what` is what is to be done with it.
     ///
     /// # Errors
-    /// `cannot <what> volume '<id>': it is no raw image or directory`.
+    /// `cannot <what> volume '<id>': it is not a raw image or a directory`.
     pub(super) fn check_mountable(&self, what: &str, id: &VolumeId) -> NodeResult<()> {
         match self {
             Self::Image { name, .. } if name.ends_with(".raw") => Ok(()),
             Self::Directory { .. } => Ok(()),
-            Self::Image { .. } | Self::File { .. } => {
-                Err(Failure::new(format!("cannot {what} volume '{id}': it is no raw image or directory")))
-            }
+            Self::Image { .. } | Self::File { .. } => Err(Failure::new(format!(
+                "cannot {what} volume '{id}': it is not a raw image or a directory"
+            ))),
         }
     }
 
@@ -180,7 +180,7 @@ mod tests {
         assert_eq!(check("101/vm-101-disk-0.raw"), Ok(()));
         assert_eq!(check("101/subvol-101-disk-0.subvol"), Ok(()));
         for name in ["101/vm-101-disk-0.qcow2", "vztmpl/a.tar.gz"] {
-            let text = format!("cannot mount volume 'local:{name}': it is no raw image or directory");
+            let text = format!("cannot mount volume 'local:{name}': it is not a raw image or a directory");
             assert_eq!(check(name), Err(text));
         }
     }

@@ -61,7 +61,7 @@ fn ext4_size(file: &mut (impl Read + Seek)) -> Option<u64> {
 /// Makes the file of a raw image larger, to at least `bytes` (whole KiB). Returns its path.
 ///
 /// # Errors
-/// `can't resize this image format` when it is no raw image; when it would become smaller; what the system says.
+/// `can't resize this image format` when it is not a raw image; when it would become smaller; what the system says.
 pub fn grow_image(node: &Node, volume: &VolumeId, bytes: u64) -> NodeResult<PathBuf> {
     let path = volume_path(node, volume)?;
     let place = Place::of(node, volume)?;

@@ -353,11 +353,11 @@ pub fn templates(node: &Node) -> NodeResult<Vec<Template>> {
 /// Removes a template.
 ///
 /// # Errors
-/// `volume '<id>' does not exist`; when the volume is no template or cannot be removed.
+/// `volume '<id>' does not exist`; when the volume is not a template or cannot be removed.
 pub fn remove_template(node: &Node, volume: &VolumeId) -> NodeResult<()> {
     let path = volume_path(node, volume)?;
     if !volume.volume().starts_with("vztmpl/") {
-        return Err(Failure::new(format!("volume '{volume}' is no template")));
+        return Err(Failure::new(format!("volume '{volume}' is not a template")));
     }
     std::fs::remove_file(&path).map_err(|error| Failure::io("can't remove", &path, &error))
 }

@@ -335,7 +335,7 @@ fn open_source(path: &Path) -> NodeResult<OwnedFd> {
     match open(ResolveFlags::NO_SYMLINKS) {
         Ok(fd) => match rustix::fs::fstat(&fd).map(|stat| FileType::from_raw_mode(stat.st_mode)) {
             Ok(FileType::Directory) => Ok(fd),
-            _ => Err(Failure::new(format!("'{}' is no directory", path.display()))),
+            _ => Err(Failure::new(format!("'{}' is not a directory", path.display()))),
         },
         Err(rustix::io::Errno::LOOP) => {
             Err(Failure::new(format!("symlink encountered in the path '{}'", path.display())))
@@ -461,7 +461,7 @@ mod tests {
         for (name, text) in [
             ("link", "symlink encountered in the path '{}'"),
             ("missing", "directory '{}' does not exist"),
-            ("file", "'{}' is no directory"),
+            ("file", "'{}' is not a directory"),
         ] {
             let path = dir.path().join(name);
             assert_eq!(open_source(&path).unwrap_err().text, text.replace("{}", &path.display().to_string()));

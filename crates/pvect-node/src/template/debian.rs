@@ -38,7 +38,9 @@ const EXCLUDED: &[&str] =
 /// install mmdebstrap`) or fails, or a signal came; nothing is left then.
 pub fn build_debian(node: &Node, suite: &str, progress: &mut dyn FnMut(&str)) -> NodeResult<Template> {
     if suite.is_empty() || !suite.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-') {
-        return Err(Failure::new(format!("'{suite}' is no name of a Debian suite, such as {DEFAULT_SUITE}")));
+        return Err(Failure::new(format!(
+            "'{suite}' is not the name of a Debian suite, such as {DEFAULT_SUITE}"
+        )));
     }
     let keyring = Path::new("/usr/share/keyrings/debian-archive-keyring.gpg");
     if !keyring.exists() {

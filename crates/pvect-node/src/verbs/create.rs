@@ -263,7 +263,7 @@ pub(super) fn read_keys(path: &str) -> NodeResult<String> {
     };
     match text.lines().map(str::trim).find(|line| !line.is_empty() && !is_key(line)) {
         Some(_) => Err(Failure::with_exit(
-            format!("SSH public key validation error: '{path}' has a line that is no key"),
+            format!("SSH public key validation error: '{path}' has a line that is not a key"),
             2,
         )),
         None => Ok(text),

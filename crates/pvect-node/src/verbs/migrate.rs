@@ -23,7 +23,7 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
     }
     store::load_telling(node, vmid, output)?;
     Err(Failure::new(format!(
-        "can't migrate CT {vmid}: the standalone node '{}' is no member of a cluster; move it with a backup and a restore",
+        "can't migrate CT {vmid}: the standalone node '{}' is not a member of a cluster; move it with a backup and a restore",
         node.name
     )))
 }

@@ -95,7 +95,7 @@ impl Fields {
 
     fn number<T: FromStr>(&mut self, key: &str) -> Result<Option<T>, ParseError> {
         let Some((line, value)) = self.values.remove(key) else { return Ok(None) };
-        let bad = |_| ParseError::at(line, format!("{} is no value of '{key}'", shown(&value)));
+        let bad = |_| ParseError::at(line, format!("{} is not a value of '{key}'", shown(&value)));
         value.parse().map(Some).map_err(bad)
     }
 
@@ -108,7 +108,7 @@ impl Fields {
         match value.parse::<f64>() {
             // In this range the conversion loses at most the fraction.
             Ok(decimal) if (0.0..1.8e19).contains(&decimal) => Ok(Some(decimal as u64)),
-            _ => Err(ParseError::at(line, format!("{} is no value of '{key}'", shown(&value)))),
+            _ => Err(ParseError::at(line, format!("{} is not a value of '{key}'", shown(&value)))),
         }
     }
 
@@ -116,7 +116,7 @@ impl Fields {
         match self.values.remove(key) {
             None => Ok(false),
             Some((line, value)) => pvect_core::property::boolean(&value)
-                .ok_or_else(|| ParseError::at(line, format!("{} is no value of '{key}'", shown(&value)))),
+                .ok_or_else(|| ParseError::at(line, format!("{} is not a value of '{key}'", shown(&value)))),
         }
     }
 
@@ -192,8 +192,11 @@ mod tests {
         assert_eq!(error("vmid: 100\n"), "'status' is missing");
         assert_eq!(error("status: stopped\n"), "'vmid' is missing");
         assert_eq!(error(""), "line 1: 'key: value' was expected, found ''");
-        assert_eq!(error("status: stopped\nmem: lots\nvmid: 100\n"), "line 2: 'lots' is no value of 'mem'");
-        assert_eq!(error("status: stopped\nmem: -1\nvmid: 100\n"), "line 2: '-1' is no value of 'mem'");
+        assert_eq!(
+            error("status: stopped\nmem: lots\nvmid: 100\n"),
+            "line 2: 'lots' is not a value of 'mem'"
+        );
+        assert_eq!(error("status: stopped\nmem: -1\nvmid: 100\n"), "line 2: '-1' is not a value of 'mem'");
         assert_eq!(
             error("status: stopped\nvmid: 99\n"),
             "line 2: '99' is not a valid VM ID: a whole number from 100 to 999999999"

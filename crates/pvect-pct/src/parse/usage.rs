@@ -73,7 +73,7 @@ fn size_of(text: &str) -> Option<u64> {
 /// Parses the table of `pct cpusets`: each running container with its CPUs, in which a missing one leaves a gap.
 ///
 /// # Errors
-/// For the first line that is no container.
+/// For the first line that is not a container.
 pub fn cpusets(output: &[u8]) -> Result<BTreeMap<Vmid, Vec<u32>>, ParseError> {
     let text = text(output)?;
     let mut found = BTreeMap::new();

@@ -103,7 +103,7 @@ impl Connection {
         self.target.control_dir.join(format!("{:016x}", hash.finish()))
     }
 
-    /// Ends the kept connection; sessions on it are cut off. That there is none is no error.
+    /// Ends the kept connection; sessions on it are cut off. That there is none is not an error.
     ///
     /// # Errors
     /// When ssh cannot be run.
@@ -281,7 +281,8 @@ impl Connection {
         self.on_session(log, false, script::helper(&self.target, nonce, text, args))
     }
 
-    /// Runs a constant script at the other end and reads what it writes between its marks. `None` when it did not come to its end in time.
+    /// Runs a constant script at the other end and reads what it writes between its marks. `None` when it did not come
+    /// to its end in time.
     pub(super) async fn help(&self, text: &str, args: &[String], stdin: Stdio) -> Option<Helped> {
         self.help_within(HELPER_LIMIT, text, args, stdin).await
     }

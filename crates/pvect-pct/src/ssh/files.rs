@@ -38,7 +38,7 @@ const REMOVE: &str =
     r#"for dir in "$@"; do case $dir in /tmp/pvect.??????????) rm -rf -- "$dir" ;; esac; done"#;
 
 /// Names the files of containers and virtual machines, and the bounds for new ids. A pattern that fits nothing stays as
-/// it is, and is no number.
+/// it is, and is not a number.
 const CLUSTER: &str = r#"cd "$1" 2>/dev/null || exit 0
 printf '%s\n' nodes/*/lxc/*.conf nodes/*/qemu-server/*.conf
 grep -h '^next-id:' datacenter.cfg 2>/dev/null
@@ -66,7 +66,7 @@ impl Parcel {
     /// Opens the file and computes its hash; blocks for as long as that takes.
     ///
     /// # Errors
-    /// When it cannot be read or is no regular file.
+    /// When it cannot be read or is not a regular file.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let mut file = File::open(path)?;
         let data = file.metadata()?;
@@ -153,7 +153,9 @@ impl Connection {
         let words = [directory.to_owned()];
         let measured = told(self.help_within(limit, MEASURE, &words, Stdio::null()).await)?;
         let Some((hash, mode, length)) = measures(&measured) else {
-            return Err(Trouble::Invalid("it told no hash, mode and length of the file".to_owned()));
+            return Err(Trouble::Invalid(
+                "it did not report the hash, mode and length of the file".to_owned(),
+            ));
         };
         let failed = |error: io::Error| Trouble::Failed(error.to_string());
         let log = Log::new().map_err(|error| Trouble::Failed(error.to_string()))?;
@@ -224,7 +226,7 @@ impl Connection {
     }
 }
 
-const NO_DIRECTORY: &str = "it told no name of a directory";
+const NO_DIRECTORY: &str = "it did not report the name of a directory";
 
 /// Whether it is a name that the other side's mktemp gives.
 fn is_ours(directory: &str) -> bool {

@@ -104,10 +104,10 @@ impl SshTarget {
                 })
         };
         if odd(&self.host) {
-            return Err(format!("host: '{}' is no name or address of a host", self.host));
+            return Err(format!("host: '{}' is not a host name or address", self.host));
         }
         if odd(&self.user) {
-            return Err(format!("user: '{}' is no name of a user", self.user));
+            return Err(format!("user: '{}' is not a user name", self.user));
         }
         for option in &self.options {
             let name = option.split_once('=').map(|(name, _)| name).unwrap_or_default();
@@ -183,10 +183,10 @@ mod tests {
         assert_eq!(check(|t| t.host = "fe80::1%eth0".into()), "");
         assert_eq!(
             check(|t| t.host = "-oProxyCommand=x".into()),
-            "host: '-oProxyCommand=x' is no name or address of a host"
+            "host: '-oProxyCommand=x' is not a host name or address"
         );
-        assert_eq!(check(|t| t.host = String::new()), "host: '' is no name or address of a host");
-        assert_eq!(check(|t| t.user = "a b".into()), "user: 'a b' is no name of a user");
+        assert_eq!(check(|t| t.host = String::new()), "host: '' is not a host name or address");
+        assert_eq!(check(|t| t.user = "a b".into()), "user: 'a b' is not a user name");
         assert_eq!(
             check(|t| t.options = vec!["Port".into()]),
             "options: 'Port' is not of the form Name=value"

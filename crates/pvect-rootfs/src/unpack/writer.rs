@@ -412,7 +412,7 @@ fn special(
     let nofollow = AtFlags::SYMLINK_NOFOLLOW;
     let (uid, gid) = (Uid::from_raw(meta.uid), Gid::from_raw(meta.gid));
     rustix::fs::chownat(parent, name, Some(uid), Some(gid), nofollow)?;
-    // The node was made just now and nothing else works in this root: it is no symlink.
+    // The node was made just now and nothing else works in this root: it is not a symlink.
     rustix::fs::chmodat(parent, name, Mode::from_raw_mode(meta.mode), AtFlags::empty())?;
     Ok(rustix::fs::utimensat(parent, name, &stamps(meta.mtime), nofollow)?)
 }

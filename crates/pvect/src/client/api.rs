@@ -121,10 +121,10 @@ fn credentials(key: &str, api: &Api, code: Option<OneTimeCode>) -> Result<Creden
             Ok(Credentials::Password { user: user.clone(), password, code })
         }
         (0, None, 0) => {
-            Err(wrong("who asks? token_file, token_command or token; or user with password_file"))
+            Err(wrong("no credentials: set token_file, token_command or token, or user with password_file"))
         }
         (0, Some(_), 0) => Err(wrong("the password of user is missing: password_file or password_command")),
-        (0, None, _) => Err(wrong("user is missing: whose password is it?")),
+        (0, None, _) => Err(wrong("a password needs a user: set user")),
         _ => Err(wrong(
             "there is more than one of token, token_file, token_command, password_file, password_command",
         )),
@@ -220,7 +220,7 @@ mod tests {
         for (text, expected) in [
             (
                 r#""port": 1"#,
-                "proxmox.legacy_api: who asks? token_file, token_command or token; or user with password_file",
+                "proxmox.legacy_api: no credentials: set token_file, token_command or token, or user with password_file",
             ),
             (
                 r#""token": "a@b!c=d", "token_file": "/x""#,

@@ -51,7 +51,8 @@ fn active(host: &Host) -> Vec<Upid> {
     upids.filter(|upid| started(&host.proc, upid.pid) == Some(upid.pstart)).collect()
 }
 
-/// When a process was started, clock ticks after boot: field 22 of proc_pid_stat(5). A zombie is no process any more.
+/// When a process was started, clock ticks after boot: field 22 of proc_pid_stat(5). A zombie is not a process any
+/// more.
 fn started(proc: &Path, pid: u32) -> Option<u64> {
     let stat = fs::read(proc.join(pid.to_string()).join("stat")).ok()?;
     let stat = String::from_utf8_lossy(&stat);

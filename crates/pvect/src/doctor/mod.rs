@@ -1,4 +1,4 @@
-//! Checks that everything is there that running containers needs, each with what would mend it.
+//! Checks that everything is there that running containers needs, each with what would repair it.
 
 mod api;
 mod cluster;
@@ -38,7 +38,7 @@ pub struct Check {
     pub name: &'static str,
     /// What was found.
     pub detail: String,
-    /// What would mend it.
+    /// What would repair it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mend: Option<String>,
 }

@@ -40,7 +40,7 @@ async fn ssh(client: &Client, destination: &str) -> Check {
     }
 }
 
-/// What mends a node that cannot be reached, by ssh's own words.
+/// What repairs a node that cannot be reached, by ssh's own words.
 fn mend(error: &Error) -> &'static str {
     let text = error.to_string();
     let known = [

@@ -318,11 +318,11 @@ mod tests {
             ("pool:", "<container>: 'pool:': a name is missing"),
             (
                 "a_b",
-                "<container>: 'a_b' is no number, range, host name, @TAG, pool:, status:, lock:, node: or 'all'",
+                "<container>: 'a_b' is not a number, range, host name, @TAG, pool:, status:, lock:, node: or 'all'",
             ),
             (
                 "tag:x",
-                "<container>: 'tag:x' is no number, range, host name, @TAG, pool:, status:, lock:, node: or 'all'",
+                "<container>: 'tag:x' is not a number, range, host name, @TAG, pool:, status:, lock:, node: or 'all'",
             ),
             ("12", "<container>: '12': a whole number from 100 to 999999999"),
             ("web[", "<container>: 'web[': the bracket is not closed"),

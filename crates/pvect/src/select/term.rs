@@ -115,5 +115,5 @@ fn because(text: &str, why: &str) -> Error {
 }
 
 fn unknown(text: &str) -> Error {
-    wrong(format!("'{text}' is no number, range, host name, @TAG, pool:, status:, lock:, node: or 'all'"))
+    wrong(format!("'{text}' is not a number, range, host name, @TAG, pool:, status:, lock:, node: or 'all'"))
 }

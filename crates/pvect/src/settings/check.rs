@@ -27,7 +27,7 @@ pub struct Problem {
     pub key: String,
     /// What is wrong.
     pub what: String,
-    /// What mends it.
+    /// What repairs it.
     pub mend: Option<String>,
 }
 
@@ -90,7 +90,7 @@ pub fn check(file: &Path, value: &Value) -> Vec<Problem> {
     found
 }
 
-/// A key path, what is wrong, what mends it.
+/// A key path, what is wrong, what repairs it.
 type Wrong = (String, String, Option<String>);
 
 fn check_section(schema: &Value, section: &str, content: &Value) -> Vec<Wrong> {
@@ -325,7 +325,7 @@ mod tests {
             },
         });
         insta::assert_snapshot!(texts(&value).join("\n"), @r"
-        /none/c.json: proxmox.nodes.pve2: host: '-oProxyCommand=x' is no name or address of a host
+        /none/c.json: proxmox.nodes.pve2: host: '-oProxyCommand=x' is not a host name or address
         /none/c.json: proxmox.nodes.pve3: options: ControlPath is set by pvect itself
         ");
     }

@@ -99,7 +99,7 @@ pub fn find(sources: &Sources) -> Option<PathBuf> {
 /// Reads and merges the settings.
 ///
 /// # Errors
-/// [`Error::Settings`] with every problem, each with file, key path and mend.
+/// [`Error::Settings`] with every problem, each with file, key path and repair.
 pub fn load(sources: &Sources) -> Result<Loaded> {
     let file = find(sources);
     let mut loaded = Loaded { file: file.clone(), ..Loaded::default() };
@@ -143,7 +143,7 @@ fn problems(list: &[Problem]) -> Error {
 /// Reads a settings file. Root reads only what nobody else owns or may write: settings name programs to be run.
 ///
 /// # Errors
-/// [`Error::Settings`] when it cannot be read, is somebody else's, or is no JSON.
+/// [`Error::Settings`] when it cannot be read, is somebody else's, or is not JSON.
 pub fn read(path: &Path) -> Result<Value> {
     let failed = |error: std::io::Error| wrong(&path.display().to_string(), &os(&error));
     let mut file = File::open(path).map_err(failed)?;
@@ -193,7 +193,7 @@ pub(super) fn os(error: &std::io::Error) -> String {
 
 /// Sets a key from its text and checks that the key takes it.
 fn apply(value: &mut Value, key: &str, text: &str) -> Result<(), String> {
-    let Some((section, name)) = key.split_once('.') else { return Err(format!("'{key}' is no key path")) };
+    let Some((section, name)) = key.split_once('.') else { return Err(format!("'{key}' is not a key path")) };
     let leaf = match key {
         "proxmox.sudo" | "proxmox.standalone" | "runtime.journald" => Value::Bool(boolean(text)?),
         "proxmox.timeout" => {

@@ -80,7 +80,7 @@ pub fn migrate(value: &mut Value) -> Vec<Change> {
 /// with the same mode.
 ///
 /// # Errors
-/// When the file cannot be read, is no JSON, or cannot be written; it is unchanged then.
+/// When the file cannot be read, is not JSON, or cannot be written; it is unchanged then.
 pub fn migrate_file(file: &Path) -> Result<Migration> {
     let mut value = read(file)?;
     let changes = migrate(&mut value);

@@ -1,5 +1,5 @@
 //! `kill -9` of pvect and of the node's pct at random moments: `pvect doctor` names what is left, `pvect doctor
-//! --fix` mends it, the next commands work, and nobody else's data was touched.
+//! --fix` repairs it, the next commands work, and nobody else's data was touched.
 //!
 //! `PVECT_TEST_KILLS` is the number of rounds, `PVECT_TEST_SEED` repeats a run.
 
@@ -166,7 +166,7 @@ impl Bystanders {
     }
 }
 
-/// What `pvect doctor` finds: kind, place, whether it is mended.
+/// What `pvect doctor` finds: kind, place, whether it is repaired.
 fn findings(node: &TestNode) -> Vec<Value> {
     let text = node.pvect(&["doctor", "-o", "json"]).ok();
     let lines: Vec<Value> = serde_json::from_str(&text).expect("doctor prints JSON");

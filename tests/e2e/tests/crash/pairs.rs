@@ -147,7 +147,7 @@ fn check(
     tally: &mut BTreeMap<String, u32>,
 ) {
     for one in ended {
-        // That it had to wait is no error.
+        // That it had to wait is not an error.
         let stderr = one.stderr.replace("trying to acquire lock...\n OK\n", "");
         let text = stderr.trim_end();
         let what = if one.status == 0 { "done" } else { text };

@@ -82,7 +82,7 @@ async fn pull(
 fn unreadable(outcome: &mut Outcome, local: &Path) -> bool {
     let odd = local.metadata().is_ok_and(|meta| !meta.is_file());
     if odd {
-        let text = format!("the copy was not verified: '{}' is no regular file here", local.display());
+        let text = format!("the copy was not verified: '{}' is not a regular file here", local.display());
         outcome.warnings.push(text);
     }
     odd

@@ -20,6 +20,6 @@ pub(super) async fn run(
         return Ok(outcome);
     }
     let message =
-        format!("pct reports success, but {vmid} is no template: its configuration does not say so");
+        format!("pct reports success, but {vmid} is not a template: its configuration does not say so");
     Err(not_done(client, call, &outcome, message))
 }

@@ -151,7 +151,7 @@ async fn file_by_file(
         } else {
             copied
                 .warnings
-                .push(format!("'{}' is no file, directory or link and was left out", path.display()));
+                .push(format!("'{}' is not a file, directory or link and was left out", path.display()));
         }
     }
     for (target, mode, owner) in directories.into_iter().rev() {

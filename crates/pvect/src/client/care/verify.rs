@@ -73,7 +73,7 @@ pub(super) fn of_file(path: &Path) -> io::Result<Fingerprint> {
 /// Reads an open file to its end. It blocks.
 pub(super) fn of_open(file: File) -> io::Result<Fingerprint> {
     if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is no regular file"));
+        return Err(io::Error::other("it is not a regular file"));
     }
     of_reader(file)
 }
@@ -142,8 +142,8 @@ async fn ask(client: &Client, vmid: Vmid, path: &str) -> Result<Found> {
     })
 }
 
-/// Reads a file of a container that should be as the one here: from outside, else by its own sha256sum, or by pulling it
-/// where there is none.
+/// Reads a file of a container that should be as the one here: from outside, else by its own sha256sum, or by pulling
+/// it where there is none.
 pub(super) async fn of_guest(
     client: &Client,
     vmid: Vmid,
