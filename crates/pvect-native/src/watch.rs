@@ -1,8 +1,8 @@
 //! What happens on a node, as it happens: states, configurations, tasks.
 //!
 //! The kernel tells of changed files (inotify) and of ended monitors (their command sockets close). A new container
-//! makes its cgroup and its task's line, both of which inotify sees. What is told by neither, such as a configuration
-//! that another node of the cluster wrote, is found by a look every few seconds.
+//! makes its cgroup and its task's line, both of which inotify sees. What is reported by neither, such as a
+//! configuration that another node of the cluster wrote, is found by a look every few seconds.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +19,7 @@ use rustix::fs::inotify::{self, CreateFlags, Reader, WatchFlags};
 
 use crate::{CommandSocket, NativeBackend};
 
-/// How often everything is looked at although nothing was told.
+/// How often everything is looked at although nothing was reported.
 const LOOK: Duration = Duration::from_secs(3);
 /// How often a container that is on its way up, or a task that is not in the index yet, is looked at.
 const STARTING: Duration = Duration::from_millis(50);
@@ -159,7 +159,7 @@ impl Watcher {
             Err(error) => return Err(error.into()),
         };
         if ready {
-            // What exactly was told does not matter: everything is looked at.
+            // What exactly was reported does not matter: everything is looked at.
             let mut buffer = [MaybeUninit::uninit(); 4096];
             let mut reader = Reader::new(&self.told, &mut buffer);
             while reader.next().is_ok() {}

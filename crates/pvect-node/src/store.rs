@@ -373,7 +373,7 @@ fn acquire(
             }
             Err(rustix::io::Errno::INTR) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => {
-                // Before it is told: who reads that may send a signal at once.
+                // Before it is said: who reads that may send a signal at once.
                 between()?;
                 if !told {
                     say(Waiting::Begun);

@@ -142,7 +142,7 @@ async fn reachable(app: &App, backend: Backend) -> Result<Client> {
 async fn list(client: &Client) -> Result<Value> {
     let list = client.list().await?;
     // One field a container, so that a missing one is one difference.
-    // The node is told by lists of several nodes only.
+    // The node is reported by lists of several nodes only.
     let entries =
         list.into_iter().map(|one| Ok((one.vmid.to_string(), value(&Listing { node: None, ..one })?)));
     Ok(Value::Object(entries.collect::<Result<_>>()?))

@@ -34,7 +34,7 @@ struct Record {
     upid: Option<String>,
 }
 
-/// Runs the command until it is ended, or has told as many events as were asked for.
+/// Runs the command until it is ended, or has reported as many events as were asked for.
 pub async fn run(app: &App, words: &[String]) -> Result<u8> {
     let matches = super::own_words("watch", words)?;
     let client = app.builder().connect()?;

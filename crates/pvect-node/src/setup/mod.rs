@@ -138,7 +138,7 @@ impl<'a> Guest<'a> {
         Ok(())
     }
 
-    /// Finds the distribution, what is to be told about doubts, and the architecture.
+    /// Finds the distribution, what is to be reported about doubts, and the architecture.
     ///
     /// # Errors
     /// When the process cannot be confined.

@@ -70,7 +70,7 @@ impl Base {
     }
 
     /// Removes the old name and protects the volume: an image gets the mode 0444, both kinds the flag "immutable"
-    /// where the file system has it. What went wrong with that is told to `log`.
+    /// where the file system has it. What went wrong with that goes to `log`.
     ///
     /// The mode of a directory stays, unlike in the real one: it is the mode of `/` in each clone.
     ///

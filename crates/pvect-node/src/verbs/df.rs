@@ -12,7 +12,7 @@ use crate::{Node, NodeResult, Output, hostmount, locked, runtime, store};
 /// Shows how full a container's file systems are. A stopped container is mounted meanwhile, in a mount namespace of
 /// this command, and locked as `mounted`. Returns the exit status.
 ///
-/// What cannot be measured is told on stderr and left out; the status is 0 all the same.
+/// What cannot be measured is reported on stderr and left out; the status is 0 all the same.
 ///
 /// # Errors
 /// The text and status that pct ends with.

@@ -8,7 +8,7 @@ use crate::{Node, NodeResult, Output};
 /// Explains a verb, or all of them. Returns the exit status.
 ///
 /// # Errors
-/// None: an unknown verb is told with the usage of all (255).
+/// None: an unknown verb is reported with the usage of all (255).
 pub fn run(_node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> {
     let word = call.args().first().map(String::as_str);
     let full = call.get("verbose") != Some("0");

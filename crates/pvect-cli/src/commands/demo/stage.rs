@@ -64,7 +64,7 @@ impl Stage {
         &self.root
     }
 
-    /// The network, where one could be made. What it lacks is told by [`Stage::problem`].
+    /// The network, where one could be made. What it lacks is reported by [`Stage::problem`].
     pub fn network(&self) -> Option<&Network> {
         self.network.as_ref()
     }
