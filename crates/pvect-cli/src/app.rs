@@ -1,19 +1,18 @@
-//! From the words of the command line to the exit status.
+//! What every command has at hand: the settings, the environment, and the way to a client.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use pvect::client::Builder;
 use pvect::settings::{self, Backend, Loaded, Origin, Sources};
 use pvect::{Client, Place, Settings, names};
 use pvect_core::error::Finding;
-use pvect_core::{Error, NodeName, Result, Verb};
+use pvect_core::{Error, NodeName, Result};
 
-use crate::args::{self, Form, Globals, Line};
+use crate::args::{Form, Line};
 use crate::ui::Ui;
-use crate::{commands, errors, logging, passwords};
+use crate::{interrupt, passwords};
 
 /// What ssh itself needs to find agents, askers and its configuration's own programs.
 const SSH_ENVIRONMENT: [&str; 9] = [
@@ -40,93 +39,12 @@ pub struct App {
     pub program: PathBuf,
 }
 
-/// Runs the command line of this process and returns the exit status.
-pub fn main() -> u8 {
-    // Of what the caller left open, nothing goes into a container, or to a program that we run.
-    if let Err(error) = pvect_sys::child::close_on_exec() {
-        Ui::new(Globals::default(), true)
-            .warning(&format!("open files of the caller are handed on: {error}"));
-    }
-    let mut words = std::env::args_os();
-    let name = words.next().unwrap_or_default();
-    let words: Vec<OsString> = words.collect();
-    let env: BTreeMap<String, String> = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect();
-    // Before anything else: these run often, and inside containers. Helpers first: they are run by this program's
-    // file, which may itself be named pct.
-    if words.first().is_some_and(|word| word == "__node") {
-        return commands::node::internal(&words[1..]);
-    }
-    if Path::new(&name).file_name().is_some_and(|name| name == "pct") {
-        return commands::node::link(&env, &words);
-    }
-    if Path::new(&name).file_name().is_some_and(|name| name == "vzdump") {
-        return commands::node::vzdump_link(&env, &words);
-    }
-    let no_color = env.get("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let mut globals = Globals::default();
-    let line = match text(words) {
-        Ok(words) => args::read(&words, &mut globals),
-        Err(error) => Err(error),
-    };
-    let ui = Ui::new(globals, no_color);
-    match line {
-        Ok(line) => start(&ui, env, line),
-        Err(error) => errors::show(&ui, &error),
-    }
-}
-
-/// pct takes text; bytes that are no UTF-8 are refused rather than changed.
-fn text(words: Vec<OsString>) -> Result<Vec<String>> {
-    words
-        .into_iter()
-        .map(|word| {
-            word.into_string().map_err(|word| {
-                let text = format!("'{}' is not UTF-8", word.to_string_lossy());
-                Error::bad_argument("arguments", text)
-            })
-        })
-        .collect()
-}
-
-fn start(ui: &Ui, env: BTreeMap<String, String>, line: Line) -> u8 {
-    if let Some(status) = commands::help::asked(ui, &line) {
-        return finish(ui, status);
-    }
-    if let Line::NodePct(words) = &line {
-        return commands::node::pct(ui, &env, words);
-    }
-    if let Line::NodeVzdump(words) = &line {
-        return commands::node::vzdump(ui, &env, words);
-    }
-    let interactive = matches!(&line, Line::Pct(line) if is_interactive(line.verb));
-    let mut near = Vec::new();
-    let outcome = App::load(ui.clone(), env, &line).and_then(|app| {
-        logging::start(&app.ui, &app.loaded);
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|source| Error::Io { what: "cannot start".to_owned(), source })?;
-        runtime.block_on(commands::run(&app, line)).inspect_err(|error| near = app.near(error))
-    });
-    let failed = outcome.is_err();
-    let status = outcome.unwrap_or_else(|error| errors::show_with(ui, &error, near));
-    // The status of exec is that of the command; 125 is how docker and podman tell their own failures apart.
-    if failed && interactive { 125 } else { status }
-}
-
-fn finish(ui: &Ui, outcome: Result<u8>) -> u8 {
-    outcome.unwrap_or_else(|error| errors::show(ui, &error))
-}
-
-fn is_interactive(verb: Verb) -> bool {
-    matches!(verb, Verb::Exec | Verb::Enter | Verb::Console)
-}
-
 impl App {
     /// Reads the settings. A settings file that is wrong does not keep the commands that repair it from running.
-    fn load(ui: Ui, env: BTreeMap<String, String>, line: &Line) -> Result<Self> {
+    ///
+    /// # Errors
+    /// When they are wrong, or this program's file cannot be found.
+    pub fn load(ui: Ui, env: BTreeMap<String, String>, line: &Line) -> Result<Self> {
         let program = std::env::current_exe()
             .map_err(|source| Error::Io { what: "cannot find this program's file".to_owned(), source })?;
         let mut app = Self { ui, loaded: Loaded::default(), env, program };
@@ -168,7 +86,7 @@ impl App {
             let why = if asked { "" } else { "no pct of Proxmox VE here; " };
             self.ui.note(&format!("{why}using the standalone node {node} below {}", root.display()));
         }
-        commands::interrupt::watch(&client);
+        interrupt::watch(&client);
         Ok(client)
     }
 
@@ -180,7 +98,7 @@ impl App {
         let mut settings = self.loaded.settings.clone();
         settings.proxmox.node = Some(node.clone());
         let client = self.builder_of(settings).node_asked(true).connect()?;
-        commands::interrupt::watch(&client);
+        interrupt::watch(&client);
         Ok(client)
     }
 
@@ -192,7 +110,7 @@ impl App {
         let mut settings = self.loaded.settings.clone();
         settings.proxmox.backend = backend;
         let client = self.builder_of(settings).connect()?;
-        commands::interrupt::watch(&client);
+        interrupt::watch(&client);
         Ok(client)
     }
 
@@ -222,7 +140,7 @@ impl App {
     }
 
     /// What may have been meant by the number of a container that is not there.
-    fn near(&self, error: &Error) -> Vec<String> {
+    pub fn near(&self, error: &Error) -> Vec<String> {
         let Error::Found { finding: Finding::NoContainer { vmid }, .. } = *error else { return Vec::new() };
         let near = self.builder().connect().map(|client| names::near(client.pve(), vmid)).unwrap_or_default();
         let mut hints = Vec::new();

@@ -3,15 +3,19 @@
 mod app;
 mod args;
 mod commands;
+mod dispatch;
 mod errors;
 mod hints;
+mod interrupt;
 mod logging;
 mod passwords;
 mod progress;
 mod render;
+mod standalone;
+mod start;
 mod ui;
 mod visible;
 
 fn main() -> std::process::ExitCode {
-    app::main().into()
+    start::main().into()
 }

@@ -11,20 +11,11 @@ use rustix::fs::{CWD, Mode, OFlags};
 use rustix::thread::{Gid, LinkNameSpaceType, Uid};
 
 use crate::error::os_text;
+use crate::helper_verbs::{FILE_SYSTEM_USE, POST_STOP, PUSH_INTO};
 use crate::interrupt::Interrupt;
 use crate::storage::usage::Usage;
 use crate::transfer::{Place, Target, Wanted};
 use crate::{Failure, Layout, Node, NodeResult, Output, backup, runtime, setup, store, worker};
-
-/// The verb that copies stdin into a file of a container: `push-into ROOT USERS DESTINATION USER GROUP PERMS`:
-/// the paths of its root directory and of its user namespace, as our parent has them open, and empty words for what is
-/// not asked for.
-pub(crate) const PUSH_INTO: &str = "push-into";
-/// The verb that runs a hook script after a container has ended: `post-stop ROOT NODE VMID`.
-pub(crate) const POST_STOP: &str = "post-stop";
-
-/// The verb that says how full a file system is: `file-system-use ROOT PATH`, as a line of JSON.
-pub(crate) const FILE_SYSTEM_USE: &str = "file-system-use";
 
 /// Runs one helper verb and returns the exit status; what went wrong is on stderr.
 pub fn run(words: &[String]) -> u8 {

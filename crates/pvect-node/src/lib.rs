@@ -10,6 +10,7 @@ pub mod cli;
 mod creation;
 pub mod health;
 mod held;
+mod helper_verbs;
 pub mod history;
 mod host_keys;
 pub mod hostmount;

@@ -33,8 +33,30 @@ const fn extra(name: &'static str, verbs: &'static [Verb], text: &'static str) -
 /// Verbs whose effect is looked at.
 const VERIFIED: &[Verb] = &[Verb::Push, Verb::Pull, Verb::Resize, Verb::Template];
 
-/// Verbs that work on many containers.
-const BULK: &[Verb] = crate::commands::bulk::VERBS;
+/// The verbs that work on many containers.
+pub const BULK: &[Verb] = &[
+    Verb::Delsnapshot,
+    Verb::Destroy,
+    Verb::Exec,
+    Verb::Fsck,
+    Verb::Fstrim,
+    Verb::Migrate,
+    Verb::Mount,
+    Verb::Push,
+    Verb::Reboot,
+    Verb::Resize,
+    Verb::Resume,
+    Verb::Rollback,
+    Verb::Set,
+    Verb::Shutdown,
+    Verb::Snapshot,
+    Verb::Start,
+    Verb::Stop,
+    Verb::Suspend,
+    Verb::Template,
+    Verb::Unlock,
+    Verb::Unmount,
+];
 
 /// Every option that pvect adds.
 pub const EXTRAS: &[ExtraSpec] = &[

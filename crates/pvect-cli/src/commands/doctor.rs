@@ -11,8 +11,8 @@ use serde::Serialize;
 
 use crate::app::App;
 use crate::args::Form;
-use crate::commands::node;
 use crate::render;
+use crate::standalone;
 
 /// How often it is looked again for what a repair has brought to light.
 const ROUNDS: usize = 3;
@@ -52,7 +52,7 @@ pub async fn run(app: &App, words: &[String]) -> Result<u8> {
     }
     let checks = doctor::run(&client, &app.loaded, &doctor::Host::default()).await;
     let mut lines: Vec<Line> = checks.into_iter().map(Line::from).collect();
-    if let Some(node) = client.as_ref().ok().and_then(|client| node::of_place(app, client.place())) {
+    if let Some(node) = client.as_ref().ok().and_then(|client| standalone::of_place(app, client.place())) {
         lines.extend(network(&node));
         lines.extend(leftovers(&node));
     }
@@ -120,7 +120,7 @@ fn word(finding: &Finding) -> String {
 
 /// Mends what a crash left and shows what became of it. The status is 1 when something could not be repaired.
 fn fix(app: &App, client: &Client, yes: bool) -> Result<u8> {
-    let Some(node) = node::of_place(app, client.place()) else {
+    let Some(node) = standalone::of_place(app, client.place()) else {
         let what = "only a standalone node on this machine can be repaired; on a node of Proxmox VE `pvect doctor` names \
                     stale locks and the command that removes them";
         return Err(Error::Unsupported { what: what.to_owned(), vmid: None });

@@ -24,7 +24,7 @@ pub fn run(app: &App, matches: &ArgMatches) -> Result<u8> {
                     /etc/network/interfaces";
         return Err(Error::Unsupported { what: what.to_owned(), vmid: None });
     }
-    let node = super::node::node(&app.ui, &app.env)?;
+    let node = crate::standalone::node(&app.ui, &app.env)?;
     let bridge = text(matches, "bridge");
     let mut out = Visible::new(std::io::stdout().lock());
     let mut err = Visible::new(std::io::stderr().lock());

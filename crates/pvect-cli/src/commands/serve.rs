@@ -21,7 +21,7 @@ pub fn run(app: &App, name: &str, matches: &ArgMatches) -> Result<u8> {
         let message = "the standalone node's server and its users need root".to_owned();
         return Err(failed(ErrorKind::PctPermissionDenied, message));
     }
-    let node = super::node::node(&app.ui, &app.env)?;
+    let node = crate::standalone::node(&app.ui, &app.env)?;
     pvect_node::store::ensure_root(&node)
         .map_err(|failure| failed(ErrorKind::PctOperationFailed, failure.text))?;
     let users = Users::new(&node);

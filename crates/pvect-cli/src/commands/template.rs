@@ -8,15 +8,16 @@ use pvect_node::{Failure, FailureKind, Node, template};
 
 use crate::app::App;
 use crate::args::Form;
-use crate::commands::{interrupt, node};
+use crate::interrupt;
 use crate::render;
+use crate::standalone;
 
 /// Runs the command.
 pub async fn run(app: &App, words: &[String]) -> Result<u8> {
     let matches = super::own_words("template", words)?;
     // Without a handler for signals: the builders have their own.
     let client = app.builder().connect()?;
-    let node = node::of_place(app, client.place());
+    let node = standalone::of_place(app, client.place());
     match client.place() {
         Place::Far { root: Some(_), destination, .. } => {
             let what = format!("the templates of a standalone node are managed on itself, at {destination}");

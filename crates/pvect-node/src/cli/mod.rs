@@ -19,7 +19,7 @@ use pvect_core::Verb;
 use crate::{Failure, Node, NodeResult, Output, store, verbs};
 pub(crate) use describe::describe;
 pub(crate) use parse::check_zone;
-pub(crate) use usage::{Meant, all_usages, resolve, usage_line};
+pub(crate) use usage::{Meant, all_usages, refuse, resolve, usage_line};
 
 /// Parses the words after `pct`, runs the verb, and returns the exit status.
 pub fn run(node: &Node, words: &[String], output: &mut Output<'_>) -> u8 {
@@ -59,11 +59,4 @@ fn run_verb(node: &Node, verb: Verb, words: &[String], output: &mut Output<'_>) 
     } else {
         verbs::dispatch(node, &parsed.call, output)
     }
-}
-
-/// Prints an error and the usage of all verbs on stderr; returns 255.
-pub(crate) fn refuse(reason: &str, typed: Option<&str>, output: &mut Output<'_>) -> u8 {
-    output.warn(format!("ERROR: {reason}"));
-    let _ = output.err.write_all(usage::short(typed).as_bytes());
-    255
 }

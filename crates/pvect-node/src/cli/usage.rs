@@ -3,6 +3,8 @@
 use pvect_core::Verb;
 use pvect_core::schema::{ArgSpec, Kind, OptionSpec};
 
+use crate::Output;
+
 /// What a word may mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Meant {
@@ -93,6 +95,13 @@ pub(super) fn by_name() -> impl Iterator<Item = Verb> {
     let mut verbs = Verb::ALL.to_vec();
     verbs.sort_by_key(|verb| verb.name());
     verbs.into_iter()
+}
+
+/// Prints an error and the usage of all verbs on stderr; returns 255.
+pub(crate) fn refuse(reason: &str, typed: Option<&str>, output: &mut Output<'_>) -> u8 {
+    output.warn(format!("ERROR: {reason}"));
+    let _ = output.err.write_all(short(typed).as_bytes());
+    255
 }
 
 #[cfg(test)]

@@ -224,7 +224,7 @@ pub fn write_lxc_config(node: &Node, vmid: Vmid, config: &ContainerConfig) -> No
         .main
         .options
         .contains_key("hookscript")
-        .then(|| shell_words::hook(node, crate::internal::POST_STOP, vmid))
+        .then(|| shell_words::hook(node, crate::helper_verbs::POST_STOP, vmid))
         .transpose()?;
     environment::prepare(&directory, config)?;
     for (name, reader) in [(CONFIG, Reader::Other), (START_CONFIG, Reader::Start)] {

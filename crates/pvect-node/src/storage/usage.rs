@@ -10,7 +10,7 @@ use rustix::fs::{OFlags, fstatvfs};
 use serde::{Deserialize, Serialize};
 
 use crate::error::os_text;
-use crate::internal::FILE_SYSTEM_USE;
+use crate::helper_verbs::FILE_SYSTEM_USE;
 use crate::process::Process;
 use crate::rooted::Rooted;
 use crate::{Failure, Node, NodeResult};

@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::error::os_text;
 use crate::interrupt::Interrupt;
-use crate::{Failure, Node, NodeResult, Output, internal, runtime, store, task};
+use crate::{Failure, Node, NodeResult, Output, helper_verbs, runtime, store, task};
 
 /// How long the copying process may take to clean up after a signal.
 const GRACE: Duration = Duration::from_secs(5);
@@ -59,7 +59,7 @@ fn push(node: &Node, vmid: Vmid, call: &Call, file: &str, destination: &str) -> 
     let child = command
         .args([
             "__node",
-            internal::PUSH_INTO,
+            helper_verbs::PUSH_INTO,
             &runtime::path_of(&root),
             &runtime::path_of(&users),
             destination,

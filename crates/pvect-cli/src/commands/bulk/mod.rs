@@ -14,35 +14,11 @@ use pvect_core::{Call, CheckedCall, Error, NodeName, Result, Verb, Vmid};
 
 use super::{careful, operate};
 use crate::app::App;
+use crate::args::options::BULK;
 use crate::args::{Given, PctLine};
 
 use board::Board;
 use report::{Came, Report};
-
-/// The verbs that work on many containers.
-pub const VERBS: &[Verb] = &[
-    Verb::Delsnapshot,
-    Verb::Destroy,
-    Verb::Exec,
-    Verb::Fsck,
-    Verb::Fstrim,
-    Verb::Migrate,
-    Verb::Mount,
-    Verb::Push,
-    Verb::Reboot,
-    Verb::Resize,
-    Verb::Resume,
-    Verb::Rollback,
-    Verb::Set,
-    Verb::Shutdown,
-    Verb::Snapshot,
-    Verb::Start,
-    Verb::Stop,
-    Verb::Suspend,
-    Verb::Template,
-    Verb::Unlock,
-    Verb::Unmount,
-];
 
 /// Those that destroy data or cut off work: they are asked about.
 const DESTRUCTIVE: &[Verb] = &[Verb::Delsnapshot, Verb::Destroy, Verb::Rollback, Verb::Stop, Verb::Template];
@@ -62,7 +38,7 @@ pub struct Asked {
 /// # Errors
 /// For a word that is no selector.
 pub fn asked(line: &PctLine) -> Result<Option<Asked>> {
-    if !VERBS.contains(&line.verb) {
+    if !BULK.contains(&line.verb) {
         return Ok(None);
     }
     let count = match line.verb.spec().args {

@@ -13,8 +13,8 @@ use pvect_node::{Node, Output};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::app::App;
-use crate::commands::interrupt;
-use crate::commands::node::made;
+use crate::interrupt;
+use crate::standalone::made;
 
 /// Texts of the node that are no part of the demo.
 macro_rules! quiet {
