@@ -30,6 +30,7 @@ mod process;
 pub mod rights;
 pub mod runtime;
 mod setup;
+mod start;
 pub mod storage;
 pub mod store;
 pub mod task;

@@ -12,3 +12,8 @@ pub mod tree;
 
 pub use globals::{Color, Form, Globals};
 pub use scan::{Given, Line, PctLine, read};
+
+/// A word that can only be a host name: numbers, good or bad, are judged by the schema.
+pub fn is_name(word: &str) -> bool {
+    word.chars().any(|c| !c.is_ascii_digit())
+}

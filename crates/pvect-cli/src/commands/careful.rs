@@ -9,8 +9,7 @@ use pvect_core::{Error, Result, Verb};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::app::App;
-use crate::args::{Given, PctLine};
-use crate::commands::operate;
+use crate::args::{self, Given, PctLine};
 use crate::passwords;
 
 /// Reads the options that pvect adds; asks what a size means and reads the token where that is needed.
@@ -65,7 +64,7 @@ fn ask_size(app: &App, line: &mut PctLine) -> Result<()> {
 fn same_number(line: &mut PctLine) {
     if let [vmid, endpoint] = line.args.as_slice()
         && endpoint.contains("host=")
-        && !operate::is_name(vmid)
+        && !args::is_name(vmid)
     {
         let vmid = vmid.clone();
         line.args.insert(1, vmid);

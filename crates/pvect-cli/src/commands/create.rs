@@ -4,7 +4,7 @@ use pvect_core::{Call, Error, Outcome, Result, Vmid};
 use serde::Serialize;
 
 use crate::app::App;
-use crate::args::{Form, PctLine};
+use crate::args::{self, Form, PctLine};
 use crate::commands::{careful, operate};
 use crate::progress::Progress;
 use crate::render;
@@ -19,7 +19,7 @@ struct Created<'a> {
 pub async fn run(app: &App, line: &PctLine) -> Result<u8> {
     let mut line = line.clone();
     let numbered = match line.args.as_slice() {
-        [only] => !operate::is_name(only),
+        [only] => !args::is_name(only),
         // pct has no such number; here it says what leaving the number out says.
         [first, _, ..] if first == "next" => {
             line.args.remove(0);

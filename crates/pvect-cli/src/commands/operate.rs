@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use serde::Serialize;
 
 use crate::app::App;
-use crate::args::{Form, Given, PctLine};
+use crate::args::{Form, Given, PctLine, is_name};
 use crate::commands::careful;
 use crate::progress::{LogTo, Progress};
 use crate::{passwords, render};
@@ -150,11 +150,6 @@ fn secrets(app: &App, line: &PctLine) -> Result<Vec<(String, SecretString)>> {
             given => Ok((name.clone(), passwords::read(&app.ui, given)?)),
         })
         .collect()
-}
-
-/// A word that can only be a host name: numbers, good or bad, are judged by the schema.
-pub fn is_name(word: &str) -> bool {
-    word.chars().any(|c| !c.is_ascii_digit())
 }
 
 pub(super) fn assemble(verb: Verb, args: &[String], rest: &[String]) -> Call {

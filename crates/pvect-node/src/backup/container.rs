@@ -348,7 +348,7 @@ impl<'a> Backup<'a> {
             journal.capture(|output| {
                 let _held = store::lock(node, vmid, store::LOCK_SECONDS, output)?;
                 let config = store::load(node, vmid)?.config;
-                runtime::start(node, vmid, &config, false, output)
+                crate::start::start(node, vmid, &config, false, output)
             })
         } else {
             return;

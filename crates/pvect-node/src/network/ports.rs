@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use pvect_core::property::{Ipv4Config, Ipv6Config, NetInterface};
 use pvect_core::{ContainerConfig, Vmid};
-use pvect_native::Names;
+use pvect_native::{Names, NativeReader};
 
 use super::addresses::{Addresses, Limits, Mac};
 use super::bridge::{self, Kernel};
@@ -14,7 +14,7 @@ use super::filter::Port;
 use super::ipset;
 use super::settings::Network;
 use super::starting::is_starting;
-use crate::{Failure, Node, NodeResult, runtime, store};
+use crate::{Failure, Node, NodeResult, store};
 
 /// The bridges that are up, the containers, and the tables of addresses.
 pub struct Plan<'a> {
@@ -120,6 +120,7 @@ impl<'a> Plan<'a> {
     /// # Errors
     /// `net0: 10.1.2.5 on bridge 'vmbr0' is already used by CT 101 (net0)`.
     pub fn check(&self, ports: &[Port], starting: Vmid) -> NodeResult<()> {
+        let running = NativeReader::new(self.node.layout.lxc(), self.node.layout.configs());
         for port in ports.iter().filter(|port| port.vmid == starting) {
             let Some(network) = self.networks.iter().find(|network| network.bridge == port.bridge) else {
                 continue;
@@ -144,7 +145,7 @@ impl<'a> Plan<'a> {
                 let Some(address) = shared(port, other) else { continue };
                 if other.vmid == starting
                     || is_starting(self.node, other.vmid)
-                    || runtime::is_running(self.node, other.vmid)
+                    || running.is_running(other.vmid)
                 {
                     return Err(Failure::new(format!(
                         "{}: {address} on bridge '{}' is already used by CT {} ({})",

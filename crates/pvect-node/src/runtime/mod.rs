@@ -124,7 +124,7 @@ pub(crate) fn path_of(open: impl AsFd) -> String {
 
 /// Starts a container and returns when its init runs. The configuration lock is held by the caller.
 ///
-/// Pending changes are applied and saved first. SIGINT and SIGTERM end it, and what was started with it. What LXC
+/// Pending changes are none of its business, see [`crate::start`]. SIGINT and SIGTERM end it, and what was started with it. What LXC
 /// logged goes to stdout when the start fails, and with `debug` always.
 ///
 /// # Errors

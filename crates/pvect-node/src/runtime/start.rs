@@ -1,6 +1,5 @@
 //! Starts a container.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -14,13 +13,12 @@ use super::{
     PATH, START_CONFIG, StopMode, apparmor, cgroups, devices, environment, granted, hookscript, names,
     network, reachable, seccomp, shell_words, stop, write_lxc_config,
 };
-use crate::change::Changes;
 use crate::error::os_text;
 use crate::idmap::IdMap;
 use crate::interrupt::Interrupt;
 use crate::network::{StartMark, Unfiltered};
 use crate::storage::{self, PrivateMounts};
-use crate::{Failure, Node, NodeResult, Output, held, ids, process, setup, store};
+use crate::{Failure, Node, NodeResult, Output, held, ids, process, setup};
 
 /// How long lxc-start may go on after a signal. Killed halfway, it would leave a monitor that goes on without it.
 const START_GRACE: Duration = Duration::from_secs(5);
@@ -36,13 +34,12 @@ pub(super) fn start(
     let interrupt = Interrupt::watch();
     // LXC could not take the name, and would say only that something failed.
     super::refuse_foreign(node, vmid)?;
-    let config = apply_pending(node, vmid, config, output)?;
-    ids::check_start(node, vmid, &config)?;
-    granted::check(node, &config)?;
+    ids::check_start(node, vmid, config)?;
+    granted::check(node, config)?;
     let _starting = StartMark::mark(node, vmid)?;
-    crate::network::ensure(node, vmid, &config, Unfiltered::Warn, output)?;
-    write_lxc_config(node, vmid, &config)?;
-    for warning in seccomp::warnings(&config, seccomp::daemon().as_deref()) {
+    crate::network::ensure(node, vmid, config, Unfiltered::Warn, output)?;
+    write_lxc_config(node, vmid, config)?;
+    for warning in seccomp::warnings(config, seccomp::daemon().as_deref()) {
         output.line(warning);
     }
     if config.main.raw_values("lxc.apparmor.profile").next().is_none()
@@ -50,14 +47,14 @@ pub(super) fn start(
     {
         output.line(warning);
     }
-    hookscript::run(node, vmid, &config, "pre-start", output)?;
+    hookscript::run(node, vmid, config, "pre-start", output)?;
     interrupt.check()?;
     // What a killed monitor left.
     let (cgroup_root, names) = (Cgroups::new("/sys/fs/cgroup"), names(node));
     cgroups::remove(&cgroup_root, &names, vmid);
     let debug = debug || config.is_set("debug");
     let log = node.layout.run_dir().join(format!("ct-{vmid}.stderr"));
-    let launched = launch(node, vmid, &config, debug, &log, &interrupt);
+    let launched = launch(node, vmid, config, debug, &log, &interrupt);
     let failed = matches!(launched, Ok(false));
     if debug || failed {
         for line in readable(&log, vmid) {
@@ -65,37 +62,16 @@ pub(super) fn start(
         }
     }
     let done = launched.and_then(|running| match running {
-        true => network::after_start(node, vmid, &config, output),
+        true => network::after_start(node, vmid, config, output),
         false => Err(Failure::new(format!("startup for container '{vmid}' failed"))),
     });
     if done.is_err() {
         // Whatever runs by now was not to be.
-        let _ = stop::end(node, vmid, &config, StopMode::Kill, output, None);
+        let _ = stop::end(node, vmid, config, StopMode::Kill, output, None);
         return done;
     }
-    hookscript::run_or_warn(node, vmid, &config, "post-start", output);
+    hookscript::run_or_warn(node, vmid, config, "post-start", output);
     Ok(())
-}
-
-/// Brings pending changes into force and saves them; without any, nothing is written. What fails stays pending.
-fn apply_pending<'a>(
-    node: &Node,
-    vmid: Vmid,
-    config: &'a ContainerConfig,
-    output: &mut Output<'_>,
-) -> NodeResult<Cow<'a, ContainerConfig>> {
-    if config.pending.is_none() {
-        return Ok(Cow::Borrowed(config));
-    }
-    let mut config = config.clone();
-    let changed = Changes::new(node, vmid, &mut config, None).apply(output);
-    if let Err(failure) = store::save(node, vmid, &config) {
-        for volume in &changed.made {
-            storage::free(node, volume)?;
-        }
-        return Err(failure);
-    }
-    Ok(Cow::Owned(config))
 }
 
 /// Mounts everything and runs `lxc-start`; returns whether the container runs.

@@ -17,7 +17,7 @@ use crate::rights::judge::{self, Content, Target};
 use crate::setup::Guest;
 use crate::storage::{self, MountFor, PrivateMounts};
 use crate::task::TaskLog;
-use crate::{Failure, Node, NodeResult, Output, creation, ids, oci, options, runtime, store, task, unpack};
+use crate::{Failure, Node, NodeResult, Output, creation, ids, oci, options, store, task, unpack};
 
 /// How long create waits for the configuration's lock file, seconds. Source: pve-container, `lock_config`.
 const LOCK_WAIT: u64 = 5;
@@ -89,7 +89,7 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
             Ok(config) => {
                 undo.disarm();
                 drop(interrupt);
-                if plan.start { runtime::start(node, vmid, &config, false, output) } else { Ok(()) }
+                if plan.start { crate::start::start(node, vmid, &config, false, output) } else { Ok(()) }
             }
             Err(failure) => {
                 undo.now(&mut |text| log.line(output, text));

@@ -28,7 +28,7 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
             runtime::stop(node, vmid, &config, mode, output)?;
             // The guest may have changed nothing of it, but a hook script may.
             let config = store::load(node, vmid)?.config;
-            runtime::start(node, vmid, &config, false, output)
+            crate::start::start(node, vmid, &config, false, output)
         })
     })?;
     Ok(0)

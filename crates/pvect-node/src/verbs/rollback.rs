@@ -96,7 +96,7 @@ fn apply(mut config: ContainerConfig, name: &SnapshotName) -> NodeResult<Contain
 fn started(node: &Node, vmid: Vmid, log: &mut TaskLog, output: &mut Output<'_>) -> NodeResult<()> {
     let _held = store::lock(node, vmid, store::LOCK_SECONDS, output)?;
     let config = store::load(node, vmid)?.config;
-    log.capture(output, |output| runtime::start(node, vmid, &config, false, output))
+    log.capture(output, |output| crate::start::start(node, vmid, &config, false, output))
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
         check_quotas(&config)?;
         // Another one may have been faster.
         check_stopped(node, vmid)?;
-        log.capture(output, |output| runtime::start(node, vmid, &config, debug, output))
+        log.capture(output, |output| crate::start::start(node, vmid, &config, debug, output))
     })?;
     Ok(0)
 }

@@ -71,7 +71,7 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
                     remove_old(node, vmid, old, &config, &mut |text| log.line(output, text));
                 }
                 drop(interrupt);
-                if plan.start { runtime::start(node, vmid, &config, false, output) } else { Ok(()) }
+                if plan.start { crate::start::start(node, vmid, &config, false, output) } else { Ok(()) }
             }
             Err(failure) => {
                 undo.now(&mut |text| log.line(output, text));
