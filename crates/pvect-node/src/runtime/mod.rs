@@ -124,8 +124,8 @@ pub(crate) fn path_of(open: impl AsFd) -> String {
 
 /// Starts a container and returns when its init runs. The configuration lock is held by the caller.
 ///
-/// Pending changes are none of its business, see [`crate::start`]. SIGINT and SIGTERM end it, and what was started with it. What LXC
-/// logged goes to stdout when the start fails, and with `debug` always.
+/// The caller has applied pending changes. SIGINT and SIGTERM end it, and what was started with it. What LXC logged goes
+/// to stdout when the start fails, and with `debug` always.
 ///
 /// # Errors
 /// What the real pct says: `startup for container '<vmid>' failed`, or why it could not even be tried
