@@ -375,6 +375,7 @@ fn fill_mounted(
     let options = unpack::Options {
         idmap: &idmap,
         ignore_errors: plan.ignore_unpack_errors,
+        most: unpack::in_proportion(&archive)?,
         interrupted: &|| interrupt.came(),
     };
     if unpack::oci::is_image(&archive) {

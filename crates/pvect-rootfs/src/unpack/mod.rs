@@ -20,7 +20,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-pub use reader::Compression;
+pub use reader::{Compression, in_proportion};
 
 use crate::Failure;
 use crate::error::os_text;
@@ -115,6 +115,9 @@ pub struct Options<'a> {
     pub idmap: &'a IdMap,
     /// Carry on when a member cannot be unpacked.
     pub ignore_errors: bool,
+    /// The most bytes that it may unpack to, see [`in_proportion`]; `None` for an archive of our own making, which may
+    /// hold any amount of zeros.
+    pub most: Option<u64>,
     /// Asked between members and blocks; `true` ends the work.
     pub interrupted: &'a dyn Fn() -> bool,
 }
@@ -129,7 +132,8 @@ pub fn extract(archive: &Path, root: &Path, options: &Options<'_>) -> Result<Sum
     let started = Instant::now();
     let file = File::open(archive).map_err(read_failed)?;
     let stream = reader::open(file).map_err(|error| reader::explain(archive, error))?;
-    let counted = reader::Counted::new(stream);
+    let allowance = reader::Allowance::new(options.most);
+    let counted = reader::Counted::new(allowance.of(stream));
     let count = counted.count();
     let records = pax::Records::default();
     let mut tar = tar::Archive::new(pax::Stream::new(counted, &records));

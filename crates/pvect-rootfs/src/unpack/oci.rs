@@ -131,14 +131,18 @@ pub fn extract(
     if manifest.layers.len() > LAYER_LIMIT {
         return Err(layout.bad(format!("it has more than {LAYER_LIMIT} layers")));
     }
+    // All layers are read twice.
+    let (looked_at, written) = (reader::Allowance::new(options.most), reader::Allowance::new(options.most));
     for layer in &manifest.layers {
         check_layer(&layout, layer)?;
         let records = pax::Records::default();
-        let whiteouts = whiteouts(&layout, layer, options, &records)?;
+        let whiteouts =
+            whiteouts(&layout, layer, &Reading { options, records: &records, allowance: &looked_at })?;
         let writer = Writer::of_layers(root, options.idmap).map_err(read_failed)?;
         let mut writer = writer.with_records(&records);
         whiteouts.iter().try_for_each(|name| writer.whiteout(name).map(|_| ()))?;
-        layout.members_of(layer, options, &records, &mut |entry| {
+        let reading = Reading { options, records: &records, allowance: &written };
+        layout.members_of(layer, &reading, &mut |entry| {
             if is_whiteout(&entry.path_bytes()) {
                 return Ok(());
             }
@@ -152,16 +156,22 @@ pub fn extract(
     Ok(image.config.unwrap_or_default())
 }
 
+/// How the members of a layer are read.
+struct Reading<'a> {
+    options: &'a Options<'a>,
+    records: &'a pax::Records,
+    allowance: &'a reader::Allowance,
+}
+
 /// What a layer takes away from those below, wherever in it the whiteouts stand. It is read to its end: when this
 /// returns names its digest is right, and nothing was changed yet.
 fn whiteouts(
     layout: &Layout<'_>,
     layer: &Descriptor,
-    options: &Options<'_>,
-    records: &pax::Records,
+    reading: &Reading<'_>,
 ) -> Result<Vec<Vec<u8>>, UnpackError> {
     let mut names = Vec::new();
-    layout.members_of(layer, options, records, &mut |entry| {
+    layout.members_of(layer, reading, &mut |entry| {
         let name = entry.path_bytes();
         if is_whiteout(&name) {
             names.push(name.into_owned());
@@ -314,19 +324,18 @@ impl<'a> Layout<'a> {
     fn members_of(
         &self,
         layer: &Descriptor,
-        options: &Options<'_>,
-        records: &pax::Records,
+        reading: &Reading<'_>,
         each: &mut dyn FnMut(&mut LayerEntry<'_, '_>) -> Result<(), UnpackError>,
     ) -> Result<(), UnpackError> {
         let bytes = self.blob(layer)?;
         let explain = |error| reader::explain(self.path, error);
         let mut hashed = Hashed { bytes, hash: Sha256::new() };
         {
-            let stream = reader::open_layer(&mut hashed).map_err(explain)?;
-            let mut tar = tar::Archive::new(pax::Stream::new(stream, records));
+            let stream = reading.allowance.of(reader::open_layer(&mut hashed).map_err(explain)?);
+            let mut tar = tar::Archive::new(pax::Stream::new(stream, reading.records));
             let mut members = 0_u64;
             for entry in tar.entries().map_err(explain)? {
-                if (options.interrupted)() {
+                if (reading.options.interrupted)() {
                     return Err(UnpackError::Interrupted);
                 }
                 members += 1;
@@ -343,7 +352,7 @@ impl<'a> Layout<'a> {
 }
 
 /// A member of a layer.
-type LayerEntry<'a, 'b> = tar::Entry<'a, pax::Stream<Box<dyn Read + 'b>>>;
+type LayerEntry<'a, 'b> = tar::Entry<'a, pax::Stream<reader::Allowed<'b, Box<dyn Read + 'b>>>>;
 
 /// Hashes what is read.
 struct Hashed {

@@ -84,9 +84,13 @@ impl Place {
     }
 
     fn unpack(&self, bytes: &[u8], idmap: &IdMap) -> Result<Summary, UnpackError> {
+        self.unpack_at_most(bytes, idmap, None)
+    }
+
+    fn unpack_at_most(&self, bytes: &[u8], idmap: &IdMap, most: Option<u64>) -> Result<Summary, UnpackError> {
         let path = self.dir.path().join("template.tar");
         fs::write(&path, bytes).unwrap();
-        let options = Options { idmap, ignore_errors: false, interrupted: &|| false };
+        let options = Options { idmap, ignore_errors: false, most, interrupted: &|| false };
         extract(&path, &self.root(), &options)
     }
 
@@ -339,7 +343,7 @@ fn a_signal_ends_the_work() {
     let path = place.dir.path().join("template.tar");
     fs::write(&path, archive(&[file("./x", b"x")])).unwrap();
     let idmap = IdMap::identity();
-    let options = Options { idmap: &idmap, ignore_errors: true, interrupted: &|| true };
+    let options = Options { idmap: &idmap, ignore_errors: true, most: None, interrupted: &|| true };
     assert!(matches!(extract(&path, &place.root(), &options), Err(UnpackError::Interrupted)));
 }
 
@@ -380,4 +384,25 @@ fn sizes_are_worded_as_tar_does() {
     }
     let summary = Summary { bytes: 2_150_400, time: Duration::from_secs(1), failed: 0 };
     assert_eq!(summary.line(), "Total bytes read: 2150400 (2.1MiB, 2.1MiB/s)");
+}
+
+#[test]
+fn what_unpacks_out_of_all_proportion_is_refused() {
+    let Some(place) = Place::new() else { return };
+    let tar = archive(&[file("zeros", &vec![0; 1 << 20])]);
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    Write::write_all(&mut packer, &tar).unwrap();
+    let packed = packer.finish().unwrap();
+    let at_most = |most: u64| match place.unpack_at_most(&packed, &IdMap::identity(), Some(most)) {
+        Ok(_) => String::new(),
+        Err(error) => error.to_string().split(": ").last().unwrap_or_default().to_owned(),
+    };
+    assert_eq!(at_most(2 << 20), "");
+    assert_eq!(at_most(1 << 19), "it unpacks to more than 524288 bytes, which is out of all proportion");
+    // What zeros are packed to is small, but nothing is refused below 4 GiB; a plain tar never is.
+    let path = place.dir.path().join("template.tar");
+    assert_eq!(in_proportion(&path).unwrap(), Some(4 << 30));
+    File::create(&path).unwrap().set_len(1 << 30).unwrap();
+    assert_eq!(in_proportion(&path).unwrap(), Some(200 << 30));
+    assert_eq!(in_proportion(Path::new("/dev/null")).unwrap(), None);
 }

@@ -340,6 +340,7 @@ fn fill_mounted(
     let options = unpack::Options {
         idmap: &idmap,
         ignore_errors: plan.ignore_unpack_errors,
+        most: None,
         interrupted: &|| interrupt.came(),
     };
     match unpack::extract(path.unwrap_or(Path::new("/dev/stdin")), root, &options) {

@@ -66,7 +66,7 @@ impl Parts {
 }
 
 fn unpack(place: &Place, path: &Path, idmap: &IdMap) -> Result<ImageConfig, String> {
-    let options = Options { idmap, ignore_errors: false, interrupted: &|| false };
+    let options = Options { idmap, ignore_errors: false, most: None, interrupted: &|| false };
     extract(path, &place.root(), "amd64", &options).map_err(|error| error.to_string())
 }
 
@@ -203,7 +203,8 @@ fn the_image_of_the_architecture_is_taken() {
         manifests.push(manifest);
     }
     let path = parts.index(&json!({"manifests": manifests})).write(&place);
-    let options = Options { idmap: &IdMap::identity(), ignore_errors: false, interrupted: &|| false };
+    let options =
+        Options { idmap: &IdMap::identity(), ignore_errors: false, most: None, interrupted: &|| false };
     let command = |arch: &str| match extract(&path, &place.root(), arch, &options) {
         Ok(image) => image.cmd.unwrap_or_default().join(" "),
         Err(error) => error.to_string().split(": ").last().unwrap_or_default().to_owned(),
@@ -216,4 +217,23 @@ fn the_image_of_the_architecture_is_taken() {
     ] {
         assert_eq!(command(arch), text);
     }
+}
+
+/// The layers of an image are counted together: each of many may be small.
+#[test]
+fn an_image_is_bounded_as_a_whole() {
+    let Some(place) = Place::new() else { return };
+    let layer = |name: &str| archive(&[file(name, &[0; 4096])]);
+    let (one, two) = (layer("one"), layer("two"));
+    let size = (one.len() + two.len()) as u64;
+    let path = Parts::new("{}", &[("tar", one), ("tar", two)]).write(&place);
+    let at_most = |most: u64| {
+        let idmap = IdMap::identity();
+        let options =
+            Options { idmap: &idmap, ignore_errors: false, most: Some(most), interrupted: &|| false };
+        extract(&path, &place.root(), "amd64", &options).map_err(|error| error.to_string())
+    };
+    at_most(size).unwrap();
+    let refused = at_most(size / 2 + 2048).unwrap_err();
+    assert!(refused.contains("it unpacks to more than"), "{refused}");
 }
