@@ -6,7 +6,7 @@
 use libfuzzer_sys::fuzz_target;
 use pvect_fuzz::{Arena, checked, image};
 use pvect_node::idmap::IdMap;
-use pvect_node::unpack::{Options, oci};
+use pvect_node::unpack::{Options, in_proportion, oci};
 
 fuzz_target!(|bytes: &[u8]| {
     let arena = Arena::new();
@@ -22,7 +22,8 @@ fuzz_target!(|bytes: &[u8]| {
     layers.push(checked(rest));
     let archive = arena.archive(&image(config, &layers));
     let (idmap, ends) = (IdMap::unprivileged(), arena.deadline());
-    let options = Options { idmap: &idmap, ignore_errors: bytes.len() % 2 == 1, interrupted: &ends };
+    let most = in_proportion(&archive).unwrap_or_default();
+    let options = Options { idmap: &idmap, ignore_errors: bytes.len() % 2 == 1, most, interrupted: &ends };
     if oci::is_image(&archive) {
         let _ = oci::extract(&archive, &arena.root(), "amd64", &options);
     }

@@ -6,14 +6,15 @@
 use libfuzzer_sys::fuzz_target;
 use pvect_fuzz::{Arena, checked};
 use pvect_node::idmap::IdMap;
-use pvect_node::unpack::{Options, extract, read_member};
+use pvect_node::unpack::{Options, extract, in_proportion, read_member};
 
 fuzz_target!(|bytes: &[u8]| {
     let arena = Arena::new();
     // Right checksums, or nothing beyond the first header is ever reached.
     let archive = arena.archive(&checked(bytes));
     let (idmap, ends) = (IdMap::unprivileged(), arena.deadline());
-    let options = Options { idmap: &idmap, ignore_errors: bytes.len() % 2 == 1, interrupted: &ends };
+    let most = in_proportion(&archive).unwrap_or_default();
+    let options = Options { idmap: &idmap, ignore_errors: bytes.len() % 2 == 1, most, interrupted: &ends };
     let _ = extract(&archive, &arena.root(), &options);
     let _ = read_member(&archive, std::path::Path::new("etc/vzdump/pct.conf"), 4096);
     arena.check();
