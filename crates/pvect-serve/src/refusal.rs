@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use hyper::ext::ReasonPhrase;
-use pvect_core::schema::{Reason, Violation};
+use pvect_core::schema::Violation;
 use pvect_node::{Failure, FailureKind};
 use serde_json::{Map, Value, json};
 
@@ -66,19 +66,7 @@ impl Refusal {
     ///
     /// What is wrong inside a property string belongs to its option, line by line.
     pub fn parameters(violations: &[Violation]) -> Self {
-        let mut errors: Vec<(String, String)> = Vec::new();
-        for violation in violations {
-            let (option, inner) = match violation.name.split_once('.') {
-                Some((option, _)) => (option, errors.iter_mut().find(|(name, _)| name == option)),
-                None => (violation.name.as_str(), None),
-            };
-            let end = if matches!(violation.reason, Reason::Format { .. }) { "\n" } else { "" };
-            match inner {
-                Some((_, text)) => *text += &format!("{}\n{end}", violation.pct_text()),
-                None => errors.push((option.to_owned(), violation.pct_reason() + end)),
-            }
-        }
-        Self { errors, ..Self::new(400, VERIFICATION) }
+        Self { errors: Violation::by_option(violations), ..Self::new(400, VERIFICATION) }
     }
 
     /// What a verb failed with.

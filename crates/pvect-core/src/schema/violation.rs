@@ -131,6 +131,24 @@ impl Violation {
         Self { name: name.into(), positional: true, reason }
     }
 
+    /// Returns the errors by option, as pct's API answers them: what is wrong inside a property string belongs to its
+    /// option, line by line.
+    pub fn by_option(violations: &[Self]) -> Vec<(String, String)> {
+        let mut errors: Vec<(String, String)> = Vec::new();
+        for violation in violations {
+            let (option, inner) = match violation.name.split_once('.') {
+                Some((option, _)) => (option, errors.iter_mut().find(|(name, _)| name == option)),
+                None => (violation.name.as_str(), None),
+            };
+            let end = if matches!(violation.reason, Reason::Format { .. }) { "\n" } else { "" };
+            match inner {
+                Some((_, text)) => *text += &format!("{}\n{end}", violation.pct_text()),
+                None => errors.push((option.to_owned(), violation.pct_reason() + end)),
+            }
+        }
+        errors
+    }
+
     /// Returns the line that pct prints under `400 Parameter verification failed.`, name included.
     pub fn pct_text(&self) -> String {
         match &self.reason {

@@ -50,22 +50,11 @@ pub(crate) fn refused(verb: Verb, violations: &[Violation]) -> Failure {
     }
     text += &usage_line(verb);
     let zone = violations.first().is_some_and(|first| first.name == "timezone");
-    Failure::bad_parameters(errors_of(violations), &text).exiting(if zone { 255 } else { USAGE_EXIT })
-}
-
-/// The errors by option: what is wrong inside a property string belongs to its option, line by line.
-fn errors_of(violations: &[Violation]) -> Vec<(String, String)> {
-    let mut errors: Vec<(String, String)> = Vec::new();
-    for violation in violations {
-        let option = errors.last_mut().filter(|(option, _)| {
-            violation.name.strip_prefix(option.as_str()).is_some_and(|rest| rest.starts_with('.'))
-        });
-        match option {
-            Some((_, text)) => *text += &format!("\n{}", violation.pct_text()),
-            None => errors.push((violation.name.clone(), violation.pct_reason())),
-        }
-    }
-    errors
+    Failure::bad_parameters(Violation::by_option(violations), &text).exiting(if zone {
+        255
+    } else {
+        USAGE_EXIT
+    })
 }
 
 fn is_format(violation: &Violation) -> bool {
