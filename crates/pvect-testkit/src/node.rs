@@ -196,8 +196,11 @@ impl TestNode {
     pub fn leftovers(&self) -> Vec<String> {
         // mount(8) of another test opens every loop device to look at it, and so holds it for a moment.
         for _ in 0..50 {
-            if self.left_now().is_empty() {
-                return Vec::new();
+            let left = self.left_now();
+            if !left.iter().any(|one| one.starts_with("loop device: "))
+                || left.iter().any(|one| !one.starts_with("loop device: "))
+            {
+                return left;
             }
             std::thread::sleep(std::time::Duration::from_millis(100));
         }
