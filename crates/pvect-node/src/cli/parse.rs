@@ -82,7 +82,7 @@ pub(super) fn parse(
     for (name, text) in switches {
         let Some(text) = text else { continue };
         // It is in no table of the real one: the check is here.
-        let text = if text.is_empty() { "1" } else { &text };
+        let text = if text.is_empty() && name == FILL_OPTION { "1" } else { &text };
         if pvect_core::property::boolean(text).is_none() {
             return Err(bad_request(verb, "unable to parse boolean option"));
         }
@@ -242,6 +242,10 @@ mod tests {
         assert_eq!(call.get("trust-config"), Some("0"));
         let wrong = text(Verb::Restore, "101 local:backup/x.tar --trust-config maybe");
         assert!(wrong.starts_with("400 unable to parse boolean option\n"), "{wrong}");
+        // An empty variable of a script trusts nobody.
+        let words = ["101", "local:backup/x.tar", "--trust-config", ""].map(str::to_owned);
+        let empty = parse(Verb::Restore, &words, &mut || unreachable!()).unwrap_err().text;
+        assert!(empty.starts_with("400 unable to parse boolean option\n"), "{empty}");
         let call = parsed(Verb::Pull, "101 /a b --fill 1").unwrap().call;
         assert_eq!(call.get("fill"), Some("1"));
         assert_eq!(parsed(Verb::Pull, "101 /a b --fill").unwrap().call.get("fill"), Some("1"));

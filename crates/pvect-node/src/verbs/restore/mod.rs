@@ -271,9 +271,10 @@ fn build(
         reserved.main.set("lock", "create");
         store::save(node, vmid, &reserved)?;
     }
-    let firewall = fill(node, plan, path.as_deref(), backup, &mut config, interrupt, &mut |line| {
-        log.line(output, line);
-    })?;
+    let firewall =
+        fill(node, plan, path.as_deref(), backup, &mut config, interrupt, &mut |line, is_warning| {
+            if is_warning { log.warn(output, line) } else { log.line(output, line) }
+        })?;
     interrupt.check()?;
     for (key, value) in [("hostname", format!("CT{vmid}")), ("memory", "512".into()), ("swap", "512".into())]
     {
@@ -299,7 +300,7 @@ fn build(
 }
 
 /// Unpacks, merges the configurations and looks at the guest, in mounts that end with this function whatever
-/// happens. Returns the firewall's rules that were in the backup.
+/// happens. Returns the firewall's rules that were in the backup. `log` gets lines, and whether each is a warning.
 fn fill(
     node: &Node,
     plan: &Plan,
@@ -307,7 +308,7 @@ fn fill(
     backup: Option<Backup>,
     config: &mut ContainerConfig,
     interrupt: &Interrupt,
-    log: &mut dyn FnMut(&str),
+    log: &mut dyn FnMut(&str, bool),
 ) -> NodeResult<Option<Vec<u8>>> {
     let root = node.layout.rootfs(plan.vmid);
     let _mounts = PrivateMounts::enter()?;
@@ -326,16 +327,16 @@ fn fill_mounted(
     backup: Option<Backup>,
     config: &mut ContainerConfig,
     interrupt: &Interrupt,
-    log: &mut dyn FnMut(&str),
+    log: &mut dyn FnMut(&str, bool),
 ) -> NodeResult<Option<Vec<u8>>> {
     let root = &node.layout.rootfs(plan.vmid);
     let idmap = IdMap::of(config);
     match path {
         Some(path) => {
-            log(&format!("restoring '{}' now..", plan.archive));
-            log(&format!("extracting archive '{}'", path.display()));
+            log(&format!("restoring '{}' now..", plan.archive), false);
+            log(&format!("extracting archive '{}'", path.display()), false);
         }
-        None => log("extracting archive from STDIN"),
+        None => log("extracting archive from STDIN", false),
     }
     let options = unpack::Options {
         idmap: &idmap,
@@ -344,33 +345,30 @@ fn fill_mounted(
         interrupted: &|| interrupt.came(),
     };
     match unpack::extract(path.unwrap_or(Path::new("/dev/stdin")), root, &options) {
-        Ok(summary) => log(&summary.line()),
+        Ok(summary) => log(&summary.line(), false),
         Err(unpack::UnpackError::Interrupted) => return Err(unpack::UnpackError::Interrupted.into()),
-        Err(error) if plan.ignore_unpack_errors => log(&error.to_string()),
+        Err(error) if plan.ignore_unpack_errors => log(&error.to_string(), false),
         Err(error) => return Err(error.into()),
     }
-    log("merging backed-up and given configuration..");
+    log("merging backed-up and given configuration..", false);
     // What is mounted, and for which ids.
     let before = config.clone();
     let guest = Guest::mounted(node, plan.vmid, &before, root)?;
     let inside = backup::take_files(&guest)?;
     let mut found = backup.or(inside.config);
     if let (None, Some(backup)) = (path, &mut found) {
-        judged::acting(&mut backup.config.main, plan.trusts, &mut |line, is_warning| match is_warning {
-            true => log(&format!("WARNING: {line}")),
-            false => log(line),
-        });
+        judged::acting(&mut backup.config.main, plan.trusts, log);
     }
     match &found {
         Some(backup) => backup.merge_into(config, plan.unique)?,
         None => {
             let rule = "#".repeat(59);
             for line in [&rule, "Backup archive does not contain any configuration", &rule] {
-                log(line);
+                log(line, false);
             }
         }
     }
-    create::detect_guest(&guest, config, log)?;
+    create::detect_guest(&guest, config, &mut |line| log(line, false))?;
     if found.is_some_and(|backup| backup.config.is_set("template")) {
         config.main.set("template", "1");
     }
