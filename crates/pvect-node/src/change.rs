@@ -44,15 +44,20 @@ pub struct Changed {
 }
 
 impl Changed {
-    /// Takes away what was mounted and made: the configuration is not saved.
-    ///
-    /// # Errors
-    /// When a volume cannot be removed.
-    pub fn undo(&self, node: &Node, vmid: Vmid) -> NodeResult<()> {
-        for (key, point) in self.mounted.iter().rev() {
-            runtime::unplug_mount(node, vmid, key, point)?;
+    /// Takes away what was mounted and made, as the configuration is not saved. What cannot be taken away is a warning:
+    /// why the configuration was not saved is for the caller to say.
+    pub fn undo(&self, node: &Node, vmid: Vmid, output: &mut Output<'_>) {
+        let unplugged = self
+            .mounted
+            .iter()
+            .rev()
+            .try_for_each(|(key, point)| runtime::unplug_mount(node, vmid, key, point));
+        // A volume that is still mounted is not removed.
+        let undone =
+            unplugged.and_then(|()| self.made.iter().try_for_each(|volume| storage::free(node, volume)));
+        if let Err(failure) = undone {
+            output.warn(failure.text);
         }
-        self.made.iter().try_for_each(|volume| storage::free(node, volume))
     }
 }
 

@@ -6,7 +6,7 @@ use pvect_core::{ContainerConfig, Vmid};
 
 use crate::change::Changes;
 use crate::interrupt::Interrupt;
-use crate::{Node, NodeResult, Output, runtime, storage, store};
+use crate::{Node, NodeResult, Output, runtime, store};
 
 /// Starts a container and returns when its init runs. The configuration lock is held by the caller.
 ///
@@ -23,6 +23,7 @@ pub fn start(
 ) -> NodeResult<()> {
     // A signal that comes while changes are applied ends the start, not the changes.
     let interrupt = Interrupt::watch();
+    // LXC could not take the name, and would say only that something failed.
     runtime::refuse_foreign(node, vmid)?;
     let config = apply_pending(node, vmid, config, output)?;
     interrupt.check()?;
@@ -42,9 +43,7 @@ fn apply_pending<'a>(
     let mut config = config.clone();
     let changed = Changes::new(node, vmid, &mut config, None).apply(output);
     if let Err(failure) = store::save(node, vmid, &config) {
-        for volume in &changed.made {
-            storage::free(node, volume)?;
-        }
+        changed.undo(node, vmid, output);
         return Err(failure);
     }
     Ok(Cow::Owned(config))

@@ -4,9 +4,8 @@
 //! until the container ends, so that a guest that unmounts it frees no loop device. That namespace is ours: a start
 //! made it, and nothing of the guest is in it. A clone of that mount is then moved into the container's mount
 //! namespace, where no program is run and no path is looked up: what is needed there is opened before, below the root
-//! directory of
-//! the container's init. Source: `mountpoint_hotplug` and `device_passthrough_hotplug` of pve-container; open_tree(2),
-//! move_mount(2).
+//! directory of the container's init. Source: `mountpoint_hotplug` and `device_passthrough_hotplug` of pve-container;
+//! open_tree(2), move_mount(2).
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
@@ -259,7 +258,7 @@ fn move_tree(tree: &OwnedFd, target: &OwnedFd, path: &Path) -> NodeResult<()> {
 fn or_too_old(what: &str, path: &Path, errno: Errno) -> Failure {
     if errno == Errno::NOSYS {
         return Failure::new(format!(
-            "{what} '{}' - the kernel has no open_tree and move_mount (Linux 5.2 or newer has): stop the container first",
+            "{what} '{}' - the kernel lacks open_tree and move_mount (they need Linux 5.2 or newer): stop the container first",
             path.display()
         ));
     }

@@ -35,7 +35,7 @@ use pvect_native::{Init, Names, NativeReader};
 pub use attach::{Environment, attach, console};
 pub(crate) use freezer::{freeze, thaw};
 pub(crate) use hookscript::run as run_hookscript;
-pub(crate) use start::hide_id_map_tools;
+pub(crate) use start::{hide_id_map_tools, start};
 
 use crate::idmap::IdMap;
 use crate::{Failure, Node, NodeResult, Output};
@@ -120,24 +120,6 @@ pub(crate) fn opened<T>(vmid: Vmid, result: std::io::Result<T>) -> NodeResult<T>
 /// of its name.
 pub(crate) fn path_of(open: impl AsFd) -> String {
     format!("/proc/{}/fd/{}", std::process::id(), open.as_fd().as_raw_fd())
-}
-
-/// Starts a container and returns when its init runs. The configuration lock is held by the caller.
-///
-/// The caller has applied pending changes. SIGINT and SIGTERM end it, and what was started with it. What LXC logged goes
-/// to stdout when the start fails, and with `debug` always.
-///
-/// # Errors
-/// What the real pct says: `startup for container '<vmid>' failed`, or why it could not even be tried
-/// (`bridge '<name>' does not exist`, `volume '<id>' does not exist`).
-pub fn start(
-    node: &Node,
-    vmid: Vmid,
-    config: &ContainerConfig,
-    debug: bool,
-    output: &mut Output<'_>,
-) -> NodeResult<()> {
-    start::start(node, vmid, config, debug, output)
 }
 
 /// Kills what runs in the control groups of a container whose monitor is gone, and removes them.

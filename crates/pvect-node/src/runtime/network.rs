@@ -122,16 +122,18 @@ pub(super) fn hotplug(
         let place = super::opened(vmid, init.namespace("net"))?;
         let host = Host::of_this_machine(names(node));
         let link = Link { device: &device, place: &place, index, host: &host };
-        link.replace(old.as_ref(), is_there, &new)
+        link.replace(old.as_ref(), is_there, &new)?;
+        if old.as_ref().is_some_and(|old| old.bridge != new.bridge) {
+            // While it moved, the rules for its old bridge shut it off, as it had no addresses there: load them again.
+            rules(&after)
+                .inspect_err(|_| drop(link.replace(Some(&new), true, old.as_ref().unwrap_or(&new))))?;
+        }
+        Ok(())
     });
     if let Err(failure) = replaced {
         // The rules that it had; if that fails too, the first failure is the one to report.
         let _ = rules(config);
         return Err(failure);
-    }
-    if old.is_some_and(|old| old.bridge != new.bridge) {
-        // On the bridge that it has left it was shut off, as nothing there was its own any more.
-        rules(&after)?;
     }
     if new.host_managed && !new.link_down && new.ip == Some(Ipv4Config::Dhcp) {
         // As at a start, an interface without an address is better than none.

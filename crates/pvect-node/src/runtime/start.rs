@@ -23,8 +23,16 @@ use crate::{Failure, Node, NodeResult, Output, held, ids, process, setup};
 /// How long lxc-start may go on after a signal. Killed halfway, it would leave a monitor that goes on without it.
 const START_GRACE: Duration = Duration::from_secs(5);
 
-/// See [`super::start()`].
-pub(super) fn start(
+/// Starts a container and returns when its init runs. The configuration lock is held by the caller, who has made sure
+/// that nobody else holds the container's socket, and has applied pending changes: see [`crate::start`].
+///
+/// SIGINT and SIGTERM end it, and what was started with it. What LXC logged goes to stdout when the start fails, and
+/// with `debug` always.
+///
+/// # Errors
+/// What the real pct says: `startup for container '<vmid>' failed`, or why it could not even be tried
+/// (`bridge '<name>' does not exist`, `volume '<id>' does not exist`).
+pub(crate) fn start(
     node: &Node,
     vmid: Vmid,
     config: &ContainerConfig,
@@ -32,8 +40,6 @@ pub(super) fn start(
     output: &mut Output<'_>,
 ) -> NodeResult<()> {
     let interrupt = Interrupt::watch();
-    // LXC could not take the name, and would say only that something failed.
-    super::refuse_foreign(node, vmid)?;
     ids::check_start(node, vmid, config)?;
     granted::check(node, config)?;
     let _starting = StartMark::mark(node, vmid)?;

@@ -18,7 +18,7 @@ const PROTECTED_EXIT: u8 = 25;
 /// # Errors
 /// The text and status that pct ends with.
 pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> {
-    let vmid = call.vmid().ok_or_else(|| Failure::with_exit("400 not enough arguments", 2))?;
+    let vmid = super::vmid(call)?;
     let is_on = |name: &str| call.get(name).and_then(pvect_core::property::boolean) == Some(true);
     let force = is_on("force");
     let stored = store::load(node, vmid)?;

@@ -60,7 +60,7 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
         Err(refused(Verb::Set, &violations).exiting(255))
     };
     if saved.is_err() {
-        changed.undo(node, vmid)?;
+        changed.undo(node, vmid, output);
     }
     saved.map(|()| 0)
 }

@@ -1,7 +1,7 @@
 //! `pct snapshot`: takes a snapshot of a container.
 //!
 //! First the configuration gets the snapshot's section with `snapstate: prepare` and the lock `snapshot`, then the
-//! volumes are snapshotted, then both marks go. What is killed in between can so be recognized and removed.
+//! volumes are snapshotted, then both marks go. What is killed in between can be recognized by them and removed.
 
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
