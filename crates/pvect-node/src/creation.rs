@@ -17,11 +17,16 @@ const MODE: u32 = 0o640;
 /// The first line of the note about a restore over an old container.
 const OVER: &str = "over an old container";
 
+/// A line of the note.
+const RULES: &str = "rules of a firewall were there";
+
 /// What the note says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Note {
     /// Whether an old container is overwritten: its configuration stays.
     pub(crate) over: bool,
+    /// Whether a firewall's rules for this number were there before. They stay.
+    pub(crate) rules: bool,
     /// The volumes that were there before. They stay.
     pub(crate) before: Vec<VolumeId>,
 }
@@ -51,7 +56,8 @@ fn write(node: &Node, vmid: Vmid, head: &str) -> NodeResult<()> {
     let before = storage::volumes_of(node, vmid)?;
     let lines: String = before.iter().map(|volume| format!("{volume}\n")).collect();
     let path = path(node, vmid);
-    store::replace(&path, format!("{head}{lines}").as_bytes(), MODE)
+    let rules = if node.layout.firewall(vmid).exists() { format!("{RULES}\n") } else { String::new() };
+    store::replace(&path, format!("{head}{rules}{lines}").as_bytes(), MODE)
         .map_err(|error| Failure::io("can't write", &path, &error))
 }
 
@@ -74,7 +80,8 @@ pub(crate) fn note(node: &Node, vmid: Vmid) -> NodeResult<Option<Note>> {
     };
     let mut lines = text.lines().peekable();
     let over = lines.next_if_eq(&OVER).is_some();
+    let rules = lines.next_if_eq(&RULES).is_some();
     let volumes =
         lines.map(|line| line.parse().map_err(|_| Failure::new(format!("can't read '{}'", path.display()))));
-    Ok(Some(Note { over, before: volumes.collect::<NodeResult<_>>()? }))
+    Ok(Some(Note { over, rules, before: volumes.collect::<NodeResult<_>>()? }))
 }

@@ -248,9 +248,11 @@ pub fn create(node: &Node, vmid: Vmid, config: &ContainerConfig) -> NodeResult<(
 /// # Errors
 /// When the file cannot be removed; a missing one is fine.
 pub fn remove(node: &Node, vmid: Vmid) -> NodeResult<()> {
-    // First, so that nobody who takes the number gets the addresses that it allows.
+    // First, so that nobody who takes the number gets the addresses that it allows. What was there before a create that
+    // failed is not that container's.
     let rules = node.layout.firewall(vmid);
-    match fs::remove_file(&rules) {
+    let is_older = matches!(creation::note(node, vmid), Ok(Some(note)) if note.rules);
+    match if is_older { Ok(()) } else { fs::remove_file(&rules) } {
         Err(error) if error.kind() != ErrorKind::NotFound => {
             return Err(Failure::io("can't remove", &rules, &error));
         }
