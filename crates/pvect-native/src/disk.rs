@@ -87,7 +87,7 @@ fn kind_of(directory: &Path, mount: u64) -> Option<Vec<u8>> {
     None
 }
 
-/// Has a program ask. One that hangs is told to end and not waited for.
+/// Has a program ask. One that hangs is killed; a thread reaps it when it ends.
 fn ask(root: &Path, program: &Path, limit: Duration) -> Option<(u64, u64)> {
     let mut child = Command::new(program)
         .args(["--file-system", "--format=%S %b %f", "--"])

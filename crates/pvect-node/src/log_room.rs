@@ -17,10 +17,10 @@ impl LogRoom {
         Self { left: Some(LIMIT.saturating_sub(used)), omitted }
     }
 
-    /// Returns what is to be written for a line: the line, for the first one that does not fit the words for what is left
-    /// out, and nothing from then on.
-    pub(crate) fn take<'a>(&mut self, line: &'a str) -> Option<&'a str> {
-        self.left = self.left?.checked_sub(line.len() as u64 + 1);
+    /// Returns what to write for a line: the line itself; for the first that does not fit, the notice that the rest is
+    /// left out; then nothing. `prefix` is how many bytes the log puts before each line.
+    pub(crate) fn take<'a>(&mut self, line: &'a str, prefix: usize) -> Option<&'a str> {
+        self.left = self.left?.checked_sub((prefix + line.len()) as u64 + 1);
         Some(if self.left.is_some() { line } else { self.omitted })
     }
 }
@@ -31,11 +31,11 @@ mod tests {
 
     #[test]
     fn the_first_line_that_does_not_fit_is_the_last() {
-        let mut room = LogRoom::after(LIMIT - 4, "...");
+        let mut room = LogRoom::after(LIMIT - 8, "...");
         assert_eq!(
-            ["a", "b", "c", "d"].map(|line| room.take(line)),
+            ["a", "b", "c", "d"].map(|line| room.take(line, 2)),
             [Some("a"), Some("b"), Some("..."), None]
         );
-        assert_eq!(LogRoom::after(LIMIT + 1, "...").take("a"), Some("..."));
+        assert_eq!(LogRoom::after(LIMIT + 1, "...").take("a", 0), Some("..."));
     }
 }

@@ -93,7 +93,7 @@ impl TaskLog {
     /// Writes one line to the log file only, while there is room. A log that cannot be written (a full disk) does not end
     /// the task.
     fn log(&mut self, text: &str) {
-        if let Some(line) = self.room.take(text) {
+        if let Some(line) = self.room.take(text, 0) {
             self.write(line);
         }
     }

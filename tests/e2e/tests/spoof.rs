@@ -526,7 +526,7 @@ fn without_the_packet_filter_a_start_says_so_and_firewall_1_refuses() {
         let said = [output.stdout, output.stderr].concat();
         (output.status.success(), String::from_utf8_lossy(&said).into_owned())
     };
-    let expected = format!("bridge '{bridge}': nothing holds containers to their own addresses - ");
+    let expected = format!("bridge '{bridge}': no rules restrict containers to their own addresses - ");
     let (done, said) = without_nft(&["start", "101"]);
     assert!(!done && said.contains(&expected), "{said}");
     node.pvect(&["set", "101", "--net0", &net("")]).ok();
@@ -536,14 +536,14 @@ fn without_the_packet_filter_a_start_says_so_and_firewall_1_refuses() {
     // The node notices when somebody flushed the rules, and loads them again.
     node.pvect(&["node", "network", "up", "--bridge", &bridge]).ok();
     let doctor = node.pvect(&["doctor"]).stdout;
-    assert!(!doctor.contains("nothing holds"), "{doctor}");
+    assert!(!doctor.contains("no rules restrict"), "{doctor}");
     let rules = fs::read_to_string(node.root().join("run/network/nft.conf")).expect("rules");
     let table = rules.lines().find_map(|line| line.strip_prefix("table bridge ")).expect("a table");
     let deleted = Command::new("nft").args(["delete", "table", "bridge", table]).status().expect("nft");
     assert!(deleted.success());
     let doctor = node.pvect(&["doctor"]).stdout;
     assert!(
-        doctor.contains(&format!("nothing holds the containers on '{bridge}' to their addresses")),
+        doctor.contains(&format!("no rules restrict the containers on '{bridge}' to their own addresses")),
         "{doctor}"
     );
     // A start repairs also what was only emptied.

@@ -67,12 +67,11 @@ impl<'a, 'b> Journal<'a, 'b> {
     }
 
     fn keep(&mut self, level: &str, line: &str) {
-        if let Some((file, room)) = &mut self.kept
-            && let Some(line) = room.take(line)
-        {
-            let time = jiff::Zoned::now().strftime("%F %H:%M:%S");
+        let Some((file, room)) = &mut self.kept else { return };
+        let head = format!("{} {level} ", jiff::Zoned::now().strftime("%F %H:%M:%S"));
+        if let Some(line) = room.take(line, head.len()) {
             // A log that cannot be written does not end a backup.
-            let _ = writeln!(file, "{time} {level} {line}");
+            let _ = writeln!(file, "{head}{line}");
         }
     }
 }

@@ -232,7 +232,7 @@ fn settled(node: &Node, host: &Host, vmid: Vmid) -> NodeResult<Vec<Finding>> {
     Ok(found)
 }
 
-/// Mends one finding, if it is still found. What is done goes to `output`.
+/// Repairs one finding, if it is still there. What is done is reported on `output`.
 ///
 /// # Errors
 /// What kept it from being repaired; the finding is then still there.

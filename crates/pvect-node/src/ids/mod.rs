@@ -306,7 +306,7 @@ pub(crate) fn found(node: &Node) -> NodeResult<()> {
     let layout = &node.layout;
     let host = HostFiles::of(layout);
     let _held = lock(layout)?;
-    // Containers that are there have the ids of a missing file.
+    // Existing containers use the range that applies without the file.
     if layout.ids_cfg().exists() || !store::vmids(node)?.is_empty() {
         return Ok(());
     }

@@ -123,7 +123,7 @@ fn begin(node: &Node, to: Option<u32>) -> NodeResult<u32> {
 fn checked(host: &HostFiles, ids: &Ids, to: u32) -> NodeResult<u32> {
     if !is_base(to) {
         let (first, last) = (super::BASES.start(), super::BASES.end());
-        return Err(Failure::new(format!("--to: '{to}' is not from {first} to {last}")));
+        return Err(Failure::new(format!("--to: {to} is not between {first} and {last}")));
     }
     let is_other = |base: &&u32| **base != to && Range::at(**base).overlaps(Range::at(to));
     if let Some(base) = ids.bases().iter().find(is_other) {

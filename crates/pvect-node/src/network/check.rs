@@ -34,7 +34,7 @@ impl Check {
 
 const PROGRAMS: [(&str, &str, &str); 2] = [
     ("dnsmasq", "dnsmasq-base", "gives addresses by DHCP and answers names"),
-    ("nft", "nftables", "lets containers reach other networks and holds them to their own addresses"),
+    ("nft", "nftables", "lets containers reach other networks and restricts them to their own addresses"),
 ];
 
 /// Looks at the programs, the settings, the bridges and what serves them.
@@ -145,7 +145,7 @@ fn unfiltered(
     let name = &network.bridge;
     let detail = match in_force() {
         Err(failure) => {
-            format!("nothing holds the containers on '{name}' to their addresses - {}", failure.text)
+            format!("no rules restrict the containers on '{name}' to their own addresses - {}", failure.text)
         }
         Ok(held) => {
             let free: Vec<&str> =
@@ -153,7 +153,7 @@ fn unfiltered(
             if free.is_empty() {
                 return None;
             }
-            format!("nothing holds {} on '{name}' to their own addresses", free.join(", "))
+            format!("no rules restrict {} on '{name}' to the container's own addresses", free.join(", "))
         }
     };
     Some(Check::wrong(detail, format!("pvect node network up --bridge {name}")))
@@ -197,7 +197,7 @@ mod tests {
         assert_eq!(
             held(&devices[1..]),
             Some(Check::wrong(
-                "nothing holds veth101i0 on 'vmbr0' to their own addresses",
+                "no rules restrict veth101i0 on 'vmbr0' to the container's own addresses",
                 "pvect node network up --bridge vmbr0"
             ))
         );
@@ -205,7 +205,7 @@ mod tests {
         let found = unfiltered(&network, &devices, &failed).unwrap();
         assert_eq!(
             found.detail,
-            "nothing holds the containers on 'vmbr0' to their addresses - no such table"
+            "no rules restrict the containers on 'vmbr0' to their own addresses - no such table"
         );
         assert_eq!(unfiltered(&network, &[], &failed), None);
     }

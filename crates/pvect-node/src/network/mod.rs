@@ -112,7 +112,7 @@ pub enum Unfiltered {
 ///
 /// # Errors
 /// When a bridge cannot be made, or `network.cfg` is wrong; when an interface has an address of the host or of a
-/// container that runs; when the rules cannot be loaded and one of them must be.
+/// container that runs or starts; when the rules cannot be loaded and one of them must be.
 pub fn ensure(
     node: &Node,
     vmid: Vmid,
@@ -172,7 +172,7 @@ pub fn ensure(
 }
 
 fn unfiltered_text(bridge: &str, failure: &Failure) -> String {
-    format!("bridge '{bridge}': nothing holds containers to their own addresses - {}", failure.text)
+    format!("bridge '{bridge}': no rules restrict containers to their own addresses - {}", failure.text)
 }
 
 /// Whether rules are loaded for interfaces of a container that are now on other bridges.

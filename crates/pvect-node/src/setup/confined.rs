@@ -34,7 +34,7 @@ pub(crate) fn run(ids: &str, root: &str, below: &[&str]) -> u8 {
     if say(&said).is_err() { 1 } else { exit }
 }
 
-/// Waits until the volumes are mounted; who ends before is not followed.
+/// Waits until the volumes are mounted. A parent that ends before that leaves nothing to do.
 fn wait_for_volumes() -> NodeResult<()> {
     let mut line = Vec::new();
     let mut stdin = std::io::stdin().lock().take(GO.len() as u64);

@@ -26,7 +26,7 @@ pub(crate) struct Helper {
     child: Child,
     map: IdMap,
     /// How long the job may take.
-    pub(super) time: Option<Duration>,
+    time: Option<Duration>,
     done: bool,
 }
 
@@ -37,6 +37,7 @@ impl Helper {
         config: &ContainerConfig,
         root: &Path,
         below: &[PathBuf],
+        time: Option<Duration>,
     ) -> NodeResult<Self> {
         let map = IdMap::of(config);
         let mut command = Command::new(&node.helper);
@@ -55,7 +56,7 @@ impl Helper {
         // Should we be killed, the container stays locked until its files are whole.
         let child = held::inherited(|| command.spawn())
             .map_err(|error| Failure::io("can't run", &node.helper, &error))?;
-        Ok(Self { child, map, time: None, done: false })
+        Ok(Self { child, map, time, done: false })
     }
 
     /// Has the job done on the volumes that are mounted now.

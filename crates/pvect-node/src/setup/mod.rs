@@ -83,7 +83,7 @@ impl<'a> Guest<'a> {
     /// # Errors
     /// When it cannot be started.
     pub(crate) fn prepare(&self) -> NodeResult<Helper> {
-        Helper::spawn(self.node, self.config, self.root, &self.below)
+        Helper::spawn(self.node, self.config, self.root, &self.below, self.time)
     }
 
     /// Writes what belongs to every start, by a process that was [prepared](Self::prepare) before the volumes were
@@ -138,7 +138,7 @@ impl<'a> Guest<'a> {
         Ok(())
     }
 
-    /// Finds the distribution, what is to be reported about doubts, and the architecture.
+    /// Detects the distribution and the architecture, with a message if the distribution is in doubt.
     ///
     /// # Errors
     /// When the process cannot be confined.
@@ -178,9 +178,7 @@ impl<'a> Guest<'a> {
     }
 
     fn perform(&self, work: Work) -> NodeResult<Done> {
-        let mut helper = Helper::spawn(self.node, self.config, self.root, &self.below)?;
-        helper.time = self.time;
-        self.perform_in(&mut helper, work)
+        self.perform_in(&mut self.prepare()?, work)
     }
 
     fn perform_in(&self, helper: &mut Helper, work: Work) -> NodeResult<Done> {

@@ -33,8 +33,8 @@ pub enum Volume {
 }
 
 impl Volume {
-    /// Checks that the volume `id`, which this is, is one whose files can be reached: a raw image or a directory.
-    /// `what` is what is to be done with it.
+    /// Checks that the files of this volume, `id`, can be reached: it is a raw image or a directory. `what` is the verb
+    /// for the message.
     ///
     /// # Errors
     /// `cannot <what> volume '<id>': it is not a raw image or a directory`.

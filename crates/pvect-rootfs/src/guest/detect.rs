@@ -62,7 +62,7 @@ const MARKS: &[(&str, &str)] = &[
     ("/etc/gentoo-release", "gentoo"),
 ];
 
-/// Detects the distribution of a root file system; with it, what is to be reported about doubts.
+/// Detects the distribution of a root file system, with a message if it is in doubt.
 ///
 /// Nothing that fits is `unmanaged`. (The real pct refuses a root file system with an os-release that names
 /// nothing it knows; here that too is unmanaged.)

@@ -73,7 +73,7 @@ pub enum Done {
     Found {
         /// The value of `ostype`.
         ostype: String,
-        /// What is to be told about doubts.
+        /// A message if the distribution is in doubt.
         doubt: Option<String>,
         /// The value of `arch`; `None` when it is unknown.
         arch: Option<String>,
