@@ -18,7 +18,7 @@ impl Http {
     /// [`Error::Unsupported`], always.
     pub(crate) fn new(_config: &ApiConfig) -> Result<Self> {
         let what =
-            "this build of pvect has no client of the HTTPS API; one made with 'make build' has".to_owned();
+            "this build of pvect has no client for the HTTPS API; one made with 'make build' has".to_owned();
         Err(Error::Unsupported { what, vmid: None })
     }
 

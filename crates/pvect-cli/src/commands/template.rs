@@ -20,11 +20,13 @@ pub async fn run(app: &App, words: &[String]) -> Result<u8> {
     let node = standalone::of_place(app, client.place());
     match client.place() {
         Place::Far { root: Some(_), destination, .. } => {
-            let what = format!("the templates of a standalone node are managed on itself, at {destination}");
+            let what =
+                format!("the templates of a standalone node are managed on that node, at {destination}");
             return Err(Error::Unsupported { what, vmid: None });
         }
         Place::Api { .. } if matches.subcommand_name() != Some("list") => {
-            let what = "templates are only listed through the API: run pvect on the node, or use --node NAME";
+            let what =
+                "through the API templates can only be listed: run pvect on the node, or use --node NAME";
             return Err(Error::Unsupported { what: what.to_owned(), vmid: None });
         }
         _ => {}

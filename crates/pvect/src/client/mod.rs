@@ -95,7 +95,7 @@ impl Client {
         Self::builder(settings).connect()
     }
 
-    /// Starts a client with more to choose.
+    /// Starts a client with more choices.
     pub fn builder(settings: Settings) -> Builder {
         Builder::new(settings)
     }
@@ -126,7 +126,7 @@ impl Client {
         self.node.fast.as_ref()
     }
 
-    /// Returns the handle that stops what runs: SIGTERM and a grace at first, SIGKILL the second time.
+    /// Returns the handle that stops what runs: SIGTERM and a grace period first, SIGKILL the second time.
     pub fn cancel_handle(&self) -> CancelHandle {
         self.node.cancel.clone()
     }
@@ -211,7 +211,7 @@ impl Client {
         self.node.backend(Verb::Exec).exec_piped(&call, streams).await
     }
 
-    /// Checks a call, unless the client was told not to.
+    /// Checks a call, unless the client is set not to.
     ///
     /// # Errors
     /// `InvalidArgument` with every value that breaks the schema.

@@ -51,7 +51,7 @@ pub(super) fn storages(client: &Client) -> Check {
     let list = storage_list(client.pve());
     if list.is_empty() {
         return match client.place() {
-            Place::Standalone { .. } => Check::ok(NAME, "local (dir), made at the first use"),
+            Place::Standalone { .. } => Check::ok(NAME, "local (dir), made at first use"),
             Place::Proxmox | Place::Far { .. } | Place::Api { .. } => {
                 Check::fail(NAME, "storage.cfg names none", "pvesm add dir local --path /var/lib/vz")
             }
@@ -144,7 +144,7 @@ pub(super) fn bridges(client: &Client, host: &Host) -> Check {
         let mend = format!("ip link add {first} type bridge && ip link set {first} up");
         return Check::warn(
             NAME,
-            format!("containers name {}, which is not there", missing.join(", ")),
+            format!("containers use {}, which does not exist", missing.join(", ")),
             mend,
         );
     }
@@ -153,7 +153,7 @@ pub(super) fn bridges(client: &Client, host: &Host) -> Check {
     }
     if all.is_empty() {
         let mend = "ip link add vmbr0 type bridge && ip link set vmbr0 up";
-        return Check::warn(NAME, "there is none: containers can have no network", mend);
+        return Check::warn(NAME, "there is none: containers cannot have a network", mend);
     }
     Check::ok(NAME, all.into_iter().collect::<Vec<_>>().join(", "))
 }
@@ -219,6 +219,6 @@ mod tests {
         let host = Host { sys: dir.path().join("sys"), ..Host::default() };
         assert_eq!(storages(&client).detail, "the directory of usb is missing");
         assert_eq!(templates(&client), Check::ok("templates", "1 there"));
-        assert_eq!(bridges(&client, &host).detail, "containers name br8, which is not there");
+        assert_eq!(bridges(&client, &host).detail, "containers use br8, which does not exist");
     }
 }
