@@ -292,7 +292,7 @@ fn backup_command(command: Command) -> Command {
 pub(super) fn help_command() -> Command {
     bare(
         "help",
-        "Explain a command; also the 'options' of every command, the 'errors' by kind, and the 'traps' of pct.",
+        "Explain a command, the 'options' of all commands, the 'errors' by kind, or the 'traps' of pct.",
     )
     .arg(Arg::new("command").num_args(0..).help("The command."))
 }
