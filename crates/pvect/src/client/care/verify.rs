@@ -67,23 +67,38 @@ impl<R: Read> Read for Hashing<R> {
 
 /// Reads a file of this machine. It blocks.
 pub(super) fn of_file(path: &Path) -> io::Result<Fingerprint> {
-    of_open(File::open(path)?)
+    of_open(File::open(path)?, &|| false)
 }
 
-/// Reads an open file to its end. It blocks.
-pub(super) fn of_open(file: File) -> io::Result<Fingerprint> {
+/// Reads an open file to its end, unless it is to stop, which is asked before each block. It blocks.
+pub(super) fn of_open(file: File, stop: &dyn Fn() -> bool) -> io::Result<Fingerprint> {
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("it is not a regular file"));
     }
-    of_reader(file)
+    read_through(file, stop)
 }
 
 /// Reads to the end. It blocks.
 pub(super) fn of_reader(reader: impl Read) -> io::Result<Fingerprint> {
+    read_through(reader, &|| false)
+}
+
+fn read_through(reader: impl Read, stop: &dyn Fn() -> bool) -> io::Result<Fingerprint> {
     let mut reader = Hashing::new(reader);
     let mut buffer = vec![0; 1 << 20];
-    while reader.read(&mut buffer)? > 0 {}
-    Ok(reader.finish())
+    loop {
+        if stop() {
+            return Err(stopped());
+        }
+        if reader.read(&mut buffer)? == 0 {
+            return Ok(reader.finish());
+        }
+    }
+}
+
+/// The error of work that was to stop. Not `Interrupted`: readers try again after that.
+pub(super) fn stopped() -> io::Error {
+    io::Error::other("interrupted")
 }
 
 /// Reads a file of this machine beside other work.
