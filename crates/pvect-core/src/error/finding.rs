@@ -1,6 +1,6 @@
 //! What pvect itself finds wrong, as data.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::ErrorKind;
@@ -56,10 +56,12 @@ pub enum Finding {
         after: Option<Duration>,
     },
     /// Another command holds the lock file of the configuration.
-    #[error("only the first environment variable is set: can't lock file '{}' - got timeout", path.display())]
+    #[error("{}", lock_file_held(path, done.as_deref()))]
     LockFileHeld {
         /// The lock file.
         path: PathBuf,
+        /// What was done before the lock file was needed, as a clause; `None` when nothing was.
+        done: Option<String>,
     },
 }
 
@@ -107,6 +109,15 @@ fn holder_words(holder: Option<(u32, i32)>) -> String {
     match holder {
         Some((uid, pid)) => format!("(uid {uid}, pid {pid})"),
         None => "(no process can be seen that does)".to_owned(),
+    }
+}
+
+/// After what was done, the text is pct's.
+fn lock_file_held(path: &Path, done: Option<&str>) -> String {
+    let text = format!("can't lock file '{}' - got timeout", path.display());
+    match done {
+        Some(done) => format!("{done}: {text}"),
+        None => text,
     }
 }
 
