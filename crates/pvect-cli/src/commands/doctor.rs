@@ -14,7 +14,7 @@ use crate::args::Form;
 use crate::render;
 use crate::standalone;
 
-/// How often it is looked again for what a repair has brought to light.
+/// How many times to look again for what a repair has brought to light.
 const ROUNDS: usize = 3;
 
 /// A line of the table: a check, or a finding.
@@ -118,7 +118,7 @@ fn word(finding: &Finding) -> String {
     }
 }
 
-/// Mends what a crash left and shows what became of it. The status is 1 when something could not be repaired.
+/// Repairs what a crash left behind and shows the results. The status is 1 when something could not be repaired.
 fn fix(app: &App, client: &Client, yes: bool) -> Result<u8> {
     let Some(node) = standalone::of_place(app, client.place()) else {
         let what = "only a standalone node on this machine can be repaired; on a node of Proxmox VE `pvect doctor` names \

@@ -211,7 +211,7 @@ impl Client {
         self.node.backend(Verb::Exec).exec_piped(&call, streams).await
     }
 
-    /// Checks a call, unless the client was told not to.
+    /// Checks a call, unless the client was built with `check(false)`.
     ///
     /// # Errors
     /// `InvalidArgument` with every value that breaks the schema.

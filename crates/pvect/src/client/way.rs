@@ -63,7 +63,7 @@ impl Way for ApiBackend {
     }
 
     async fn run_other(&self, program: &str, _: &[&str]) -> Result<Captured> {
-        let what = format!("through the API no program of a node can be run, {program} neither");
+        let what = format!("{program} cannot be run: the API cannot run programs on a node");
         Err(Error::Unsupported { what, vmid: None })
     }
 
