@@ -14,6 +14,7 @@ mod stored;
 mod verbs;
 mod way;
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -177,8 +178,9 @@ impl Client {
     /// Runs `exec`, `enter` or `console` on the caller's terminal; returns the command's status.
     ///
     /// # Errors
-    /// When pct does not start, or the id is a virtual machine's.
+    /// `InvalidArgument` for values that break the schema; when pct does not start, or the id is a virtual machine's.
     pub async fn interactive(&self, call: &CheckedCall) -> Result<i32> {
+        let call = &*self.checked_again(call)?;
         self.way.allow_session(call)?;
         self.node.backend(call.verb()).interactive(call).await
     }
@@ -217,6 +219,14 @@ impl Client {
     /// `InvalidArgument` with every value that breaks the schema.
     pub fn checked(&self, call: Call) -> Result<CheckedCall> {
         CheckedCall::with_strictness(call, self.check)
+    }
+
+    /// Checks a call that came here unchecked, unless the client was built with `check(false)`.
+    fn checked_again<'a>(&self, call: &'a CheckedCall) -> Result<Cow<'a, CheckedCall>> {
+        if call.is_strict() || !self.check {
+            return Ok(Cow::Borrowed(call));
+        }
+        self.checked(Call::clone(call)).map(Cow::Owned)
     }
 
     /// Carries out a call as pct does, traps included.

@@ -84,14 +84,7 @@ impl Client {
         manner: &Manner,
         events: &mut dyn Events,
     ) -> Result<Outcome> {
-        let strict;
-        let call = match self.check && !call.is_strict() {
-            true => {
-                strict = self.checked(Call::clone(call))?;
-                &strict
-            }
-            false => call,
-        };
+        let call = &*self.checked_again(call)?;
         if self.check {
             // Before anything is looked at: a wrong value costs no start of pct.
             early::check(call, self.node.config.transport.ssh().is_none())?;
