@@ -39,6 +39,12 @@ pub enum Finding {
         /// The template.
         volume: VolumeId,
     },
+    /// The node has no such program.
+    #[error("{program} is not installed on this node")]
+    NoProgram {
+        /// The program's name.
+        program: String,
+    },
     /// Somebody who is not root listens on the command socket of a container.
     #[error("somebody else holds the socket of CT {vmid} {}", holder_words(*holder))]
     ForeignSocket {
@@ -73,6 +79,7 @@ impl Finding {
             | Self::NoSuchName { .. }
             | Self::NoSnapshot { .. }
             | Self::NoTemplate { .. } => ErrorKind::NotFound,
+            Self::NoProgram { .. } => ErrorKind::PctCommandFailed,
             Self::ForeignSocket { .. } => ErrorKind::PctOperationFailed,
             Self::TaskGoesOn { .. } => ErrorKind::PctTimeout,
             Self::LockFileHeld { .. } => ErrorKind::Locked,
@@ -83,6 +90,7 @@ impl Finding {
     pub fn subject(&self) -> Option<Subject> {
         match self {
             Self::NoSuchName { candidates, .. } if !candidates.is_empty() => None,
+            Self::NoProgram { .. } => None,
             Self::NoContainer { .. } | Self::NoSuchName { .. } => Some(Subject::Container),
             Self::NoSnapshot { .. } => Some(Subject::Snapshot),
             Self::NoTemplate { .. } => Some(Subject::Template),

@@ -37,10 +37,28 @@ pub(super) struct OnNode {
 impl OnNode {
     /// Returns the backend for a verb: with the time limit that the settings give its class.
     pub(super) fn backend(&self, verb: Verb) -> PctBackend {
+        self.backend_for(verb.spec().time)
+    }
+
+    /// Returns the backend with the time limit that the settings give a class.
+    fn backend_for(&self, class: TimeClass) -> PctBackend {
+        PctBackend::new(self.config_for(class)).with_cancel(self.cancel.clone())
+    }
+
+    fn config_for(&self, class: TimeClass) -> PctConfig {
         let mut config = self.config.clone();
         if config.timeout.is_none() {
-            config.timeout = self.limit_of_settings(verb.spec().time);
+            config.timeout = self.limit_of_settings(class);
         }
+        config
+    }
+
+    /// Returns the backend for the helper verbs of the standalone node, whose program is its pct.
+    pub(super) fn helper(&self, class: TimeClass) -> PctBackend {
+        let mut config = self.config_for(class);
+        config.prefix_args = vec!["__node".to_owned()];
+        // Whoever may read a storage may list it.
+        config.require_root = false;
         PctBackend::new(config).with_cancel(self.cancel.clone())
     }
 
@@ -137,8 +155,8 @@ impl Way for OnNode {
         }
     }
 
-    async fn run_other(&self, program: &str, words: &[&str]) -> Result<Captured> {
-        self.backend(Verb::List).run_other(program, words).await
+    async fn run_other(&self, program: &str, words: &[&str], class: TimeClass) -> Result<Captured> {
+        self.backend_for(class).run_other(program, words, class).await
     }
 
     fn allow_session(&self, call: &Call) -> Result<()> {
