@@ -6,18 +6,14 @@ use std::time::Duration;
 
 use pvect_api::{ApiBackend, OneTimeCode};
 use pvect_core::error::Unavailable;
-use pvect_core::{Error, NodeName, Result};
+use pvect_core::{Error, Result};
 use pvect_pct::{CancelHandle, PctConfig, Transport};
 
+use super::defaults::{DEFAULT_PROGRAMS, DEFAULT_ROOT, host_name};
 use super::node::OnNode;
 use super::{Client, Place, api, far, fast, native};
 use crate::Settings;
 use crate::settings::{Backend, Proxmox};
-
-/// Where pct is looked for when no path is set.
-pub const DEFAULT_PROGRAMS: [&str; 2] = ["/usr/sbin/pct", "/usr/bin/pct"];
-/// The root of the standalone node when none is set.
-pub const DEFAULT_ROOT: &str = "/var/lib/pvect";
 
 /// A client to be.
 #[derive(Debug, Clone)]
@@ -256,19 +252,6 @@ fn fast_path(
         _ => proxmox.node.clone().map_or_else(host_name, Ok)?,
     };
     fast::connect(settings, pve, &node, timeout, cancel).map(Some)
-}
-
-/// Returns the host's name up to its first dot, as a node's name.
-///
-/// # Errors
-/// [`Error::Settings`] when it cannot be one.
-pub fn host_name() -> Result<NodeName> {
-    let uname = rustix::system::uname();
-    let host = uname.nodename().to_string_lossy();
-    let short = host.split('.').next().unwrap_or_default();
-    short.parse().map_err(|error| Error::Settings {
-        what: format!("the host's name cannot be the node's name ({error}); set proxmox.node"),
-    })
 }
 
 #[cfg(test)]

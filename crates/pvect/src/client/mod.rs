@@ -5,6 +5,7 @@ mod backup;
 mod care;
 mod connect;
 mod create;
+mod defaults;
 mod far;
 mod fast;
 mod native;
@@ -33,8 +34,9 @@ pub use pvect_api::OneTimeCode;
 
 pub use backup::{BackedUp, Backup};
 pub use care::{Manner, bytes_in_doubt};
-pub use connect::{Builder, DEFAULT_PROGRAMS, DEFAULT_ROOT, host_name};
+pub use connect::Builder;
 pub use create::Create;
+pub use defaults::{DEFAULT_PROGRAMS, DEFAULT_ROOT, host_name};
 pub use stored::{StoredBackup, StoredTemplate};
 pub use verbs::{GuestCommand, RemoteEndpoint};
 

@@ -13,7 +13,7 @@ use pvect_rootfs::unpack::bounded;
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use tar::{Archive, Builder, EntryType, Header, HeaderMode};
 
-use super::verify::{Fingerprint, Hashing, of_open, stopped};
+use super::fingerprint::{Fingerprint, Hashing, of_open, stopped};
 
 /// Set-user-ID and set-group-ID.
 const SETID: u32 = 0o6000;

@@ -7,6 +7,7 @@ mod archive;
 mod copy;
 mod early;
 mod environment;
+mod fingerprint;
 mod guard;
 mod ha;
 mod make;

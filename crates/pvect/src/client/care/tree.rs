@@ -12,8 +12,9 @@ use pvect_core::{Call, CheckedCall, Error, ErrorKind, Events, Outcome, Result, V
 use pvect_pct::{Captured, Streams};
 
 use super::archive::{self, Copied, Item, Unpacking};
+use super::fingerprint::Found;
 use super::outside::Outside;
-use super::verify::{Found, of_guest};
+use super::verify::of_guest;
 use super::{Manner, copy, not_done};
 use crate::Client;
 
