@@ -2,7 +2,6 @@
 
 mod api;
 mod backup;
-mod care;
 mod connect;
 mod create;
 mod defaults;
@@ -11,6 +10,7 @@ mod fast;
 mod native;
 mod node;
 pub mod options;
+mod safeguards;
 mod stored;
 mod verbs;
 mod way;
@@ -33,10 +33,10 @@ use pvect_pct::{CancelHandle, Captured, Streams};
 pub use pvect_api::OneTimeCode;
 
 pub use backup::{BackedUp, Backup};
-pub use care::{Manner, bytes_in_doubt};
 pub use connect::Builder;
 pub use create::Create;
 pub use defaults::{DEFAULT_PROGRAMS, DEFAULT_ROOT, host_name};
+pub use safeguards::{Manner, bytes_in_doubt};
 pub use stored::{StoredBackup, StoredTemplate};
 pub use verbs::{GuestCommand, RemoteEndpoint};
 

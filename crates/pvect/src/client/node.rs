@@ -17,7 +17,7 @@ use pvect_native::{Foreign, NativeBackend};
 use pvect_pct::{CancelHandle, Captured, PctBackend, PctConfig, Transport};
 
 use super::way::Way;
-use super::{Place, care, fast};
+use super::{Place, fast, safeguards};
 use crate::Settings;
 use crate::names::{self, Ids};
 use crate::settings::Backend;
@@ -132,7 +132,7 @@ impl Way for OnNode {
     fn shown(&self, call: &Call) -> Vec<String> {
         match self.fast.as_ref().filter(|fast| fast::takes(fast, call)) {
             Some(fast) => fast.shown(call).unwrap_or_else(|_| call.masked_argv()),
-            None => self.backend(call.verb()).command_line(&care::as_run(call)),
+            None => self.backend(call.verb()).command_line(&safeguards::as_run(call)),
         }
     }
 
