@@ -11,7 +11,7 @@ use pvect_pct::{CancelHandle, PctConfig, Transport};
 
 use super::defaults::{DEFAULT_PROGRAMS, DEFAULT_ROOT, host_name};
 use super::node::OnNode;
-use super::{Client, Place, api, far, fast, native};
+use super::{Client, Place, api, fast, native, remote};
 use crate::Settings;
 use crate::settings::{Backend, Proxmox};
 
@@ -153,8 +153,8 @@ impl Builder {
                 api::connect(proxmox, &named, self.timeout, self.code.clone(), &self.cancel)?;
             return Ok(self.through_api(backend, place));
         }
-        if far::is_asked_for(proxmox, self.node_asked, host_name().ok().as_ref())? {
-            return Ok(self.connect_far());
+        if remote::is_asked_for(proxmox, self.node_asked, host_name().ok().as_ref())? {
+            return Ok(self.connect_remote());
         }
         let real = if self.settings.wants_standalone() {
             None
@@ -182,18 +182,18 @@ impl Builder {
     }
 
     fn through_api(self, backend: ApiBackend, place: Place) -> Client {
-        let mut config = PctConfig::new(far::NOWHERE);
+        let mut config = PctConfig::new(remote::NOWHERE);
         config.timeout = self.timeout;
-        let pve = far::NOWHERE.into();
+        let pve = remote::NOWHERE.into();
         let (settings, cancel) = (self.settings, self.cancel);
         let node = OnNode { settings, config, place, pve, cancel, fast: None, native: None };
         // What leaves the check to a pct cannot leave it to the API.
         Client { node: Arc::new(node), way: Arc::new(backend), locks: self.locks, check: true }
     }
 
-    fn connect_far(self) -> Client {
+    fn connect_remote(self) -> Client {
         let (mut config, place, pve) =
-            far::reach(&self.settings.proxmox, self.node_asked, self.ssh_asks, self.ssh_env);
+            remote::reach(&self.settings.proxmox, self.node_asked, self.ssh_asks, self.ssh_env);
         config.timeout = self.timeout;
         config.env.extend(self.env.into_iter().filter(|(name, _)| name == "TERM"));
         let (settings, cancel) = (self.settings, self.cancel);
