@@ -11,7 +11,7 @@ use pvect_pct::{CancelHandle, PctConfig, Transport};
 
 use super::defaults::{DEFAULT_PROGRAMS, DEFAULT_ROOT, host_name};
 use super::node::OnNode;
-use super::{Client, Place, api, fast, native, remote};
+use super::{Client, Place, api, native, node_api, remote};
 use crate::Settings;
 use crate::settings::{Backend, Proxmox};
 
@@ -176,8 +176,9 @@ impl Builder {
         config.env.extend(self.env);
         let pve = self.pve.unwrap_or(pve);
         let native = native::reader(&self.settings.proxmox, &place, &pve)?;
-        let fast = fast_path(&self.settings.proxmox, &place, &pve, self.timeout, &self.cancel)?;
-        let node = OnNode { settings: self.settings, config, place, pve, cancel: self.cancel, fast, native };
+        let node_api = node_api_of(&self.settings.proxmox, &place, &pve, self.timeout, &self.cancel)?;
+        let node =
+            OnNode { settings: self.settings, config, place, pve, cancel: self.cancel, node_api, native };
         Ok(on_node(node, self.locks, self.check))
     }
 
@@ -186,7 +187,7 @@ impl Builder {
         config.timeout = self.timeout;
         let pve = remote::NOWHERE.into();
         let (settings, cancel) = (self.settings, self.cancel);
-        let node = OnNode { settings, config, place, pve, cancel, fast: None, native: None };
+        let node = OnNode { settings, config, place, pve, cancel, node_api: None, native: None };
         // What leaves the check to a pct cannot leave it to the API.
         Client { node: Arc::new(node), way: Arc::new(backend), locks: self.locks, check: true }
     }
@@ -197,7 +198,7 @@ impl Builder {
         config.timeout = self.timeout;
         config.env.extend(self.env.into_iter().filter(|(name, _)| name == "TERM"));
         let (settings, cancel) = (self.settings, self.cancel);
-        let node = OnNode { settings, config, place, pve, cancel, fast: None, native: None };
+        let node = OnNode { settings, config, place, pve, cancel, node_api: None, native: None };
         on_node(node, self.locks, self.check)
     }
 
@@ -237,7 +238,7 @@ fn on_node(node: OnNode, locks: PathBuf, check: bool) -> Client {
 }
 
 /// The node's own API daemon, where the settings have changes go through it; `--backend pct` has not.
-fn fast_path(
+fn node_api_of(
     proxmox: &Proxmox,
     place: &Place,
     pve: &Path,
@@ -251,7 +252,7 @@ fn fast_path(
         Place::Standalone { node, .. } => node.clone(),
         _ => proxmox.node.clone().map_or_else(host_name, Ok)?,
     };
-    fast::connect(settings, pve, &node, timeout, cancel).map(Some)
+    node_api::connect(settings, pve, &node, timeout, cancel).map(Some)
 }
 
 #[cfg(test)]

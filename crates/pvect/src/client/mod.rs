@@ -5,9 +5,9 @@ mod backup;
 mod connect;
 mod create;
 mod defaults;
-mod fast;
 mod native;
 mod node;
+mod node_api;
 pub mod options;
 mod remote;
 mod safeguards;
@@ -125,8 +125,8 @@ impl Client {
     }
 
     /// Returns the node's own API daemon, where changes go through it.
-    pub(crate) fn fast_path(&self) -> Option<&ApiBackend> {
-        self.node.fast.as_ref()
+    pub(crate) fn node_api(&self) -> Option<&ApiBackend> {
+        self.node.node_api.as_ref()
     }
 
     /// Returns the handle that stops what runs: SIGTERM and a grace at first, SIGKILL the second time.

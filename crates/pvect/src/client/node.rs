@@ -17,7 +17,7 @@ use pvect_native::{Foreign, NativeBackend};
 use pvect_pct::{CancelHandle, Captured, PctBackend, PctConfig, Transport};
 
 use super::way::Way;
-use super::{Place, fast, safeguards};
+use super::{Place, node_api, safeguards};
 use crate::Settings;
 use crate::names::{self, Ids};
 use crate::settings::Backend;
@@ -30,7 +30,7 @@ pub(super) struct OnNode {
     pub(super) place: Place,
     pub(super) pve: PathBuf,
     pub(super) cancel: CancelHandle,
-    pub(super) fast: Option<ApiBackend>,
+    pub(super) node_api: Option<ApiBackend>,
     pub(super) native: Option<NativeBackend>,
 }
 
@@ -130,8 +130,8 @@ impl OnNode {
 #[async_trait]
 impl Way for OnNode {
     fn shown(&self, call: &Call) -> Vec<String> {
-        match self.fast.as_ref().filter(|fast| fast::takes(fast, call)) {
-            Some(fast) => fast.shown(call).unwrap_or_else(|_| call.masked_argv()),
+        match self.node_api.as_ref().filter(|api| node_api::takes(api, call)) {
+            Some(api) => api.shown(call).unwrap_or_else(|_| call.masked_argv()),
             None => self.backend(call.verb()).command_line(&safeguards::as_run(call)),
         }
     }
@@ -232,8 +232,8 @@ impl Operate for OnNode {
     async fn operate(&self, call: &CheckedCall, events: &mut dyn Events) -> Result<Outcome> {
         self.refuse_changes(call)?;
         self.refuse_foreign(call)?;
-        if let Some(fast) = self.fast.as_ref().filter(|fast| fast::takes(fast, call))
-            && let Some(done) = fast::operate(fast, call, events).await
+        if let Some(api) = self.node_api.as_ref().filter(|api| node_api::takes(api, call))
+            && let Some(done) = node_api::operate(api, call, events).await
         {
             return done;
         }

@@ -46,7 +46,7 @@ pub(super) async fn all(client: &Client) -> Vec<Check> {
 /// The node's own API daemon, where changes go through it. Where it does not answer, pct does them.
 pub(super) async fn fast_path(client: &Client) -> Option<Check> {
     const NAME: &str = "fast path";
-    let api = client.fast_path()?;
+    let api = client.node_api()?;
     let user = api.api().config().credentials.name();
     Some(match api.version().await {
         Ok(version) => Check::ok(NAME, format!("the node's API, version {version}, as {user}")),
