@@ -126,8 +126,8 @@ fn standalone(body: &str) -> (FakePct, Client) {
     }
     let mut settings = Settings::default();
     settings.proxmox.root = Some("/srv/lab".into());
-    settings.proxmox.node = Some("lab".parse().unwrap());
-    let client = Client::builder(settings).standalone_program(pvect.path()).connect().unwrap();
+    settings.proxmox.node = Some("lab".parse().expect("a node's name"));
+    let client = Client::builder(settings).standalone_program(pvect.path()).connect().expect("it connects");
     (pvect, client)
 }
 
@@ -188,8 +188,7 @@ async fn nothing_is_asked_of_the_machine_of_a_standalone_node_at_the_other_end()
         r#"{{"node": "lab", "nodes": {{"lab": {{"root": "/srv/lab"}}}}, "ssh": {{"program": {:?}}}}}"#,
         ssh.path().display().to_string()
     );
-    let mut settings = Settings::default();
-    settings.proxmox = serde_json::from_str(&text).unwrap();
+    let settings = Settings { proxmox: serde_json::from_str(&text).unwrap(), ..Settings::default() };
     let client = Client::builder(settings).connect().unwrap();
     let volume = "local:vztmpl/a.tar.zst".parse().unwrap();
     let templates = client.stored_templates("local").await.unwrap_err();
