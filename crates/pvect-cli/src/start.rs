@@ -47,7 +47,7 @@ pub fn main() -> u8 {
     }
 }
 
-/// pct takes text; bytes that are no UTF-8 are refused rather than changed.
+/// pct takes text; bytes that are not UTF-8 are refused rather than changed.
 fn text(words: Vec<OsString>) -> Result<Vec<String>> {
     words
         .into_iter()

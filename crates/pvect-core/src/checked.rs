@@ -1,14 +1,15 @@
-//! A call that was checked: once, and by nothing but the check.
+//! A call as backends take it: checked once, or taken as it is on request.
 
 use std::ops::Deref;
 
 use crate::call::Value;
 use crate::{Call, Error, Result, Vmid};
 
-/// A call that was checked against the schema, values in canonical form.
+/// A call for a backend.
 ///
-/// Only the check makes one, so what takes a `CheckedCall` need not check again. It reads as the [`Call`] that it is.
-/// Secret options are [`Value::Secret`] in it, however they were given.
+/// [`CheckedCall::check`] checks it against the schema and puts values into canonical form; [`CheckedCall::unchecked`]
+/// takes it as it is, and [`CheckedCall::is_strict`] says which. It reads as the [`Call`] that it is. Secret options are
+/// [`Value::Secret`] in it, however they were given.
 #[derive(Debug, Clone)]
 pub struct CheckedCall {
     call: Call,

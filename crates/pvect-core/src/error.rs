@@ -76,7 +76,7 @@ pub struct LeftBehind {
 /// What pct would do without asking, and pvect refuses.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Refusal {
+pub enum Hazard {
     /// reboot stops the container, and the lock then keeps it from starting again.
     #[error("the container is locked ({lock}): a reboot would stop it and could not start it again")]
     RebootLocked {
@@ -96,7 +96,7 @@ pub enum Refusal {
     TokenInArgv,
 }
 
-impl Refusal {
+impl Hazard {
     /// Returns the kind of error that it is.
     pub fn kind(&self) -> ErrorKind {
         match self {
@@ -209,10 +209,10 @@ pub enum Error {
     #[error("{}", violations(.0))]
     InvalidArgument(Vec<Violation>),
     /// Something that pct would do, and that pvect does only when it is asked for explicitly; pct was not started.
-    #[error("{refusal}")]
+    #[error("{hazard}")]
     Refused {
         /// What, and why.
-        refusal: Refusal,
+        hazard: Hazard,
         /// The container.
         vmid: Option<Vmid>,
     },
@@ -262,7 +262,7 @@ impl Error {
             Self::Found { finding, .. } => finding.kind(),
             Self::NotFound { .. } => ErrorKind::NotFound,
             Self::InvalidArgument(_) => ErrorKind::InvalidArgument,
-            Self::Refused { refusal, .. } => refusal.kind(),
+            Self::Refused { hazard, .. } => hazard.kind(),
             Self::Unsupported { .. } => ErrorKind::Unsupported,
             Self::Partial { .. } => ErrorKind::Partial,
             Self::Settings { .. } => ErrorKind::InvalidSettings,

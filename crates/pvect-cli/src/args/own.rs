@@ -6,7 +6,7 @@ use clap::{Arg, ArgAction, Command};
 /// Commands of pvect itself, with one sentence each.
 pub const OWN: &[(&str, &str)] = &[
     ("settings", "Show, check and migrate the settings."),
-    ("doctor", "Check the set-up; find and repair what interrupted commands left behind."),
+    ("doctor", "Check the set-up and find what interrupted commands left behind; --fix repairs it."),
     ("top", "Show the containers of the node live: cpu, memory, disk, net, io, pressure."),
     ("watch", "Stream the node's events as they happen: states, configurations, tasks."),
     ("compare", "Read the same through pct, the node's own files and the API; print what differs."),

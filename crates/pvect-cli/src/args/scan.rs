@@ -102,8 +102,8 @@ fn scan(mut words: VecDeque<String>, globals: &mut Globals) -> Result<Line> {
             Command::Own("pct") => Line::NodePct(words.into()),
             Command::Own("node") if words.front().is_some_and(|word| word == "vzdump") => {
                 words.pop_front();
-                let asks_help =
-                    words.len() == 1 && words.iter().all(|word| ["--help", "-h"].contains(&word.as_str()));
+                let words_left = words.make_contiguous();
+                let asks_help = matches!(words_left, [only] if ["--help", "-h"].contains(&only.as_str()));
                 if asks_help {
                     globals.help = true;
                     return Ok(Line::Own("node", vec!["vzdump".to_owned()]));

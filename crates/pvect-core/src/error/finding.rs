@@ -1,6 +1,6 @@
 //! What pvect itself finds wrong, as data.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::ErrorKind;
@@ -39,6 +39,12 @@ pub enum Finding {
         /// The template.
         volume: VolumeId,
     },
+    /// The node has no such program.
+    #[error("{program} is not installed on this node")]
+    NoProgram {
+        /// The program's name.
+        program: String,
+    },
     /// Somebody who is not root listens on the command socket of a container.
     #[error("somebody else holds the socket of CT {vmid} {}", holder_words(*holder))]
     ForeignSocket {
@@ -56,10 +62,12 @@ pub enum Finding {
         after: Option<Duration>,
     },
     /// Another command holds the lock file of the configuration.
-    #[error("only the first environment variable is set: can't lock file '{}' - got timeout", path.display())]
+    #[error("{}", lock_file_held(path, done.as_deref()))]
     LockFileHeld {
         /// The lock file.
         path: PathBuf,
+        /// What was done before the lock file was needed, as a clause; `None` when nothing was.
+        done: Option<String>,
     },
 }
 
@@ -71,6 +79,7 @@ impl Finding {
             | Self::NoSuchName { .. }
             | Self::NoSnapshot { .. }
             | Self::NoTemplate { .. } => ErrorKind::NotFound,
+            Self::NoProgram { .. } => ErrorKind::PctCommandFailed,
             Self::ForeignSocket { .. } => ErrorKind::PctOperationFailed,
             Self::TaskGoesOn { .. } => ErrorKind::PctTimeout,
             Self::LockFileHeld { .. } => ErrorKind::Locked,
@@ -81,6 +90,7 @@ impl Finding {
     pub fn subject(&self) -> Option<Subject> {
         match self {
             Self::NoSuchName { candidates, .. } if !candidates.is_empty() => None,
+            Self::NoProgram { .. } => None,
             Self::NoContainer { .. } | Self::NoSuchName { .. } => Some(Subject::Container),
             Self::NoSnapshot { .. } => Some(Subject::Snapshot),
             Self::NoTemplate { .. } => Some(Subject::Template),
@@ -107,6 +117,15 @@ fn holder_words(holder: Option<(u32, i32)>) -> String {
     match holder {
         Some((uid, pid)) => format!("(uid {uid}, pid {pid})"),
         None => "(its process is not visible)".to_owned(),
+    }
+}
+
+/// After what was done, the text is pct's.
+fn lock_file_held(path: &Path, done: Option<&str>) -> String {
+    let text = format!("can't lock file '{}' - got timeout", path.display());
+    match done {
+        Some(done) => format!("{done}: {text}"),
+        None => text,
     }
 }
 

@@ -7,7 +7,7 @@ pub mod check;
 pub mod format;
 mod lookup;
 pub mod options;
-pub mod pairs;
+pub(crate) mod pairs;
 pub mod properties;
 mod scalar;
 mod shared;

@@ -324,5 +324,5 @@ fn unfinished_snapshots_are_named_with_their_lock() {
     }
     place.config("101", &format!("lock: backup\n{ROOTFS}\n[one]\n{ROOTFS}snapstate: prepare\n"));
     assert_eq!(place.kinds(), [(Kind::StaleLock, true), (Kind::UnfinishedSnapshot, false)]);
-    assert_eq!(place.found()[1].mend, "pvect unlock 101; pvect delsnapshot 101 one --force 1");
+    assert_eq!(place.found()[1].fix, "pvect unlock 101; pvect delsnapshot 101 one --force 1");
 }

@@ -65,11 +65,11 @@ fn cgroups(host: &Host) -> Check {
     } else if missing.is_empty() {
         Check::ok(NAME, format!("{version} with {}", NEEDED.join(", ")))
     } else {
-        let mend = "enable them on the kernel's command line, such as cgroup_enable=memory";
+        let fix = "enable them on the kernel's command line, such as cgroup_enable=memory";
         Check::warn(
             NAME,
             format!("{version} without {}: these limits have no effect", missing.join(", ")),
-            mend,
+            fix,
         )
     }
 }
@@ -145,7 +145,7 @@ mod tests {
         fs::create_dir_all(dir.path().join("sys/module/apparmor/parameters")).unwrap();
         fs::write(dir.path().join("sys/module/apparmor/parameters/enabled"), "Y\n").unwrap();
         assert_eq!(
-            (all(&host)[5].verdict, all(&host)[5].mend.as_deref()),
+            (all(&host)[5].verdict, all(&host)[5].fix.as_deref()),
             (Verdict::Warn, Some("apt-get install apparmor"))
         );
     }

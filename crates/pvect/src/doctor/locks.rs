@@ -103,7 +103,7 @@ mod tests {
         fs::write(lxc.join("103.conf"), "memory: 512\n\n[snap]\nlock: backup\n").unwrap();
         let found = check(&client, &host);
         assert_eq!(found.detail, "locked, and nothing works on it: 101 (backup)");
-        assert_eq!((found.verdict, found.mend.as_deref()), (Verdict::Warn, Some("pvect unlock 101")));
+        assert_eq!((found.verdict, found.fix.as_deref()), (Verdict::Warn, Some("pvect unlock 101")));
 
         // The process of the task lives; then another one has its number.
         fs::write(dir.path().join("active"), "UPID:n:00000007:00067932:65540AF0:vzdump:101:root@pam: 0\n")

@@ -40,20 +40,20 @@ pub struct Check {
     pub detail: String,
     /// What would fix it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub mend: Option<String>,
+    pub fix: Option<String>,
 }
 
 impl Check {
     fn ok(name: &'static str, detail: impl Into<String>) -> Self {
-        Self { verdict: Verdict::Ok, name, detail: detail.into(), mend: None }
+        Self { verdict: Verdict::Ok, name, detail: detail.into(), fix: None }
     }
 
-    fn warn(name: &'static str, detail: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self { verdict: Verdict::Warn, name, detail: detail.into(), mend: Some(mend.into()) }
+    fn warn(name: &'static str, detail: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { verdict: Verdict::Warn, name, detail: detail.into(), fix: Some(fix.into()) }
     }
 
-    fn fail(name: &'static str, detail: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self { verdict: Verdict::Fail, name, detail: detail.into(), mend: Some(mend.into()) }
+    fn fail(name: &'static str, detail: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { verdict: Verdict::Fail, name, detail: detail.into(), fix: Some(fix.into()) }
     }
 }
 
@@ -137,7 +137,7 @@ fn settings(loaded: &Loaded) -> Check {
         ([], Some(file)) => Check::ok(NAME, file.display().to_string()),
         ([first, ..], _) => {
             let detail = format!("{}: {}: {}", first.file.display(), first.key, first.what);
-            Check::warn(NAME, detail, first.mend.clone().unwrap_or_else(|| "pvect settings check".to_owned()))
+            Check::warn(NAME, detail, first.fix.clone().unwrap_or_else(|| "pvect settings check".to_owned()))
         }
     }
 }

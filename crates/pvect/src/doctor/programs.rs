@@ -9,9 +9,9 @@ use super::{Check, Host};
 use crate::{Client, Place};
 
 pub(super) async fn pct(client: &Result<Client>) -> Check {
-    let mend = "install pve-container, set pct_path, or use --standalone";
+    let fix = "install pve-container, set pct_path, or use --standalone";
     match client {
-        Err(error) => Check::fail("pct", error.to_string(), mend),
+        Err(error) => Check::fail("pct", error.to_string(), fix),
         Ok(client) => match client.probe().await {
             Ok(()) => Check::ok("pct", describe(client)),
             Err(error) => Check::fail("pct", error.to_string(), "run pvect as root, or with --sudo"),
@@ -134,7 +134,7 @@ mod tests {
         let lxc = &tools(&host)[0];
         assert_eq!(lxc.verdict, Verdict::Fail);
         assert_eq!(lxc.detail, "lxc-attach, lxc-stop is missing, to run containers");
-        assert_eq!(lxc.mend.as_deref(), Some("apt-get install lxc"));
+        assert_eq!(lxc.fix.as_deref(), Some("apt-get install lxc"));
         for name in ["lxc-attach", "lxc-stop"] {
             std::fs::write(dir.path().join(name), "").unwrap();
         }

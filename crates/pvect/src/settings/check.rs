@@ -28,7 +28,7 @@ pub struct Problem {
     /// What is wrong.
     pub what: String,
     /// What fixes it.
-    pub mend: Option<String>,
+    pub fix: Option<String>,
 }
 
 impl fmt::Display for Problem {
@@ -38,8 +38,8 @@ impl fmt::Display for Problem {
             write!(f, "{}: ", self.key)?;
         }
         f.write_str(&self.what)?;
-        match &self.mend {
-            Some(mend) => write!(f, "; {mend}"),
+        match &self.fix {
+            Some(fix) => write!(f, "; {fix}"),
             None => Ok(()),
         }
     }
@@ -61,8 +61,8 @@ pub(super) const FLAT_KEYS: &[&str] = &[
 /// Finds every problem in a file's content; of the file itself only the mode is checked.
 pub fn check(file: &Path, value: &Value) -> Vec<Problem> {
     let mut found = Vec::new();
-    let mut problem = |severity, key: &str, what: String, mend: Option<String>| {
-        found.push(Problem { severity, file: file.to_owned(), key: key.to_owned(), what, mend });
+    let mut problem = |severity, key: &str, what: String, fix: Option<String>| {
+        found.push(Problem { severity, file: file.to_owned(), key: key.to_owned(), what, fix });
     };
     let Some(top) = value.as_object() else {
         problem(Severity::Error, "", "the file must hold one JSON object".into(), None);
@@ -74,8 +74,8 @@ pub fn check(file: &Path, value: &Value) -> Vec<Problem> {
         errors.extend(check_section(&schema, section, content));
     }
     let readable = errors.is_empty();
-    for (key, what, mend) in errors {
-        problem(Severity::Error, &key, what, mend);
+    for (key, what, fix) in errors {
+        problem(Severity::Error, &key, what, fix);
     }
     if let Some(settings) = Some(value).filter(|_| readable) {
         for (key, what) in unreachable(settings) {
@@ -83,9 +83,9 @@ pub fn check(file: &Path, value: &Value) -> Vec<Problem> {
         }
     }
     if has_secret(top) && readable_by_others(file) {
-        let mend = format!("chmod 600 {}", file.display());
+        let fix = format!("chmod 600 {}", file.display());
         let what = "holds a token and can be read by others".to_owned();
-        problem(Severity::Warning, "proxmox.legacy_api.token", what, Some(mend));
+        problem(Severity::Warning, "proxmox.legacy_api.token", what, Some(fix));
     }
     found
 }
@@ -96,8 +96,8 @@ type Wrong = (String, String, Option<String>);
 fn check_section(schema: &Value, section: &str, content: &Value) -> Vec<Wrong> {
     let mut found = Vec::new();
     if !keys(schema, &[]).iter().any(|known| known == section) {
-        let (what, mend) = unknown(section, &keys(schema, &[]));
-        return vec![(section.to_owned(), what, mend)];
+        let (what, fix) = unknown(section, &keys(schema, &[]));
+        return vec![(section.to_owned(), what, fix)];
     }
     let known = keys(schema, &[section]);
     let Some(content) = content.as_object() else {
@@ -106,11 +106,11 @@ fn check_section(schema: &Value, section: &str, content: &Value) -> Vec<Wrong> {
     for (name, value) in content {
         let path = format!("{section}.{name}");
         if section == "proxmox" && FLAT_KEYS.contains(&name.as_str()) {
-            let mend = "`pvect settings migrate` moves it to proxmox.legacy_api";
-            found.push((path, "this is the old form".into(), Some(mend.into())));
+            let fix = "`pvect settings migrate` moves it to proxmox.legacy_api";
+            found.push((path, "this is the old form".into(), Some(fix.into())));
         } else if !known.contains(name) {
-            let (what, mend) = unknown(name, &known);
-            found.push((path, what, mend));
+            let (what, fix) = unknown(name, &known);
+            found.push((path, what, fix));
         } else if let (Some(named), "proxmox", "nodes" | "contexts") =
             (value.as_object(), section, name.as_str())
         {
@@ -146,8 +146,8 @@ fn check_nested(
     for (key, value) in nested {
         let path = format!("{path}.{key}");
         if !known.contains(key) {
-            let (what, mend) = unknown(key, known);
-            found.push((path, what, mend));
+            let (what, fix) = unknown(key, known);
+            found.push((path, what, fix));
         } else if let Err(what) = leaf(json!({ key: value })) {
             found.push((path, what, None));
         }

@@ -5,10 +5,11 @@
 
 mod archive;
 mod copy;
-mod early;
 mod environment;
+mod fingerprint;
 mod guard;
 mod ha;
+mod local_files;
 mod make;
 mod outside;
 mod resize;
@@ -84,17 +85,10 @@ impl Client {
         manner: &Manner,
         events: &mut dyn Events,
     ) -> Result<Outcome> {
-        let strict;
-        let call = match self.check && !call.is_strict() {
-            true => {
-                strict = self.checked(Call::clone(call))?;
-                &strict
-            }
-            false => call,
-        };
+        let call = &*self.checked_again(call)?;
         if self.check {
             // Before anything is looked at: a wrong value costs no start of pct.
-            early::check(call, self.node.config.transport.ssh().is_none())?;
+            local_files::check(call, self.node.config.transport.ssh().is_none())?;
         }
         self.node.refuse_machines(call)?;
         if !self.way.takes_care_of(call.verb()) {
