@@ -1,10 +1,10 @@
-//! What would repair an error: the next step, named as a command.
+//! What may fix an error: the next step, named as a command.
 
 use pvect_core::call::shell_quoted;
 use pvect_core::error::{Hazard, Subject, Unavailable};
 use pvect_core::{Error, ErrorKind};
 
-/// What would repair it, by kind.
+/// What may fix it, by kind.
 pub fn hints(error: &Error) -> Vec<String> {
     let about =
         |text: &str| error.vmid().map(|vmid| text.replace("{}", &vmid.to_string())).into_iter().collect();
@@ -50,7 +50,7 @@ pub fn hints(error: &Error) -> Vec<String> {
     }
 }
 
-/// What helps with what an error is about; `None` where the kind alone says enough.
+/// What helps with what an error is about; `None` if its kind says enough.
 fn of_subject(subject: Subject, error: &Error, about: &dyn Fn(&str) -> Vec<String>) -> Option<Vec<String>> {
     let one = |text: &str| Some(vec![text.to_owned()]);
     match subject {

@@ -54,7 +54,7 @@ impl CheckedCall {
         self.strict
     }
 
-    /// Puts a container's number in the place of an argument. The arguments that a number can stand for take every
+    /// Replaces an argument with a container's number. The arguments that a number can replace take every
     /// number, so this needs no further check.
     #[must_use]
     pub fn with_vmid(mut self, index: usize, vmid: Vmid) -> Self {
@@ -63,7 +63,7 @@ impl CheckedCall {
         self
     }
 
-    /// Adds words for pct that are not checked.
+    /// Adds arguments for pct that are not checked.
     #[must_use]
     pub fn with_passthrough(mut self, words: impl IntoIterator<Item = String>) -> Self {
         let all: Vec<String> = self.call.passthrough_words().iter().cloned().chain(words).collect();

@@ -54,7 +54,7 @@ pub struct Run {
 pub enum Unavailable {
     /// Nothing is at the path.
     Missing,
-    /// It is there, but no executable file.
+    /// It exists, but is not an executable file.
     NotExecutable,
     /// sudo is needed and missing, or it would ask for a password.
     Sudo(String),
@@ -73,7 +73,7 @@ pub struct LeftBehind {
     pub mend: Option<String>,
 }
 
-/// What pct would do without asking, and pvect does not.
+/// What pct would do without asking, and pvect refuses.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Hazard {
@@ -87,7 +87,7 @@ pub enum Hazard {
     #[error("the container is running: a rollback would kill all its processes")]
     RollbackRunning,
     /// df mounts a stopped container to measure it.
-    #[error("the container does not run: df would mount its volumes on the host and lock it meanwhile")]
+    #[error("the container is not running: df would mount its volumes on the host and lock it meanwhile")]
     DfStopped,
     /// The process list shows a token that is in argv.
     #[error(
@@ -297,7 +297,7 @@ impl Error {
         }
     }
 
-    /// Makes the error for a container that is not there.
+    /// Makes the error for a container that does not exist.
     pub fn no_container(vmid: Vmid) -> Self {
         Self::Found { finding: Finding::NoContainer { vmid }, vmid: Some(vmid), run: None }
     }

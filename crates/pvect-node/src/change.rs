@@ -1,4 +1,4 @@
-//! Bringing pending changes into force: at once where nothing runs, by hotplug where something does.
+//! Applies pending changes: at once if the container is stopped, by hotplug if it runs.
 //!
 //! `pct set` writes every change to `[pve:pending]` first and then applies what it may; a start applies the rest.
 //! Source: `change_rules` of pve-container's `PVE::LXC::Config`.

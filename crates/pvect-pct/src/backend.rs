@@ -156,7 +156,7 @@ impl PctBackend {
                 return Err(Error::bad_option(name, text));
             }
             if secret.expose_secret().contains(['\n', '\r', '\0']) {
-                return Err(Error::bad_option(name, "may not hold a line break or NUL"));
+                return Err(Error::bad_option(name, "must not contain a line break or NUL"));
             }
         }
         Ok(())

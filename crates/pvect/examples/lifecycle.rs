@@ -50,7 +50,7 @@ async fn live(client: &Client, vmid: Vmid) -> Result<()> {
     client.start(vmid).await?;
     // Errors are branched on by kind, never by their text.
     match client.start(vmid).await {
-        Err(error) if error.kind() == ErrorKind::AlreadyRunning => println!("{vmid} runs already"),
+        Err(error) if error.kind() == ErrorKind::AlreadyRunning => println!("{vmid} is already running"),
         other => drop(other?),
     }
     client.set(vmid, [("memory", "256")]).await?;

@@ -16,7 +16,7 @@
 //! # }
 //! ```
 //!
-//! - [`Client`]: the verbs of pct, each with what keeps its traps closed; [`options`] has their options, typed
+//! - [`Client`]: the verbs of pct, each with the care that keeps its traps closed; [`options`] has their options, typed
 //! - [`select`] and [`bulk`]: containers chosen by name, tag, range or state, and worked on together
 //! - [`live`]: events as they happen, and how much of the node the containers use
 //! - [`settings`], [`doctor`]: where the node is, and what is wrong with it

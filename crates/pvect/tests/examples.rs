@@ -50,7 +50,7 @@ fn lifecycle_leaves_nothing_behind() {
     let told = run(&node, "lifecycle", &[&node.busybox()]);
     for line in [
         "made 100",
-        "100 runs already",
+        "100 is already running",
         "100 is running, with 256 MiB at most",
         "100 is stopped",
         "removed 100",

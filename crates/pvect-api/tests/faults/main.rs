@@ -225,7 +225,7 @@ async fn only_trusted_servers_are_asked() {
             "127.0.0.1",
             2100,
             Trust::System,
-            "api_untrusted 7: nobody who is trusted here has signed the certificate of 127.0.0.1:PORT: pin its fingerprint, or name the ca_file",
+            "api_untrusted 7: nobody trusted here has signed the certificate of 127.0.0.1:PORT: pin its fingerprint, or name the ca_file",
         ),
         (
             "127.0.0.1",

@@ -48,7 +48,7 @@ pub async fn run(app: &App, words: &[String]) -> Result<u8> {
         return fix(app, &client?, matches.get_flag("yes"));
     }
     if matches.get_flag("yes") {
-        return Err(Error::bad_option("yes", "it has a meaning only with --fix"));
+        return Err(Error::bad_option("yes", "it is for --fix only"));
     }
     let checks = doctor::run(&client, &app.loaded, &doctor::Host::default()).await;
     let mut lines: Vec<Line> = checks.into_iter().map(Line::from).collect();
@@ -92,7 +92,7 @@ fn leftovers(node: &Node) -> Vec<Line> {
     match health::inspect(node, &Host::default()) {
         Err(failure) => vec![line(Verdict::Fail, "leftovers", failure.text, None)],
         Ok(findings) if findings.is_empty() => {
-            vec![line(Verdict::Ok, "leftovers", "killed commands left nothing".to_owned(), None)]
+            vec![line(Verdict::Ok, "leftovers", "killed commands left nothing behind".to_owned(), None)]
         }
         Ok(findings) => findings
             .into_iter()
@@ -154,7 +154,7 @@ fn fix(app: &App, client: &Client, yes: bool) -> Result<u8> {
     let columns = ["outcome", "kind", "place", "what", "fix", "reason"];
     let form = app.form(Form::Table);
     if outcomes.is_empty() && form == Form::Table {
-        app.ui.print("killed commands left nothing\n")?;
+        app.ui.print("killed commands left nothing behind\n")?;
     } else {
         app.ui.print(render::records(&app.ui.globals, form, &columns, &outcomes)?)?;
     }

@@ -60,7 +60,7 @@ fn check(app: &App) -> Result<u8> {
     let failed = problems.iter().any(|problem| problem.severity == Severity::Error);
     if matches!(form, Form::Table | Form::Plain) {
         let text = if problems.is_empty() {
-            format!("{}: no problem\n", file.display())
+            format!("{}: no problems\n", file.display())
         } else {
             problems.iter().map(|problem| format!("{}: {problem}\n", word(problem.severity))).collect()
         };
@@ -106,7 +106,7 @@ fn migrate(app: &App) -> Result<u8> {
         Some(backup) => {
             text += &format!("{}: migrated; the old file is {}\n", file.display(), backup.display());
         }
-        None => text += &format!("{}: has the present form already\n", file.display()),
+        None => text += &format!("{}: already has the present form\n", file.display()),
     }
     app.ui.print(text)?;
     Ok(0)

@@ -22,9 +22,9 @@ pub enum Finding {
     NoSuchName {
         /// The name.
         name: String,
-        /// A name that is like it.
+        /// A similar name.
         near: Option<String>,
-        /// The containers that there are, each as it is shown; the last may stand for all others.
+        /// The containers that exist, each as it is shown; the last may represent all others.
         candidates: Vec<String>,
     },
     /// The container has no such snapshot.
@@ -53,7 +53,7 @@ pub enum Finding {
         /// The user and the process, where one can be seen.
         holder: Option<(u32, i32)>,
     },
-    /// A task of the API is not waited for any more.
+    /// A task of the API that is no longer waited for.
     #[error("{}", goes_on(upid, *after))]
     TaskGoesOn {
         /// The task's name.
@@ -116,7 +116,7 @@ fn no_such_name(name: &str, near: Option<&str>, candidates: &[String]) -> String
 fn holder_words(holder: Option<(u32, i32)>) -> String {
     match holder {
         Some((uid, pid)) => format!("(uid {uid}, pid {pid})"),
-        None => "(no process can be seen that does)".to_owned(),
+        None => "(its process is not visible)".to_owned(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a crash left on the node: found, named, repaired.
 //!
 //! A killed command leaves no half-written file, but it may leave a lock value that nobody will remove, volumes that
-//! nothing names, mounts, cgroups, network devices. [`inspect`] names all of it, [`mend`] puts one thing right.
+//! nothing names, mounts, cgroups, network devices. [`inspect`] names all of it, [`mend`] repairs one thing.
 //!
 //! What is under way is left alone: a container whose lock file somebody holds, or on which a task works whose
 //! process lives (same id, same start). A finding is repaired only when it is found once more while the container's

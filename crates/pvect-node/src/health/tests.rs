@@ -96,7 +96,7 @@ fn lock_values_that_nobody_holds_are_named() {
         place.config("101", &format!("lock: {lock}\n{ROOTFS}"));
         assert_eq!(place.kinds(), [(kind, automatic)], "{lock}");
     }
-    assert_eq!(place.found()[0].what, "CT 101 was being destroyed when that ended");
+    assert_eq!(place.found()[0].what, "CT 101 was being destroyed when the command ended");
     place.config("101", &format!("lock: backup\n{ROOTFS}"));
     place.mend_all();
     assert_eq!(store::load(&place.node, id("101")).unwrap().config.lock(), None);

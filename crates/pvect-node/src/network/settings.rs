@@ -242,7 +242,7 @@ impl Settings {
             if !indented && let Some(name) = words.strip_prefix("bridge:") {
                 let name = name.trim();
                 if settings.find(name).is_some() {
-                    return Err(Failure::new(format!("bridge '{name}' is there twice")));
+                    return Err(Failure::new(format!("bridge '{name}' appears twice")));
                 }
                 settings.networks.push(Network::new(name)?);
                 ours = true;
@@ -337,7 +337,7 @@ mod tests {
                 "bridge: b\n\taddress 10.1.2.1/24\n\trange 10.1.3.1-10.1.3.9\n",
                 "bridge 'b': range: 10.1.3.1-10.1.3.9 does not lie in 10.1.2.1/24 beside the host's own address",
             ),
-            ("bridge: b\nbridge: b\n", "bridge 'b' is there twice"),
+            ("bridge: b\nbridge: b\n", "bridge 'b' appears twice"),
             ("bridge: a name\n", "'a name' is not a bridge name: up to 15 letters, digits, '-', '_', '.'"),
             (
                 "bridge: b\n\tip6 fd00::1/48\n",

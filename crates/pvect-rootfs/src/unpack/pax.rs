@@ -1,4 +1,4 @@
-//! Extended headers read as posix says: a record is as long as it says, and its value may hold line breaks.
+//! Extended headers read as posix says: a record is as long as it says, and its value may contain line breaks.
 //!
 //! The tar crate ends a record at the first line break. So it is given a stream in which the line breaks of values are
 //! replaced, and the records as they are go beside it. Source: pax(1), "pax Extended Header"; the manual of GNU tar,

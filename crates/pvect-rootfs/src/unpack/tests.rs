@@ -325,7 +325,7 @@ fn what_is_no_archive_is_said_so() {
         (vec![b'x'; 2048], "is not a template archive: "),
         (
             b"\x89LZOrest".to_vec(),
-            "is not a template archive: it is packed by lzop; supported are tar, tar.gz, tar.bz2, tar.xz and tar.zst",
+            "is not a template archive: it is compressed with lzop; supported are tar, tar.gz, tar.bz2, tar.xz and tar.zst",
         ),
         (b"\xfd7zXZ\0rest".to_vec(), "is not a template archive: "),
         (b"BZh9rest".to_vec(), "is not a template archive: "),

@@ -13,14 +13,14 @@ const VZDUMP: &str = "vzdump";
 /// How long a stopped vzdump may clean up: it unlocks its container and starts it again.
 const GRACE: std::time::Duration = std::time::Duration::from_secs(120);
 
-/// What is to be backed up.
+/// What to back up.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Backup {
     vmids: Vec<Vmid>,
     options: Vec<(String, String)>,
 }
 
-/// What became of one container's backup.
+/// The result of one container's backup.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct BackedUp {
     /// The container.
@@ -75,9 +75,9 @@ impl Client {
         line
     }
 
-    /// Backs containers up, one after the other, and returns what became of each, in the order of the request.
+    /// Backs up containers, one after the other, and returns the result of each, in the order of the request.
     ///
-    /// There is no time limit unless the client was given one. When it passes, or the caller cancels, vzdump is told
+    /// There is no time limit unless the client was given one. When it passes, or the caller cancels, vzdump is asked
     /// to end and has two minutes to unlock its container and start it again.
     ///
     /// # Errors

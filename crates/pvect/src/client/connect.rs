@@ -15,7 +15,7 @@ use super::{Client, Place, api, native, node_api, remote};
 use crate::Settings;
 use crate::settings::{Backend, Proxmox};
 
-/// A client to be.
+/// What a client is made from.
 #[derive(Debug, Clone)]
 pub struct Builder {
     settings: Settings,
@@ -34,7 +34,7 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Starts with settings, everything else at its default.
+    /// Starts with settings, and defaults for everything else.
     pub fn new(settings: Settings) -> Self {
         Self {
             settings,
@@ -67,14 +67,14 @@ impl Builder {
         self
     }
 
-    /// Sets where the cluster's files are, in the place of `/etc/pve`.
+    /// Sets where the cluster's files are, instead of `/etc/pve`.
     #[must_use]
     pub fn pve(mut self, path: impl Into<PathBuf>) -> Self {
         self.pve = Some(path.into());
         self
     }
 
-    /// Sets where pct's lock files of configurations are, in the place of `/run/lock/lxc`.
+    /// Sets where pct's lock files of configurations are, instead of `/run/lock/lxc`.
     #[must_use]
     pub fn locks(mut self, path: impl Into<PathBuf>) -> Self {
         self.locks = path.into();
@@ -118,7 +118,7 @@ impl Builder {
     }
 
     /// Adds a variable to pct's environment, which is clean otherwise. To another node only `TERM` goes along: the rest
-    /// would stand in argv, where every user can read it.
+    /// would be in argv, where every user can read it.
     #[must_use]
     pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.env.push((name.into(), value.into()));

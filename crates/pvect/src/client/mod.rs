@@ -98,7 +98,7 @@ impl Client {
         Self::builder(settings).connect()
     }
 
-    /// Starts a client with more to choose.
+    /// Starts a client with more choices.
     pub fn builder(settings: Settings) -> Builder {
         Builder::new(settings)
     }
@@ -129,7 +129,7 @@ impl Client {
         self.node.node_api.as_ref()
     }
 
-    /// Returns the handle that stops what runs: SIGTERM and a grace at first, SIGKILL the second time.
+    /// Returns the handle that stops what runs: SIGTERM and a grace period first, SIGKILL the second time.
     pub fn cancel_handle(&self) -> CancelHandle {
         self.node.cancel.clone()
     }

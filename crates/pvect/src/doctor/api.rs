@@ -17,7 +17,7 @@ pub(super) async fn all(client: &Client) -> Vec<Check> {
     };
     if !api.api().config().credentials.is_root() {
         let detail =
-            "bind mounts, devices, hook scripts and features other than nesting are for root@pam alone";
+            "only root@pam may set bind mounts, devices, hook scripts and features other than nesting";
         checks.push(Check::ok("permissions", detail));
     }
     match api.guests().await {
@@ -50,13 +50,13 @@ pub(super) async fn fast_path(client: &Client) -> Option<Check> {
     let user = api.api().config().credentials.name();
     Some(match api.version().await {
         Ok(version) => Check::ok(NAME, format!("the node's API, version {version}, as {user}")),
-        Err(error) => Check::warn(NAME, format!("{error}; pct does it all"), fix(&error)),
+        Err(error) => Check::warn(NAME, format!("{error}; pct does everything"), fix(&error)),
     })
 }
 
 fn fix(error: &Error) -> &'static str {
     match error.kind() {
-        ErrorKind::ApiUnreachable => "is pveproxy running there? do hosts and port fit?",
+        ErrorKind::ApiUnreachable => "is pveproxy running there? are hosts and port right?",
         ErrorKind::ApiUntrusted => {
             "compare it with `pvenode cert info` (or `pvect node fingerprint`) there, then set fingerprint or ca_file"
         }
@@ -65,6 +65,6 @@ fn fix(error: &Error) -> &'static str {
             "`pveum acl modify /vms --tokens USER@REALM!ID --roles PVEVMAdmin` there"
         }
         ErrorKind::NodeUnreachable => "is the node up? `pvecm status` there",
-        _ => "the logs of pveproxy and pvedaemon there may tell more",
+        _ => "the logs of pveproxy and pvedaemon there may say more",
     }
 }

@@ -51,7 +51,7 @@ pub(super) fn storages(client: &Client) -> Check {
     let list = storage_list(client.pve());
     if list.is_empty() {
         return match client.place() {
-            Place::Standalone { .. } => Check::ok(NAME, "local (dir), made at the first use"),
+            Place::Standalone { .. } => Check::ok(NAME, "local (dir), made at first use"),
             Place::Proxmox | Place::Far { .. } | Place::Api { .. } => {
                 Check::fail(NAME, "storage.cfg names none", "pvesm add dir local --path /var/lib/vz")
             }
@@ -142,14 +142,18 @@ pub(super) fn bridges(client: &Client, host: &Host) -> Check {
         names.filter_map(|entry| entry.file_name().into_string().ok()).filter(|name| there(name)).collect();
     if let Some(first) = missing.first() {
         let fix = format!("ip link add {first} type bridge && ip link set {first} up");
-        return Check::warn(NAME, format!("containers name {}, which is not there", missing.join(", ")), fix);
+        return Check::warn(
+            NAME,
+            format!("containers use {}, which does not exist", missing.join(", ")),
+            fix,
+        );
     }
     if all.is_empty() && !own.is_empty() {
         return Check::ok(NAME, "none yet; the node makes its own at first use");
     }
     if all.is_empty() {
         let fix = "ip link add vmbr0 type bridge && ip link set vmbr0 up";
-        return Check::warn(NAME, "there is none: containers can have no network", fix);
+        return Check::warn(NAME, "there is none: containers cannot have a network", fix);
     }
     Check::ok(NAME, all.into_iter().collect::<Vec<_>>().join(", "))
 }
@@ -215,6 +219,6 @@ mod tests {
         let host = Host { sys: dir.path().join("sys"), ..Host::default() };
         assert_eq!(storages(&client).detail, "the directory of usb is missing");
         assert_eq!(templates(&client), Check::ok("templates", "1 there"));
-        assert_eq!(bridges(&client, &host).detail, "containers name br8, which is not there");
+        assert_eq!(bridges(&client, &host).detail, "containers use br8, which does not exist");
     }
 }

@@ -66,7 +66,11 @@ fn cgroups(host: &Host) -> Check {
         Check::ok(NAME, format!("{version} with {}", NEEDED.join(", ")))
     } else {
         let fix = "enable them on the kernel's command line, such as cgroup_enable=memory";
-        Check::warn(NAME, format!("{version} without {}: such limits do nothing", missing.join(", ")), fix)
+        Check::warn(
+            NAME,
+            format!("{version} without {}: these limits have no effect", missing.join(", ")),
+            fix,
+        )
     }
 }
 
@@ -131,7 +135,10 @@ mod tests {
                 ("apparmor", Verdict::Ok),
             ]
         );
-        assert_eq!(all(&host)[3].detail, "version 1 without cpuset, memory, pids: such limits do nothing");
+        assert_eq!(
+            all(&host)[3].detail,
+            "version 1 without cpuset, memory, pids: these limits have no effect"
+        );
         fs::write(dir.path().join("sys/fs/cgroup/cgroup.controllers"), "cpuset cpu io memory pids\n")
             .unwrap();
         assert_eq!(all(&host)[3].detail, "version 2 with cpu, cpuset, memory, pids");

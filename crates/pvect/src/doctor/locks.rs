@@ -23,7 +23,7 @@ pub(super) fn check(client: &Client, host: &Host) -> Check {
         Place::Standalone { node, .. } => Ok(node.clone()),
         Place::Proxmox | Place::Far { .. } | Place::Api { .. } => host_name(),
     };
-    let Ok(name) = name else { return Check::ok(NAME, "not looked at: this node's name is not known") };
+    let Ok(name) = name else { return Check::ok(NAME, "not checked: this node's name is not known") };
     let configs = configs_of(&client.pve().join("nodes").join(name.as_str()));
     let locked: Vec<(Vmid, Lock)> =
         configs.into_iter().filter_map(|(vmid, config)| Some((vmid, config.lock()?))).collect();

@@ -1,4 +1,4 @@
-//! Checks that everything is there that running containers needs, each with what would repair it.
+//! Checks whether everything that containers need is there; each says what would fix it.
 
 mod api;
 mod cluster;
@@ -17,7 +17,7 @@ pub use programs::pct_version;
 use crate::settings::Loaded;
 use crate::{Client, Place};
 
-/// How a check ended.
+/// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
@@ -34,11 +34,11 @@ pub enum Verdict {
 pub struct Check {
     /// How it ended.
     pub verdict: Verdict,
-    /// What was looked at.
+    /// What was checked.
     pub name: &'static str,
     /// What was found.
     pub detail: String,
-    /// What would repair it.
+    /// What would fix it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fix: Option<String>,
 }

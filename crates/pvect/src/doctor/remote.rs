@@ -56,7 +56,7 @@ fn fix(error: &Error) -> &'static str {
     fits.map_or("`ssh -v` there shows where it stops", |(_, fix)| fix)
 }
 
-/// That the other end is the node that was asked for. One that does not tell its name is not asked twice.
+/// That the other end is the node that was asked for. One that does not give its name is not asked twice.
 async fn name(client: &Client, node: Option<&NodeName>) -> Option<Check> {
     const NAME: &str = "node";
     let told = client.run_other("/usr/bin/uname", &["-n"]).await.ok().filter(|told| told.status == 0)?;

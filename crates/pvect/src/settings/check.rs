@@ -1,4 +1,4 @@
-//! Finds every problem of a settings file.
+//! Finds every problem in a settings file.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ pub enum Severity {
     Warning,
 }
 
-/// One problem of a settings file.
+/// One problem in a settings file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// How bad it is.
@@ -27,7 +27,7 @@ pub struct Problem {
     pub key: String,
     /// What is wrong.
     pub what: String,
-    /// What repairs it.
+    /// What fixes it.
     pub fix: Option<String>,
 }
 
@@ -58,7 +58,7 @@ pub(super) const FLAT_KEYS: &[&str] = &[
     "node_cache_duration",
 ];
 
-/// Finds every problem of a file's content; the file itself is looked at for its mode only.
+/// Finds every problem in a file's content; of the file itself only the mode is checked.
 pub fn check(file: &Path, value: &Value) -> Vec<Problem> {
     let mut found = Vec::new();
     let mut problem = |severity, key: &str, what: String, fix: Option<String>| {
@@ -189,7 +189,7 @@ pub(super) fn leaf(section: &str, name: &str, value: &Value) -> Result<(), Strin
     match serde_json::from_value::<Settings>(json!({ section: inner })) {
         Ok(_) => Ok(()),
         // The value itself may be a secret.
-        Err(_) if holds_token(value) => Err("must be a text".to_owned()),
+        Err(_) if holds_token(value) => Err("must be a string".to_owned()),
         Err(error) => Err(plain_words(&error.to_string())),
     }
 }
@@ -283,7 +283,7 @@ mod tests {
         /none/c.json: proxmox.timeouts.raed: there is no key 'raed'; did you mean 'read'?
         /none/c.json: proxmox.timeouts.long: invalid type: string "x", expected a number
         /none/c.json: proxmox.legacy_api.port: invalid value: integer '99999', expected a whole number from 0 to 65535
-        /none/c.json: proxmox.legacy_api.token: must be a text
+        /none/c.json: proxmox.legacy_api.token: must be a string
         /none/c.json: runtme: there is no key 'runtme'; did you mean 'runtime'?
         /none/c.json: runtime.log_level: unknown variant 'loud', expected one of 'off', 'error', 'warn', 'info', 'debug', 'trace'
         "#);

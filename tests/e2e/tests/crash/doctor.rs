@@ -1,4 +1,4 @@
-//! How `pvect doctor` asks and tells.
+//! How `pvect doctor` asks and reports.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -8,12 +8,12 @@ use pvect_testkit::node_or_skip;
 #[test]
 fn doctor_names_what_was_left_and_mends_it_when_told() {
     let node = node_or_skip!();
-    let nothing = "killed commands left nothing\n";
+    let nothing = "killed commands left nothing behind\n";
     node.pct(&["list"]).ok();
     assert_eq!(node.pvect(&["doctor", "--fix"]).ok(), nothing);
     assert!(node.pvect(&["doctor"]).ok().contains(nothing));
     let text = node.pvect(&["doctor", "--yes"]).fails(2);
-    assert_eq!(text, "error: --yes: it has a meaning only with --fix\n");
+    assert_eq!(text, "error: --yes: it is for --fix only\n");
 
     fs::write(node.config_file(101), "lock: fstrim\nmp0: /srv,mp=/srv\nrootfs: /srv\n").expect("a file");
     fs::write(node.config_file(102), "lock: migrate\nrootfs: /srv\n").expect("a file");

@@ -60,7 +60,7 @@ pub(super) fn walk(root: &Path) -> io::Result<Vec<Item>> {
 
 /// Writes a directory as a tar stream: owners as numbers, modes, times, links. Sockets are left out.
 ///
-/// `itself` tells whether the directory's own owner and mode are written too.
+/// `itself` says whether the directory's own owner and mode are written, too.
 pub(super) fn write(root: &Path, itself: bool, to: impl Write) -> io::Result<Copied> {
     let mut builder = Builder::new(BufWriter::with_capacity(1 << 18, to));
     let mut copied = Copied::default();

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 pub(super) struct Fingerprint {
     /// The size in bytes; unknown where only a hash was computed.
     pub size: Option<u64>,
-    /// SHA-256, lower-case hex; empty where the size told enough.
+    /// SHA-256, lower-case hex; empty if the size was enough.
     pub sha256: String,
 }
 

@@ -1,7 +1,7 @@
 //! What pvect does around a call so that pct's traps stay closed: it refuses what pct would do silently, and looks
 //! whether what pct reports as done was done.
 //!
-//! Each file is one concern; `docs/traps.md` tells the same for people.
+//! Each file is one concern; `docs/traps.md` describes them for people.
 
 mod archive;
 mod copy;
@@ -29,15 +29,15 @@ pub use resize::bytes_in_doubt;
 /// How a call is carried out, beyond what pct itself knows. The default is the careful way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Manner {
-    /// reboot although the container is locked, rollback although it runs.
+    /// reboot even if the container is locked, rollback even if it runs.
     pub force: bool,
     /// df of a stopped container, which mounts it.
     pub mount: bool,
-    /// Wait until what was asked of the HA manager has happened.
+    /// Wait until the HA manager has done what was asked.
     pub wait: bool,
     /// A plain number of resize means bytes, as pct takes it.
     pub bytes: bool,
-    /// Look whether push, pull, resize and template did what they say.
+    /// Check whether push, pull, resize and template did what they say.
     pub verify: bool,
     /// push and pull whole directories.
     pub recursive: bool,

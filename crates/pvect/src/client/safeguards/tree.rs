@@ -21,7 +21,7 @@ use crate::Client;
 /// What a shell says of a command that is not there; lxc-attach too.
 const NOT_FOUND: i32 = 127;
 
-/// Copies a directory. A single file is copied as ever.
+/// Copies a directory. A single file is copied as always.
 pub(super) async fn run(
     client: &Client,
     call: &CheckedCall,
