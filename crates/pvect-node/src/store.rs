@@ -544,7 +544,7 @@ mod tests {
     fn a_held_lock_times_out() {
         let (_dir, node) = node();
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let mut output = Output { out: &mut out, err: &mut err };
+        let mut output = Output::new(&mut out, &mut err);
         let held = lock(&node, vmid("101"), 1, &mut output).unwrap();
         let failure = lock(&node, vmid("101"), 0, &mut output).unwrap_err();
         let path = node.layout.config_lock(vmid("101"));

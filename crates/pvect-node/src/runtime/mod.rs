@@ -17,6 +17,7 @@ mod limits;
 mod live;
 mod lxc_config;
 mod network;
+mod overlaps;
 mod reachable;
 mod seccomp;
 mod shell_words;

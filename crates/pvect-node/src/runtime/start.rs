@@ -11,7 +11,7 @@ use pvect_native::Cgroups;
 use super::lxc_config::is_user_namespace;
 use super::{
     PATH, START_CONFIG, StopMode, apparmor, cgroups, devices, environment, granted, hookscript, names,
-    network, reachable, seccomp, shell_words, stop, write_lxc_config,
+    network, overlaps, reachable, seccomp, shell_words, stop, write_lxc_config,
 };
 use crate::error::os_text;
 use crate::idmap::IdMap;
@@ -41,6 +41,9 @@ pub(crate) fn start(
 ) -> NodeResult<()> {
     let interrupt = Interrupt::watch();
     ids::check_start(node, vmid, config)?;
+    if let Some(overlap) = config.id_maps().ok().and_then(|maps| overlaps::first(&maps)) {
+        output.line(format!("lxc.idmap: {overlap}"));
+    }
     granted::check(node, config)?;
     let _starting = StartMark::mark(node, vmid)?;
     crate::network::ensure(node, vmid, config, Unfiltered::Warn, output)?;
@@ -60,7 +63,12 @@ pub(crate) fn start(
     cgroups::remove(&cgroup_root, &names, vmid);
     let debug = debug || config.is_set("debug");
     let log = node.layout.run_dir().join(format!("ct-{vmid}.stderr"));
-    let launched = launch(node, vmid, config, debug, &log, &interrupt);
+    let mut notes = Vec::new();
+    let launched = launch(node, vmid, config, debug, &log, &interrupt, &mut notes);
+    // Also when the start failed: they may be why.
+    for (text, is_warning) in notes {
+        if is_warning { output.warning(text) } else { output.line(text) }
+    }
     let failed = matches!(launched, Ok(false));
     if debug || failed {
         for line in readable(&log, vmid) {
@@ -80,7 +88,8 @@ pub(crate) fn start(
     Ok(())
 }
 
-/// Mounts everything and runs `lxc-start`; returns whether the container runs.
+/// Mounts everything and runs `lxc-start`; returns whether the container runs. What is to be said of the guest goes to
+/// `notes`, with whether it is a warning.
 fn launch(
     node: &Node,
     vmid: Vmid,
@@ -88,6 +97,7 @@ fn launch(
     debug: bool,
     log: &Path,
     interrupt: &Interrupt,
+    notes: &mut Vec<(String, bool)>,
 ) -> NodeResult<bool> {
     let root = node.layout.rootfs(vmid);
     reachable::check(&root, &IdMap::of(config))?;
@@ -103,7 +113,8 @@ fn launch(
     storage::unmount_all(&root)?;
     storage::mount_own(node, vmid, config, &root)?;
     // Nothing of the host is mounted yet that a symlink of the guest could lead to.
-    guest.start(&mut helper, crate::network::resolver(node, config))?;
+    let dns = crate::network::resolver(node, config);
+    guest.start(&mut helper, dns, &mut |text, is_warning| notes.push((text.to_owned(), is_warning)))?;
     storage::mount_rest(node, config, &root)?;
     devices::make_nodes(&node.layout.container(vmid), config)?;
     devices::make_quota_nodes(&node.layout.container(vmid), config, &root)?;

@@ -61,7 +61,7 @@ impl TestNode {
     pub fn run_extended(&self, call: &Call) -> Ran {
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let result =
-            pvect_node::verbs::dispatch(&self.node, call, &mut Output { out: &mut out, err: &mut err });
+            pvect_node::verbs::dispatch(&self.node, call, &mut Output::new(&mut out, &mut err));
         let (exit, text) = match result {
             Ok(exit) => (exit, String::new()),
             Err(failure) => (failure.exit, failure.text),

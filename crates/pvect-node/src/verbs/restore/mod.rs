@@ -368,7 +368,13 @@ fn fill_mounted(
             }
         }
     }
-    create::detect_guest(&guest, config, &mut |line| log(line, false))?;
+    let mut known = before.clone();
+    for key in ["ostype", "arch"] {
+        if let Some(value) = config.main.options.get(key) {
+            known.main.set(key, value.as_str());
+        }
+    }
+    create::detect_guest(&Guest::mounted(node, plan.vmid, &known, root)?, config, log)?;
     if found.is_some_and(|backup| backup.config.is_set("template")) {
         config.main.set("template", "1");
     }
