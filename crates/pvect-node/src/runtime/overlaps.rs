@@ -10,9 +10,9 @@ pub(super) fn first(maps: &[IdMap]) -> Option<String> {
         for (side, start) in [("container", container), ("host", host)] {
             let mut entries: Vec<&IdMap> = maps.iter().filter(|map| map.user == user).collect();
             entries.sort_by_key(|map| start(map));
-            let overlap = entries
-                .windows(2)
-                .find(|pair| u64::from(start(pair[0])) + u64::from(pair[0].count) > u64::from(start(pair[1])));
+            let overlap = entries.windows(2).find(|pair| {
+                u64::from(start(pair[0])) + u64::from(pair[0].count) > u64::from(start(pair[1]))
+            });
             if let Some([previous, current]) = overlap {
                 let id = start(current);
                 return Some(format!(
@@ -54,7 +54,10 @@ mod tests {
 
     #[test]
     fn neighbours_do_not_overlap() {
-        assert_eq!(found(&["u 0 100000 1000", "u 1000 1000 1", "u 1001 101001 64535", "g 0 100000 65536"]), None);
+        assert_eq!(
+            found(&["u 0 100000 1000", "u 1000 1000 1", "u 1001 101001 64535", "g 0 100000 65536"]),
+            None
+        );
         assert_eq!(found(&[]), None);
     }
 }

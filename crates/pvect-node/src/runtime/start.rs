@@ -56,6 +56,7 @@ pub(crate) fn start(
     {
         output.line(warning);
     }
+    storage::ignored_idmaps(config).iter().for_each(|text| output.warning(text));
     hookscript::run(node, vmid, config, "pre-start", output)?;
     interrupt.check()?;
     // What a killed monitor left.

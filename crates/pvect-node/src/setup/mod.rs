@@ -134,10 +134,12 @@ impl<'a> Guest<'a> {
     ) -> NodeResult<()> {
         let first = Work::first(password, ssh_keys, HostDns::of_this_host())?;
         let Done::Written { notes, host_keys } = self.perform(first)? else { return Err(ended_early()) };
+        let (lines, warnings) = notes.into_iter().partition(|note| matches!(note, Note::Line(_)));
+        say(lines, log);
         if host_keys {
             self.make_host_keys(log)?;
         }
-        say(notes, log);
+        say(warnings, log);
         Ok(())
     }
 

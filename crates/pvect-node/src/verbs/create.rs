@@ -3,6 +3,7 @@
 //! The configuration with `lock: create` is there before anything else, so that no other create takes the number
 //! and a killed create can be named. Whatever fails or interrupts the work, what was made is removed again.
 
+use std::cell::RefCell;
 use std::path::Path;
 
 use pvect_core::call::Value;
@@ -374,30 +375,45 @@ fn fill_mounted(
     interrupt: &Interrupt,
     log: &mut dyn FnMut(&str, bool),
 ) -> NodeResult<()> {
-    let archive = storage::template_path(node, &plan.template).inspect_err(|failure| log(&failure.text, false))?;
-    let idmap = IdMap::of(config);
-    let options = unpack::Options {
-        idmap: &idmap,
-        ignore_errors: plan.ignore_unpack_errors,
-        most: unpack::in_proportion(&archive)?,
-        interrupted: &|| interrupt.came(),
-    };
-    if unpack::oci::is_image(&archive) {
-        log("Detected OCI archive", false);
-        let arch = config.main.options.get("arch").map_or(oci::host_architecture(), String::as_str);
-        let image = unpack::oci::extract(&archive, root, arch, &options)?;
-        let before = config.clone();
-        oci::apply(&image, &Guest::mounted(node, plan.vmid, &before, root)?, config, &mut |line| log(line, false))?;
-    } else {
-        log(&format!("extracting archive '{}'", archive.display()), false);
-        let summary = unpack::extract(&archive, root, &options)?;
-        log(&summary.line(), false);
-    }
+    unpack_template(node, plan, config, root, interrupt, log)?;
     let before = config.clone();
     detect_guest(&Guest::mounted(node, plan.vmid, &before, root)?, config, log)?;
     interrupt.check()?;
     let password = plan.password.as_ref().map(ExposeSecret::expose_secret);
     Guest::mounted(node, plan.vmid, config, root)?.first(password, plan.ssh_keys.as_deref(), log)
+}
+
+fn unpack_template(
+    node: &Node,
+    plan: &Plan,
+    config: &mut ContainerConfig,
+    root: &Path,
+    interrupt: &Interrupt,
+    log: &mut dyn FnMut(&str, bool),
+) -> NodeResult<()> {
+    let archive =
+        storage::template_path(node, &plan.template).inspect_err(|failure| log(&failure.text, false))?;
+    let log = RefCell::new(log);
+    let say = |line: &str| log.borrow_mut()(line, false);
+    let idmap = IdMap::of(config);
+    let options = unpack::Options {
+        idmap: &idmap,
+        ignore_errors: plan.ignore_unpack_errors,
+        report: &say,
+        most: unpack::in_proportion(&archive)?,
+        interrupted: &|| interrupt.came(),
+    };
+    if unpack::oci::is_image(&archive) {
+        say("Detected OCI archive");
+        let arch = config.main.options.get("arch").map_or(oci::host_architecture(), String::as_str);
+        let image = unpack::oci::extract(&archive, root, arch, &options)?;
+        let before = config.clone();
+        let guest = Guest::mounted(node, plan.vmid, &before, root)?;
+        return oci::apply(&image, &guest, config, &mut |line| say(line));
+    }
+    say(&format!("extracting archive '{}'", archive.display()));
+    unpack::extract(&archive, root, &options)?.lines().iter().for_each(|line| say(line));
+    Ok(())
 }
 
 /// Finds the distribution and the architecture and puts them into the configuration. `log` gets lines, and whether each is

@@ -106,7 +106,8 @@ fn systemd_version(program: &[u8]) -> Option<u32> {
         let end = name.find(|c: char| !c.is_ascii_digit()).unwrap_or(name.len());
         let is_part = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric());
         let parts = name[end..].strip_prefix(['-', '_', '.']);
-        let is_name = name[end..].is_empty() || parts.is_some_and(|text| text.split(['-', '_', '.']).all(is_part));
+        let is_name =
+            name[end..].is_empty() || parts.is_some_and(|text| text.split(['-', '_', '.']).all(is_part));
         is_name.then(|| name[..end].parse().ok())?
     });
     versions.last()

@@ -28,7 +28,8 @@ fn distributions_are_detected_as_pct_does() {
     let debian = |text| ("etc/debian_version", text);
     for (files, expected) in [
         (
-            &[os("NAME=x\nID=\"rocky\"\n"), ("etc/redhat-release", "Rocky Linux release 9.3 (Blue Onyx)\n")][..],
+            &[os("NAME=x\nID=\"rocky\"\n"), ("etc/redhat-release", "Rocky Linux release 9.3 (Blue Onyx)\n")]
+                [..],
             "centos 9.3",
         ),
         (&[os("ID='opensuse-leap'\nVERSION_ID='15.6'\n")], "opensuse 15.6"),
@@ -72,7 +73,10 @@ fn distributions_are_detected_as_pct_does() {
         (&[os("ID=openeuler\nVERSION_ID=22\n")], "refused: unsupported openEuler release '22'"),
         (&[os("ID=opensuse\nVERSION_ID='13.3'\n")], "refused: unsupported suse release '13.3'"),
         (&[os("ID=opensuse\nVERSION_ID='12.5'\n")], "refused: unsupported suse release '12.5'"),
-        (&[os("ID=opensuse\nVERSION_ID=20161231\n")], "refused: unsupported suse tumbleweed release '20161231'"),
+        (
+            &[os("ID=opensuse\nVERSION_ID=20161231\n")],
+            "refused: unsupported suse tumbleweed release '20161231'",
+        ),
         (&[os("ID=opensuse\n")], "refused: unrecognized suse release"),
         (&[("etc/gentoo-release", "Gentoo 2\n")], "refused: unrecognized gentoo version: Gentoo 2"),
         (
@@ -165,13 +169,25 @@ fn a_new_systemd_wants_nesting_and_an_old_one_other_cgroups() {
          -> container -> cgroup version.",
     );
     for (library, nesting, cgroup2) in [
-        ("\0libsystemd-shared-257.so\0", warning("Systemd 257 detected. You may need to enable nesting."), None),
-        ("\0libsystemd-shared-242.so\0", warning("Systemd 242 detected. You may need to enable nesting."), None),
+        (
+            "\0libsystemd-shared-257.so\0",
+            warning("Systemd 257 detected. You may need to enable nesting."),
+            None,
+        ),
+        (
+            "\0libsystemd-shared-242.so\0",
+            warning("Systemd 242 detected. You may need to enable nesting."),
+            None,
+        ),
         ("\0libsystemd-shared-241.so\0", None, None),
         ("\0libsystemd-shared-231.so\0", None, old.clone()),
         ("", None, old),
     ] {
-        let dir = root(&[("etc/debian_version", "13.0\n"), ("usr/lib/systemd/systemd", library), ("usr/sbin/x", "")]);
+        let dir = root(&[
+            ("etc/debian_version", "13.0\n"),
+            ("usr/lib/systemd/systemd", library),
+            ("usr/sbin/x", ""),
+        ]);
         symlink("usr/sbin", dir.path().join("sbin")).unwrap();
         symlink("../lib/systemd/systemd", dir.path().join("usr/sbin/init")).unwrap();
         let plain = config(&[]);
@@ -194,7 +210,10 @@ fn a_time_zone_that_is_not_there_is_said() {
     let dir = root(&[("etc/debian_version", "12.5\n"), ("usr/share/zoneinfo/UTC", "")]);
     let there = config(&[("timezone", "UTC")]);
     assert_eq!(init::set_timezone(&guest(dir.path(), &there)).unwrap(), None);
-    assert_eq!(fs::read_link(dir.path().join("etc/localtime")).unwrap(), Path::new("/usr/share/zoneinfo/UTC"));
+    assert_eq!(
+        fs::read_link(dir.path().join("etc/localtime")).unwrap(),
+        Path::new("/usr/share/zoneinfo/UTC")
+    );
     let elsewhere = config(&[("timezone", "Europe/Berlin")]);
     let text = "container does not have /usr/share/zoneinfo/Europe/Berlin, timezone can not be modified";
     let notes = guest(dir.path(), &elsewhere).each_start(&HostDns::default()).unwrap();

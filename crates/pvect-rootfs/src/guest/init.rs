@@ -189,9 +189,9 @@ pub fn check_nesting(guest: &Guest<'_>) -> NodeResult<Option<Note>> {
         return Ok(None);
     }
     let version = Systemd::of(&guest.files)?.and_then(|systemd| systemd.version);
-    Ok(version.filter(|version| *version > WITHOUT_NESTING).map(|version| {
-        Note::Warning(format!("Systemd {version} detected. You may need to enable nesting."))
-    }))
+    Ok(version
+        .filter(|version| *version > WITHOUT_NESTING)
+        .map(|version| Note::Warning(format!("Systemd {version} detected. You may need to enable nesting."))))
 }
 
 /// What is to be said of a systemd that is too old for a host with nothing but cgroup v2.

@@ -135,13 +135,14 @@ impl Job {
         match &self.work {
             Work::Detect => return Ok(detected(&guest, found)),
             Work::Start { dns, is_cgroup2 } => {
-                // The rest was said when the container was made.
-                notes.extend(found.into_iter().filter(|note| matches!(note, Note::Warning(_))));
+                notes.extend(found);
                 notes.extend(guest.each_start(dns)?);
                 notes.extend(init::check_nesting(&guest)?);
                 if *is_cgroup2 {
                     notes.extend(init::check_cgroup2(&guest)?);
                 }
+                // The rest was said when the container was made; pct does not repeat it.
+                notes.retain(|note| matches!(note, Note::Warning(_)));
             }
             Work::Network(dns) => guest.network(dns)?,
             Work::AfterClone if is_managed => {
@@ -277,7 +278,10 @@ mod tests {
             "Use `pct set VMID --arch ARCH` to change.",
         ];
         let notes = said.map(|text| Note::Line(text.to_owned())).to_vec();
-        assert_eq!(found, Ok(Done::Found { ostype: "alpine".to_owned(), arch: Some("amd64".to_owned()), notes }));
+        assert_eq!(
+            found,
+            Ok(Done::Found { ostype: "alpine".to_owned(), arch: Some("amd64".to_owned()), notes })
+        );
         let dns = HostDns { servers: vec!["9.9.9.9".to_owned()], search: Vec::new() };
         let first = Work::first(Some("plain"), None, dns.clone()).unwrap();
         assert!(matches!(&first, Work::First { password: Some(text), .. } if text.starts_with("$6$")));

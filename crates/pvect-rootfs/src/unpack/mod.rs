@@ -9,6 +9,7 @@
 //! ACLs, `user.*` attributes and file capabilities are kept.
 
 mod attributes;
+mod numbers;
 pub mod oci;
 mod pax;
 mod reader;
@@ -25,7 +26,7 @@ pub use reader::{Compression, in_proportion};
 use crate::Failure;
 use crate::error::os_text;
 use crate::idmap::IdMap;
-use writer::Writer;
+use writer::{Writer, Written};
 
 /// The most members of an archive; a distribution has less than a million files.
 const MOST_MEMBERS: u64 = 10_000_000;
@@ -77,11 +78,17 @@ pub struct Summary {
     pub bytes: u64,
     /// How long it took.
     pub time: Duration,
-    /// How many members could not be unpacked (with `ignore_errors` only).
+    /// How many members were left out or lost something (with `ignore_errors` only).
     pub failed: u64,
 }
 
 impl Summary {
+    /// Returns what GNU tar ends with: [`Summary::line`], and a line about what failed.
+    pub fn lines(&self) -> Vec<String> {
+        let failed = "tar: Exiting with failure status due to previous errors".to_owned();
+        std::iter::once(self.line()).chain((self.failed > 0).then_some(failed)).collect()
+    }
+
     /// Returns the line that GNU tar ends with: `Total bytes read: 2150400 (2.1MiB, 92MiB/s)`.
     pub fn line(&self) -> String {
         #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
@@ -113,13 +120,34 @@ fn human(bytes: f64) -> String {
 pub struct Options<'a> {
     /// From the container's ids to the host's.
     pub idmap: &'a IdMap,
-    /// Carry on when a member cannot be unpacked.
+    /// Carry on when a member cannot be unpacked. A member whose owner is not in the map belongs to the container's
+    /// root, without set-user-id and set-group-id bits.
     pub ignore_errors: bool,
+    /// Gets a line for each member that was left out or changed.
+    pub report: &'a dyn Fn(&str),
     /// The most bytes that it may unpack to, see [`in_proportion`]; `None` for an archive of our own making, which may
     /// hold any amount of zeros.
     pub most: Option<u64>,
     /// Asked between members and blocks; `true` ends the work.
     pub interrupted: &'a dyn Fn() -> bool,
+}
+
+impl Options<'_> {
+    /// Reports a member that was left out or changed; returns whether it is whole.
+    fn judge(&self, written: Result<Written, UnpackError>) -> Result<bool, UnpackError> {
+        match written {
+            Ok(Written::Whole) => Ok(true),
+            Ok(Written::But(line, is_lost)) => {
+                (self.report)(&line);
+                Ok(!is_lost)
+            }
+            Err(UnpackError::Member { member, what, full: false }) if self.ignore_errors => {
+                (self.report)(&writer::line(&member, &what));
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
 }
 
 /// Unpacks an archive into an existing directory.
@@ -137,7 +165,8 @@ pub fn extract(archive: &Path, root: &Path, options: &Options<'_>) -> Result<Sum
     let count = counted.count();
     let records = pax::Records::default();
     let mut tar = tar::Archive::new(pax::Stream::new(counted, &records));
-    let mut writer = Writer::new(root, options.idmap).map_err(read_failed)?.with_records(&records);
+    let writer = Writer::new(root, options.idmap).map_err(read_failed)?;
+    let mut writer = writer.with_records(&records).leniently(options.ignore_errors);
     let mut members = 0_u64;
     let mut failed = 0_u64;
     for entry in tar.entries().map_err(|error| reader::explain(archive, error))? {
@@ -150,11 +179,7 @@ pub fn extract(archive: &Path, root: &Path, options: &Options<'_>) -> Result<Sum
             let what = format!("it has more than {MOST_MEMBERS} members");
             return Err(UnpackError::NotAnArchive { path: archive.to_owned(), what });
         }
-        match writer.write(&mut entry, options.interrupted) {
-            Ok(()) => {}
-            Err(UnpackError::Member { full: false, .. }) if options.ignore_errors => failed += 1,
-            Err(error) => return Err(error),
-        }
+        failed += u64::from(!options.judge(writer.write(&mut entry, options.interrupted))?);
     }
     if members == 0 {
         return Err(UnpackError::NotAnArchive {
@@ -199,5 +224,7 @@ pub fn read_member(archive: &Path, name: &Path, limit: u64) -> Result<Option<Vec
     Ok(None)
 }
 
+#[cfg(test)]
+mod gnu;
 #[cfg(test)]
 mod tests;
