@@ -42,7 +42,7 @@ impl Host {
             share: "/usr/share/lxc/config".into(),
             net: "/sys/class/net".into(),
             apparmor: AppArmor::of_this_machine(),
-            lxcfs: lxcfs_hooks(Path::new("/var/lib/lxcfs/proc"), Path::new("/usr/share/lxcfs")),
+            lxcfs: own_lxcfs_hooks(),
             syscalld: seccomp::daemon(),
         }
     }
@@ -80,6 +80,11 @@ impl Host {
             }
         }
     }
+}
+
+/// The hooks of LXCFS on this machine.
+pub(super) fn own_lxcfs_hooks() -> Vec<(&'static str, PathBuf)> {
+    lxcfs_hooks(Path::new("/var/lib/lxcfs/proc"), Path::new("/usr/share/lxcfs"))
 }
 
 /// The hooks of LXCFS, as its package sets them; none where it does not run. Its post-stop hook sleeps for half a second.

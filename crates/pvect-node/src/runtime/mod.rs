@@ -16,6 +16,7 @@ mod hotplug;
 mod limits;
 mod live;
 mod lxc_config;
+mod mount_hooks;
 mod network;
 mod overlaps;
 mod reachable;

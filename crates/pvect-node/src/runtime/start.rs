@@ -10,8 +10,8 @@ use pvect_native::Cgroups;
 
 use super::lxc_config::is_user_namespace;
 use super::{
-    PATH, START_CONFIG, StopMode, apparmor, cgroups, devices, environment, granted, hookscript, names,
-    network, overlaps, reachable, seccomp, shell_words, stop, write_lxc_config,
+    PATH, START_CONFIG, StopMode, apparmor, cgroups, devices, environment, granted, hookscript, mount_hooks,
+    names, network, overlaps, reachable, seccomp, shell_words, stop, write_lxc_config,
 };
 use crate::error::os_text;
 use crate::idmap::IdMap;
@@ -48,15 +48,7 @@ pub(crate) fn start(
     let _starting = StartMark::mark(node, vmid)?;
     crate::network::ensure(node, vmid, config, Unfiltered::Warn, output)?;
     write_lxc_config(node, vmid, config)?;
-    for warning in seccomp::warnings(config, seccomp::daemon().as_deref()) {
-        output.line(warning);
-    }
-    if config.main.raw_values("lxc.apparmor.profile").next().is_none()
-        && let Some(warning) = apparmor::warning()
-    {
-        output.line(warning);
-    }
-    storage::ignored_idmaps(config).iter().for_each(|text| output.warning(text));
+    warn(config, output);
     hookscript::run(node, vmid, config, "pre-start", output)?;
     interrupt.check()?;
     // What a killed monitor left.
@@ -72,8 +64,10 @@ pub(crate) fn start(
     }
     let failed = matches!(launched, Ok(false));
     if debug || failed {
-        for line in readable(&log, vmid) {
-            output.line(line);
+        let lines = readable(&log, vmid);
+        lines.iter().for_each(|line| output.line(line));
+        if let Some(cause) = mount_hooks::explain(&lines, vmid, config).filter(|_| failed) {
+            output.line(cause);
         }
     }
     let done = launched.and_then(|running| match running {
@@ -87,6 +81,18 @@ pub(crate) fn start(
     }
     hookscript::run_or_warn(node, vmid, config, "post-start", output);
     Ok(())
+}
+
+/// Says what the container does not get of its configuration here.
+fn warn(config: &ContainerConfig, output: &mut Output<'_>) {
+    for warning in seccomp::warnings(config, seccomp::daemon().as_deref()) {
+        output.line(warning);
+    }
+    let has_profile = config.main.raw_values("lxc.apparmor.profile").next().is_some();
+    if let Some(warning) = apparmor::warning().filter(|_| !has_profile) {
+        output.line(warning);
+    }
+    storage::ignored_idmaps(config).iter().for_each(|text| output.warning(text));
 }
 
 /// Mounts everything and runs `lxc-start`; returns whether the container runs. What is to be said of the guest goes to

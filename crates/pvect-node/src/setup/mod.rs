@@ -102,7 +102,8 @@ impl<'a> Guest<'a> {
         let dns = dns.unwrap_or_else(HostDns::of_this_host);
         let is_cgroup2 = Cgroups::new("/sys/fs/cgroup").is_unified();
         let done = self.perform_in(helper, Work::Start { dns, is_cgroup2 })?;
-        written(done, log)
+        say(written(done, log)?.0, log);
+        Ok(())
     }
 
     /// Writes the network, for the guest's next start of it. `dns` as in [`Guest::start`].
@@ -110,7 +111,8 @@ impl<'a> Guest<'a> {
     /// # Errors
     /// As [`Guest::start`].
     pub(crate) fn network(&self, dns: Option<HostDns>) -> NodeResult<()> {
-        self.perform(Work::Network(dns.unwrap_or_else(HostDns::of_this_host))).map(drop)
+        let done = self.perform(Work::Network(dns.unwrap_or_else(HostDns::of_this_host)))?;
+        written(done, &mut |_, _| ()).map(drop)
     }
 
     /// Removes from a clone what each machine must have its own of. `log` gets lines, and whether each is a warning.
@@ -118,7 +120,8 @@ impl<'a> Guest<'a> {
     /// # Errors
     /// As [`Guest::start`].
     pub(crate) fn after_clone(&self, log: &mut dyn FnMut(&str, bool)) -> NodeResult<()> {
-        written(self.perform(Work::AfterClone)?, log)
+        say(written(self.perform(Work::AfterClone)?, log)?.0, log);
+        Ok(())
     }
 
     /// Sets up what was just unpacked. The password may be plain or a crypt(5) hash, none locks root; keys are one a
@@ -133,7 +136,7 @@ impl<'a> Guest<'a> {
         log: &mut dyn FnMut(&str, bool),
     ) -> NodeResult<()> {
         let first = Work::first(password, ssh_keys, HostDns::of_this_host())?;
-        let Done::Written { notes, host_keys } = self.perform(first)? else { return Err(ended_early()) };
+        let (notes, host_keys) = written(self.perform(first)?, log)?;
         let (lines, warnings) = notes.into_iter().partition(|note| matches!(note, Note::Line(_)));
         say(lines, log);
         if host_keys {
@@ -151,7 +154,7 @@ impl<'a> Guest<'a> {
             log(&text, false);
             let key = host_keys::make(kind, &comment)?;
             let done = format!("done: {}", key.fingerprint);
-            self.perform(Work::HostKey(kind.to_owned(), key))?;
+            written(self.perform(Work::HostKey(kind.to_owned(), key))?, log)?;
             log(&done, false);
         }
         Ok(())
@@ -168,7 +171,7 @@ impl<'a> Guest<'a> {
                 say(notes, log);
                 Ok((ostype, arch))
             }
-            _ => Err(ended_early()),
+            other => written(other, log).and(Err(ended_early())),
         }
     }
 
@@ -212,11 +215,16 @@ impl<'a> Guest<'a> {
     }
 }
 
-/// Says what is to be said of what was done.
-fn written(done: Done, log: &mut dyn FnMut(&str, bool)) -> NodeResult<()> {
-    let Done::Written { notes, .. } = done else { return Err(ended_early()) };
-    say(notes, log);
-    Ok(())
+/// What is to be said of what was written, and whether host keys are wanted. Where nothing was, why is said, and fails.
+fn written(done: Done, log: &mut dyn FnMut(&str, bool)) -> NodeResult<(Vec<Note>, bool)> {
+    match done {
+        Done::Written { notes, host_keys } => Ok((notes, host_keys)),
+        Done::Refused { why, notes } => {
+            say(notes, log);
+            Err(Failure::new(why))
+        }
+        _ => Err(ended_early()),
+    }
 }
 
 fn say(notes: Vec<Note>, log: &mut dyn FnMut(&str, bool)) {

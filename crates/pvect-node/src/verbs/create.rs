@@ -283,6 +283,10 @@ fn build(
     let vmid = plan.vmid;
     let mut config = plan.config.clone();
     ids::assign(node, vmid, &mut config)?;
+    // That there is none, pct says when the disk is formatted.
+    if let Ok(archive) = storage::template_path(node, &plan.template) {
+        unpack::check(&archive)?;
+    }
     make_volumes(node, vmid, &plan.volumes, &mut config, &mut undo.volumes, interrupt, &mut |line| {
         log.line(output, line);
     })?;

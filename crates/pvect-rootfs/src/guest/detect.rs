@@ -79,7 +79,7 @@ const MARKS: &[(&str, &str)] = &[
     ("/etc/openEuler-release", "openeuler"),
 ];
 
-/// Detects the distribution of a root file system, and what is to be said about it.
+/// Detects the distribution of a root file system. What is to be said about it goes to `notes`, also when it fails.
 ///
 /// `expected` is the container's `ostype`, if it has one already: `unmanaged` is not looked at, another one that differs
 /// from what is found is noted.
@@ -87,21 +87,20 @@ const MARKS: &[(&str, &str)] = &[
 /// # Errors
 /// When there is an os-release of a distribution that is not known (`unable to detect OS distribution`), when the
 /// version is not supported or cannot be read, or a file cannot be read.
-pub fn detect(files: &Rooted, expected: Option<&str>) -> NodeResult<(Detected, Vec<Note>)> {
+pub fn detect(files: &Rooted, expected: Option<&str>, notes: &mut Vec<Note>) -> NodeResult<Detected> {
     if expected == Some(UNMANAGED) {
-        return Ok((Detected::unmanaged(), Vec::new()));
+        return Ok(Detected::unmanaged());
     }
-    let mut notes = Vec::new();
     let release = OsRelease::read(files)?;
-    let ostype = distribution(files, &release, &mut notes)?;
+    let ostype = distribution(files, &release, notes)?;
     if let Some(expected) = expected.filter(|expected| *expected != ostype) {
         if files.lstat("/etc").is_ok_and(|found| found.is_none()) {
             notes.push(Note::Line("WARNING: /etc not present in CT, is the rootfs mounted?".to_owned()));
         }
         notes.push(Note::Line(format!("got unexpected ostype ({ostype} != {expected})")));
     }
-    let version = versions::of(files, ostype, &release, &mut notes)?;
-    Ok((Detected { ostype: ostype.to_owned(), version }, notes))
+    let version = versions::of(files, ostype, &release, notes)?;
+    Ok(Detected { ostype: ostype.to_owned(), version })
 }
 
 fn distribution(files: &Rooted, release: &OsRelease, notes: &mut Vec<Note>) -> NodeResult<&'static str> {

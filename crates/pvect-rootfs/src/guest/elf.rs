@@ -100,7 +100,7 @@ fn systemd_version(program: &[u8]) -> Option<u32> {
     const BEFORE: &[u8] = b"libsystemd-shared-";
     const LONGEST: usize = 200;
     let names = program.split(|byte| *byte == 0).filter_map(|text| text.strip_prefix(BEFORE));
-    let versions = names.filter(|name| name.len() <= LONGEST).filter_map(|name| {
+    let mut versions = names.filter(|name| name.len() <= LONGEST).filter_map(|name| {
         let name = std::str::from_utf8(name).ok()?;
         let name = name.strip_suffix(".so")?;
         let end = name.find(|c: char| !c.is_ascii_digit()).unwrap_or(name.len());
@@ -110,7 +110,7 @@ fn systemd_version(program: &[u8]) -> Option<u32> {
             name[end..].is_empty() || parts.is_some_and(|text| text.split(['-', '_', '.']).all(is_part));
         is_name.then(|| name[..end].parse().ok())?
     });
-    versions.last()
+    versions.next_back()
 }
 
 #[cfg(test)]

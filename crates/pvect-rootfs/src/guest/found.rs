@@ -9,17 +9,16 @@ use super::*;
 /// The distribution and version that are found, and all that is said; or why it is refused.
 fn found(files: &[(&str, &str)], expected: Option<&str>) -> String {
     let dir = root(files);
-    match detect(&Rooted::open(dir.path(), (0, 0)).unwrap(), expected) {
-        Ok((system, notes)) => {
-            let (major, minor) = system.version;
-            let said = notes.iter().map(|note| match note {
-                Note::Line(text) => format!(", {text}"),
-                Note::Warning(text) => format!(", WARN: {text}"),
-            });
-            format!("{} {major}.{minor}{}", system.ostype, said.collect::<String>())
-        }
+    let mut notes = Vec::new();
+    let found = match detect(&Rooted::open(dir.path(), (0, 0)).unwrap(), expected, &mut notes) {
+        Ok(system) => format!("{} {}.{}", system.ostype, system.version.0, system.version.1),
         Err(failure) => format!("refused: {}", failure.text),
-    }
+    };
+    let said = notes.iter().map(|note| match note {
+        Note::Line(text) => format!(", {text}"),
+        Note::Warning(text) => format!(", WARN: {text}"),
+    });
+    found + &said.collect::<String>()
 }
 
 #[test]
@@ -60,13 +59,18 @@ fn distributions_are_detected_as_pct_does() {
             &[("bin/x", "")],
             "unmanaged 0.0, /etc/os-release file not found and autodetection failed, falling back to 'unmanaged'",
         ),
-        (&[os("ID=\"istoreos\"\n")], "refused: unable to detect OS distribution"),
+        (
+            &[os("ID=\"istoreos\"\n")],
+            "refused: unable to detect OS distribution, unknown ID 'istoreos' in /etc/os-release file, trying fallback \
+             detection",
+        ),
         (&[os("ID=debian\n")], "refused: unable to read version info"),
         (&[os("ID=ubuntu\n")], "refused: can't open '/etc/lsb-release' - No such file or directory"),
         (&[debian("testing\n")], "refused: unable to parse version info 'testing'"),
         (&[debian("3.1\n")], "refused: Container Debian version '3' is too old"),
         (&[("etc/devuan_version", "freia\n")], "refused: unsupported Devuan version 'freia'"),
         (&[("etc/redhat-release", "CentOS release 11\n")], "refused: unsupported centos version '11'"),
+        (&[("etc/redhat-release", "CentOS release 11.0.1\n")], "refused: unsupported centos version '11.0'"),
         (&[("etc/redhat-release", "CentOS release 4.9\n")], "refused: unsupported centos version '4.9'"),
         (&[("etc/redhat-release", "Linux 7\n")], "refused: unable to parse centos version 'Linux 7'"),
         (&[os("ID=fedora\nVERSION_ID=21\n")], "refused: unsupported Fedora release '21'"),

@@ -54,7 +54,7 @@ fn changed(before: &[(&str, &str)]) -> String {
     let host = HostDns { servers: Vec::new(), search: vec!["example.org".to_owned()] };
     let guest = || {
         let files = Rooted::open(dir.path(), me).unwrap();
-        Guest::new(files, "101".parse().unwrap(), &config).unwrap().0
+        Guest::new(files, "101".parse().unwrap(), &config, &mut Vec::new()).unwrap()
     };
     let mut text = format!("{:?}\n", guest().system);
     if guest().system.ostype != "unmanaged" {

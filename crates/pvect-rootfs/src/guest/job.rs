@@ -78,6 +78,13 @@ pub enum Done {
         /// Whether [`HOST_KEYS`] are wanted for its sshd.
         host_keys: bool,
     },
+    /// The system cannot be set up.
+    Refused {
+        /// Why.
+        why: String,
+        /// What is to be said about it.
+        notes: Vec<Note>,
+    },
     /// The content of each file; `None` where there is none.
     Read(Vec<Option<Vec<u8>>>),
     /// The distribution and the architecture.
@@ -128,7 +135,11 @@ impl Job {
         let vmid: Vmid = self.vmid.parse().map_err(|_| Failure::new("bad vmid"))?;
         let mut config = ContainerConfig::default();
         self.options.iter().for_each(|(key, value)| config.main.set(key, value.as_str()));
-        let (guest, found) = Guest::new(files, vmid, &config)?;
+        let mut found = Vec::new();
+        let guest = match Guest::new(files, vmid, &config, &mut found) {
+            Ok(guest) => guest,
+            Err(failure) => return Ok(Done::Refused { why: failure.text, notes: found }),
+        };
         let is_managed = !guest.system.is_unmanaged();
         let mut notes = Vec::new();
         let mut host_keys = false;

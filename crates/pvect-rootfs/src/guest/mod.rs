@@ -68,10 +68,15 @@ struct Guest<'a> {
 
 impl<'a> Guest<'a> {
     /// Looks at a root file system; its distribution is what is found, whatever the configuration says, `unmanaged`
-    /// aside.
-    fn new(files: Rooted, vmid: Vmid, config: &'a ContainerConfig) -> NodeResult<(Self, Vec<Note>)> {
-        let (system, notes) = detect(&files, config.main.options.get("ostype").map(String::as_str))?;
-        Ok((Self { files, system, config, name: config.name(vmid) }, notes))
+    /// aside. What is to be said about it goes to `notes`, also when it fails.
+    fn new(
+        files: Rooted,
+        vmid: Vmid,
+        config: &'a ContainerConfig,
+        notes: &mut Vec<Note>,
+    ) -> NodeResult<Self> {
+        let system = detect(&files, config.main.options.get("ostype").map(String::as_str), notes)?;
+        Ok(Self { files, system, config, name: config.name(vmid) })
     }
 
     /// Writes a file unless it is to be kept or already has this content.

@@ -21,7 +21,7 @@ pub(super) fn root(files: &[(&str, &str)]) -> tempfile::TempDir {
 pub(super) fn guest<'a>(dir: &Path, config: &'a ContainerConfig) -> Guest<'a> {
     let me = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     let files = Rooted::open(dir, me).unwrap();
-    Guest::new(files, "202".parse().unwrap(), config).unwrap().0
+    Guest::new(files, "202".parse().unwrap(), config, &mut Vec::new()).unwrap()
 }
 
 pub(super) fn config(options: &[(&str, &str)]) -> ContainerConfig {

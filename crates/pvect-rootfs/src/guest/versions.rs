@@ -129,22 +129,22 @@ fn devuan(line: &str) -> NodeResult<Version> {
 
 /// `CentOS Linux release 7.9.2009 (Core)`
 fn centos(line: &str) -> NodeResult<Version> {
-    let numbers = line.match_indices("release").filter_map(|(at, word)| {
+    let mut numbers = line.match_indices("release").filter_map(|(at, word)| {
         let rest = &line[at + word.len()..];
         let number = rest.trim_start();
-        if number.len() == rest.len() { None } else { leading(number) }
+        if number.len() == rest.len() { None } else { Some((number, leading(number)?)) }
     });
-    let Some(version) = numbers.into_iter().next() else {
+    let Some((text, version)) = numbers.next() else {
         return Err(Failure::new(format!("unable to parse centos version '{}'", shown(line))));
     };
     if (5..11).contains(&version.0) {
         return Ok(version);
     }
-    let text = match version {
-        (major, 0) => major.to_string(),
-        (major, minor) => format!("{major}.{minor}"),
-    };
-    Err(Failure::new(format!("unsupported centos version '{text}'")))
+    let digits = |text: &str| text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let major = digits(text);
+    let minor = text[major..].strip_prefix('.').map_or(0, digits);
+    let end = if minor > 0 { major + 1 + minor } else { major };
+    Err(Failure::new(format!("unsupported centos version '{}'", shown(&text[..end]))))
 }
 
 /// Distributions whose versions are known to os-release, and supported from one on.

@@ -192,6 +192,33 @@ pub fn extract(archive: &Path, root: &Path, options: &Options<'_>) -> Result<Sum
     Ok(Summary { bytes, time: started.elapsed(), failed })
 }
 
+/// Checks that a file is an archive, by its beginning.
+///
+/// # Errors
+/// When it is not one, with what it is instead, where that can be told; when it cannot be read.
+pub fn check(archive: &Path) -> Result<(), UnpackError> {
+    let read_failed = |source| UnpackError::Read { path: archive.to_owned(), source };
+    let not_one = |what: &str| UnpackError::NotAnArchive { path: archive.to_owned(), what: what.to_owned() };
+    let file = File::open(archive).map_err(read_failed)?;
+    let mut head = Vec::new();
+    io::Read::read_to_end(&mut io::Read::take(&file, reader::HEAD), &mut head).map_err(read_failed)?;
+    if head.is_empty() {
+        return Err(not_one("it is empty"));
+    }
+    if let Some(other) = reader::other_kind(&head) {
+        return Err(not_one(&format!("it is {other}")));
+    }
+    io::Seek::rewind(&mut &file).map_err(read_failed)?;
+    let mut stream = reader::open(file).map_err(|error| reader::explain(archive, error))?;
+    let mut header = [0; 512];
+    io::Read::read_exact(&mut stream, &mut header).map_err(|error| reader::explain(archive, error))?;
+    // Nothing but zeros is the end of an archive: that it has no members is said when it is unpacked.
+    if header != [0; 512] && numbers::rewrite(&mut header).is_none() {
+        return Err(not_one("what is in it is not a tar"));
+    }
+    Ok(())
+}
+
 /// Reads one regular member of an archive, by its path below the root; `None` when there is none.
 ///
 /// # Errors

@@ -454,3 +454,31 @@ fn the_root_has_the_mode_of_the_archive() {
         assert_eq!(fs::metadata(place.root()).unwrap().mode() & 0o7777, mode, "{name}");
     }
 }
+
+#[test]
+fn what_is_no_archive_is_told_by_its_beginning() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("template.tar.gz");
+    let said = |bytes: &[u8]| {
+        fs::write(&path, bytes).unwrap();
+        check(&path).map_err(|error| {
+            let text = error.to_string();
+            text.split_once("is not a template archive: ").map_or(text.clone(), |(_, what)| what.to_owned())
+        })
+    };
+    let refused = |what: &str| Err(what.to_owned());
+    assert_eq!(said(b""), refused("it is empty"));
+    assert_eq!(
+        said(b"\n<!DOCTYPE html><html>404</html>"),
+        refused("it is a web page: the download of the template failed")
+    );
+    assert_eq!(said(b"QFI\xfb\0\0\0\x03"), refused("it is a disk image (qcow2)"));
+    assert_eq!(said(b"some text"), refused("it ends too early"));
+    assert_eq!(said(&[b'x'; 2000]), refused("what is in it is not a tar"));
+    assert!(said(b"\x89LZO\0").unwrap_err().starts_with("it is packed by lzop"));
+    let whole = archive(&[file("a", b"x")]);
+    assert_eq!(said(&whole), Ok(()));
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(&whole).unwrap();
+    assert_eq!(said(&packed.finish().unwrap()), Ok(()));
+}
