@@ -320,7 +320,7 @@ mod tests {
         let mode = pvect_core::config::ParseMode::Lenient;
         let (mut config, _) = ContainerConfig::parse(text.as_bytes(), mode).unwrap();
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let mut output = Output { out: &mut out, err: &mut err };
+        let mut output = Output::new(&mut out, &mut err);
         let changed = Changes::new(node, "101".parse().unwrap(), &mut config, None).apply(&mut output);
         (config.to_text().unwrap(), changed, String::from_utf8(err).unwrap())
     }

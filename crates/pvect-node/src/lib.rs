@@ -19,6 +19,7 @@ pub mod image;
 pub mod internal;
 pub mod interrupt;
 pub mod layout;
+mod links;
 pub mod locked;
 mod log_room;
 mod named;

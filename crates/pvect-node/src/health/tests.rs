@@ -57,7 +57,7 @@ impl Place {
 
     fn mend(&self, finding: &Finding) -> NodeResult<Mended> {
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        mend(&self.node, &self.host, finding, &mut Output { out: &mut out, err: &mut err })
+        mend(&self.node, &self.host, finding, &mut Output::new(&mut out, &mut err))
     }
 
     /// Mends all that can be, and shows that it is gone.

@@ -124,6 +124,7 @@ pub async fn run(client: &Result<Client>, loaded: &Loaded, host: &Host) -> Vec<C
         }
         if matches!(client.place(), Place::Standalone { .. }) {
             checks.extend(programs::tools(host));
+            checks.push(programs::lxcfs(host));
         }
     }
     checks.extend(kernel::all(host));
