@@ -8,6 +8,7 @@
 
 mod backend;
 mod cgroup;
+mod counted;
 mod disk;
 mod file;
 mod init;
@@ -20,6 +21,7 @@ mod socket;
 mod watch;
 
 pub use backend::NativeBackend;
+pub use counted::Counted;
 pub use cgroup::{Cgroups, Controller, Version};
 pub use init::Init;
 pub use lxc_names::Names;

@@ -38,6 +38,7 @@ pub mod template;
 pub mod tool;
 mod transfer;
 pub mod verbs;
+mod verified;
 pub mod worker;
 
 use std::path::PathBuf;
