@@ -62,7 +62,10 @@ mod tests {
         assert_eq!(of(&[("memory", "0")]).memory, Ok(512 * MIB));
         let words = of(&[("memory", "abc"), ("swap", "5x"), ("cores", "two")]);
         assert_eq!((words.memory, words.swap), (Ok(0), Ok(5 * MIB)));
-        assert_eq!((words.cpus, words.not_numeric), (Some(Err("two".to_owned())), vec!["abc".into(), "5x".into()]));
+        assert_eq!(
+            (words.cpus, words.not_numeric),
+            (Some(Err("two".to_owned())), vec!["abc".into(), "5x".into()])
+        );
         assert_eq!(of(&[("cores", "0"), ("cpulimit", "0.5")]).cpus, Some(Ok(0.5)));
         assert_eq!(of(&[("memory", "0.0000001")]).memory, Err("0.1048576".to_owned()));
         assert_eq!(of(&[("memory", "-5")]).memory, Err("-5242880".to_owned()));

@@ -26,6 +26,7 @@ pub mod network;
 mod oci;
 pub mod options;
 pub mod output;
+mod pending;
 mod process;
 pub mod rights;
 pub mod runtime;

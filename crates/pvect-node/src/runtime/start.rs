@@ -40,6 +40,7 @@ pub(crate) fn start(
     output: &mut Output<'_>,
 ) -> NodeResult<()> {
     let interrupt = Interrupt::watch();
+    super::startable::check(node, config)?;
     ids::check_start(node, vmid, config)?;
     granted::check(node, config)?;
     let _starting = StartMark::mark(node, vmid)?;
