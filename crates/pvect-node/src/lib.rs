@@ -27,6 +27,7 @@ pub mod network;
 mod oci;
 pub mod options;
 pub mod output;
+mod pending;
 mod process;
 pub mod rights;
 pub mod runtime;
@@ -39,6 +40,7 @@ pub mod template;
 pub mod tool;
 mod transfer;
 pub mod verbs;
+mod verified;
 pub mod worker;
 
 use std::path::PathBuf;
