@@ -50,7 +50,7 @@ pub fn hints(error: &Error) -> Vec<String> {
     }
 }
 
-/// What helps with what an error is about; `None` where the kind alone says enough.
+/// What helps with what an error is about; `None` if its kind says enough.
 fn of_subject(subject: Subject, error: &Error, about: &dyn Fn(&str) -> Vec<String>) -> Option<Vec<String>> {
     let one = |text: &str| Some(vec![text.to_owned()]);
     match subject {

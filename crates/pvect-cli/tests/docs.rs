@@ -170,7 +170,7 @@ fn what_the_node_does_not_support_it_refuses() {
     for spec in refused {
         let call = Call::new(spec.verb).arg("101").arg("other");
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let failure = verbs::dispatch(&node, &call, &mut Output { out: &mut out, err: &mut err });
+        let failure = verbs::dispatch(&node, &call, &mut Output::new(&mut out, &mut err));
         let text = failure.expect_err(spec.name).text;
         assert!(text.contains("standalone node"), "{}: {text}", spec.name);
     }

@@ -13,6 +13,7 @@
 //! - [`call`], [`checked`]: one request to pct, and one that was checked against the schema
 //! - [`backend`]: the two traits that every backend implements
 //! - [`error`]: the error kinds, with their exit statuses
+//! - [`perl`]: how pct counts with texts that are no numbers
 //! - [`classify`]: what the texts of Proxmox VE mean, as error kinds
 //!
 //! ```
@@ -37,6 +38,7 @@ pub mod equivalence;
 pub mod error;
 pub mod id;
 pub mod lock;
+pub mod perl;
 pub mod property;
 pub mod schema;
 pub mod shape;

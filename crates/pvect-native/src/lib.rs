@@ -8,6 +8,7 @@
 
 mod backend;
 mod cgroup;
+mod counted;
 mod disk;
 mod file;
 mod init;
@@ -19,8 +20,9 @@ mod sample;
 mod socket;
 mod watch;
 
-pub use backend::NativeBackend;
+pub use backend::{NativeBackend, Survey};
 pub use cgroup::{Cgroups, Controller, Version};
+pub use counted::Counted;
 pub use init::Init;
 pub use lxc_names::Names;
 pub use reader::NativeReader;

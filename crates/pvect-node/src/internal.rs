@@ -99,7 +99,7 @@ fn post_stop(root: &str, name: &str, vmid: &str) -> NodeResult<()> {
     let node = Node { layout: Layout::new(root, name.clone()), name, helper: "/proc/self/exe".into() };
     let config = store::load(&node, vmid)?.config;
     let (mut out, mut err) = (std::io::sink(), std::io::sink());
-    runtime::run_hookscript(&node, vmid, &config, "post-stop", &mut Output { out: &mut out, err: &mut err })
+    runtime::run_hookscript(&node, vmid, &config, "post-stop", &mut Output::new(&mut out, &mut err))
 }
 
 #[cfg(test)]

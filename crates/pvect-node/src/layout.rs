@@ -40,6 +40,11 @@ impl Layout {
         &self.root
     }
 
+    /// `etc/pve`: what a Proxmox VE node has there.
+    pub fn pve(&self) -> PathBuf {
+        self.root.join("etc/pve")
+    }
+
     /// `etc/pve/nodes/<node>/lxc`: the configurations.
     pub fn configs(&self) -> PathBuf {
         self.root.join("etc/pve/nodes").join(self.node.as_str()).join("lxc")

@@ -56,7 +56,7 @@ fn config(node: &NodeInProcess, vmid: &str) -> String {
 fn vzdump(node: &NodeInProcess, words: &[&str]) -> Ran {
     let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let exit = pvect_node::backup::run(&node.node, &words, &mut Output { out: &mut out, err: &mut err });
+    let exit = pvect_node::backup::run(&node.node, &words, &mut Output::new(&mut out, &mut err));
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     Ran { exit, text: String::new(), out: text(out), err: text(err) }
 }

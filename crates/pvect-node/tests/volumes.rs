@@ -23,7 +23,7 @@ type Ran = (u8, String, String);
 fn pct(node: &NodeInProcess, line: &str) -> Ran {
     let words: Vec<String> = line.split_ascii_whitespace().map(str::to_owned).collect();
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let exit = pvect_node::run(&node.node, &words, &mut Output { out: &mut out, err: &mut err });
+    let exit = pvect_node::run(&node.node, &words, &mut Output::new(&mut out, &mut err));
     let root = node.root().display().to_string();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().replace(&root, "/R");
     (exit, text(out), text(err))

@@ -51,7 +51,7 @@ pub use pvect_core::{
     Outcome, Result, RunState, SnapshotName, Status, StorageId, Verb, Vmid, VolumeId,
 };
 pub use pvect_core::{call, config, error, id, lock, property, schema, size, status, tags, upid, usage};
-pub use pvect_native::Foreign;
+pub use pvect_native::{Foreign, Survey};
 pub use pvect_pct::{CancelHandle, Captured, Streams};
 pub use secrecy::SecretString;
 

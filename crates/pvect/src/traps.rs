@@ -18,7 +18,7 @@ const fn trap(id: &'static str, pct: &'static str, pvect: &'static str) -> Trap 
 }
 
 /// Every trap.
-pub static TRAPS: [Trap; 21] = [
+pub static TRAPS: [Trap; 22] = [
     trap(
         "env-one-var",
         "--env takes one variable in a call: several are separated by NUL, which no argument can contain.",
@@ -135,6 +135,12 @@ pub static TRAPS: [Trap; 21] = [
         "tags-normalised",
         "Tags come back lower-cased, sorted and joined with a semicolon.",
         "As for desc-newline: order, case and separator do not count.",
+    ),
+    trap(
+        "stored-values",
+        "One stored value outside the schema, and config shows nothing of the container, or list nothing of the node.",
+        "On the node itself its files are read: what there is is shown, and each line that cannot be parsed is a \
+         warning. doctor names such lines. Where pct is asked, its error says which value it is.",
     ),
 ];
 

@@ -164,7 +164,7 @@ fn fix(app: &App, client: &Client, yes: bool) -> Result<u8> {
 fn repair(node: &Node, finding: Finding) -> Outcome {
     // What the verbs of pct say has its place in the log of their tasks.
     let (mut out, mut err) = (std::io::sink(), std::io::sink());
-    let mut output = Output { out: &mut out, err: &mut err };
+    let mut output = Output::new(&mut out, &mut err);
     let (outcome, reason) = match health::mend(node, &Host::default(), &finding, &mut output) {
         Ok(Mended::Done) => ("fixed", None),
         Ok(Mended::Gone) => ("gone", None),

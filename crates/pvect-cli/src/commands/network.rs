@@ -28,7 +28,7 @@ pub fn run(app: &App, matches: &ArgMatches) -> Result<u8> {
     let bridge = text(matches, "bridge");
     let mut out = Visible::new(std::io::stdout().lock());
     let mut err = Visible::new(std::io::stderr().lock());
-    let mut output = Output { out: &mut out, err: &mut err };
+    let mut output = Output::new(&mut out, &mut err);
     match name {
         "up" => {
             let keys = NETWORK_KEYS

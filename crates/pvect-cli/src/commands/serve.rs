@@ -42,10 +42,7 @@ pub fn run(app: &App, name: &str, matches: &ArgMatches) -> Result<u8> {
 
 fn serve(app: &App, node: pvect_node::Node, listen: &str) -> Result<u8> {
     let listen: SocketAddr = listen.parse().map_err(|_| {
-        Error::bad_option(
-            "listen",
-            format!("'{listen}' is not of the form ADDRESS:PORT, such as 127.0.0.1:8006"),
-        )
+        Error::bad_option("listen", format!("'{listen}' is not ADDRESS:PORT, such as 127.0.0.1:8006"))
     })?;
     if !listen.ip().is_loopback() {
         app.ui.warning(&format!("{listen} can be reached from other machines"));

@@ -3,7 +3,8 @@
 use pvect_core::{ContainerConfig, Lock, Vmid};
 
 use super::{Action, Finding, Host, Kind, host, volumes};
-use crate::{Node, NodeResult, creation, ids, store};
+use crate::store::Stored;
+use crate::{Node, NodeResult, creation, ids, store, verified};
 
 /// Returns the findings about one container. Nobody works on it.
 pub(super) fn inspect(node: &Node, host: &Host, vmid: Vmid) -> NodeResult<Vec<Finding>> {
@@ -31,7 +32,10 @@ pub(super) fn inspect(node: &Node, host: &Host, vmid: Vmid) -> NodeResult<Vec<Fi
         return Ok(found);
     }
     let config = match store::load(node, vmid) {
-        Ok(stored) => stored.config,
+        Ok(stored) => {
+            found.extend(bad_lines(node, vmid, &stored));
+            stored.config
+        }
         Err(failure) => {
             let finding = Finding::new(Kind::BadConfig, Some(vmid), path.display(), failure.text);
             found.push(finding.by_hand("repair the file by hand"));
@@ -70,6 +74,30 @@ pub(super) fn inspect(node: &Node, host: &Host, vmid: Vmid) -> NodeResult<Vec<Fi
         found.extend(volumes::of(node, vmid, &config, running)?);
     }
     Ok(found)
+}
+
+/// Lines that cannot be parsed, and values that pct does not show. The next change of the container drops such lines
+/// for good.
+fn bad_lines(node: &Node, vmid: Vmid, stored: &Stored) -> Vec<Finding> {
+    let path = node.layout.config(vmid);
+    let finding = |what: String| {
+        let finding = Finding::new(Kind::BadConfig, Some(vmid), path.display(), what);
+        finding.by_hand(format!("correct the line in {}", path.display()))
+    };
+    let one_line = |text: &str| text.split('\n').collect::<Vec<_>>().join("; ");
+    let unparsed = stored.warnings.iter().map(|warning| one_line(warning));
+    // What is wrong with a lock value is a finding of its own.
+    let mut shown = stored.config.merged();
+    shown.remove("lock");
+    let unfit = match verified::config(&shown) {
+        // A value that cannot be parsed has been named.
+        Err(failure) if stored.warnings.is_empty() => {
+            let lines = failure.text.lines().filter(|line| !line.is_empty() && !line.starts_with("pct "));
+            Some(format!("pct config {vmid} fails: {}", lines.skip(1).collect::<Vec<_>>().join("; ")))
+        }
+        _ => None,
+    };
+    unparsed.chain(unfit).map(finding).collect()
 }
 
 fn without_configuration(node: &Node, host: &Host, vmid: Vmid, running: bool) -> NodeResult<Vec<Finding>> {

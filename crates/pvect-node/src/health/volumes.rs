@@ -117,6 +117,10 @@ fn missing(node: &Node, vmid: Vmid, named: &BTreeMap<VolumeId, (String, bool)>) 
         let finding = Finding::new(Kind::MissingVolume, Some(vmid), volume, what);
         found.push(if key.starts_with("unused") {
             finding.by(format!("delete {key}"), Action::DropUnused(key.clone()))
+        } else if key == "rootfs" {
+            finding.by_hand(format!(
+                "put it back, or: pvect restore {vmid} BACKUP --force 1, or: pvect destroy {vmid}"
+            ))
         } else {
             finding.by_hand(format!("restore it, or: pvect set {vmid} --delete {key}"))
         });

@@ -171,6 +171,21 @@ pub fn ensure(
     Ok(())
 }
 
+/// Returns which bridges the node makes itself when a container needs them, or has made.
+///
+/// # Errors
+/// When `network.cfg` is wrong.
+pub(crate) fn is_made_here(node: &Node, kernel: Kernel) -> NodeResult<impl Fn(&str) -> bool + use<>> {
+    let known = Settings::load(&node.layout.network_cfg())?;
+    let root = node.layout.root().to_owned();
+    Ok(move |name: &str| match kernel.owner(&root, name) {
+        _ if is_proxmox() => false,
+        Owner::Other => false,
+        Owner::Us => true,
+        Owner::Nobody => name == DEFAULT_BRIDGE || known.find(name).is_some(),
+    })
+}
+
 fn unfiltered_text(bridge: &str, failure: &Failure) -> String {
     format!("bridge '{bridge}': no rules restrict containers to their own addresses - {}", failure.text)
 }

@@ -60,8 +60,7 @@ impl NodeInProcess {
     /// Runs a call that may have options which only this node knows.
     pub fn run_extended(&self, call: &Call) -> Ran {
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let result =
-            pvect_node::verbs::dispatch(&self.node, call, &mut Output { out: &mut out, err: &mut err });
+        let result = pvect_node::verbs::dispatch(&self.node, call, &mut Output::new(&mut out, &mut err));
         let (exit, text) = match result {
             Ok(exit) => (exit, String::new()),
             Err(failure) => (failure.exit, failure.text),

@@ -45,6 +45,27 @@ impl Compression {
     }
 }
 
+/// So many bytes tell what kind of file it is.
+pub(super) const HEAD: u64 = 512;
+
+/// What a file is that was taken for an archive: mostly one that something else was downloaded into.
+pub(super) fn other_kind(head: &[u8]) -> Option<&'static str> {
+    const KINDS: &[(&[u8], &str)] = &[
+        (b"QFI\xfb", "a disk image (qcow2)"),
+        (b"hsqs", "a squashfs image"),
+        (b"PK\x03\x04", "a zip archive"),
+        (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+        (b"!<arch>", "a Debian package"),
+        (b"\x7fELF", "a program"),
+    ];
+    let text = head.trim_ascii_start();
+    let begins = |with: &[u8]| text.get(..with.len()).is_some_and(|text| text.eq_ignore_ascii_case(with));
+    if [&b"<!doctype"[..], b"<html", b"<?xml"].iter().any(|with| begins(with)) {
+        return Some("a web page: the download of the template failed");
+    }
+    KINDS.iter().find(|(with, _)| head.starts_with(with)).map(|(_, what)| *what)
+}
+
 /// Opens the stream of tar blocks in a file.
 pub(super) fn open(file: File) -> io::Result<Box<dyn Read>> {
     let mut buffered = BufReader::with_capacity(256 * 1024, file);

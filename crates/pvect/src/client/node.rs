@@ -13,7 +13,7 @@ use pvect_core::{
     Call, CheckedCall, ContainerConfig, Error, ErrorKind, Events, Inspect, Listing, Operate, Outcome, Result,
     Status, Verb, Vmid,
 };
-use pvect_native::{Foreign, NativeBackend};
+use pvect_native::{NativeBackend, Survey};
 use pvect_pct::{CancelHandle, Captured, PctBackend, PctConfig, Transport};
 
 use super::way::Way;
@@ -164,10 +164,10 @@ impl Way for OnNode {
         self.refuse_foreign(call)
     }
 
-    async fn list_and_foreign(&self) -> Result<(Vec<Listing>, Vec<Foreign>)> {
+    async fn survey(&self) -> Result<Survey> {
         match self.native("list") {
-            Some(native) => native.list_and_foreign(),
-            None => Ok((self.backend(Verb::List).list().await?, Vec::new())),
+            Some(native) => native.survey(),
+            None => self.backend(Verb::List).list().await.map(Survey::of),
         }
     }
 

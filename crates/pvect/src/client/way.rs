@@ -5,8 +5,8 @@ use std::fmt;
 use async_trait::async_trait;
 use pvect_api::ApiBackend;
 use pvect_core::schema::TimeClass;
-use pvect_core::{Call, Error, Inspect, Listing, Operate, Result, Verb};
-use pvect_native::Foreign;
+use pvect_core::{Call, Error, Inspect, Operate, Result, Verb};
+use pvect_native::Survey;
 use pvect_pct::Captured;
 
 use super::api;
@@ -30,8 +30,8 @@ pub(super) trait Way: Inspect + Operate + fmt::Debug {
     /// Refuses a session in a container (`exec`, `enter`, `console`) that cannot be had this way.
     fn allow_session(&self, call: &Call) -> Result<()>;
 
-    /// Lists the containers, and says whose command sockets somebody else holds, where that can be seen.
-    async fn list_and_foreign(&self) -> Result<(Vec<Listing>, Vec<Foreign>)>;
+    /// Lists the containers, with what is worth a warning where that can be seen.
+    async fn survey(&self) -> Result<Survey>;
 
     /// Returns whether reads give records, and no text of a pct.
     fn reads_records(&self) -> bool;
@@ -72,8 +72,8 @@ impl Way for ApiBackend {
         Self::shown(self, call).map(drop)
     }
 
-    async fn list_and_foreign(&self) -> Result<(Vec<Listing>, Vec<Foreign>)> {
-        Ok((Inspect::list(self).await?, Vec::new()))
+    async fn survey(&self) -> Result<Survey> {
+        Inspect::list(self).await.map(Survey::of)
     }
 
     fn reads_records(&self) -> bool {

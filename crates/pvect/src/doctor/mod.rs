@@ -3,6 +3,7 @@
 mod api;
 mod cluster;
 mod kernel;
+mod lines;
 mod locks;
 mod programs;
 mod remote;
@@ -121,9 +122,11 @@ pub async fn run(client: &Result<Client>, loaded: &Loaded, host: &Host) -> Vec<C
         // What a crash left on a standalone node, its locks too, is `pvect_node::health`'s to say.
         if matches!(client.place(), Place::Proxmox) {
             checks.push(locks::check(client, host));
+            checks.extend(lines::check(client));
         }
         if matches!(client.place(), Place::Standalone { .. }) {
             checks.extend(programs::tools(host));
+            checks.push(programs::lxcfs(host));
         }
     }
     checks.extend(kernel::all(host));

@@ -19,7 +19,7 @@ use crate::standalone::made;
 /// Texts of the node that are not part of the demo.
 macro_rules! quiet {
     () => {
-        Output { out: &mut std::io::sink(), err: &mut std::io::sink() }
+        Output::new(&mut std::io::sink(), &mut std::io::sink())
     };
 }
 
