@@ -4,6 +4,7 @@
 //! container can move between both. Each distribution has its network in the form of its own tools; `unmanaged` is left
 //! alone. A file `.pve-ignore.NAME` beside a file keeps it as it is.
 
+mod assignment;
 mod detect;
 mod dns;
 mod fixup;

@@ -88,6 +88,6 @@ fn status(asked: &Asked) -> Answer {
     let name = asked.node().name.to_string();
     Ok(Reply::Data(json!([{
         "type": "node", "id": format!("node/{name}"), "name": name, "nodeid": 0, "local": 1, "online": 1,
-        "ip": asked.server.options().listen.ip().to_string(), "level": "",
+        "ip": asked.shared.options.listen.ip().to_string(), "level": "",
     }])))
 }
