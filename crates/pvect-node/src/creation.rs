@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use pvect_core::{Vmid, VolumeId};
 
-use crate::{Failure, Node, NodeResult, storage, store};
+use crate::{Failure, Node, NodeResult, files, storage};
 
 const MODE: u32 = 0o640;
 /// The first line of the note about a restore over an old container.
@@ -57,7 +57,7 @@ fn write(node: &Node, vmid: Vmid, head: &str) -> NodeResult<()> {
     let lines: String = before.iter().map(|volume| format!("{volume}\n")).collect();
     let path = path(node, vmid);
     let rules = if node.layout.firewall(vmid).exists() { format!("{RULES}\n") } else { String::new() };
-    store::replace(&path, format!("{head}{rules}{lines}").as_bytes(), MODE)
+    files::replace(&path, format!("{head}{rules}{lines}").as_bytes(), MODE)
         .map_err(|error| Failure::io("can't write", &path, &error))
 }
 

@@ -210,7 +210,7 @@ fn call(job: Job) -> NodeResult<(Call, Vec<tempfile::NamedTempFile>)> {
         call = call.option(name, file.path().to_string_lossy());
         files.push(file);
     }
-    let call = call.verified().map_err(|found| crate::cli::report::refused(verb, &found))?;
+    let call = call.verified().map_err(|found| crate::usage::report::refused(verb, &found))?;
     crate::cli::check_zone(&call)?;
     Ok((call, files))
 }

@@ -9,7 +9,7 @@ use pvect_core::Vmid;
 
 use super::{Action, Finding, Host, Kind, names};
 use crate::ids::{HostFiles, Ids, Range, is_ours};
-use crate::{Node, NodeResult, storage, store};
+use crate::{Node, NodeResult, storage, store, vmids};
 
 /// What the mode of a directory or file gives to others.
 const OTHERS: u32 = 0o007;
@@ -58,7 +58,7 @@ fn ids(node: &Node, host: &Host) -> NodeResult<Vec<Finding>> {
 /// The running containers that could be moved.
 fn running(node: &Node, host: &Host) -> NodeResult<Vec<Vmid>> {
     let reader = host.reader(node);
-    let mut all = store::vmids(node)?;
+    let mut all = vmids::all(node)?;
     all.retain(|vmid| {
         reader.is_running(*vmid) && store::load(node, *vmid).is_ok_and(|stored| is_ours(&stored.config))
     });

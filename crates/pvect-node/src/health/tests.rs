@@ -5,7 +5,7 @@ use pvect_core::{ContainerConfig, NodeName};
 use pvect_native::Names;
 
 use super::*;
-use crate::{Layout, creation};
+use crate::{Layout, creation, lock_files, store};
 
 struct Place {
     _dir: tempfile::TempDir,
@@ -109,7 +109,7 @@ fn what_is_under_way_is_left_alone() {
     place.config("101", &format!("lock: backup\n{ROOTFS}"));
     let finding = place.found().remove(0);
     for path in [place.node.layout.config_lock(id("101")), place.node.layout.operation_lock(id("101"))] {
-        let held = store::lock_file(&path, 0, &mut |_| {}).unwrap();
+        let held = lock_files::take(&path, 0, &mut |_| {}).unwrap();
         assert_eq!(place.found(), [], "{}", path.display());
         assert_eq!(place.mend(&finding), Ok(Mended::Busy));
         drop(held);

@@ -8,7 +8,7 @@ use pvect_core::property::MountSource;
 use pvect_core::{ContainerConfig, Vmid, VolumeId};
 
 use super::{Action, Finding, Kind};
-use crate::named::{self, owner};
+use crate::config_volumes::{self, owner};
 use crate::storage::{self, grow, snapshot};
 use crate::{FailureKind, Node, NodeResult};
 
@@ -96,8 +96,8 @@ fn half_a_template(vmid: Vmid, config: &ContainerConfig, running: bool) -> Optio
 /// The volumes that a configuration names anywhere, each with the first option that does; the main section first.
 fn named(config: &ContainerConfig) -> BTreeMap<VolumeId, (String, bool)> {
     let mut found = BTreeMap::new();
-    for (index, section) in named::sections(config).enumerate() {
-        for (key, volume) in named::all(section) {
+    for (index, section) in config_volumes::sections(config).enumerate() {
+        for (key, volume) in config_volumes::all(section) {
             found.entry(volume).or_insert((key, index == 0));
         }
     }

@@ -152,7 +152,7 @@ fn new_volume(
 ) -> NodeResult<String> {
     let directory = dir::images(storage, vmid);
     // What lies in a volume has its force on the host, too: a set-user-id file, the ids of another container.
-    crate::store::make_directories(&directory, 0o700)?;
+    crate::files::make_directories(&directory, 0o700)?;
     let made = file_names(&directory)
         .and_then(|names| make(&directory, dir::next_number(vmid, names.iter().map(String::as_str))));
     if made.is_err() {
@@ -237,7 +237,7 @@ pub fn free(node: &Node, volume: &VolumeId) -> NodeResult<()> {
 /// # Errors
 /// As [`free`].
 pub fn free_own(node: &Node, vmid: Vmid, volume: &VolumeId, log: &mut dyn FnMut(&str)) -> NodeResult<()> {
-    if crate::named::owner(volume) == Some(vmid) {
+    if crate::config_volumes::owner(volume) == Some(vmid) {
         return free(node, volume);
     }
     log(&format!("ignore deletion of '{volume}', CT {vmid} isn't the owner!"));

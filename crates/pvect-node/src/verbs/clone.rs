@@ -8,16 +8,17 @@ use pvect_core::config::Section;
 use pvect_core::property::{MountPoint, MountSource, NetInterface};
 use pvect_core::{Call, ContainerConfig, Lock, SnapshotName, Vmid, VolumeId};
 
-use super::create::Undo;
+use super::new_container::Undo;
+use super::new_volumes::index;
+use crate::config_volumes::is_unused;
 use crate::idmap::IdMap;
 use crate::interrupt::Interrupt;
-use crate::named::is_unused;
 use crate::rights::{Asker, judge};
 use crate::setup::Guest;
 use crate::storage::copy::Copy;
 use crate::storage::{self, MountFor, PrivateMounts, snapshot};
 use crate::task::TaskLog;
-use crate::{Failure, Node, NodeResult, Output, creation, ids, locked, random, runtime, store, task};
+use crate::{Failure, Node, NodeResult, Output, creation, files, ids, locked, random, runtime, store, task};
 
 /// How long clone waits for the lock file of the new container, seconds. Source: pve-container, `lock_config`.
 const LOCK_WAIT: u64 = 5;
@@ -191,11 +192,11 @@ fn volumes(section: &Section) -> NodeResult<Vec<(String, MountPoint, VolumeId)>>
 fn new_section(section: &Section) -> NodeResult<Section> {
     let mut new = section.clone();
     new.options.retain(|key, _| {
-        let volume = key == "rootfs" || super::create::index(key, "mp").is_some() || is_unused(key);
+        let volume = key == "rootfs" || index(key, "mp").is_some() || is_unused(key);
         !volume && !OWN_KEYS.contains(&key.as_str())
     });
     for (key, value) in &mut new.options {
-        if super::create::index(key, "net").is_some()
+        if index(key, "net").is_some()
             && let Ok(mut net) = NetInterface::parse(key, value)
         {
             net.hwaddr = Some(random::mac_address()?);
@@ -289,7 +290,7 @@ fn copy_firewall(
             );
             Ok(())
         }
-        Ok(rules) => store::replace(&to, &rules, 0o640).map_err(failed),
+        Ok(rules) => files::replace(&to, &rules, 0o640).map_err(failed),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(failed(error)),
     }

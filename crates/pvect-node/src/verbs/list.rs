@@ -2,7 +2,7 @@
 
 use pvect_core::{Call, Listing, RunState, Vmid};
 
-use crate::{Failure, FailureKind, Node, NodeResult, Output, store};
+use crate::{Failure, FailureKind, Node, NodeResult, Output, store, vmids};
 
 /// Lists the containers. Returns the exit status.
 ///
@@ -29,7 +29,7 @@ pub fn run_json(node: &Node, output: &mut Output<'_>) -> NodeResult<u8> {
 fn listings(node: &Node, output: &mut Output<'_>) -> NodeResult<Vec<Listing>> {
     let mut listings = Vec::new();
     let reader = super::status::reader(node);
-    let (running, vmids) = (reader.running(), store::vmids(node)?);
+    let (running, vmids) = (reader.running(), vmids::all(node)?);
     reader.foreigners(&vmids).iter().for_each(|foreign| output.warn(foreign.to_string()));
     for vmid in vmids {
         listings.extend(listing(node, vmid, running.contains(&vmid), output)?);

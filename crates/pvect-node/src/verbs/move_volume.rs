@@ -4,14 +4,14 @@ use pvect_core::property::{MountPoint, MountSource};
 use pvect_core::{Call, ContainerConfig, Lock, Verb, Vmid, VolumeId};
 
 use super::resize::mount_point;
-use crate::cli::report::bad_parameters;
+use crate::config_volumes::{add_unused, in_use, is_unused, unused_volume};
 use crate::idmap::IdMap;
 use crate::interrupt::Interrupt;
-use crate::named::{add_unused, in_use, is_unused, unused_volume};
 use crate::storage::base::Base;
 use crate::storage::copy::Copy;
 use crate::storage::{self, snapshot};
 use crate::task::TaskLog;
+use crate::usage::report::bad_parameters;
 use crate::{Failure, Node, NodeResult, Output, ids, locked, runtime, store, task};
 
 /// Moves a volume of a stopped container. Returns the exit status.

@@ -12,10 +12,10 @@ use pvect_core::{Call, ContainerConfig, Verb, Vmid, VolumeId};
 
 use super::AFTER_LOAD_EXIT;
 use crate::change::{Changes, is_family};
-use crate::cli::report::{USAGE_EXIT, refused};
 use crate::rights::Asker;
 use crate::rights::judge::{self, Target};
 use crate::storage::{Storages, dir};
+use crate::usage::report::{USAGE_EXIT, refused};
 use crate::{Failure, Node, NodeResult, Output, options, runtime, store};
 
 /// Where the kernel lists the network interfaces.

@@ -7,7 +7,7 @@ use pvect_core::schema::{Format, Kind, split_list};
 use pvect_core::{Vmid, VolumeId};
 use pvect_node::backup::prune;
 use pvect_node::storage::{self, Storage, Storages};
-use pvect_node::store;
+use pvect_node::vmids;
 use pvect_node::worker::{self, Job};
 use serde_json::{Value, json};
 
@@ -140,7 +140,7 @@ fn content(asked: &Asked) -> Answer {
             "volid": volume, "content": "vztmpl", "format": format, "size": one.size, "ctime": changed(&one.path),
         }));
     }
-    for vmid in store::vmids(asked.node()).map_err(failed)? {
+    for vmid in vmids::all(asked.node()).map_err(failed)? {
         for volume in storage::volumes_of(asked.node(), vmid).map_err(failed)? {
             list.extend(image(asked, &storage, vmid, &volume));
         }
