@@ -46,7 +46,11 @@ fn run_verb(node: &Node, verb: Verb, words: &[String], output: &mut Output<'_>) 
     if verb == Verb::Help {
         return verbs::dispatch(node, &parsed.call, output);
     }
-    store::ensure_root(node)?;
+    // Whoever only looks, or goes into a container, makes no node where none is.
+    let makes_node = verb.spec().mutates && !matches!(verb, Verb::Exec | Verb::Enter | Verb::Console);
+    if makes_node || node.layout.root().is_dir() {
+        store::ensure_root(node)?;
+    }
     if parsed.json {
         verbs::dispatch_json(node, &parsed.call, output)
     } else {

@@ -11,6 +11,7 @@ mod dhcp;
 mod environment;
 mod freezer;
 mod granted;
+mod hook_path;
 mod hookscript;
 mod hotplug;
 mod limits;
