@@ -284,11 +284,25 @@ impl<'a> Backup<'a> {
         }
         if self.plan.options.protected {
             journal.info("marking backup as protected");
+            self.check_protected()?;
             let path = beside(PROTECTED);
             files::replace(&path, b"", ARCHIVE_MODE)
                 .map_err(|error| Failure::new(format!("unable to set protected flag - {error}")))?;
         }
         Ok(())
+    }
+
+    /// Refuses one protected backup more than the storage lets a container have.
+    fn check_protected(&self) -> NodeResult<()> {
+        let Some((storage, most)) = &self.plan.most_protected else { return Ok(()) };
+        let all = archives(&self.plan.directory)?;
+        if all.iter().filter(|archive| archive.vmid == self.vmid && archive.protected).count() < *most {
+            return Ok(());
+        }
+        Err(Failure::new(format!(
+            "unable to set protected flag - The number of protected backups per guest is limited to {most} on storage \
+             '{storage}'"
+        )))
     }
 
     fn prune(&self, journal: &mut Journal<'_, '_>) -> NodeResult<()> {

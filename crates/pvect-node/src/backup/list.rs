@@ -13,7 +13,9 @@ pub(crate) const NAME: &str = "backups";
 pub(crate) fn list(root: &str, node: &str, storage: &str) -> NodeResult<()> {
     let node = node.parse().map_err(|_| Failure::new("bad node name"))?;
     let storages = Storages::load(&Layout::new(root, node))?;
-    let directory = storages.find(storage)?.path()?.join("dump");
+    let found = storages.find(storage)?;
+    found.present()?;
+    let directory = found.directories()?.of("backup");
     let mut text = String::new();
     for archive in prune::archives(&directory)? {
         let name = archive.path.file_name().unwrap_or_default().to_string_lossy();

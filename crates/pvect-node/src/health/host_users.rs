@@ -69,12 +69,12 @@ fn running(node: &Node, host: &Host) -> NodeResult<Vec<Vmid>> {
 fn open_places(node: &Node) -> NodeResult<Vec<Finding>> {
     let layout = &node.layout;
     let mut places: Vec<PathBuf> = vec![layout.tasks(), layout.run_dir(), layout.root().join("run/lock")];
-    for storage in storage::Storages::load(layout)?.0 {
-        if let (true, Ok(path)) = (storage.holds("rootdir"), storage.path()) {
-            places.push(path.join("images"));
-        }
-        if let (true, Ok(path)) = (storage.holds("backup"), storage.path()) {
-            places.push(path.join("dump"));
+    for storage in storage::Storages::load(layout)?.enabled() {
+        let Some(directories) = storage::there(storage) else { continue };
+        for (content, directory) in [("rootdir", "images"), ("backup", "backup")] {
+            if storage.holds(content) {
+                places.push(directories.of(directory));
+            }
         }
     }
     for name in names(&layout.lxc()) {

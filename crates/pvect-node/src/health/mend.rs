@@ -219,7 +219,8 @@ fn undo_create(node: &Node, vmid: Vmid) -> NodeResult<()> {
     let kept: Vec<_> =
         note.before.iter().filter_map(|volume| storage::volume_path(node, volume).ok()).collect();
     for (volume, path) in super::volumes_of(node, vmid)? {
-        if !note.before.contains(&volume) && !kept.contains(&path) {
+        let unseen = note.unseen.iter().any(|name| name == volume.storage());
+        if !unseen && !note.before.contains(&volume) && !kept.contains(&path) {
             storage::free(node, &volume)?;
         }
     }

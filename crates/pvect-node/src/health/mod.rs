@@ -245,9 +245,9 @@ fn everyone(node: &Node, host: &Host) -> NodeResult<BTreeSet<Vmid>> {
     let mut found: BTreeSet<Vmid> = vmids::all(node)?.into_iter().collect();
     let numbers = |path: &Path| names(path).into_iter().filter_map(|name| name.parse::<Vmid>().ok());
     found.extend(numbers(&node.layout.lxc()));
-    for storage in storage::Storages::load(&node.layout)?.0 {
-        if let (true, Ok(path)) = (storage.holds("rootdir"), storage.path()) {
-            found.extend(numbers(&path.join("images")));
+    for storage in storage::Storages::load(&node.layout)?.enabled().filter(|one| one.holds("rootdir")) {
+        if let Some(places) = storage::there(storage) {
+            found.extend(numbers(&places.of("images")));
         }
     }
     let reader = host.reader(node);

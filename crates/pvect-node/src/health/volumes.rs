@@ -30,9 +30,9 @@ pub(super) fn ownerless(node: &Node, vmid: Vmid) -> NodeResult<Vec<Finding>> {
 
 /// The directories for a container's volumes in which nothing is.
 pub(super) fn empty_directories(node: &Node, vmid: Vmid) -> NodeResult<Vec<PathBuf>> {
-    let storages = storage::Storages::load(&node.layout)?.0;
-    let usable = storages.iter().filter(|storage| storage.holds("rootdir"));
-    let paths = usable.filter_map(|storage| Some(storage::dir::images(storage.path().ok()?, vmid)));
+    let storages = storage::Storages::load(&node.layout)?;
+    let usable = storages.enabled().filter(|storage| storage.holds("rootdir"));
+    let paths = usable.filter_map(|storage| Some(storage::dir::images(&storage::there(storage)?, vmid)));
     let is_empty = |path: &PathBuf| std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
     Ok(paths.filter(is_empty).collect())
 }
@@ -125,9 +125,9 @@ fn missing(node: &Node, vmid: Vmid, named: &BTreeMap<VolumeId, (String, bool)>) 
 }
 
 fn storage_is_there(node: &Node, volume: &VolumeId) -> bool {
-    let storages = storage::Storages::load(&node.layout);
-    let path = storages.ok().and_then(|all| all.find(volume.storage()).ok()?.path().ok().map(Path::to_owned));
-    path.is_some_and(|path| path.join("images").is_dir())
+    let Ok(storages) = storage::Storages::load(&node.layout) else { return false };
+    let places = storages.find(volume.storage()).ok().and_then(storage::there);
+    places.is_some_and(|places| places.of("images").is_dir())
 }
 
 /// Volumes of the container that its configuration does not name.

@@ -87,10 +87,10 @@ pub fn archive(asker: &Asker, vmid: Vmid, text: &str, content: Content) -> Resul
     let storage = format!("/storage/{}", volume.storage());
     let missing = || Err(Denied(format!("missing privileges to access {volume}")));
     match (Volume::parse(volume.volume()), content) {
-        (Ok(Volume::File { directory: "template/cache", .. }), Content::Template) => {
+        (Ok(Volume::File { content: "vztmpl", .. }), Content::Template) => {
             asker.check(&storage, &["Datastore.AllocateSpace", "Datastore.Audit", "Datastore.Allocate"])
         }
-        (Ok(Volume::File { directory: "dump", name }), Content::Backup) => {
+        (Ok(Volume::File { content: "backup", name }), Content::Backup) => {
             if asker.may(&storage, "Datastore.Allocate") {
                 return Ok(());
             }

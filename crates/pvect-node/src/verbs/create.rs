@@ -9,6 +9,7 @@ use pvect_core::call::Value;
 use pvect_core::{Call, ContainerConfig, Vmid, VolumeId};
 use secrecy::{ExposeSecret, SecretString};
 
+use super::bandwidth;
 use super::new_container::{OWN_OPTIONS, Undo, detect_guest, judge_new, judge_volumes, read_keys};
 use super::new_volumes::{Mount, check_source, index, make_volumes, parse_mount};
 use crate::idmap::IdMap;
@@ -96,8 +97,9 @@ impl Plan {
         let volumes =
             given.iter().map(|(key, text)| parse_mount(key, text)).collect::<NodeResult<Vec<_>>>()?;
         for (_, mount) in &volumes {
-            check_source(node, mount.source())?;
+            check_source(node, call.verb(), mount.source())?;
         }
+        bandwidth::check_unpacking(node, call, volumes.iter().filter_map(|(_, mount)| mount.storage()))?;
         Ok(Self {
             vmid,
             template,

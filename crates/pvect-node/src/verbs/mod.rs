@@ -1,5 +1,6 @@
 //! One file for each verb. A verb takes the checked call and returns the exit status.
 
+mod bandwidth;
 mod clone;
 mod config;
 mod console;

@@ -1,7 +1,7 @@
 //! The volumes of a container that is being made: as they are given, checked, and made.
 
 use pvect_core::property::{MountPoint, MountSource, RootFs};
-use pvect_core::{ContainerConfig, Vmid, VolumeId};
+use pvect_core::{ContainerConfig, Verb, Vmid, VolumeId};
 
 use crate::idmap::IdMap;
 use crate::interrupt::Interrupt;
@@ -19,6 +19,15 @@ impl Mount {
         match self {
             Self::Root(fs) => &fs.source,
             Self::Point(point) => &point.fs.source,
+        }
+    }
+
+    /// The storage that it is on, or is to be made on.
+    pub(super) fn storage(&self) -> Option<String> {
+        match self.source() {
+            MountSource::Allocate { storage, .. } => Some(storage.clone()),
+            MountSource::Volume(text) => Some(volume_id(text).ok()?.storage().to_owned()),
+            MountSource::Device(_) | MountSource::Bind(_) => None,
         }
     }
 
@@ -53,10 +62,10 @@ pub(super) fn parse_mount(key: &str, text: &str) -> NodeResult<(String, Mount)> 
 }
 
 /// Checks what can be known of a volume's storage.
-pub(super) fn check_source(node: &Node, source: &MountSource) -> NodeResult<()> {
+pub(super) fn check_source(node: &Node, verb: Verb, source: &MountSource) -> NodeResult<()> {
     match source {
-        MountSource::Allocate { storage, .. } => storage::check_rootdir(node, storage),
-        MountSource::Volume(text) => storage::check_rootdir(node, volume_id(text)?.storage()),
+        MountSource::Allocate { storage, .. } => storage::check_rootdir(node, verb, storage),
+        MountSource::Volume(text) => storage::check_rootdir(node, verb, volume_id(text)?.storage()),
         MountSource::Device(_) | MountSource::Bind(_) => Ok(()),
     }
 }

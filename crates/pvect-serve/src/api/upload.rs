@@ -44,7 +44,8 @@ pub(crate) async fn upload(mut asked: Asked, headers: &HeaderMap, body: Body) ->
     if !found.holds("vztmpl") {
         return Err(Refusal::failed(format!("storage '{}' does not support 'vztmpl' content", found.name)));
     }
-    let cache = found.path().map_err(|failure| Refusal::of_failure(&failure))?.join("template/cache");
+    found.activate().map_err(|failure| Refusal::of_failure(&failure))?;
+    let cache = found.directories().map_err(|failure| Refusal::of_failure(&failure))?.of("vztmpl");
     let patience = asked.shared.options.body;
     let limit = asked.shared.options.upload_limit;
 

@@ -14,6 +14,7 @@ use pvect_core::property::MountSource;
 use pvect_core::{Call, ContainerConfig, Vmid, VolumeId};
 
 use self::backup::Backup;
+use super::bandwidth;
 use super::new_container::{OWN_OPTIONS, detect_guest, judge_new, judge_volumes, read_keys};
 use super::new_volumes::{Mount, check_source, index, make_volumes, parse_mount};
 use crate::idmap::IdMap;
@@ -116,11 +117,14 @@ impl Plan {
             check_kind(node, &archive)?;
         }
         if volumes.is_empty() {
-            storage::check_rootdir(node, &storage)?;
+            storage::check_rootdir(node, call.verb(), &storage)?;
         }
         for (_, mount) in &volumes {
-            check_source(node, mount.source())?;
+            check_source(node, call.verb(), mount.source())?;
         }
+        let own = volumes.is_empty().then(|| storage.clone());
+        let places = volumes.iter().filter_map(|(_, mount)| mount.storage()).chain(own);
+        bandwidth::check_unpacking(node, call, places)?;
         Ok(Self {
             vmid,
             archive,
@@ -185,7 +189,7 @@ fn check_kind(node: &Node, archive: &str) -> NodeResult<()> {
     }
     Storages::load(&node.layout)?.find(volume.storage())?;
     match Volume::parse(volume.volume())? {
-        Volume::File { directory: "dump", .. } => Ok(()),
+        Volume::File { content: "backup", .. } => Ok(()),
         _ => Err(Failure::new(format!("unable to use volume {archive} - content type needs to be 'backup'"))),
     }
 }
