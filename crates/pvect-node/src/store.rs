@@ -9,7 +9,7 @@ use pvect_core::{Lock, Vmid};
 use crate::error::os_text;
 use crate::files::{close_to_others, make_directories, sync_parent};
 use crate::lock_files::HeldLock;
-use crate::{Failure, FailureKind, Node, NodeResult, Output, creation, files, ids, lock_files, vmids};
+use crate::{Failure, FailureKind, Node, NodeResult, Output, creation, files, ids, links, lock_files, vmids};
 
 /// How long most verbs wait for the lock file, seconds. Source: `lock_config` of pve-guest-common.
 pub const LOCK_SECONDS: u64 = 10;
@@ -48,6 +48,7 @@ pub fn ensure_root(node: &Node) -> NodeResult<()> {
     let layout = &node.layout;
     let local = layout.local_storage();
     make_directories(&layout.configs(), 0o755)?;
+    links::make(node);
     make_directories(&layout.lxc(), 0o711)?;
     for path in [
         local.join("template/cache"),
@@ -288,7 +289,7 @@ mod tests {
     fn a_held_lock_times_out() {
         let (_dir, node) = node();
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let mut output = Output { out: &mut out, err: &mut err };
+        let mut output = Output::new(&mut out, &mut err);
         let held = lock(&node, vmid("101"), 1, &mut output).unwrap();
         let failure = lock(&node, vmid("101"), 0, &mut output).unwrap_err();
         let path = node.layout.config_lock(vmid("101"));

@@ -17,13 +17,16 @@ mod hotplug;
 mod limits;
 mod live;
 mod lxc_config;
+mod mount_hooks;
 mod network;
+mod overlaps;
 mod quota;
 mod reachable;
 mod seccomp;
 mod shell_words;
 mod small_file_system;
 mod start;
+mod startable;
 mod stop;
 mod user_namespace;
 
@@ -40,6 +43,7 @@ pub use attach::{Environment, attach, console};
 pub(crate) use freezer::{freeze, thaw};
 pub(crate) use hookscript::run as run_hookscript;
 pub(crate) use start::start;
+pub(crate) use startable::{check as check_startable, check_mtu};
 pub(crate) use user_namespace::hide_id_map_tools;
 
 use crate::idmap::IdMap;

@@ -1,5 +1,7 @@
 //! New volumes of containers.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use pvect_core::size::DiskSize;
@@ -113,7 +115,24 @@ fn make_subvolume(wanted: &Wanted<'_>, log: &mut dyn FnMut(&str)) -> NodeResult<
     made.map(|()| name)
 }
 
+/// Makes a new directory a container's. It is the guest's `/`, whatever umask we were started with.
 fn give(path: &Path, owner: (u32, u32)) -> NodeResult<()> {
     std::os::unix::fs::chown(path, Some(owner.0), Some(owner.1))
-        .map_err(|error| Failure::io("can't change the owner of", path, &error))
+        .map_err(|error| Failure::io("can't change the owner of", path, &error))?;
+    std::fs::set_permissions(path, Permissions::from_mode(0o755))
+        .map_err(|error| Failure::io("can't change the mode of", path, &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_directory_is_open_to_the_guests_users() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(dir.path(), Permissions::from_mode(0o700)).unwrap();
+        let owner = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        give(dir.path(), owner).unwrap();
+        assert_eq!(std::fs::metadata(dir.path()).unwrap().permissions().mode() & 0o7777, 0o755);
+    }
 }

@@ -12,6 +12,7 @@ mod keys;
 mod mounts;
 mod namespace;
 pub mod snapshot;
+pub(crate) mod stored;
 mod templates;
 pub mod usage;
 
@@ -22,7 +23,9 @@ use pvect_core::{Verb, Vmid, VolumeId};
 pub use allocation::allocate;
 pub use cfg::{Storage, StorageKind, Storages};
 pub use mounts::{MountFor, mount_all, mount_all_for, unmount_all};
-pub(crate) use mounts::{check_mount, mount_own, mount_rest, mounted_below_in, own_paths, stage};
+pub(crate) use mounts::{
+    check_mount, ignored_idmaps, mount_own, mount_rest, mounted_below_in, own_paths, stage,
+};
 pub use namespace::PrivateMounts;
 pub use templates::{Template, remove_template, template_path, templates};
 
@@ -261,6 +264,7 @@ mod tests {
             ("nosuch:vztmpl/x.tar.gz", "storage 'nosuch' does not exist"),
             ("/no/such/file.tar.gz", "can't find file '/no/such/file.tar.gz'"),
             ("bogus", "can't find file 'bogus'"),
+            ("./bogus", "can't find file './bogus'"),
             ("local:abc", "unable to parse directory volume name 'abc'"),
         ] {
             assert_eq!(template_path(&node, name).unwrap_err().text, text);

@@ -55,15 +55,17 @@ pub fn remove_template(node: &Node, volume: &VolumeId) -> NodeResult<()> {
     std::fs::remove_file(&path).map_err(|error| Failure::io("can't remove", &path, &error))
 }
 
-/// Returns the path of a template that is named by volume id or by absolute path.
+/// Returns the path of a template that is named by volume id or by a path, which may be relative.
 ///
 /// # Errors
 /// `can't find file '<path>'`, and those of [`volume_path`].
 pub fn template_path(node: &Node, name: &str) -> NodeResult<PathBuf> {
     match name.parse::<VolumeId>() {
         Ok(volume) if !name.starts_with('/') => volume_path(node, &volume),
-        _ if name.starts_with('/') && Path::new(name).is_file() => Ok(PathBuf::from(name)),
-        _ => Err(Failure::new(format!("can't find file '{name}'"))),
+        _ => match Path::new(name).canonicalize() {
+            Ok(path) if path.is_file() => Ok(path),
+            _ => Err(Failure::new(format!("can't find file '{name}'"))),
+        },
     }
 }
 

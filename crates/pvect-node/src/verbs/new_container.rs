@@ -52,55 +52,49 @@ pub(super) const OWN_OPTIONS: [&str; 13] = [
     "unprivileged",
 ];
 
-/// Reads a file of public keys and checks each line.
-pub(super) fn read_keys(path: &str) -> NodeResult<String> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        Failure::with_exit(format!("can't open '{path}' - {}", crate::error::os_text(&error)), 2)
-    })?;
-    let is_key = |line: &str| {
-        let mut words = line.split_ascii_whitespace();
-        let kinds = ["ssh-", "ecdsa-sha2-", "sk-ssh-", "sk-ecdsa-"];
-        // Options may stand before the type.
-        line.starts_with('#') || words.any(|word| kinds.iter().any(|kind| word.starts_with(kind)))
-    };
-    match text.lines().map(str::trim).find(|line| !line.is_empty() && !is_key(line)) {
-        Some(_) => Err(Failure::with_exit(
-            format!("SSH public key validation error: '{path}' has a line that is not a key"),
-            2,
-        )),
-        None => Ok(text),
+/// A file of public keys that was read and not yet looked at.
+pub(super) struct Keys<'a> {
+    path: &'a str,
+    text: String,
+}
+
+/// Reads a file of public keys.
+pub(super) fn read_keys(path: &str) -> NodeResult<Keys<'_>> {
+    let failed =
+        |error| Failure::with_exit(format!("can't open '{path}' - {}", crate::error::os_text(&error)), 2);
+    std::fs::read_to_string(path).map(|text| Keys { path, text }).map_err(failed)
+}
+
+impl Keys<'_> {
+    /// Checks each line. The real pct does so when it knows that the number is free.
+    pub(super) fn checked(self) -> NodeResult<String> {
+        let is_key = |line: &str| {
+            let mut words = line.split_ascii_whitespace();
+            let kinds = ["ssh-", "ecdsa-sha2-", "sk-ssh-", "sk-ecdsa-"];
+            // Options may stand before the type.
+            line.starts_with('#') || words.any(|word| kinds.iter().any(|kind| word.starts_with(kind)))
+        };
+        match self.text.lines().map(str::trim).find(|line| !line.is_empty() && !is_key(line)) {
+            Some(_) => Err(Failure::with_exit(
+                format!("SSH public key validation error: '{}' has a line that is not a key", self.path),
+                2,
+            )),
+            None => Ok(self.text),
+        }
     }
 }
 
-/// Finds the distribution and the architecture and puts them into the configuration.
+/// Finds the distribution and the architecture and puts them into the configuration. `log` gets lines, and whether each is
+/// a warning.
 pub(super) fn detect_guest(
     guest: &Guest<'_>,
     config: &mut ContainerConfig,
-    log: &mut dyn FnMut(&str),
+    log: &mut dyn FnMut(&str, bool),
 ) -> NodeResult<()> {
-    let (ostype, doubt, arch) = guest.detect()?;
-    let expected = config.main.options.get("ostype").cloned();
-    if expected.as_deref() != Some("unmanaged") {
-        if let Some(doubt) = doubt {
-            log(&doubt);
-        }
-        if let Some(expected) = expected.filter(|expected| *expected != ostype) {
-            log(&format!("got unexpected ostype ({ostype} != {expected})"));
-        }
-        config.main.set("ostype", ostype);
-    }
-    if !config.main.options.contains_key("arch") {
-        match arch {
-            Some(arch) => {
-                log(&format!("Detected container architecture: {arch}"));
-                config.main.set("arch", arch);
-            }
-            None => {
-                log("Falling back to amd64.");
-                log("Use `pct set VMID --arch ARCH` to change.");
-                config.main.set("arch", "amd64");
-            }
-        }
+    let (ostype, arch) = guest.detect(log)?;
+    config.main.set("ostype", ostype);
+    if let Some(arch) = arch {
+        config.main.set("arch", arch);
     }
     Ok(())
 }
