@@ -16,6 +16,7 @@ mod interfaces;
 mod job;
 mod keyfile;
 mod networkd;
+mod release_files;
 mod section;
 mod users;
 mod versions;
