@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use pvect_core::{Call, ContainerConfig, Lock, Verb, Vmid};
 
 use crate::interrupt::Interrupt;
-use crate::{Failure, Node, NodeResult, Output, locked, runtime, store, verbs};
+use crate::{Failure, Node, NodeResult, Output, lock_files, locked, runtime, store, verbs, vmids};
 
 /// How long a container may take to shut down when `startup` does not say, seconds.
 const DOWN_SECONDS: u64 = 180;
@@ -105,7 +105,7 @@ fn ready(node: &Node) -> NodeResult<()> {
 
 fn ordered(node: &Node, only: &[Vmid], output: &mut Output<'_>) -> NodeResult<Ordered> {
     let mut ordered = Ordered::new();
-    for vmid in store::vmids(node)? {
+    for vmid in vmids::all(node)? {
         if !only.is_empty() && !only.contains(&vmid) {
             continue;
         }
@@ -125,8 +125,8 @@ fn ordered(node: &Node, only: &[Vmid], output: &mut Output<'_>) -> NodeResult<Or
 fn remove_backup_locks(node: &Node, output: &mut Output<'_>) {
     let path = node.layout.root().join("run/lock/vzdump.lock");
     // Held by a backup that runs.
-    let Ok(_held) = store::lock_file(&path, 0, &mut |_| {}) else { return };
-    for vmid in store::vmids(node).unwrap_or_default() {
+    let Ok(_held) = lock_files::take(&path, 0, &mut |_| {}) else { return };
+    for vmid in vmids::all(node).unwrap_or_default() {
         let is_left = |node: &Node| {
             store::load(node, vmid).is_ok_and(|stored| stored.config.lock() == Some(Lock::Backup))
         };

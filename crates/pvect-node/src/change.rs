@@ -13,7 +13,7 @@ use pvect_core::{ContainerConfig, Vmid, VolumeId};
 
 use crate::idmap::IdMap;
 use crate::storage::dir;
-use crate::{Failure, Node, NodeResult, Output, named, runtime, storage};
+use crate::{Failure, Node, NodeResult, Output, config_volumes, runtime, storage};
 
 /// Options that need nothing but the new text, even while the container runs.
 const IMMEDIATE: [&str; 8] =
@@ -235,7 +235,7 @@ impl<'a> Changes<'a> {
         } else if is_family(key, "net") {
             check_stored(key, &text)?;
         } else if is_family(key, "unused") {
-            let volume = named::unused_volume(&text);
+            let volume = config_volumes::unused_volume(&text);
             if !self.is_in_use(volume) {
                 let volume = volume_id(volume)?;
                 storage::free_own(self.node, self.vmid, &volume, &mut |line| output.warn(line))?;
@@ -295,7 +295,7 @@ impl<'a> Changes<'a> {
         if elsewhere || main.family("unused").into_iter().any(|(_, _, known)| known == volume) {
             return Ok(());
         }
-        named::list_as_unused(self.config, volume).map(drop)
+        config_volumes::list_as_unused(self.config, volume).map(drop)
     }
 
     /// Whether a mount point has the volume, now, pending, or in a snapshot.

@@ -96,7 +96,8 @@ fn post_stop(root: &str, name: &str, vmid: &str) -> NodeResult<()> {
     let bad = |what: &str| Failure::new(format!("bad {what}"));
     let name: NodeName = name.parse().map_err(|_| bad("node name"))?;
     let vmid: Vmid = vmid.parse().map_err(|_| bad("vmid"))?;
-    let node = Node { layout: Layout::new(root, name.clone()), name, helper: "/proc/self/exe".into() };
+    let helper = std::env::current_exe().map_err(|_| bad("program"))?;
+    let node = Node { layout: Layout::new(root, name.clone()), name, helper };
     let config = store::load(&node, vmid)?.config;
     let (mut out, mut err) = (std::io::sink(), std::io::sink());
     runtime::run_hookscript(&node, vmid, &config, "post-stop", &mut Output::new(&mut out, &mut err))

@@ -35,6 +35,11 @@ impl Layout {
         Self { root: root.into(), node }
     }
 
+    /// The node's name.
+    pub fn node(&self) -> &NodeName {
+        &self.node
+    }
+
     /// The root itself.
     pub fn root(&self) -> &Path {
         &self.root
@@ -109,6 +114,11 @@ impl Layout {
     /// `run/pve`: stderr and warnings of starts.
     pub fn run_dir(&self) -> PathBuf {
         self.root.join("run/pve")
+    }
+
+    /// `run/pve/bin`: links by which hook scripts find the node's own `pct`.
+    pub fn programs(&self) -> PathBuf {
+        self.run_dir().join("bin")
     }
 
     /// `etc/pve/firewall/<vmid>.fw`: the rules of a container's firewall. This node applies the sets

@@ -16,8 +16,7 @@ use pvect_core::upid::Upid;
 
 use crate::interrupt::Interrupt;
 use crate::log_room::LogRoom;
-use crate::store::{self, lock_file_for_a_moment, replace_unsynced};
-use crate::{Failure, Node, NodeResult, Output};
+use crate::{Failure, Node, NodeResult, Output, files, lock_files};
 
 /// The index is rotated above this many bytes. Source: `PVE::RESTEnvironment`.
 const INDEX_LIMIT: u64 = 50_000;
@@ -198,7 +197,7 @@ fn begin(node: &Node, worker: &str, id: &str) -> NodeResult<TaskLog> {
         user: ASKER.get().map_or_else(|| "root@pam".to_owned(), |asker| asker.user.clone()),
     };
     let directory = tasks.join(upid.log_directory());
-    store::make_directories(&directory, 0o700)?;
+    files::make_directories(&directory, 0o700)?;
     let path = directory.join(upid.to_string());
     let file = OpenOptions::new()
         .append(true)
@@ -233,7 +232,7 @@ fn change_lists(
     tasks: &Path,
     change: impl FnOnce(&mut Vec<Upid>, &mut Vec<(Upid, String)>),
 ) -> NodeResult<()> {
-    let _lock = lock_file_for_a_moment(&tasks.join(".active.lock"), LIST_LOCK_SECONDS)?;
+    let _lock = lock_files::take_for_a_moment(&tasks.join(".active.lock"), LIST_LOCK_SECONDS)?;
     let path = tasks.join("active");
     let text = fs::read_to_string(&path).unwrap_or_default();
     let mut active: Vec<Upid> =
@@ -243,7 +242,7 @@ fn change_lists(
     // 0: not in the index yet.
     let text: String = active.iter().map(|upid| format!("{upid} 0\n")).collect();
     // Not synced, as pct does not: after a crash of the machine none of them is under way.
-    replace_unsynced(&path, text.as_bytes(), FILE_MODE)
+    files::replace_unsynced(&path, text.as_bytes(), FILE_MODE)
         .map_err(|error| Failure::io("can't write", &path, &error))?;
     if ended.is_empty() { Ok(()) } else { append_index(tasks, &ended) }
 }
@@ -290,7 +289,7 @@ mod tests {
         let name: pvect_core::NodeName = "vm".parse().unwrap();
         let layout = crate::Layout::new(dir.path(), name.clone());
         let node = Node { layout, name, helper: "/bin/false".into() };
-        store::ensure_root(&node).unwrap();
+        crate::store::ensure_root(&node).unwrap();
         (dir, node)
     }
 

@@ -24,7 +24,9 @@ pub(crate) struct Listed {
 pub(crate) fn list(root: &str, node: &str, storage: &str) -> NodeResult<Vec<Listed>> {
     let node = node.parse().map_err(|_| Failure::new("bad node name"))?;
     let storages = Storages::load(&Layout::new(root, node))?;
-    let directory = storages.find(storage)?.path()?.join("dump");
+    let found = storages.find(storage)?;
+    found.present()?;
+    let directory = found.directories()?.of("backup");
     let listed = prune::archives(&directory)?.into_iter().map(|archive| {
         let name = archive.path.file_name().unwrap_or_default().to_string_lossy();
         let size = std::fs::metadata(&archive.path).map_or(0, |meta| meta.len());

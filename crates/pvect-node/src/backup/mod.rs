@@ -6,6 +6,7 @@
 //!
 //! - `options`: the command line
 //! - `job`: all containers of one call
+//! - `plan`: where the archives go, which older ones stay
 //! - `container`: one container, from its lock to its restart
 //! - `archive`: tar and packing
 //! - `prune`: names of archives, and which old ones go
@@ -19,6 +20,7 @@ mod journal;
 mod list;
 mod options;
 mod parts;
+mod plan;
 pub mod prune;
 mod snapshot;
 

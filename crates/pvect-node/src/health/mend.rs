@@ -9,7 +9,8 @@ use pvect_core::{Call, Lock, Verb, Vmid};
 use super::{Action, Finding, Host, Mended, container, files, host_users, live, volumes};
 use crate::tool::Tool;
 use crate::{
-    Failure, FailureKind, Node, NodeResult, Output, creation, held, ids, runtime, storage, store, task, verbs,
+    Failure, FailureKind, Node, NodeResult, Output, creation, ids, lock_files, runtime, storage, store, task,
+    verbs,
 };
 
 /// How long a loop device may take to be free.
@@ -91,7 +92,7 @@ fn of_the_node(node: &Node, host: &Host, finding: &Finding, output: &mut Output<
 fn for_host_users(node: &Node, action: &Action, output: &mut Output<'_>) -> NodeResult<()> {
     match action {
         // The finding has just been seen again: it is not a symlink.
-        Action::Close(path) => store::close_to_others(path),
+        Action::Close(path) => crate::files::close_to_others(path),
         Action::ReserveIds => ids::reserve(node),
         _ => {
             let mut said = Vec::new();
@@ -206,7 +207,7 @@ fn unlock(node: &Node, vmid: Vmid, lock: &Lock) -> NodeResult<()> {
         config.main.remove("lock");
         store::save(node, vmid, &config)?;
     }
-    held::end_operation(&node.layout.operation_lock(vmid));
+    lock_files::end_operation(&node.layout.operation_lock(vmid));
     Ok(())
 }
 
@@ -218,7 +219,8 @@ fn undo_create(node: &Node, vmid: Vmid) -> NodeResult<()> {
     let kept: Vec<_> =
         note.before.iter().filter_map(|volume| storage::volume_path(node, volume).ok()).collect();
     for (volume, path) in super::volumes_of(node, vmid)? {
-        if !note.before.contains(&volume) && !kept.contains(&path) {
+        let unseen = note.unseen.iter().any(|name| name == volume.storage());
+        if !unseen && !note.before.contains(&volume) && !kept.contains(&path) {
             storage::free(node, &volume)?;
         }
     }

@@ -26,7 +26,7 @@ use pvect_core::{Lock, Vmid, VolumeId};
 use pvect_native::{Cgroups, NativeReader};
 use serde::Serialize;
 
-use crate::{Node, NodeResult, Output, storage, store};
+use crate::{Node, NodeResult, Output, storage, vmids};
 
 /// Where the host's own files are; parameters, so that tests need not read the host's.
 #[derive(Debug, Clone)]
@@ -242,12 +242,12 @@ pub fn mend(node: &Node, host: &Host, finding: &Finding, output: &mut Output<'_>
 
 /// All containers that anything on this machine is named after.
 fn everyone(node: &Node, host: &Host) -> NodeResult<BTreeSet<Vmid>> {
-    let mut found: BTreeSet<Vmid> = store::vmids(node)?.into_iter().collect();
+    let mut found: BTreeSet<Vmid> = vmids::all(node)?.into_iter().collect();
     let numbers = |path: &Path| names(path).into_iter().filter_map(|name| name.parse::<Vmid>().ok());
     found.extend(numbers(&node.layout.lxc()));
-    for storage in storage::Storages::load(&node.layout)?.0 {
-        if let (true, Ok(path)) = (storage.holds("rootdir"), storage.path()) {
-            found.extend(numbers(&path.join("images")));
+    for storage in storage::Storages::load(&node.layout)?.enabled().filter(|one| one.holds("rootdir")) {
+        if let Some(places) = storage::there(storage) {
+            found.extend(numbers(&places.of("images")));
         }
     }
     let reader = host.reader(node);

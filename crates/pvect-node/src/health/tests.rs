@@ -5,7 +5,7 @@ use pvect_core::{ContainerConfig, NodeName};
 use pvect_native::Names;
 
 use super::*;
-use crate::{Layout, creation};
+use crate::{Layout, creation, lock_files, store};
 
 struct Place {
     _dir: tempfile::TempDir,
@@ -109,7 +109,7 @@ fn what_is_under_way_is_left_alone() {
     place.config("101", &format!("lock: backup\n{ROOTFS}"));
     let finding = place.found().remove(0);
     for path in [place.node.layout.config_lock(id("101")), place.node.layout.operation_lock(id("101"))] {
-        let held = store::lock_file(&path, 0, &mut |_| {}).unwrap();
+        let held = lock_files::take(&path, 0, &mut |_| {}).unwrap();
         assert_eq!(place.found(), [], "{}", path.display());
         assert_eq!(place.mend(&finding), Ok(Mended::Busy));
         drop(held);
@@ -242,6 +242,42 @@ fn a_storage_that_is_away_is_no_finding() {
     fs::write(&cfg, "dir: usb\n\tpath /none/usb\n\tcontent rootdir\n").unwrap();
     place.config("101", "rootfs: usb:101/vm-101-disk-0.raw,size=4\n");
     assert_eq!(place.found(), []);
+}
+
+#[test]
+fn storages_that_this_node_may_not_use_are_left_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = place();
+    let path = place.host.sys.with_file_name("st");
+    for name in ["images", "dump", "images/102"] {
+        fs::create_dir_all(path.join(name)).unwrap();
+        fs::set_permissions(path.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    put(&path.join("images/101/vm-101-disk-0.raw"), "data");
+    for (keys, count) in [("nodes pve2", 0), ("disable", 0), ("is_mountpoint 1", 0), ("nodes vm,pve2", 4)] {
+        let text = format!("dir: st\n\tpath {}\n\tcontent rootdir,backup\n\t{keys}\n", path.display());
+        fs::write(place.node.layout.storage_cfg(), text).unwrap();
+        assert_eq!(place.found().len(), count, "{keys}: {:?}", place.found());
+    }
+}
+
+#[test]
+fn volumes_that_nobody_could_see_when_a_create_began_stay() {
+    let place = place();
+    let path = place.host.sys.with_file_name("st");
+    put(&path.join("images/101/vm-101-disk-0.raw"), "data");
+    let storages = |mounted: &str| {
+        let text = format!("dir: st\n\tpath {}\n\tcontent rootdir\n{mounted}", path.display());
+        fs::write(place.node.layout.storage_cfg(), text).unwrap();
+    };
+    storages("\tis_mountpoint 1\n");
+    let mut config = ContainerConfig::default();
+    config.main.set("lock", "create");
+    store::create(&place.node, id("101"), &config).unwrap();
+    let made = place.volume("101", "vm-101-disk-0.raw");
+    storages("");
+    place.mend_all();
+    assert!(!made.exists() && path.join("images/101/vm-101-disk-0.raw").exists());
 }
 
 #[test]

@@ -31,7 +31,7 @@ pub(crate) use host::{HostFiles, Range};
 pub(crate) use moving::go_on;
 pub use moving::{Moving, move_ids};
 
-use crate::{Failure, Layout, Node, NodeResult, store};
+use crate::{Failure, Layout, Node, NodeResult, files, lock_files, vmids};
 
 /// How long another command may hold the file, seconds: it only reads and writes it.
 const WAIT: u64 = 10;
@@ -135,7 +135,7 @@ impl Ids {
 
     fn save(&self, layout: &Layout) -> NodeResult<()> {
         let path = layout.ids_cfg();
-        store::replace(&path, self.to_text().as_bytes(), MODE)
+        files::replace(&path, self.to_text().as_bytes(), MODE)
             .map_err(|error| Failure::io("can't write", &path, &error))
     }
 
@@ -176,7 +176,7 @@ fn is_base(base: u32) -> bool {
 
 /// Nobody else changes the file as long as this lives.
 fn lock(layout: &Layout) -> NodeResult<File> {
-    store::lock_file_for_a_moment(&layout.ids_lock(), WAIT)
+    lock_files::take_for_a_moment(&layout.ids_lock(), WAIT)
 }
 
 /// Changes the file under its lock.
@@ -307,7 +307,7 @@ pub(crate) fn found(node: &Node) -> NodeResult<()> {
     let host = HostFiles::of(layout);
     let _held = lock(layout)?;
     // Existing containers use the range that applies without the file.
-    if layout.ids_cfg().exists() || !store::vmids(node)?.is_empty() {
+    if layout.ids_cfg().exists() || !vmids::all(node)?.is_empty() {
         return Ok(());
     }
     let base = host.choose(&[])?;

@@ -9,7 +9,7 @@ use super::bridge::{Kernel, Owner};
 use super::dnsmasq::{self, Files};
 use super::loaded;
 use super::settings::{DEFAULT_BRIDGE, Network, Settings};
-use crate::{Node, NodeResult, store};
+use crate::{Node, NodeResult, vmids};
 
 /// One finding.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,7 +128,7 @@ fn containers_on(kernel: &Kernel, node: &Node, network: &Network) -> Vec<String>
         return Vec::new();
     }
     let names = Names::new(node.layout.lxc());
-    let vmids = store::vmids(node).unwrap_or_default();
+    let vmids = vmids::all(node).unwrap_or_default();
     let is_container = |device: &String| vmids.iter().any(|vmid| names.is_device(*vmid, device));
     kernel.ports(&network.bridge).into_iter().filter(is_container).collect()
 }

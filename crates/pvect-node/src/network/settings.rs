@@ -8,7 +8,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
 use super::subnet::{Net4, Net6};
-use crate::{Failure, FailureKind, NodeResult, store};
+use crate::{Failure, FailureKind, NodeResult, files};
 
 /// The bridge that is made without being named anywhere.
 pub const DEFAULT_BRIDGE: &str = "vmbr0";
@@ -291,7 +291,7 @@ impl Settings {
     /// # Errors
     /// When it cannot be written; the old one is then untouched.
     pub fn save(&self, path: &Path) -> NodeResult<()> {
-        store::replace(path, self.print().as_bytes(), 0o644)
+        files::replace(path, self.print().as_bytes(), 0o644)
             .map_err(|error| Failure::io("can't write", path, &error))
     }
 }

@@ -10,7 +10,7 @@ use pvect_core::{Vmid, VolumeId};
 use super::{Asker, Denied};
 use crate::change::is_family;
 use crate::storage::dir::Volume;
-use crate::{Node, named, runtime};
+use crate::{Node, config_volumes, runtime};
 
 /// What is denied to all but `root@pam`.
 const PATHS: &str = "Only root can pass arbitrary filesystem paths.";
@@ -87,10 +87,10 @@ pub fn archive(asker: &Asker, vmid: Vmid, text: &str, content: Content) -> Resul
     let storage = format!("/storage/{}", volume.storage());
     let missing = || Err(Denied(format!("missing privileges to access {volume}")));
     match (Volume::parse(volume.volume()), content) {
-        (Ok(Volume::File { directory: "template/cache", .. }), Content::Template) => {
+        (Ok(Volume::File { content: "vztmpl", .. }), Content::Template) => {
             asker.check(&storage, &["Datastore.AllocateSpace", "Datastore.Audit", "Datastore.Allocate"])
         }
-        (Ok(Volume::File { directory: "dump", name }), Content::Backup) => {
+        (Ok(Volume::File { content: "backup", name }), Content::Backup) => {
             if asker.may(&storage, "Datastore.Allocate") {
                 return Ok(());
             }
@@ -143,7 +143,7 @@ fn mount(asker: &Asker, vmid: Vmid, name: &str, value: &str) -> Result<(), Denie
     let source = if name == "rootfs" {
         RootFs::parse(value).map_err(|_| unreadable())?.source
     } else if is_family(name, "unused") {
-        MountSource::Volume(named::unused_volume(value).to_owned())
+        MountSource::Volume(config_volumes::unused_volume(value).to_owned())
     } else {
         MountPoint::parse(name, value).map_err(|_| unreadable())?.fs.source
     };

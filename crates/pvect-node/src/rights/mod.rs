@@ -20,7 +20,7 @@ use rustix::fs::{FlockOperation, flock};
 pub use asker::{Asker, Denied};
 pub use config::{Token, User, UserConfig};
 
-use crate::{Failure, Layout, Node, NodeResult, store};
+use crate::{Failure, Layout, Node, NodeResult, files};
 
 /// The one user that may do everything, and that is there from the start.
 pub const ROOT: &str = "root@pam";
@@ -109,7 +109,7 @@ pub fn change<T>(
     flock(&lock, FlockOperation::LockExclusive).map_err(|error| failed(error.into()))?;
     let mut config = UserConfig::load(layout)?;
     let done = make(&mut config)?;
-    store::replace(&path, config.to_text().as_bytes(), 0o640).map_err(failed)?;
+    files::replace(&path, config.to_text().as_bytes(), 0o640).map_err(failed)?;
     Ok(done)
 }
 

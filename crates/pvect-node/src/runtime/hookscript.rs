@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use pvect_core::{ContainerConfig, Vmid, VolumeId};
 
+use super::hook_path;
 use crate::tool::Tool;
 use crate::{Failure, FailureKind, Node, NodeResult, Output, storage};
 
@@ -22,6 +23,7 @@ pub(crate) fn run(
     let Some(volume) = config.main.options.get("hookscript") else { return Ok(()) };
     let ran = script(node, volume).and_then(|path| {
         let tool = Tool::new(&path, "none").args([vmid.to_string().as_str(), phase]);
+        let tool = hook_path::on_node(tool, node)?;
         match tool.merge(&mut |line| output.line(line))? {
             0 => Ok(()),
             code => Err(Failure::new(format!("command '{path} {vmid} {phase}' failed: exit code {code}"))),

@@ -11,6 +11,7 @@ use pvect_core::{ContainerConfig, Vmid};
 use pvect_native::{Cgroups, Names, Version};
 
 use super::apparmor::AppArmor;
+use super::user_namespace::has_user_namespace;
 use super::{devices, environment, limits, seccomp};
 use crate::{Failure, NodeResult};
 
@@ -164,7 +165,7 @@ pub(super) fn text(
 ) -> NodeResult<String> {
     let section = &config.main;
     check_values(section)?;
-    let user_namespace = is_user_namespace(config);
+    let user_namespace = has_user_namespace(config);
     let features = section.features();
     let mut lines = Lines::default();
     put_cgroup(&mut lines, host, vmid)?;
@@ -263,12 +264,6 @@ fn put_hooks(lines: &mut Lines, host: &Host) -> NodeResult<()> {
         lines.put(&format!("lxc.hook.{kind}"), utf8(hook)?)?;
     }
     Ok(())
-}
-
-/// Whether a container runs in a user namespace of its own.
-pub(super) fn is_user_namespace(config: &ContainerConfig) -> bool {
-    config.is_unprivileged()
-        || ["lxc.idmap", "lxc.id_map"].iter().any(|key| config.main.raw_values(key).next().is_some())
 }
 
 /// A path as it can stand in a configuration.

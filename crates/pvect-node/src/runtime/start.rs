@@ -1,24 +1,22 @@
 //! Starts a container.
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use pvect_core::{ContainerConfig, Vmid};
 use pvect_native::Cgroups;
 
-use super::lxc_config::is_user_namespace;
+use super::user_namespace::{has_user_namespace, hide_id_map_tools};
 use super::{
-    PATH, START_CONFIG, StopMode, apparmor, cgroups, devices, environment, granted, hookscript, mount_hooks,
-    names, network, overlaps, reachable, seccomp, shell_words, stop, write_lxc_config,
+    PATH, START_CONFIG, StopMode, apparmor, cannot_run, cgroups, devices, environment, granted, hookscript,
+    mount_hooks, names, network, overlaps, quota, reachable, seccomp, shell_words, stop, write_lxc_config,
 };
-use crate::error::os_text;
 use crate::idmap::IdMap;
 use crate::interrupt::Interrupt;
 use crate::network::{StartMark, Unfiltered};
 use crate::storage::{self, PrivateMounts};
-use crate::{Failure, Node, NodeResult, Output, held, ids, process, setup};
+use crate::{Failure, Node, NodeResult, Output, ids, lock_files, process, setup};
 
 /// How long lxc-start may go on after a signal. Killed halfway, it would leave a monitor that goes on without it.
 const START_GRACE: Duration = Duration::from_secs(5);
@@ -114,7 +112,7 @@ fn launch(
     let guest = setup::Guest::mounted(node, vmid, config, &root)?;
     // Starting a process takes about as long as mounting.
     let mut helper = guest.prepare()?;
-    if is_user_namespace(config) {
+    if has_user_namespace(config) {
         hide_id_map_tools()?;
     }
     // `pct mount` may have mounted it.
@@ -125,7 +123,7 @@ fn launch(
     guest.start(&mut helper, dns, &mut |text, is_warning| notes.push((text.to_owned(), is_warning)))?;
     storage::mount_rest(node, config, &root)?;
     devices::make_nodes(&node.layout.container(vmid), config)?;
-    devices::make_quota_nodes(&node.layout.container(vmid), config, &root)?;
+    quota::make_nodes(&node.layout.container(vmid), config, &root)?;
     interrupt.check()?;
     let _ = std::fs::remove_file(log);
     let mut command = Command::new("lxc-start");
@@ -146,7 +144,7 @@ fn launch(
         .stderr(Stdio::null());
     // It keeps the lock files open until the container runs or has failed, also when we are killed: nobody takes it
     // for stopped meanwhile. The monitor, being a daemon, closes them (lxc-start(1), --close-all-fds).
-    let child = held::inherited(|| command.spawn()).map_err(|error| cannot_run("lxc-start", &error))?;
+    let child = lock_files::inherited(|| command.spawn()).map_err(|error| cannot_run("lxc-start", &error))?;
     Ok(process::wait(child, Some(interrupt), START_GRACE)?.success())
 }
 
@@ -159,32 +157,6 @@ fn init_words(config: &ContainerConfig) -> Vec<String> {
     let words = command.and_then(|text| shell_words::split(text)).unwrap_or_default();
     let separator = (!words.is_empty()).then(|| "--".to_owned());
     separator.into_iter().chain(words).collect()
-}
-
-/// The failure of a program of LXC that cannot be run.
-pub(super) fn cannot_run(name: &str, error: &std::io::Error) -> Failure {
-    match error.kind() {
-        std::io::ErrorKind::NotFound => Failure::not_installed(name, "lxc"),
-        _ => Failure::new(format!("can't run {name} - {}", os_text(error))),
-    }
-}
-
-/// Hides newuidmap and newgidmap from LXC, in this mount namespace only.
-///
-/// LXC uses them wherever they are installed, and they let root map only what `/etc/subuid` grants root, which on
-/// plain Debian is nothing. Without them LXC, being root, writes the maps itself.
-/// Source: `lxc_map_ids` of LXC 5.0.2 (conf.c).
-pub(crate) fn hide_id_map_tools() -> NodeResult<()> {
-    let candidates = PATH.split(':').flat_map(|directory| {
-        ["newuidmap", "newgidmap"].map(|name| std::fs::canonicalize(PathBuf::from(directory).join(name)))
-    });
-    // Directories may be links to one another.
-    let tools: BTreeSet<PathBuf> = candidates.flatten().collect();
-    for tool in tools {
-        rustix::mount::mount_bind("/dev/null", &tool)
-            .map_err(|errno| Failure::io("can't hide from LXC", &tool, &errno.into()))?;
-    }
-    Ok(())
 }
 
 /// The lines of LXC's log without program, number and time: `ERROR    conf - ...`.
@@ -221,11 +193,5 @@ mod tests {
             ["ERROR    conf - ../src/lxc/conf.c:lxc_map_ids:3708 - no", "odd line"]
         );
         assert!(readable(&dir.path().join("none"), "301".parse().unwrap()).is_empty());
-    }
-
-    #[test]
-    fn a_missing_program_names_its_package() {
-        let failure = cannot_run("lxc-start", &std::io::ErrorKind::NotFound.into());
-        assert_eq!(failure.text, "lxc-start is not installed: apt-get install lxc");
     }
 }

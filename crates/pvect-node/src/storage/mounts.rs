@@ -412,6 +412,15 @@ pub fn mounted_below_in(table: &Path, path: &Path) -> NodeResult<Vec<PathBuf>> {
     Ok(text.lines().filter_map(mount_point).filter(|mounted| mounted.starts_with(&path)).collect())
 }
 
+/// Returns whether something is mounted at a path, symlinks resolved.
+///
+/// # Errors
+/// When the mounts cannot be read.
+pub(super) fn is_mounted(path: &Path) -> NodeResult<bool> {
+    let Ok(real) = path.canonicalize() else { return Ok(false) };
+    Ok(mounted_below_in(Path::new("/proc/thread-self/mountinfo"), &real)?.contains(&real))
+}
+
 /// The mount point of a line of mountinfo, its octal escapes decoded. Source: proc(5).
 fn mount_point(line: &str) -> Option<PathBuf> {
     let field = line.split(' ').nth(4)?.as_bytes();

@@ -39,7 +39,7 @@ fn cannot_open(path: &str, error: &std::io::Error) -> String {
 /// # Errors
 /// Why it cannot be told, in pct's words.
 pub fn elf_architecture(files: &Rooted, path: &str) -> Result<&'static str, String> {
-    let path = &super::detect::shown(path);
+    let path = &super::release_files::shown(path);
     let not_elf = || format!("'{path}' does not resolve to an ELF!");
     files.open_at(path, OFlags::PATH).map_err(|error| cannot_open(path, &error))?;
     // Opening a device does something already.

@@ -4,6 +4,7 @@
 //! container can move between both. Each distribution has its network in the form of its own tools; `unmanaged` is left
 //! alone. A file `.pve-ignore.NAME` beside a file keeps it as it is.
 
+mod assignment;
 mod detect;
 mod dns;
 mod elf;
@@ -15,6 +16,7 @@ mod interfaces;
 mod job;
 mod keyfile;
 mod networkd;
+mod release_files;
 mod section;
 mod users;
 mod versions;

@@ -3,7 +3,7 @@
 //! Bounds and texts are those of pve-container's `PVE::LXC::Setup::*`.
 
 use super::Note;
-use super::detect::{OsRelease, is_ubuntu, shown, text};
+use super::release_files::{OsRelease, is_ubuntu, shown, text};
 use crate::rooted::Rooted;
 use crate::{Failure, NodeResult};
 

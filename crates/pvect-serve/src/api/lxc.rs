@@ -4,6 +4,7 @@ use pvect_core::schema::{Format, Kind};
 use pvect_core::{Call, ContainerConfig, Status, Verb, Vmid};
 use pvect_node::storage::snapshot;
 use pvect_node::store::{self, Stored};
+use pvect_node::vmids;
 use pvect_node::{Failure, FailureKind, Node, Output, runtime, verbs};
 use secrecy::ExposeSecret;
 use serde_json::{Map, Value, json};
@@ -95,7 +96,7 @@ pub(super) fn record(status: &Status) -> Map<String, Value> {
 pub(super) fn visible(asked: &Asked) -> Result<Vec<Status>, Refusal> {
     let rights = asked.rights()?;
     let node = asked.node();
-    let vmids = store::vmids(node).map_err(|failure| Refusal::of_failure(&failure))?;
+    let vmids = vmids::all(node).map_err(|failure| Refusal::of_failure(&failure))?;
     let mut found = Vec::new();
     for vmid in vmids {
         if !rights.may(&asked.who, &format!("/vms/{vmid}"), "VM.Audit") {

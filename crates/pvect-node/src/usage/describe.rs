@@ -3,8 +3,8 @@
 use pvect_core::Verb;
 use pvect_core::schema::{ArgSpec, Format, Kind, OptionSpec, PropertySchema, check};
 
-use super::usage::{by_name, line_after, named_options};
 use super::wrap::wrap;
+use super::{by_name, line_after, named_options};
 
 const INDENT: &str = "             ";
 

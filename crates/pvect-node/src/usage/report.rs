@@ -5,7 +5,7 @@ use std::fmt::Write;
 use pvect_core::Verb;
 use pvect_core::schema::{Reason, Violation};
 
-use super::usage::usage_line;
+use super::usage_line;
 use crate::Failure;
 
 /// The exit status of most errors about the command line.

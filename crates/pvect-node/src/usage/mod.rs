@@ -1,7 +1,16 @@
-//! Which verb a word means, and the usage lines.
+//! What pct says about its own command line: which verb a word means, usage lines, help, errors.
+//!
+//! - `describe`, `wrap`: the help of a verb
+//! - `report`: errors about the command line
+
+mod describe;
+pub(crate) mod report;
+mod wrap;
 
 use pvect_core::Verb;
 use pvect_core::schema::{ArgSpec, Kind, OptionSpec};
+
+pub(crate) use describe::describe;
 
 use crate::Output;
 
@@ -30,7 +39,7 @@ pub(crate) fn resolve(word: &str) -> Meant {
 }
 
 /// The options of a verb that are no positionals at the same time, sorted by name.
-pub(super) fn named_options(verb: Verb) -> Vec<&'static OptionSpec> {
+fn named_options(verb: Verb) -> Vec<&'static OptionSpec> {
     let spec = verb.spec();
     let positional = |name: &str| spec.args.iter().any(|arg| arg.name == name);
     spec.all_options().into_iter().filter(|option| !positional(option.name)).collect()
@@ -41,7 +50,7 @@ pub(crate) fn usage_line(verb: Verb) -> String {
     line_after(&format!("pct {verb}"), verb)
 }
 
-pub(super) fn line_after(prefix: &str, verb: Verb) -> String {
+fn line_after(prefix: &str, verb: Verb) -> String {
     let options = named_options(verb);
     let positional = |arg: &ArgSpec| {
         if arg.optional { format!("[<{}>]", arg.name) } else { format!("<{}>", arg.name) }
@@ -73,7 +82,7 @@ const PARAGRAPHS: [Verb; 5] = [Verb::Config, Verb::Delsnapshot, Verb::Reboot, Ve
 
 /// Returns the usage of all verbs. After an incomplete verb pct repeats the `typed` word in each line and leaves
 /// the empty lines between the classes out.
-pub(super) fn short(typed: Option<&str>) -> String {
+fn short(typed: Option<&str>) -> String {
     let mut text = "USAGE: pct <COMMAND> [ARGS] [OPTIONS]\n\n".to_owned();
     for verb in Verb::ALL {
         if typed.is_none() && PARAGRAPHS.contains(verb) {
@@ -91,7 +100,7 @@ pub(crate) fn all_usages(prefix: &str) -> String {
 }
 
 /// All verbs, sorted by name.
-pub(super) fn by_name() -> impl Iterator<Item = Verb> {
+fn by_name() -> impl Iterator<Item = Verb> {
     let mut verbs = Verb::ALL.to_vec();
     verbs.sort_by_key(|verb| verb.name());
     verbs.into_iter()
