@@ -48,10 +48,10 @@ pub(crate) fn start(
     for warning in seccomp::warnings(config, seccomp::daemon().as_deref()) {
         output.line(warning);
     }
-    if config.main.raw_values("lxc.apparmor.profile").next().is_none()
-        && let Some(warning) = apparmor::warning()
-    {
-        output.line(warning);
+    if config.main.raw_values("lxc.apparmor.profile").next().is_none() {
+        if let Some(warning) = apparmor::warning() {
+            output.line(warning);
+        }
     }
     hookscript::run(node, vmid, config, "pre-start", output)?;
     interrupt.check()?;

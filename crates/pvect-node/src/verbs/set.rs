@@ -238,10 +238,12 @@ fn check_net(interfaces: &Path, option: &str, net: &NetInterface) -> NodeResult<
     }
     let limit = std::fs::read_to_string(interfaces.join(bridge).join("mtu")).map_err(|_| missing())?;
     let limit = limit.trim();
-    if let (Some(mtu), Ok(most)) = (net.mtu, limit.parse::<u32>())
-        && u32::from(mtu) > most
-    {
-        return Err(Failure::new(format!("{option}: MTU size '{mtu}' is bigger than bridge MTU '{limit}'")));
+    match (net.mtu, limit.parse::<u32>()) {
+        (Some(mtu), Ok(most)) if u32::from(mtu) > most => {
+            let text = format!("{option}: MTU size '{mtu}' is bigger than bridge MTU '{limit}'");
+            return Err(Failure::new(text));
+        }
+        _ => {}
     }
     let slaac = net.ip6 == Some(pvect_core::property::Ipv6Config::Auto);
     if net.host_managed && slaac && !net.link_down {

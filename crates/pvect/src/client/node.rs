@@ -214,10 +214,10 @@ impl Operate for OnNode {
     async fn operate(&self, call: &CheckedCall, events: &mut dyn Events) -> Result<Outcome> {
         self.refuse_changes(call)?;
         self.refuse_foreign(call)?;
-        if let Some(fast) = self.fast.as_ref().filter(|fast| fast::takes(fast, call))
-            && let Some(done) = fast::operate(fast, call, events).await
-        {
-            return done;
+        if let Some(fast) = self.fast.as_ref().filter(|fast| fast::takes(fast, call)) {
+            if let Some(done) = fast::operate(fast, call, events).await {
+                return done;
+            }
         }
         let done = self.backend(call.verb()).operate(call, events).await;
         self.or_machine(call.vmid(), done).await

@@ -90,7 +90,7 @@ pub(super) fn of_reader(reader: impl Read) -> io::Result<Fingerprint> {
 pub(super) async fn of_local(path: &Path) -> Result<Fingerprint> {
     let owned = path.to_owned();
     let read = tokio::task::spawn_blocking(move || of_file(&owned)).await;
-    read.map_err(io::Error::other).flatten().map_err(|source| Error::Io {
+    read.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(|source| Error::Io {
         what: format!("cannot read '{}' to verify the copy", path.display()),
         source,
     })
