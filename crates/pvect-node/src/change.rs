@@ -1,4 +1,4 @@
-//! Bringing pending changes into force: at once where nothing runs, by hotplug where something does.
+//! Applies pending changes: at once if the container is stopped, by hotplug if it runs.
 //!
 //! `pct set` writes every change to `[pve:pending]` first and then applies what it may; a start applies the rest.
 //! Source: `change_rules` of pve-container's `PVE::LXC::Config`.
@@ -317,7 +317,7 @@ mod tests {
         let mode = pvect_core::config::ParseMode::Lenient;
         let (mut config, _) = ContainerConfig::parse(text.as_bytes(), mode).unwrap();
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let mut output = Output { out: &mut out, err: &mut err };
+        let mut output = Output::new(&mut out, &mut err);
         let changed = Changes::new(node, "101".parse().unwrap(), &mut config, None).apply(&mut output);
         (config.to_text().unwrap(), changed, String::from_utf8(err).unwrap())
     }

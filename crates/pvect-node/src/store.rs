@@ -12,7 +12,7 @@ use rustix::fs::{FlockOperation, OFlags, flock};
 
 use crate::error::os_text;
 use crate::interrupt::Interrupt;
-use crate::{Failure, FailureKind, Node, NodeResult, Output, creation, held, ids};
+use crate::{Failure, FailureKind, Node, NodeResult, Output, creation, held, ids, links};
 
 /// How long most verbs wait for the lock file, seconds. Source: `lock_config` of pve-guest-common.
 pub const LOCK_SECONDS: u64 = 10;
@@ -53,6 +53,7 @@ pub fn ensure_root(node: &Node) -> NodeResult<()> {
     let layout = &node.layout;
     let local = layout.local_storage();
     make_directories(&layout.configs(), 0o755)?;
+    links::make(node);
     make_directories(&layout.lxc(), 0o711)?;
     for path in [
         local.join("template/cache"),
@@ -544,7 +545,7 @@ mod tests {
     fn a_held_lock_times_out() {
         let (_dir, node) = node();
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let mut output = Output { out: &mut out, err: &mut err };
+        let mut output = Output::new(&mut out, &mut err);
         let held = lock(&node, vmid("101"), 1, &mut output).unwrap();
         let failure = lock(&node, vmid("101"), 0, &mut output).unwrap_err();
         let path = node.layout.config_lock(vmid("101"));

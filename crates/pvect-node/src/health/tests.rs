@@ -57,7 +57,7 @@ impl Place {
 
     fn mend(&self, finding: &Finding) -> NodeResult<Mended> {
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        mend(&self.node, &self.host, finding, &mut Output { out: &mut out, err: &mut err })
+        mend(&self.node, &self.host, finding, &mut Output::new(&mut out, &mut err))
     }
 
     /// Mends all that can be, and shows that it is gone.
@@ -96,7 +96,7 @@ fn lock_values_that_nobody_holds_are_named() {
         place.config("101", &format!("lock: {lock}\n{ROOTFS}"));
         assert_eq!(place.kinds(), [(kind, automatic)], "{lock}");
     }
-    assert_eq!(place.found()[0].what, "CT 101 was being destroyed when that ended");
+    assert_eq!(place.found()[0].what, "CT 101 was being destroyed when the command ended");
     place.config("101", &format!("lock: backup\n{ROOTFS}"));
     place.mend_all();
     assert_eq!(store::load(&place.node, id("101")).unwrap().config.lock(), None);
@@ -324,5 +324,5 @@ fn unfinished_snapshots_are_named_with_their_lock() {
     }
     place.config("101", &format!("lock: backup\n{ROOTFS}\n[one]\n{ROOTFS}snapstate: prepare\n"));
     assert_eq!(place.kinds(), [(Kind::StaleLock, true), (Kind::UnfinishedSnapshot, false)]);
-    assert_eq!(place.found()[1].mend, "pvect unlock 101; pvect delsnapshot 101 one --force 1");
+    assert_eq!(place.found()[1].fix, "pvect unlock 101; pvect delsnapshot 101 one --force 1");
 }

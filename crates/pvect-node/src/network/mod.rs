@@ -305,10 +305,10 @@ fn raise(
     let directory = layout.network_run();
     fs::create_dir_all(&directory).map_err(|error| Failure::io("can't create", &directory, &error))?;
     if network.nat {
-        note("containers reach no other network", nat::forward(kernel));
+        note("containers cannot reach other networks", nat::forward(kernel));
     }
     let Served { containers, addresses, lacking, loaded } = serve_ports(node, kernel, settings, starting)?;
-    note("containers reach no other network", loaded.nat);
+    note("containers cannot reach other networks", loaded.nat);
     if network.dhcp || network.dns {
         let addresses = addresses.get(&name).cloned().unwrap_or_default();
         let done = serve(node, kernel, &network, &net, &host, &containers, &addresses);

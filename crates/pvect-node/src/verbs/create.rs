@@ -3,6 +3,7 @@
 //! The configuration with `lock: create` is there before anything else, so that no other create takes the number
 //! and a killed create can be named. Whatever fails or interrupts the work, what was made is removed again.
 
+use std::cell::RefCell;
 use std::path::Path;
 
 use pvect_core::call::Value;
@@ -282,6 +283,10 @@ fn build(
     let vmid = plan.vmid;
     let mut config = plan.config.clone();
     ids::assign(node, vmid, &mut config)?;
+    // That there is none, pct says when the disk is formatted.
+    if let Ok(archive) = storage::template_path(node, &plan.template) {
+        unpack::check(&archive)?;
+    }
     make_volumes(node, vmid, &plan.volumes, &mut config, &mut undo.volumes, interrupt, &mut |line| {
         log.line(output, line);
     })?;
@@ -289,7 +294,10 @@ fn build(
     let wanted_lock = config.main.options.get("lock").cloned();
     config.main.set("lock", "create");
     store::save(node, vmid, &config)?;
-    fill(node, plan, &mut config, interrupt, &mut |line| log.line(output, line))?;
+    fill(node, plan, &mut config, interrupt, &mut |line, is_warning| match is_warning {
+        true => log.warn(output, line),
+        false => log.line(output, line),
+    })?;
     interrupt.check()?;
     for (key, value) in [("hostname", format!("CT{vmid}")), ("memory", "512".into()), ("swap", "512".into())]
     {
@@ -345,13 +353,14 @@ pub(super) fn make_volumes(
     Ok(())
 }
 
-/// Unpacks the template and sets the guest up, in mounts that end with this function whatever happens.
+/// Unpacks the template and sets the guest up, in mounts that end with this function whatever happens. `log` gets lines,
+/// and whether each is a warning.
 fn fill(
     node: &Node,
     plan: &Plan,
     config: &mut ContainerConfig,
     interrupt: &Interrupt,
-    log: &mut dyn FnMut(&str),
+    log: &mut dyn FnMut(&str, bool),
 ) -> NodeResult<()> {
     let root = node.layout.rootfs(plan.vmid);
     let _mounts = PrivateMounts::enter()?;
@@ -368,27 +377,9 @@ fn fill_mounted(
     config: &mut ContainerConfig,
     root: &Path,
     interrupt: &Interrupt,
-    log: &mut dyn FnMut(&str),
+    log: &mut dyn FnMut(&str, bool),
 ) -> NodeResult<()> {
-    let archive = storage::template_path(node, &plan.template).inspect_err(|failure| log(&failure.text))?;
-    let idmap = IdMap::of(config);
-    let options = unpack::Options {
-        idmap: &idmap,
-        ignore_errors: plan.ignore_unpack_errors,
-        most: unpack::in_proportion(&archive)?,
-        interrupted: &|| interrupt.came(),
-    };
-    if unpack::oci::is_image(&archive) {
-        log("Detected OCI archive");
-        let arch = config.main.options.get("arch").map_or(oci::host_architecture(), String::as_str);
-        let image = unpack::oci::extract(&archive, root, arch, &options)?;
-        let before = config.clone();
-        oci::apply(&image, &Guest::mounted(node, plan.vmid, &before, root)?, config, log)?;
-    } else {
-        log(&format!("extracting archive '{}'", archive.display()));
-        let summary = unpack::extract(&archive, root, &options)?;
-        log(&summary.line());
-    }
+    unpack_template(node, plan, config, root, interrupt, log)?;
     let before = config.clone();
     detect_guest(&Guest::mounted(node, plan.vmid, &before, root)?, config, log)?;
     interrupt.check()?;
@@ -396,35 +387,50 @@ fn fill_mounted(
     Guest::mounted(node, plan.vmid, config, root)?.first(password, plan.ssh_keys.as_deref(), log)
 }
 
-/// Finds the distribution and the architecture and puts them into the configuration.
+fn unpack_template(
+    node: &Node,
+    plan: &Plan,
+    config: &mut ContainerConfig,
+    root: &Path,
+    interrupt: &Interrupt,
+    log: &mut dyn FnMut(&str, bool),
+) -> NodeResult<()> {
+    let archive =
+        storage::template_path(node, &plan.template).inspect_err(|failure| log(&failure.text, false))?;
+    let log = RefCell::new(log);
+    let say = |line: &str| log.borrow_mut()(line, false);
+    let idmap = IdMap::of(config);
+    let options = unpack::Options {
+        idmap: &idmap,
+        ignore_errors: plan.ignore_unpack_errors,
+        report: &say,
+        most: unpack::in_proportion(&archive)?,
+        interrupted: &|| interrupt.came(),
+    };
+    if unpack::oci::is_image(&archive) {
+        say("Detected OCI archive");
+        let arch = config.main.options.get("arch").map_or(oci::host_architecture(), String::as_str);
+        let image = unpack::oci::extract(&archive, root, arch, &options)?;
+        let before = config.clone();
+        let guest = Guest::mounted(node, plan.vmid, &before, root)?;
+        return oci::apply(&image, &guest, config, &mut |line| say(line));
+    }
+    say(&format!("extracting archive '{}'", archive.display()));
+    unpack::extract(&archive, root, &options)?.lines().iter().for_each(|line| say(line));
+    Ok(())
+}
+
+/// Finds the distribution and the architecture and puts them into the configuration. `log` gets lines, and whether each is
+/// a warning.
 pub(super) fn detect_guest(
     guest: &Guest<'_>,
     config: &mut ContainerConfig,
-    log: &mut dyn FnMut(&str),
+    log: &mut dyn FnMut(&str, bool),
 ) -> NodeResult<()> {
-    let (ostype, doubt, arch) = guest.detect()?;
-    let expected = config.main.options.get("ostype").cloned();
-    if expected.as_deref() != Some("unmanaged") {
-        if let Some(doubt) = doubt {
-            log(&doubt);
-        }
-        if let Some(expected) = expected.filter(|expected| *expected != ostype) {
-            log(&format!("got unexpected ostype ({ostype} != {expected})"));
-        }
-        config.main.set("ostype", ostype);
-    }
-    if !config.main.options.contains_key("arch") {
-        match arch {
-            Some(arch) => {
-                log(&format!("Detected container architecture: {arch}"));
-                config.main.set("arch", arch);
-            }
-            None => {
-                log("Falling back to amd64.");
-                log("Use `pct set VMID --arch ARCH` to change.");
-                config.main.set("arch", "amd64");
-            }
-        }
+    let (ostype, arch) = guest.detect(log)?;
+    config.main.set("ostype", ostype);
+    if let Some(arch) = arch {
+        config.main.set("arch", arch);
     }
     Ok(())
 }

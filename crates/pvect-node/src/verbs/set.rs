@@ -15,7 +15,7 @@ use crate::change::{Changes, is_family};
 use crate::cli::report::{USAGE_EXIT, refused};
 use crate::rights::Asker;
 use crate::rights::judge::{self, Target};
-use crate::storage::{Storages, dir};
+use crate::storage::{self, Storages, dir};
 use crate::{Failure, Node, NodeResult, Output, options, runtime, store};
 
 /// Where the kernel lists the network interfaces.
@@ -187,14 +187,14 @@ fn check_value(
                 Ok(RootFs { source: MountSource::Allocate { .. }, .. }) => {
                     Err(Failure::new("a container keeps its rootfs: give the volume that it has"))
                 }
-                Ok(fs) => check_source(node, &fs.source),
+                Ok(fs) => check_mount(node, config, option, &fs),
                 Err(violations) => Err(refused(Verb::Set, &violations)),
             }
         }
         _ if is_family(option, "mp") => {
             check_protection(config, &format!("can't update CT {vmid} drive '{option}'"))?;
             match MountPoint::parse(option, text) {
-                Ok(point) => check_source(node, &point.fs.source),
+                Ok(point) => check_mount(node, config, option, &point.fs),
                 Err(violations) => Err(refused(Verb::Set, &violations)),
             }
         }
@@ -208,6 +208,12 @@ fn check_value(
         },
         _ => Ok(()),
     }
+}
+
+fn check_mount(node: &Node, config: &ContainerConfig, option: &str, fs: &RootFs) -> NodeResult<()> {
+    // Else the container is found not to start, later.
+    storage::check_mount(config, option, fs)?;
+    check_source(node, &fs.source)
 }
 
 fn check_source(node: &Node, source: &MountSource) -> NodeResult<()> {
