@@ -2,14 +2,15 @@
 CARGO ?= cargo
 PVECT := target/release/pvect
 ARGS ?=
+FEATURES ?=
 
 .PHONY: help build demo unit test-one test lint bench bench-backends instructions vm attack fuzz advisories docs install clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-build: ## Build the command (target/release/pvect)
-	$(CARGO) build --release -p pvect-cli
+build: ## Build the command, target/release/pvect (FEATURES="--no-default-features --features https" with Rust 1.85)
+	$(CARGO) build --release -p pvect-cli $(FEATURES)
 
 demo: ## Make real containers and show what pvect does (ARGS=--fast for a busybox template)
 	@scripts/as-root

@@ -96,10 +96,10 @@ impl Api {
 
     /// Waits until the user interrupts.
     pub(crate) async fn interrupted(&self) {
-        if let Some(mut count) = self.inner.config.interrupted.clone()
-            && count.wait_for(|count| *count > 0).await.is_ok()
-        {
-            return;
+        if let Some(mut count) = self.inner.config.interrupted.clone() {
+            if count.wait_for(|count| *count > 0).await.is_ok() {
+                return;
+            }
         }
         // Nobody can.
         std::future::pending::<()>().await;
@@ -181,11 +181,10 @@ impl Api {
         refused: Option<&Ticket>,
     ) -> Result<Ticket> {
         let mut held = self.inner.ticket.lock().await;
-        if let (Some(ticket), Some(refused)) = (&*held, refused)
-            && ticket.cookie.expose_secret() == refused.cookie.expose_secret()
-        {
-            *held = None;
-        }
+        let is_refused = |held: &Ticket| {
+            refused.is_some_and(|refused| held.cookie.expose_secret() == refused.cookie.expose_secret())
+        };
+        held.take_if(|held| is_refused(held));
         if let Some(ticket) = &*held {
             if !ticket.is_old(self.inner.config.renew_after) {
                 return Ok(ticket.clone());

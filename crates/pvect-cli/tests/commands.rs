@@ -570,7 +570,7 @@ fn a_closed_pipe_is_no_error() {
         return;
     }
     let pvect = Pvect::new();
-    let (reader, writer) = std::io::pipe().unwrap();
+    let (reader, writer) = pvect_testkit::pipe();
     drop(reader);
     let output = pvect.command(&["list"]).stdout(writer).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");

@@ -38,7 +38,7 @@ impl DiskSize {
 
     /// Returns the size in GiB as `STORAGE:SIZE` writes it: `4`, `0.5`.
     pub fn gib_text(self) -> String {
-        if self.0.is_multiple_of(GIB) {
+        if self.0 % GIB == 0 {
             (self.0 / GIB).to_string()
         } else {
             // Exact: a division by a power of two.
@@ -65,7 +65,7 @@ fn scaled(number: &str, unit: u64) -> Option<u64> {
 impl fmt::Display for DiskSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let units = [(TIB, "T"), (GIB, "G"), (MIB, "M"), (KIB, "K")];
-        match units.iter().find(|(unit, _)| self.0 != 0 && self.0.is_multiple_of(*unit)) {
+        match units.iter().find(|(unit, _)| self.0 != 0 && self.0 % unit == 0) {
             Some((unit, letter)) => write!(f, "{}{letter}", self.0 / unit),
             None if self.0 == 0 => f.write_str("0T"),
             None => write!(f, "{}", self.0),

@@ -65,10 +65,10 @@ impl Cgroups {
     ///
     /// On version 2 `blkio` is `io`, and `devices` is there always (as BPF programs).
     pub fn controller(&self, name: &str) -> Option<Controller> {
-        if !self.is_unified()
-            && let Some(path) = self.legacy(name)
-        {
-            return Some(Controller { version: Version::V1, path });
+        if !self.is_unified() {
+            if let Some(path) = self.legacy(name) {
+                return Some(Controller { version: Version::V1, path });
+            }
         }
         let path = self.unified()?;
         let wanted = if name == "blkio" { "io" } else { name };
@@ -132,9 +132,9 @@ pub(crate) fn pressure_below(path: &Path) -> Vec<(String, String)> {
         let text = kernel_text(&path.join(format!("{kind}.pressure"))).unwrap_or_default();
         for line in text.lines() {
             let mut words = line.split_ascii_whitespace();
-            if let (Some(word @ ("some" | "full")), Some(average)) = (words.next(), words.next())
-                && let Some(average) = average.strip_prefix("avg10=")
-            {
+            let (word, average) = (words.next(), words.next());
+            let average = average.and_then(|average| average.strip_prefix("avg10="));
+            if let (Some(word @ ("some" | "full")), Some(average)) = (word, average) {
                 found.push((format!("pressure{kind}{word}"), average.to_owned()));
             }
         }

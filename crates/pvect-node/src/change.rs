@@ -227,9 +227,8 @@ impl<'a> Changes<'a> {
         let Some(text) = self.config.main.get(key).map(std::borrow::Cow::into_owned) else { return Ok(()) };
         if is_family(key, "mp") {
             check_stored(key, &text)?;
-            if let Ok(MountPoint { fs, .. }) = MountPoint::parse(key, &text)
-                && let MountSource::Volume(volume) = fs.source
-            {
+            let source = MountPoint::parse(key, &text).map(|point| point.fs.source);
+            if let Ok(MountSource::Volume(volume)) = source {
                 self.retire(key, &volume)?;
             }
         } else if is_family(key, "net") {
@@ -266,9 +265,7 @@ impl<'a> Changes<'a> {
             MountSource::Device(_) | MountSource::Bind(_) => {}
         }
         let old = self.config.main.get(key).and_then(|old| parse(&old)).map(|old| old.fs.source);
-        if let Some(MountSource::Volume(old)) = old
-            && new.fs.source != MountSource::Volume(old.clone())
-        {
+        if let Some(MountSource::Volume(old)) = old.filter(|old| *old != new.fs.source) {
             self.retire(key, &old)?;
         }
         Ok(new.to_string())

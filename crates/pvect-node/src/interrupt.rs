@@ -83,9 +83,8 @@ impl Drop for Interrupt {
         for id in self.ids.drain(..) {
             signal_hook::low_level::unregister(id);
         }
-        if WATCHERS.fetch_sub(1, Ordering::SeqCst) == 1
-            && let Some(nobody) = NOBODY.get()
-        {
+        let was_last = WATCHERS.fetch_sub(1, Ordering::SeqCst) == 1;
+        if let Some(nobody) = NOBODY.get().filter(|_| was_last) {
             nobody.store(true, Ordering::SeqCst);
         }
     }

@@ -83,7 +83,7 @@ fn acquire(
         .append(true)
         .create(true)
         .mode(0o600)
-        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
+        .custom_flags(OFlags::NOFOLLOW.bits() as i32)
         .open(path)
         .map_err(|error| cannot(&format!("can't open file - {}", os_text(&error))))?;
     // One that somebody else made, or has made a hard link of, is his to hold.

@@ -4,11 +4,14 @@
 //! the program runs.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+use rustix::pipe::PipeFlags;
 
 use crate::error::os_text;
 use crate::interrupt::Interrupt;
@@ -152,13 +155,14 @@ impl Tool {
     /// # Errors
     /// As [`Tool::outcome`].
     pub fn merge(mut self, on_line: &mut dyn FnMut(&str)) -> NodeResult<i32> {
-        let (reader, writer) = std::io::pipe().map_err(|error| self.failed(&os_text(&error)))?;
+        let pipe = rustix::pipe::pipe_with(PipeFlags::CLOEXEC);
+        let (reader, writer) = pipe.map_err(|errno| self.failed(&os_text(&errno.into())))?;
         let errors = writer.try_clone().map_err(|error| self.failed(&os_text(&error)))?;
         self.command.stdout(writer).stderr(errors);
         let mut child = self.spawn()?;
         // The prepared command has the writing end too; as long as it is open the reading never ends.
         self.command.stdout(Stdio::null()).stderr(Stdio::null());
-        each_line(reader, on_line);
+        each_line(File::from(reader), on_line);
         let status = child.wait().map_err(|error| self.failed(&os_text(&error)))?;
         status.code().ok_or_else(|| self.failed(&reason(status, &[])))
     }

@@ -103,7 +103,7 @@ impl Copies {
         let cannot = |source: io::Error| Error::Io { what: format!("cannot read '{file}'"), source };
         let path = PathBuf::from(file);
         let parcel = tokio::task::spawn_blocking(move || Parcel::open(&path)).await;
-        let parcel = parcel.map_err(io::Error::other).flatten().map_err(cannot)?;
+        let parcel = parcel.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(cannot)?;
         let sent = self.connection.send(parcel, self.limit).await;
         sent.map_err(|trouble| self.error(trouble, false, &format!("send '{file}' to")))
     }
@@ -157,7 +157,7 @@ impl Copies {
             file.rewind()?;
             sha256(&mut file)
         });
-        if own.await.map_err(io::Error::other).flatten().map_err(failed)? != hash {
+        if own.await.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(failed)? != hash {
             return Err(failed(io::Error::other("what arrived is not the same")));
         }
         own_as(&part, old.as_ref(), mode, call).map_err(failed)?;

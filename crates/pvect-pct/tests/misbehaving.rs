@@ -50,9 +50,8 @@ impl StandIn {
     /// Waits until the script has written its process id to a file.
     async fn pid(&self, name: &str) -> i32 {
         for _ in 0..500 {
-            if let Ok(text) = fs::read_to_string(self.path(name))
-                && let Ok(pid) = text.trim().parse()
-            {
+            let text = fs::read_to_string(self.path(name)).unwrap_or_default();
+            if let Ok(pid) = text.trim().parse() {
                 return pid;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;

@@ -574,8 +574,8 @@ async fn streams_of_any_length_are_carried() {
     use std::io::{Read, Write};
     let far = far_or_skip!("streams_of_any_length_are_carried");
     let backend = far.backend();
-    let (reader, mut writer) = std::io::pipe().unwrap();
-    let (mut back, sink) = std::io::pipe().unwrap();
+    let (reader, mut writer) = pvect_testkit::pipe();
+    let (mut back, sink) = pvect_testkit::pipe();
     let writing = std::thread::spawn(move || {
         (0..400_u32).try_for_each(|n| writer.write_all(&[n as u8; 50_000])).map(|()| drop(writer))
     });
@@ -591,12 +591,12 @@ async fn streams_of_any_length_are_carried() {
     assert_eq!(all.len(), 20_000_000);
     assert!(all.chunks(50_000).enumerate().all(|(n, part)| part.iter().all(|byte| *byte == n as u8)));
     // A reader that goes ends what writes; a command that does not read lets the writer go.
-    let (back, sink) = std::io::pipe().unwrap();
+    let (back, sink) = pvect_testkit::pipe();
     drop(back);
     let streams = Streams { stdout: Some(sink.into()), ..Streams::default() };
     let done = backend.exec_piped(&checked(exec(&["cat", "/dev/zero"])), streams).await.unwrap();
     assert_ne!(done.status, 0);
-    let (reader, mut writer) = std::io::pipe().unwrap();
+    let (reader, mut writer) = pvect_testkit::pipe();
     let writing = std::thread::spawn(move || {
         loop {
             if let Err(error) = writer.write_all(&[0; 50_000]) {

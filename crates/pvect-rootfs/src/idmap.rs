@@ -43,9 +43,8 @@ impl IdMap {
         for (_, value) in config.main.raw.iter().filter(|(key, _)| key == "lxc.idmap" || key == "lxc.id_map")
         {
             let words: Vec<&str> = value.split_ascii_whitespace().collect();
-            if let [kind, inside, outside, count] = words[..]
-                && let (Ok(inside), Ok(outside), Ok(count)) = (inside.parse(), outside.parse(), count.parse())
-            {
+            let [kind, inside, outside, count] = words[..] else { continue };
+            if let (Ok(inside), Ok(outside), Ok(count)) = (inside.parse(), outside.parse(), count.parse()) {
                 let range = Range { inside, outside, count };
                 match kind {
                     "u" => map.users.push(range),

@@ -175,9 +175,8 @@ fn cleared(
 /// What fails here is reported by the second attempt.
 fn clear_flags(file: BorrowedFd<'_>) {
     let forbidding = IFlags::IMMUTABLE | IFlags::APPEND;
-    if let Ok(flags) = rustix::fs::ioctl_getflags(file)
-        && flags.intersects(forbidding)
-    {
+    let Ok(flags) = rustix::fs::ioctl_getflags(file) else { return };
+    if flags.intersects(forbidding) {
         let _ = rustix::fs::ioctl_setflags(file, flags - forbidding);
     }
 }

@@ -11,7 +11,7 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 
 use rustix::fs::{
     AtFlags, FileType, Gid, Mode, OFlags, RawDir, ResolveFlags, SeekFrom, Stat, Uid, XattrFlags,
@@ -170,19 +170,16 @@ impl Shift {
         }
         chown()?;
         for name in ACLS {
-            if let Some(value) = attributes.get(name)?
-                && let Some(shifted) = self.acl(&value)
-            {
+            if let Some(shifted) = attributes.get(name)?.and_then(|value| self.acl(&value)) {
                 attributes.set(name, &shifted)?;
             }
         }
         if rustix::fs::fstat(file)?.st_mode & 0o7777 != mode {
             rustix::fs::chmod(&attributes.path, Mode::from_raw_mode(mode))?;
         }
-        if let Some(value) = &shifted
-            && (is_moving || had_note || capability.as_ref() != Some(value))
-        {
-            attributes.set(CAPABILITY, value)?;
+        let is_lost = is_moving || had_note;
+        if let Some(value) = shifted.filter(|value| is_lost || capability.as_ref() != Some(value)) {
+            attributes.set(CAPABILITY, &value)?;
         }
         if had_note || (is_moving && is_special) {
             rustix::fs::removexattr(&attributes.path, NOTE)?;
@@ -292,8 +289,8 @@ fn named(name: &OsStr, errno: Errno) -> io::Error {
         Errno::XDEV => "something is mounted there".to_owned(),
         errno => crate::error::os_text(&errno.into()),
     };
-    let name = OsString::from_vec(name.as_bytes().escape_ascii().collect());
-    io::Error::new(io::Error::from(errno).kind(), format!("'{}': {what}", name.display()))
+    let name = name.as_bytes().escape_ascii();
+    io::Error::new(io::Error::from(errno).kind(), format!("'{name}': {what}"))
 }
 
 #[cfg(test)]

@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn a_session_has_no_terminal_and_only_chosen_descriptors_go_along() {
-        let (reader, _writer) = io::pipe().unwrap();
+        let (reader, _writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
         rustix::io::fcntl_setfd(&reader, rustix::io::FdFlags::empty()).unwrap();
         let number = reader.as_raw_fd();
         let script = format!(

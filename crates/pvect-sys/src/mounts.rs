@@ -42,7 +42,7 @@ pub fn set_attributes(mount: impl AsFd, set: u64, recursive: bool) -> io::Result
 mod tests {
     #[test]
     fn what_is_no_mount_is_refused() {
-        let (reader, _writer) = std::io::pipe().unwrap();
+        let (reader, _writer) = rustix::pipe::pipe().unwrap();
         let error = super::set_attributes(&reader, super::NOSUID, false).unwrap_err();
         assert!(matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EPERM | libc::EBADF)), "{error}");
     }

@@ -7,6 +7,10 @@ mod outcome;
 mod server;
 mod sshd;
 
+use std::fs::File;
+
+use rustix::pipe::PipeFlags;
+
 pub use fake_pct::FakePct;
 pub use node::{TestNode, missing_requirement, pin_ids};
 pub use outcome::Finished;
@@ -29,14 +33,22 @@ macro_rules! node_or_skip {
     };
 }
 
+/// Makes a pipe: its reading end, then its writing end. No program that is started inherits either.
+///
+/// # Panics
+/// Where there is no descriptor left.
+pub fn pipe() -> (File, File) {
+    let (reader, writer) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).expect("a pipe");
+    (reader.into(), writer.into())
+}
+
 /// Notes a skipped test on stderr and in the file that `PVECT_TEST_SKIPS` names.
 pub fn skipped(test: &str, reason: &str) {
     use std::io::Write;
     let line = format!("Skipped({test}): {reason}\n");
     let _ = std::io::stderr().write_all(line.as_bytes());
-    if let Some(path) = std::env::var_os("PVECT_TEST_SKIPS")
-        && let Ok(mut file) = std::fs::OpenOptions::new().create(true).append(true).open(path)
-    {
+    let Some(path) = std::env::var_os("PVECT_TEST_SKIPS") else { return };
+    if let Ok(mut file) = std::fs::OpenOptions::new().create(true).append(true).open(path) {
         let _ = file.write_all(line.as_bytes());
     }
 }

@@ -213,9 +213,8 @@ impl TestNode {
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         found.extend(mounts.lines().filter(|line| line.contains(&root)).map(|line| format!("mount: {line}")));
         for entry in fs::read_dir("/sys/block").into_iter().flatten().flatten() {
-            if let Ok(file) = fs::read_to_string(entry.path().join("loop/backing_file"))
-                && file.contains(&root)
-            {
+            let file = fs::read_to_string(entry.path().join("loop/backing_file")).unwrap_or_default();
+            if file.contains(&root) {
                 found.push(format!("loop device: {} {}", entry.file_name().to_string_lossy(), file.trim()));
             }
         }

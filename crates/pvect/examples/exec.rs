@@ -12,6 +12,7 @@ use std::fs::File;
 use std::io::Read;
 
 use pvect::{Error, Result, Streams};
+use rustix::pipe::PipeFlags;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
@@ -29,16 +30,15 @@ async fn main() -> Result<()> {
     println!("stderr {}", String::from_utf8_lossy(&kept.stderr).trim_end());
 
     let io = |source| Error::Io { what: format!("cannot use {file}"), source };
-    let (mut reader, writer) = std::io::pipe().map_err(io)?;
-    let streams = Streams {
-        stdin: Some(File::open(&file).map_err(io)?.into()),
-        stdout: Some(writer.into()),
-        stderr: None,
-    };
+    // As std::io::pipe of Rust 1.87 and later.
+    let pipe = rustix::pipe::pipe_with(PipeFlags::CLOEXEC);
+    let (reader, writer) = pipe.map_err(|errno| io(errno.into()))?;
+    let streams =
+        Streams { stdin: Some(File::open(&file).map_err(io)?.into()), stdout: Some(writer), stderr: None };
     // What the command writes is read while it runs, so that a full pipe does not stop it.
     let read = tokio::task::spawn_blocking(move || {
         let mut text = String::new();
-        reader.read_to_string(&mut text).map(|_| text)
+        File::from(reader).read_to_string(&mut text).map(|_| text)
     });
     let done = client.exec_piped(vmid, ["wc", "-l"], streams).await?;
     let text = read.await.map_err(|error| io(error.into()))?.map_err(io)?;

@@ -80,10 +80,10 @@ impl Tainted {
     }
 
     fn blame_command(&mut self, argv: &[String], command: String, well: bool, changes: Option<bool>) {
-        if changes.unwrap_or(well && CHANGING.contains(&verb(argv)))
-            && let Some(vmid) = changed(argv)
-        {
-            self.0.entry(vmid.clone()).or_insert(command);
+        if changes.unwrap_or(well && CHANGING.contains(&verb(argv))) {
+            if let Some(vmid) = changed(argv) {
+                self.0.entry(vmid.clone()).or_insert(command);
+            }
         }
     }
 
@@ -94,11 +94,8 @@ impl Tainted {
 
     /// Notes that a case did what it should: a container that was made anew is as expected.
     pub(crate) fn passed(&mut self, case: &Case) {
-        if ["create", "restore"].contains(&verb(&case.argv))
-            && case.expect.exit.is_success()
-            && let Some(vmid) = changed(&case.argv)
-        {
-            self.0.remove(vmid);
+        if ["create", "restore"].contains(&verb(&case.argv)) && case.expect.exit.is_success() {
+            changed(&case.argv).and_then(|vmid| self.0.remove(vmid));
         }
     }
 }

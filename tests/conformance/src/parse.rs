@@ -135,9 +135,8 @@ impl Parser<'_> {
             return self.text_line(rest);
         }
         for (prefix, fd) in [("0", 0), ("1", 1), ("2", 2)] {
-            if let Some(rest) = line.strip_prefix(prefix)
-                && let Some(kind @ ('|' | '~' | '<' | '*')) = rest.chars().next()
-            {
+            let Some(rest) = line.strip_prefix(prefix) else { continue };
+            if let Some(kind @ ('|' | '~' | '<' | '*')) = rest.chars().next() {
                 let rest = rest[1..].strip_prefix(' ').unwrap_or(&rest[1..]);
                 return self.stream(fd, kind, rest);
             }

@@ -42,9 +42,7 @@ impl World {
         if let Some(reason) = pvect_testkit::missing_requirement() {
             return Err(reason);
         }
-        if let Some(path) = &real
-            && !path.is_file()
-        {
+        if let Some(path) = real.as_ref().filter(|path| !path.is_file()) {
             return Err(format!("PVECT_TEST_PCT names no file: {}", path.display()));
         }
         remove_stale_bridges();
@@ -157,9 +155,8 @@ impl Target {
         {
             values.set(name, path);
         }
-        if let Ok(entries) = fs::read_dir(values.get("conf"))
-            && entries.flatten().any(|entry| entry.path().extension().is_some_and(|ending| ending == "conf"))
-        {
+        let mut entries = fs::read_dir(values.get("conf")).into_iter().flatten().flatten();
+        if entries.any(|entry| entry.path().extension().is_some_and(|ending| ending == "conf")) {
             return Err("the real node has containers; the cases want one without any".to_owned());
         }
         Ok(Self {
@@ -184,10 +181,8 @@ impl Target {
             *word = self.pct.to_string_lossy().into_owned();
         }
         // An emptied environment must still say which node is meant.
-        if let (Some(root), [env, empty, ..]) = (&self.root, argv.as_slice())
-            && env == "env"
-            && empty == "-i"
-        {
+        let is_emptied = matches!(argv.as_slice(), [env, empty, ..] if env == "env" && empty == "-i");
+        if let Some(root) = self.root.as_ref().filter(|_| is_emptied) {
             let node = [format!("PVECT_ROOT={}", root.display()), "PVECT_NODE=vm".to_owned()];
             argv.splice(2..2, node);
         }

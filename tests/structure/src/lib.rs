@@ -2,6 +2,7 @@
 //! each other in a circle.
 
 pub mod arrows;
+pub mod chains;
 pub mod circles;
 pub mod modules;
 mod scan;

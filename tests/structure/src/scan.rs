@@ -65,11 +65,11 @@ impl Names {
                 }
                 TokenTree::Ident(word) if word == "use" => rest = self.take_use(after, public),
                 TokenTree::Ident(word) if word == "mod" => {
-                    if let [TokenTree::Ident(name), TokenTree::Punct(end), after @ ..] = after
-                        && end.as_char() == ';'
-                    {
-                        self.modules.push(name.to_string());
-                        rest = after;
+                    if let [TokenTree::Ident(name), end, after @ ..] = after {
+                        if is_mark(end, ';') {
+                            self.modules.push(name.to_string());
+                            rest = after;
+                        }
                     }
                 }
                 TokenTree::Ident(_) => {
@@ -85,16 +85,14 @@ impl Names {
 
     /// Takes the tree after `use`, to the semicolon.
     fn take_use<'a>(&mut self, tokens: &'a [TokenTree], public: bool) -> &'a [TokenTree] {
-        let is_end = |token: &TokenTree| matches!(token, TokenTree::Punct(mark) if mark.as_char() == ';');
-        let end = tokens.iter().position(is_end).unwrap_or(tokens.len());
+        let end = tokens.iter().position(|token| is_mark(token, ';')).unwrap_or(tokens.len());
         let (tree, rest) = tokens.split_at(end);
         self.take_tree(&Vec::new(), tree, public);
         rest
     }
 
     fn take_tree(&mut self, before: &Path, tree: &[TokenTree], public: bool) {
-        let is_comma = |token: &TokenTree| matches!(token, TokenTree::Punct(mark) if mark.as_char() == ',');
-        for branch in tree.split(is_comma) {
+        for branch in tree.split(|token| is_mark(token, ',')) {
             let mut path = before.clone();
             let mut alias = None;
             let mut tokens = branch.iter();
@@ -118,13 +116,17 @@ impl Names {
     }
 }
 
+fn is_mark(token: &TokenTree, mark: char) -> bool {
+    matches!(token, TokenTree::Punct(found) if found.as_char() == mark)
+}
+
 /// Reads `a::b::c` from its first word on; turbofish ends it.
 fn path<'a>(first: &TokenTree, mut rest: &'a [TokenTree]) -> (Path, &'a [TokenTree]) {
     let mut path = vec![first.to_string()];
-    while let [TokenTree::Punct(one), TokenTree::Punct(two), TokenTree::Ident(word), after @ ..] = rest
-        && one.as_char() == ':'
-        && two.as_char() == ':'
-    {
+    while let [one, two, TokenTree::Ident(word), after @ ..] = rest {
+        if !is_mark(one, ':') || !is_mark(two, ':') {
+            break;
+        }
         path.push(word.to_string());
         rest = after;
     }

@@ -27,12 +27,13 @@ pub(super) fn of_transport(error: &reqwest::Error, host: &Host, shown: Option<Fi
 }
 
 fn tls(error: &reqwest::Error, host: &Host, shown: Option<Fingerprint>) -> Option<String> {
-    Some(match find(error)? {
-        rustls::Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure)
-            if let Some(found) = shown =>
-        {
-            format!("the certificate of {host} has another fingerprint: {found}")
-        }
+    let error = find(error)?;
+    let is_other =
+        matches!(error, rustls::Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure));
+    if let Some(found) = shown.filter(|_| is_other) {
+        return Some(format!("the certificate of {host} has another fingerprint: {found}"));
+    }
+    Some(match error {
         rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
             format!("{host} does not speak TLS; is it a port of plain HTTP?")
         }

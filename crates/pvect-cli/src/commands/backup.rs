@@ -20,9 +20,7 @@ pub async fn run(app: &App, words: &[String]) -> Result<u8> {
     let matches = super::own_words("backup", words)?;
     let cts: Vec<&String> = matches.get_many("ct").into_iter().flatten().collect();
     let client = app.client()?;
-    if let [only] = cts[..]
-        && only == "list"
-    {
+    if matches!(cts[..], [only] if only == "list") {
         return list(app, &client, text(&matches, "storage").unwrap_or("local")).await;
     }
     let mut vmids = Vec::new();
@@ -56,10 +54,10 @@ async fn make(app: &App, client: &Client, backup: &Backup) -> Result<u8> {
     let mut progress = Progress::new(&app.ui, &Call::new(Verb::List), to);
     let done = client.back_up(backup, &mut progress).await?;
     drop(progress);
-    if let [only] = done.as_slice()
-        && let Some(error) = only.failure()
-    {
-        return Err(error);
+    if let [only] = done.as_slice() {
+        if let Some(error) = only.failure() {
+            return Err(error);
+        }
     }
     let failed: Vec<&BackedUp> = done.iter().filter(|one| one.error.is_some()).collect();
     let form = app.form(Form::Plain);

@@ -62,10 +62,8 @@ fn ask_size(app: &App, line: &mut PctLine) -> Result<()> {
 
 /// pct wants the number in the other cluster in its place, although it calls it optional.
 fn same_number(line: &mut PctLine) {
-    if let [vmid, endpoint] = line.args.as_slice()
-        && endpoint.contains("host=")
-        && !args::is_name(vmid)
-    {
+    let [vmid, endpoint] = line.args.as_slice() else { return };
+    if endpoint.contains("host=") && !args::is_name(vmid) {
         let vmid = vmid.clone();
         line.args.insert(1, vmid);
     }

@@ -132,7 +132,7 @@ fn csv(rows: &[Row], columns: &[String], header: bool) -> Result<String> {
 fn table(rows: &[Row], columns: &[String], header: bool) -> String {
     use comfy_table::{Cell, Table};
     let mut table = Table::new();
-    table.load_style(comfy_table::presets::NOTHING);
+    table.load_preset(comfy_table::presets::NOTHING);
     if header {
         table.set_header(columns.iter().map(|name| name.to_uppercase()));
     }

@@ -382,10 +382,10 @@ impl Drop for Backup<'_> {
         if self.frozen {
             let _ = self.thaw();
         }
-        if self.locked
-            && let Ok(_held) = store::lock(self.node, self.vmid, store::LOCK_SECONDS, &mut output)
-        {
-            let _ = locked::remove(self.node, self.vmid, &Lock::Backup, &mut output);
+        if self.locked {
+            if let Ok(_held) = store::lock(self.node, self.vmid, store::LOCK_SECONDS, &mut output) {
+                let _ = locked::remove(self.node, self.vmid, &Lock::Backup, &mut output);
+            }
         }
         if let Some(path) = self.temporary.take() {
             let _ = std::fs::remove_file(path);

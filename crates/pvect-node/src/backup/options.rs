@@ -300,10 +300,9 @@ fn check_notes(template: &str) -> Result<(), String> {
     }
     let mut letters = template.chars();
     while let Some(letter) = letters.next() {
-        if letter == '\\'
-            && let Some(next) = letters.next().filter(|next| !['n', '\\'].contains(next))
-        {
-            unknown.push(format!("escape sequence '\\{next}'"));
+        if letter == '\\' {
+            let next = letters.next().filter(|next| !['n', '\\'].contains(next));
+            unknown.extend(next.map(|next| format!("escape sequence '\\{next}'")));
         }
     }
     if unknown.is_empty() { Ok(()) } else { Err(format!("found unknown: {}", unknown.join(", "))) }

@@ -274,9 +274,8 @@ fn volumes_of(node: &Node, vmid: Vmid) -> NodeResult<Vec<(VolumeId, PathBuf)>> {
     let mut known = BTreeSet::new();
     let mut found = Vec::new();
     for volume in storage::volumes_of(node, vmid)? {
-        if let Ok(path) = storage::volume_path(node, &volume)
-            && known.insert(path.canonicalize().unwrap_or_else(|_| path.clone()))
-        {
+        let Ok(path) = storage::volume_path(node, &volume) else { continue };
+        if known.insert(path.canonicalize().unwrap_or_else(|_| path.clone())) {
             found.push((volume, path));
         }
     }

@@ -311,11 +311,11 @@ pub(crate) fn found(node: &Node) -> NodeResult<()> {
         return Ok(());
     }
     let base = host.choose(&[])?;
-    if host.reserves()
-        && let Err(failure) = host.reserve(base)
-    {
-        // It is asked at each start who has the range, and doctor says that it is not reserved.
-        tracing::warn!("the range of ids is not reserved: {}", failure.text);
+    if host.reserves() {
+        if let Err(failure) = host.reserve(base) {
+            // It is asked at each start who has the range, and doctor says that it is not reserved.
+            tracing::warn!("the range of ids is not reserved: {}", failure.text);
+        }
     }
     if base == IdMap::BASE {
         return Ok(());

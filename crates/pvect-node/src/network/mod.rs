@@ -424,10 +424,9 @@ pub fn down(node: &Node, bridge: Option<&str>, force: bool, output: &mut Output<
         names.retain(|name| name == bridge);
     }
     let mut used = names.iter().map(|name| (name, kernel.ports(name)));
-    if let Some((name, ports)) = used.find(|(name, ports)| ours(name) && !ports.is_empty())
-        && !force
-    {
-        return Err(in_use(name, &ports));
+    match used.find(|(name, ports)| ours(name) && !ports.is_empty()) {
+        Some((name, ports)) if !force => return Err(in_use(name, &ports)),
+        _ => {}
     }
     for name in &names {
         dnsmasq::stop(&kernel.proc, &Files::of(&node.layout, name))?;

@@ -186,10 +186,9 @@ impl<'a> Plan<'a> {
             let table = self.addresses.entry(network.bridge.clone()).or_default();
             let before = table.clone();
             let lacking = table.assign(&wanted.keys().copied().collect(), &limits);
-            if *table != before
-                && let Err(failure) = table.save(&self.node.layout.network_addresses(&network.bridge))
-            {
-                problems.push(failure.text);
+            if *table != before {
+                let saved = table.save(&self.node.layout.network_addresses(&network.bridge));
+                problems.extend(saved.err().map(|failure| failure.text));
             }
             let lacking = lacking.iter().filter_map(|mac| wanted.get(mac));
             for (_, key) in lacking.filter(|(vmid, _)| Some(*vmid) == starting) {

@@ -239,7 +239,7 @@ impl Settings {
         for line in text.lines() {
             let indented = line.starts_with([' ', '\t']);
             let words = line.trim();
-            if !indented && let Some(name) = words.strip_prefix("bridge:") {
+            if let Some(name) = words.strip_prefix("bridge:").filter(|_| !indented) {
                 let name = name.trim();
                 if settings.find(name).is_some() {
                     return Err(Failure::new(format!("bridge '{name}' appears twice")));

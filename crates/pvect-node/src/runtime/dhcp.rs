@@ -46,10 +46,10 @@ pub(super) fn ask(node: &Node, vmid: Vmid, config: &ContainerConfig, output: &mu
         if net.ip6 == Some(Ipv6Config::Dhcp) {
             output.warning(format!("{key}: the standalone node gets no IPv6 address by DHCP"));
         }
-        if net.ip == Some(Ipv4Config::Dhcp)
-            && let Err(failure) = lease(node, vmid, config, &net.name)
-        {
-            output.warning(format!("{key}: no address by DHCP - {}", failure.text));
+        if net.ip == Some(Ipv4Config::Dhcp) {
+            if let Err(failure) = lease(node, vmid, config, &net.name) {
+                output.warning(format!("{key}: no address by DHCP - {}", failure.text));
+            }
         }
     }
 }

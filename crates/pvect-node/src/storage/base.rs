@@ -186,10 +186,9 @@ impl Writable {
 
 /// Takes the flag "immutable" from a volume, so that it can be removed. Whatever else is wrong shows there.
 pub fn release(path: &Path) {
-    if let Ok(file) = File::open(path)
-        && let Ok(flags) = ioctl_getflags(&file)
-        && flags.contains(IFlags::IMMUTABLE)
-    {
+    let Ok(file) = File::open(path) else { return };
+    let Ok(flags) = ioctl_getflags(&file) else { return };
+    if flags.contains(IFlags::IMMUTABLE) {
         let _ = ioctl_setflags(&file, flags - IFlags::IMMUTABLE);
     }
 }

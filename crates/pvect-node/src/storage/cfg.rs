@@ -124,12 +124,13 @@ impl Storages {
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
-            if let (false, Some((kind, name))) = (indented, line.split_once(':')) {
-                let (kind, name) = (kind.trim().to_owned(), name.trim().to_owned());
-                all.push(Storage { name, kind, keys: Vec::new() });
-            } else if let (true, Some(storage)) = (indented, all.last_mut()) {
+            if indented {
+                let Some(storage) = all.last_mut() else { continue };
                 let (key, value) = line.split_once([' ', '\t']).unwrap_or((line, "1"));
                 storage.keys.push((key.to_owned(), value.trim().to_owned()));
+            } else if let Some((kind, name)) = line.split_once(':') {
+                let (kind, name) = (kind.trim().to_owned(), name.trim().to_owned());
+                all.push(Storage { name, kind, keys: Vec::new() });
             }
         }
         Self { all, node }

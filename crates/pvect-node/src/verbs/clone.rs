@@ -189,9 +189,10 @@ fn new_section(section: &Section) -> NodeResult<Section> {
         !volume && !OWN_KEYS.contains(&key.as_str())
     });
     for (key, value) in &mut new.options {
-        if index(key, "net").is_some()
-            && let Ok(mut net) = NetInterface::parse(key, value)
-        {
+        if index(key, "net").is_none() {
+            continue;
+        }
+        if let Ok(mut net) = NetInterface::parse(key, value) {
             net.hwaddr = Some(random::mac_address()?);
             *value = net.to_string();
         }

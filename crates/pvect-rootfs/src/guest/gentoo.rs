@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use pvect_core::property::{Ipv4Config, Ipv6Config, NetInterface};
 
 use super::Guest;
-use super::interfaces::reachable;
+use super::interfaces::is_far;
 use super::section::Otherwise;
 use crate::NodeResult;
 
@@ -42,9 +42,7 @@ fn lines(net: &NetInterface) -> (Vec<String>, Vec<String>) {
         Some(Ipv4Config::Manual) | None => {}
     }
     if let Some(gateway) = net.gw {
-        if let Some(Ipv4Config::Static(address, prefix)) = net.ip
-            && !reachable(gateway.into(), address.into(), prefix)
-        {
+        if is_far(net, gateway.into()) {
             routes.push(format!("-host {gateway} dev {name}"));
         }
         routes.push(format!("default gw {gateway}"));
@@ -56,9 +54,7 @@ fn lines(net: &NetInterface) -> (Vec<String>, Vec<String>) {
         Some(Ipv6Config::Static(address, prefix)) => config.push(format!("{address}/{prefix}")),
     }
     if let Some(gateway) = net.gw6 {
-        if let Some(Ipv6Config::Static(address, prefix)) = net.ip6
-            && !reachable(gateway.into(), address.into(), prefix)
-        {
+        if is_far(net, gateway.into()) {
             routes.push(format!("-6 -host {gateway} dev {name}"));
         }
         routes.push(format!("-6 default gw {gateway}"));

@@ -264,6 +264,20 @@ pub(super) fn reachable(gateway: IpAddr, address: IpAddr, prefix: u8) -> bool {
     }
 }
 
+/// Returns whether a gateway lies outside of the interface's own network, so that it needs a route. Without a static
+/// address of its kind there is no such network.
+pub(super) fn is_far(net: &NetInterface, gateway: IpAddr) -> bool {
+    match (gateway, net.ip, net.ip6) {
+        (IpAddr::V4(_), Some(Ipv4Config::Static(address, prefix)), _) => {
+            !reachable(gateway, address.into(), prefix)
+        }
+        (IpAddr::V6(_), _, Some(Ipv6Config::Static(address, prefix))) => {
+            !reachable(gateway, address.into(), prefix)
+        }
+        _ => false,
+    }
+}
+
 /// The network mask of a prefix length.
 pub(super) fn netmask(prefix: u8) -> Ipv4Addr {
     Ipv4Addr::from(u32::MAX.checked_shl(32 - u32::from(prefix.min(32))).unwrap_or(0))

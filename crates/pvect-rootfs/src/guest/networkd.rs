@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use pvect_core::property::{Ipv4Config, Ipv6Config, NetInterface};
 
 use super::Guest;
-use super::interfaces::reachable;
+use super::interfaces::is_far;
 use crate::NodeResult;
 
 /// Writes one file for each interface.
@@ -28,9 +28,7 @@ fn unit(net: &NetInterface) -> String {
     }
     if let Some(gateway) = net.gw {
         let _ = writeln!(text, "Gateway = {gateway}");
-        if let Some(Ipv4Config::Static(address, prefix)) = net.ip
-            && !reachable(gateway.into(), address.into(), prefix)
-        {
+        if is_far(net, gateway.into()) {
             let _ = write!(routes, "\n[Route]\nDestination = {gateway}/32\nScope = link\n");
         }
     }
@@ -39,9 +37,7 @@ fn unit(net: &NetInterface) -> String {
     }
     if let Some(gateway) = net.gw6 {
         let _ = writeln!(text, "Gateway = {gateway}");
-        if let Some(Ipv6Config::Static(address, prefix)) = net.ip6
-            && !reachable(gateway.into(), address.into(), prefix)
-        {
+        if is_far(net, gateway.into()) {
             let _ = write!(routes, "\n[Route]\nDestination = {gateway}/128\nScope = link\n");
         }
     }

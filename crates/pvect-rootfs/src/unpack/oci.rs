@@ -216,9 +216,10 @@ impl<'a> Layout<'a> {
             let name = entry.path_bytes();
             let name = name.strip_prefix(b"./").unwrap_or(&name);
             layout.has_blobs |= name.starts_with(b"blobs/");
-            if entry.header().entry_type().is_file()
-                && let Ok(name) = std::str::from_utf8(name)
-            {
+            if !entry.header().entry_type().is_file() {
+                continue;
+            }
+            if let Ok(name) = std::str::from_utf8(name) {
                 layout.members.insert(name.into(), (entry.raw_file_position(), entry.size()));
             }
         }

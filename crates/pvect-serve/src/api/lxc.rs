@@ -84,9 +84,7 @@ pub(super) fn record(status: &Status) -> Map<String, Value> {
     if status.template {
         record.insert("template".to_owned(), 1.into());
     }
-    if let Some(cpus) = status.cpus
-        && cpus.fract() == 0.0
-    {
+    if let Some(cpus) = status.cpus.filter(|cpus| cpus.fract() == 0.0) {
         record.insert("cpus".to_owned(), (cpus as u64).into());
     }
     record

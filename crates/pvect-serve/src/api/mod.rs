@@ -122,9 +122,10 @@ impl Endpoints {
             // A volume's name has slashes: it is the rest of the path.
             let is_rest = names.last() == Some(&"{volume}") && parts.len() > names.len();
             let parts = if is_rest { joined(&parts, names.len()) } else { parts.clone() };
-            if names.len() == parts.len()
-                && let Some(place) = matched(&names, &parts)
-            {
+            if names.len() != parts.len() {
+                continue;
+            }
+            if let Some(place) = matched(&names, &parts) {
                 return Ok(Some((endpoint.run.clone(), place)));
             }
         }

@@ -232,10 +232,10 @@ impl Operate for OnNode {
     async fn operate(&self, call: &CheckedCall, events: &mut dyn Events) -> Result<Outcome> {
         self.refuse_changes(call)?;
         self.refuse_foreign(call)?;
-        if let Some(api) = self.node_api.as_ref().filter(|api| node_api::takes(api, call))
-            && let Some(done) = node_api::operate(api, call, events).await
-        {
-            return done;
+        if let Some(api) = self.node_api.as_ref().filter(|api| node_api::takes(api, call)) {
+            if let Some(done) = node_api::operate(api, call, events).await {
+                return done;
+            }
         }
         let done = self.backend(call.verb()).operate(call, events).await;
         self.or_machine(call.vmid(), done).await

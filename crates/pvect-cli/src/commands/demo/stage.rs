@@ -144,10 +144,9 @@ impl Stage {
                 }
             }
         }
-        if let Ok(node) = standalone(&self.root, &self.program)
-            && let Err(failure) = pvect_node::network::down(&node, None, true, &mut quiet!())
-        {
-            left.push(failure.text);
+        if let Ok(node) = standalone(&self.root, &self.program) {
+            let down = pvect_node::network::down(&node, None, true, &mut quiet!());
+            left.extend(down.err().map(|failure| failure.text));
         }
         if let Err(failure) = pvect_node::storage::unmount_all(&self.root) {
             left.push(failure.text);

@@ -107,10 +107,9 @@ fn file<W: Write>(
     name: &Path,
     size: u64,
 ) -> io::Result<Fingerprint> {
-    let nofollow = OFlags::NOFOLLOW.bits();
     let opened = OpenOptions::new()
         .read(true)
-        .custom_flags(nofollow.cast_signed())
+        .custom_flags(OFlags::NOFOLLOW.bits() as i32)
         .open(path)
         .map_err(|error| about(path, &error))?;
     let mut reader = Hashing::new(opened.take(size));

@@ -151,7 +151,7 @@ fn take(path: &Path) -> Result<File, Problem> {
         check(dir, dir.symlink_metadata())?;
     }
     let mut options = OpenOptions::new();
-    options.create(true).append(true).mode(0o644).custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
+    options.create(true).append(true).mode(0o644).custom_flags(OFlags::NOFOLLOW.bits() as i32);
     let file = options.open(path).map_err(Problem::Io)?;
     check(path, file.metadata())?;
     let started = Instant::now();

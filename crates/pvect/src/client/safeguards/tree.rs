@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use pvect_core::{Call, CheckedCall, Error, ErrorKind, Events, Outcome, Result, Verb, Vmid};
 use pvect_pct::{Captured, Streams};
+use rustix::pipe::PipeFlags;
 
 use super::archive::{self, Copied, Item, Unpacking};
 use super::fingerprint::Found;
@@ -84,13 +85,13 @@ async fn push(
     let new = client.exec(vmid, ["test", "-e", to], None).await?.status == 1;
     let made = client.exec(vmid, ["mkdir", "-p", to], None).await?;
     succeeded(client, call, "mkdir", &made)?;
-    let (reader, writer) = io::pipe().map_err(no_pipe)?;
+    let (reader, writer) = pipe()?;
     let source = from.to_owned();
     let writing = tokio::task::spawn_blocking(move || archive::write(&source, new, writer));
     let words = ["tar", "-x", "-p", "-f", "-", "-C", to];
     let streams = Streams { stdin: Some(reader.into()), ..Streams::default() };
     let ran = client.exec_piped(vmid, words, streams).await;
-    let written = writing.await.map_err(io::Error::other).flatten();
+    let written = writing.await.unwrap_or_else(|error| Err(io::Error::other(error)));
     let ran = ran?;
     match written {
         Ok(copied) => {
@@ -120,7 +121,9 @@ async fn file_by_file(
 ) -> Result<Copied> {
     let source = from.to_owned();
     let items = tokio::task::spawn_blocking(move || archive::walk(&source)).await;
-    let items = items.map_err(io::Error::other).flatten().map_err(|error| unreadable(from, error))?;
+    let items = items
+        .unwrap_or_else(|error| Err(io::Error::other(error)))
+        .map_err(|error| unreadable(from, error))?;
     let mut copied = Copied::default();
     let mut directories = Vec::new();
     for Item { path, meta } in items {
@@ -178,7 +181,7 @@ async fn pull(
         fs::create_dir_all(to).map_err(cannot)?;
     }
     let owners = rustix::process::geteuid().is_root();
-    let (reader, writer) = io::pipe().map_err(no_pipe)?;
+    let (reader, writer) = pipe()?;
     let target = to.to_owned();
     let how = Unpacking { itself: new, owners, fill: manner.fill, hash: manner.verify };
     let cancel = client.node.cancel.clone();
@@ -188,7 +191,7 @@ async fn pull(
     let reading = tokio::task::spawn_blocking(move || archive::unpack(reader, &target, how, &stop));
     let streams = Streams { stdout: Some(writer.into()), ..Streams::default() };
     let ran = client.exec_piped(vmid, ["tar", "-c", "-f", "-", "-C", from, "."], streams).await;
-    let unpacked = reading.await.map_err(io::Error::other).flatten();
+    let unpacked = reading.await.unwrap_or_else(|error| Err(io::Error::other(error)));
     let done = async {
         let ran = ran?;
         // When unpacking failed, tar in the container failed too, because nobody read on.
@@ -320,8 +323,11 @@ fn last_line(stderr: &[u8]) -> String {
     text.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("it says nothing").to_owned()
 }
 
-fn no_pipe(source: io::Error) -> Error {
-    Error::Io { what: "cannot make a pipe".to_owned(), source }
+/// Makes a pipe, its reading end first.
+fn pipe() -> Result<(File, File)> {
+    let (reader, writer) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)
+        .map_err(|errno| Error::Io { what: "cannot make a pipe".to_owned(), source: errno.into() })?;
+    Ok((reader.into(), writer.into()))
 }
 
 fn unreadable(path: &Path, source: io::Error) -> Error {

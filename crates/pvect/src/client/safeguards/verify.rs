@@ -13,7 +13,7 @@ use crate::Client;
 pub(super) async fn of_local(path: &Path) -> Result<Fingerprint> {
     let owned = path.to_owned();
     let read = tokio::task::spawn_blocking(move || of_file(&owned)).await;
-    read.map_err(io::Error::other).flatten().map_err(|source| Error::Io {
+    read.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(|source| Error::Io {
         what: format!("cannot read '{}' to verify the copy", path.display()),
         source,
     })
