@@ -16,6 +16,7 @@ mod job;
 mod keyfile;
 mod networkd;
 mod section;
+mod snakeoil;
 mod users;
 mod versions;
 mod wicked;
