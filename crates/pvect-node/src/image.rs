@@ -114,7 +114,8 @@ fn is_told(line: &str) -> bool {
     line.starts_with("Creating filesystem with ")
         || line.starts_with("Filesystem UUID: ")
         || line.starts_with("Superblock backups stored on blocks:")
-        || line.starts_with('\t')
+        // The real pct shows no list of one.
+        || line.starts_with('\t') && line.contains(", ")
 }
 
 /// Returns whether a loop device has a file, by its real path.

@@ -1,4 +1,4 @@
-//! Where the standalone node keeps its things: one root, laid out as a Proxmox VE node is.
+//! Where the standalone node keeps its files: one root, laid out as on a Proxmox VE node.
 
 use std::path::{Path, PathBuf};
 

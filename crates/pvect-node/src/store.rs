@@ -149,30 +149,48 @@ pub fn load_telling(node: &Node, vmid: Vmid, output: &mut Output<'_>) -> NodeRes
     Ok(stored)
 }
 
-/// Returns the vmids that have a configuration, ascending.
-///
-/// Files with other names are passed over. The real pct's list fails altogether for a name such as `99.conf`; one
-/// stray file should not hide all containers.
+/// Returns the vmids that have a configuration, ascending. Files with other names are passed over.
 ///
 /// # Errors
 /// When the directory cannot be read; a missing one is an empty list.
 pub fn vmids(node: &Node) -> NodeResult<Vec<Vmid>> {
+    numbers(node).map(|numbers| numbers.vmids)
+}
+
+/// What has a configuration, each ascending.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Numbers {
+    /// Numbers that are no container's, from 1 to 99.
+    pub strays: Vec<u32>,
+    /// Containers.
+    pub vmids: Vec<Vmid>,
+}
+
+/// As [`vmids`], with the numbers that Proxmox VE takes for containers', too.
+///
+/// # Errors
+/// As [`vmids`].
+pub(crate) fn numbers(node: &Node) -> NodeResult<Numbers> {
     let directory = node.layout.configs();
     let entries = match fs::read_dir(&directory) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Numbers::default()),
         Err(error) => return Err(Failure::io("can't read", &directory, &error)),
     };
-    let mut vmids = Vec::new();
+    let mut numbers = Numbers::default();
     for entry in entries {
         let entry = entry.map_err(|error| Failure::io("can't read", &directory, &error))?;
         let name = entry.file_name();
-        vmids.extend(
-            name.to_str().and_then(|name| name.strip_suffix(".conf")).and_then(|id| id.parse::<Vmid>().ok()),
-        );
+        let Some(number) = name.to_str().and_then(|name| name.strip_suffix(".conf")) else { continue };
+        match number.parse::<Vmid>() {
+            Ok(vmid) => numbers.vmids.push(vmid),
+            Err(_) if number.starts_with('0') || number.starts_with('+') => {}
+            Err(_) => numbers.strays.extend(number.parse::<u32>().ok().filter(|number| *number < 100)),
+        }
     }
-    vmids.sort_unstable();
-    Ok(vmids)
+    numbers.vmids.sort_unstable();
+    numbers.strays.sort_unstable();
+    Ok(numbers)
 }
 
 /// Checks that no container and no virtual machine of the cluster has a vmid.
@@ -538,7 +556,10 @@ mod tests {
         {
             fs::write(node.layout.configs().join(name), "").unwrap();
         }
-        assert_eq!(vmids(&node).unwrap(), [vmid("101"), vmid("1000")]);
+        assert_eq!(
+            numbers(&node).unwrap(),
+            Numbers { strays: vec![99], vmids: vec![vmid("101"), vmid("1000")] }
+        );
     }
 
     #[test]

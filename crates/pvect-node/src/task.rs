@@ -150,7 +150,8 @@ pub fn run<T>(
     if result.is_ok() && log.warnings > 0 {
         output.warn(format!("Task finished with {} warning(s)!", log.warnings));
     }
-    result.map_err(|failure| failure.exiting(255))
+    // pct shows it on one line, as it stands in the log.
+    result.map_err(|failure| Failure { text: failure.text.replace('\n', " "), exit: 255, ..failure })
 }
 
 /// Returns the tasks that are under way.
@@ -337,7 +338,7 @@ mod tests {
             Err::<(), _>(Failure::with_exit("it\nbroke", 2))
         })
         .unwrap_err();
-        assert_eq!(failure, Failure::new("it\nbroke"));
+        assert_eq!(failure, Failure::new("it broke"));
         assert_eq!(log_of(&node, &name.unwrap()), "TASK ERROR: it broke\n");
         let index = index(&node);
         assert!(index[0].ends_with(" WARNINGS: 1") && index[1].ends_with(" it broke"), "{index:?}");

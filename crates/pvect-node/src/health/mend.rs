@@ -1,4 +1,4 @@
-//! Putting right what was found.
+//! Repairs what was found.
 
 use std::io::ErrorKind;
 use std::path::Path;

@@ -23,6 +23,7 @@ mod reachable;
 mod seccomp;
 mod shell_words;
 mod start;
+mod startable;
 mod stop;
 
 use std::fs::OpenOptions;
@@ -38,6 +39,7 @@ pub use attach::{Environment, attach, console};
 pub(crate) use freezer::{freeze, thaw};
 pub(crate) use hookscript::run as run_hookscript;
 pub(crate) use start::{hide_id_map_tools, start};
+pub(crate) use startable::{check as check_startable, check_mtu};
 
 use crate::idmap::IdMap;
 use crate::{Failure, Node, NodeResult, Output};

@@ -40,6 +40,7 @@ pub(crate) fn start(
     output: &mut Output<'_>,
 ) -> NodeResult<()> {
     let interrupt = Interrupt::watch();
+    super::startable::check(node, config)?;
     ids::check_start(node, vmid, config)?;
     if let Some(overlap) = config.id_maps().ok().and_then(|maps| overlaps::first(&maps)) {
         output.line(format!("lxc.idmap: {overlap}"));

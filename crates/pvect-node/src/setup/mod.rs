@@ -1,4 +1,4 @@
-//! Sets the files of guests up, in a process of its own that can do no more than the guest itself.
+//! Sets up the files of guests, in a separate process that can do no more than the guest itself.
 //!
 //! That process sees the container's own volumes and nothing else: no directory or device of the host that is mounted
 //! below them, no host. It has the ids of the container: that of an unprivileged one is in a user namespace with the

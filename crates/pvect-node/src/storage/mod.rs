@@ -9,6 +9,7 @@ pub mod grow;
 mod mounts;
 mod namespace;
 pub mod snapshot;
+pub(crate) mod stored;
 pub mod usage;
 
 use std::fs::Permissions;

@@ -108,6 +108,7 @@ impl Plan {
         let is_on = |name: &str| call.get(name).and_then(pvect_core::property::boolean) == Some(true);
         let ssh_keys = call.get("ssh-public-keys").map(read_keys).transpose()?;
         store::check_unused(node, vmid)?;
+        let ssh_keys = ssh_keys.map(Keys::checked).transpose()?;
         if let Some(pool) = call.get("pool") {
             return Err(super::no_pool(pool));
         }
@@ -251,23 +252,35 @@ pub(super) fn volume_id(text: &str) -> NodeResult<VolumeId> {
     text.parse().map_err(|_| Failure::new(format!("unable to parse volume ID '{text}'")))
 }
 
-/// Reads a file of public keys and checks each line.
-pub(super) fn read_keys(path: &str) -> NodeResult<String> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        Failure::with_exit(format!("can't open '{path}' - {}", crate::error::os_text(&error)), 2)
-    })?;
-    let is_key = |line: &str| {
-        let mut words = line.split_ascii_whitespace();
-        let kinds = ["ssh-", "ecdsa-sha2-", "sk-ssh-", "sk-ecdsa-"];
-        // Options may stand before the type.
-        line.starts_with('#') || words.any(|word| kinds.iter().any(|kind| word.starts_with(kind)))
-    };
-    match text.lines().map(str::trim).find(|line| !line.is_empty() && !is_key(line)) {
-        Some(_) => Err(Failure::with_exit(
-            format!("SSH public key validation error: '{path}' has a line that is not a key"),
-            2,
-        )),
-        None => Ok(text),
+/// A file of public keys that was read and not yet looked at.
+pub(super) struct Keys<'a> {
+    path: &'a str,
+    text: String,
+}
+
+/// Reads a file of public keys.
+pub(super) fn read_keys(path: &str) -> NodeResult<Keys<'_>> {
+    let failed =
+        |error| Failure::with_exit(format!("can't open '{path}' - {}", crate::error::os_text(&error)), 2);
+    std::fs::read_to_string(path).map(|text| Keys { path, text }).map_err(failed)
+}
+
+impl Keys<'_> {
+    /// Checks each line. The real pct does so when it knows that the number is free.
+    pub(super) fn checked(self) -> NodeResult<String> {
+        let is_key = |line: &str| {
+            let mut words = line.split_ascii_whitespace();
+            let kinds = ["ssh-", "ecdsa-sha2-", "sk-ssh-", "sk-ecdsa-"];
+            // Options may stand before the type.
+            line.starts_with('#') || words.any(|word| kinds.iter().any(|kind| word.starts_with(kind)))
+        };
+        match self.text.lines().map(str::trim).find(|line| !line.is_empty() && !is_key(line)) {
+            Some(_) => Err(Failure::with_exit(
+                format!("SSH public key validation error: '{}' has a line that is not a key", self.path),
+                2,
+            )),
+            None => Ok(self.text),
+        }
     }
 }
 

@@ -22,13 +22,13 @@ pub struct Ran {
 /// One node at a time: a child that another thread starts holds our locks and open files until its program runs.
 static ALONE: Mutex<()> = Mutex::new(());
 
-pub struct TestNode {
+pub struct NodeInProcess {
     pub node: Node,
     dir: tempfile::TempDir,
     _alone: MutexGuard<'static, ()>,
 }
 
-impl TestNode {
+impl NodeInProcess {
     /// `None`, with a note, where volumes and mounts are not to be had.
     pub fn new(test: &str) -> Option<Self> {
         if !rustix::process::geteuid().is_root() {

@@ -251,6 +251,16 @@ pub fn read_member(archive: &Path, name: &Path, limit: u64) -> Result<Option<Vec
     Ok(None)
 }
 
+/// Bounds what the tar crate keeps in memory of a stream of tar blocks: long names, extended headers, and the maps of
+/// sparse files.
+///
+/// For a stream that somebody else makes and that is unpacked in another way than by [`extract`]. What is beyond the
+/// bounds, and an extended header that is damaged or has a name with a line break, is an error of the kind
+/// `InvalidData` when it is read.
+pub fn bounded(from: impl io::Read) -> impl io::Read {
+    pax::Stream::new(from, &pax::Records::default()).with_plain_names()
+}
+
 #[cfg(test)]
 mod gnu;
 #[cfg(test)]

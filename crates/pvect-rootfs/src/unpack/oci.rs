@@ -297,7 +297,7 @@ impl<'a> Layout<'a> {
                 kind => return Err(self.bad(format!("its index names something of the type '{kind}'"))),
             }
         }
-        Err(self.bad("its indexes are nested too deep"))
+        Err(self.bad("its indexes are nested too deeply"))
     }
 
     /// The first image of an index that is for an architecture; one that does not say may be.

@@ -1,4 +1,4 @@
-//! Extended headers read as posix says: a record is as long as it says, and its value may hold line breaks.
+//! Extended headers read as posix says: a record is as long as it says, and its value may contain line breaks.
 //!
 //! The tar crate ends a record at the first line break. So it is given a stream in which the line breaks of values are
 //! replaced, and the records as they are go beside it. Source: pax(1), "pax Extended Header"; the manual of GNU tar,
@@ -28,6 +28,13 @@ const STAND_IN: u8 = b'?';
 pub(super) struct Record {
     pub(super) key: String,
     pub(super) value: Vec<u8>,
+}
+
+impl Record {
+    /// Whether the crate takes it for a name, and would see another one.
+    fn is_broken_name(&self) -> bool {
+        ["path", "linkpath"].contains(&self.key.as_str()) && self.value.contains(&b'\n')
+    }
 }
 
 /// The records of the member whose header was read last.
@@ -64,13 +71,31 @@ pub(super) struct Stream<R> {
     /// The records for all members from here on.
     global: Vec<Record>,
     current: Records,
+    /// Whether a name that the crate would see with a stand-in is refused.
+    plain_names: bool,
 }
 
 impl<R: Read> Stream<R> {
     /// Wraps a stream that begins with a header; `records` gets those of each member in turn.
     pub(super) fn new(inner: R, records: &Records) -> Self {
         let (waiting, global, current) = (Vec::new(), Vec::new(), records.clone());
-        Self { inner, next: Next::Header, ready: Vec::new(), at: 0, waiting, global, current }
+        Self {
+            inner,
+            next: Next::Header,
+            ready: Vec::new(),
+            at: 0,
+            waiting,
+            global,
+            current,
+            plain_names: false,
+        }
+    }
+
+    /// Refuses names with line breaks in extended headers: for who takes names from the crate and not from the
+    /// records.
+    pub(super) fn with_plain_names(mut self) -> Self {
+        self.plain_names = true;
+        self
     }
 
     /// Reads up to so many bytes to what is ready; fewer only at the end of the stream.
@@ -165,7 +190,11 @@ impl<R: Read> Stream<R> {
         let Some(ranges) = ranges(body) else {
             return Err(refused("an extended header is damaged".to_owned()));
         };
-        let records = ranges.iter().filter_map(|(key, value)| record(body, key, value)).collect();
+        let records: Vec<Record> =
+            ranges.iter().filter_map(|(key, value)| record(body, key, value)).collect();
+        if self.plain_names && records.iter().any(Record::is_broken_name) {
+            return Err(refused("an extended header has a name with a line break".to_owned()));
+        }
         for (_, value) in ranges {
             body[value].iter_mut().filter(|byte| **byte == b'\n').for_each(|byte| *byte = STAND_IN);
         }
@@ -365,6 +394,27 @@ mod tests {
         let mut tar = tar::Archive::new(Stream::new(bytes.chain(io::repeat(b'a')), &Records::default()));
         let found = tar.entries().unwrap().find_map(Result::err);
         found.expect("it is refused").to_string()
+    }
+
+    #[test]
+    fn a_name_that_would_change_is_refused_where_nobody_reads_the_records() {
+        let names = |key: &str, value: &[u8]| {
+            let mut tar = tar::Builder::new(Vec::new());
+            tar.append_pax_extensions([(key, value)]).unwrap();
+            tar.append(tar::Header::from_byte_slice(&header(tar::EntryType::Regular, 0)), io::empty())
+                .unwrap();
+            let bytes = tar.into_inner().unwrap();
+            let stream = Stream::new(bytes.as_slice(), &Records::default()).with_plain_names();
+            let mut tar = tar::Archive::new(stream);
+            let names = tar.entries().unwrap().map(|entry| Ok(entry?.path_bytes().into_owned()));
+            names.collect::<io::Result<Vec<_>>>().map_err(|error| error.to_string())
+        };
+        assert_eq!(names("path", b"new").unwrap(), [b"new"]);
+        assert_eq!(names("SCHILY.xattr.user.a", b"a\nb").unwrap().len(), 1);
+        for key in ["path", "linkpath"] {
+            let refused = names(key, b"new\nname").unwrap_err();
+            assert_eq!(refused, "an extended header has a name with a line break");
+        }
     }
 
     #[test]

@@ -70,7 +70,8 @@ pub(super) fn other_kind(head: &[u8]) -> Option<&'static str> {
 pub(super) fn open(file: File) -> io::Result<Box<dyn Read>> {
     let mut buffered = BufReader::with_capacity(256 * 1024, file);
     let unsupported = |name: &str| {
-        let text = format!("it is packed by {name}; supported are tar, tar.gz, tar.bz2, tar.xz and tar.zst");
+        let text =
+            format!("it is compressed with {name}; supported are tar, tar.gz, tar.bz2, tar.xz and tar.zst");
         Err(io::Error::new(io::ErrorKind::Unsupported, text))
     };
     match Compression::of(buffered.fill_buf()?) {
@@ -121,7 +122,7 @@ pub(super) fn explain(archive: &Path, error: io::Error) -> UnpackError {
     let what = match error.kind() {
         io::ErrorKind::UnexpectedEof => "it ends too early".to_owned(),
         _ if error.to_string().contains("requires too much memory") => {
-            "unpacking it takes a window of more than 128 MiB: pack it without zstd's option --long"
+            "unpacking it takes a window of more than 128 MiB: compress it without zstd's option --long"
                 .to_owned()
         }
         _ => error.to_string(),

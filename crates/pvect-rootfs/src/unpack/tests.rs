@@ -325,7 +325,7 @@ fn what_is_no_archive_is_said_so() {
         (vec![b'x'; 2048], "is not a template archive: "),
         (
             b"\x89LZOrest".to_vec(),
-            "is not a template archive: it is packed by lzop; supported are tar, tar.gz, tar.bz2, tar.xz and tar.zst",
+            "is not a template archive: it is compressed with lzop; supported are tar, tar.gz, tar.bz2, tar.xz and tar.zst",
         ),
         (b"\xfd7zXZ\0rest".to_vec(), "is not a template archive: "),
         (b"BZh9rest".to_vec(), "is not a template archive: "),
@@ -475,7 +475,7 @@ fn what_is_no_archive_is_told_by_its_beginning() {
     assert_eq!(said(b"QFI\xfb\0\0\0\x03"), refused("it is a disk image (qcow2)"));
     assert_eq!(said(b"some text"), refused("it ends too early"));
     assert_eq!(said(&[b'x'; 2000]), refused("what is in it is not a tar"));
-    assert!(said(b"\x89LZO\0").unwrap_err().starts_with("it is packed by lzop"));
+    assert!(said(b"\x89LZO\0").unwrap_err().starts_with("it is compressed with lzop"));
     let whole = archive(&[file("a", b"x")]);
     assert_eq!(said(&whole), Ok(()));
     let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());

@@ -9,9 +9,9 @@ use super::{Check, Host};
 use crate::{Client, Place};
 
 pub(super) async fn pct(client: &Result<Client>) -> Check {
-    let mend = "install pve-container, set pct_path, or use --standalone";
+    let fix = "install pve-container, set pct_path, or use --standalone";
     match client {
-        Err(error) => Check::fail("pct", error.to_string(), mend),
+        Err(error) => Check::fail("pct", error.to_string(), fix),
         Ok(client) => match client.probe().await {
             Ok(()) => Check::ok("pct", describe(client)),
             Err(error) => Check::fail("pct", error.to_string(), "run pvect as root, or with --sudo"),
@@ -149,7 +149,7 @@ mod tests {
     fn what_containers_see_without_lxcfs_is_said() {
         let dir = tempfile::tempdir().unwrap();
         let host = Host { proc: dir.path().into(), programs: vec![dir.path().into()], ..Host::default() };
-        let found = |check: Check| (check.verdict, check.mend.unwrap_or_default());
+        let found = |check: Check| (check.verdict, check.fix.unwrap_or_default());
         assert_eq!(found(lxcfs(&host)), (Verdict::Warn, "apt-get install lxcfs".to_owned()));
         std::fs::write(dir.path().join("lxcfs"), "").unwrap();
         let stopped = lxcfs(&host);
@@ -172,7 +172,7 @@ mod tests {
         let lxc = &tools(&host)[0];
         assert_eq!(lxc.verdict, Verdict::Fail);
         assert_eq!(lxc.detail, "lxc-attach, lxc-stop is missing, to run containers");
-        assert_eq!(lxc.mend.as_deref(), Some("apt-get install lxc"));
+        assert_eq!(lxc.fix.as_deref(), Some("apt-get install lxc"));
         for name in ["lxc-attach", "lxc-stop"] {
             std::fs::write(dir.path().join(name), "").unwrap();
         }

@@ -94,7 +94,7 @@ impl Plan {
             store::check_unused(node, vmid)?;
         }
         if let Some(path) = call.get("ssh-public-keys") {
-            create::read_keys(path)?;
+            create::read_keys(path)?.checked()?;
         }
         if let Some(pool) = call.get("pool") {
             return Err(super::no_pool(pool));
