@@ -272,4 +272,13 @@ mod tests {
         assert!(failure.text.contains("is larger than the file system of"), "{}", failure.text);
         assert!(!path.exists());
     }
+
+    #[test]
+    fn a_sparse_image_may_be_larger_than_the_disk() {
+        let dir = tempfile::tempdir_in("/dev/shm").unwrap();
+        let stat = rustix::fs::statvfs(dir.path()).unwrap();
+        let larger = stat.f_blocks * stat.f_frsize + (1 << 30);
+        assert!(larger < LARGEST_SPARSE, "no machine has such a memory");
+        assert_eq!(check_room(&dir.path().join("vm-101-disk-0.raw"), DiskSize(larger)), Ok(()));
+    }
 }

@@ -137,7 +137,7 @@ pub fn run<T>(
     let result = interrupt.check().and_then(|()| work(&mut log, output));
     log.warnings += output.warned().saturating_sub(warned);
     let status = match &result {
-        Err(failure) => bounded(failure.text.replace('\n', " ")),
+        Err(failure) => bounded(one_line(&failure.text)),
         Ok(_) if log.warnings > 0 => format!("WARNINGS: {}", log.warnings),
         Ok(_) => "OK".to_owned(),
     };
@@ -150,7 +150,11 @@ pub fn run<T>(
         output.warn(format!("Task finished with {} warning(s)!", log.warnings));
     }
     // pct shows it on one line, as it stands in the log.
-    result.map_err(|failure| Failure { text: failure.text.replace('\n', " "), exit: 255, ..failure })
+    result.map_err(|failure| Failure { text: one_line(&failure.text), exit: 255, ..failure })
+}
+
+fn one_line(text: &str) -> String {
+    text.replace('\n', " ")
 }
 
 /// Returns the tasks that are under way.

@@ -144,8 +144,26 @@ fn a_plain_directory_holds_what_was_unpacked() {
     assert!(read("root/.ssh/authorized_keys").contains("me@here"));
     let shadow = fs::metadata(root.join("etc/shadow")).unwrap();
     assert_eq!((shadow.uid(), shadow.permissions().mode() & 0o7777), (100_000, 0o640));
+    let before = config(&node, "203");
+    let set = Call::on(Verb::Set, "203".parse::<Vmid>().unwrap());
+    let refused = node.run(set.option("mp0", "/tmp,mp=/y,idmap=u:0:0:1"));
+    assert_eq!(refused.text, "mp0: 'idmap' is not supported by the standalone node");
+    assert_eq!(config(&node, "203"), before);
     assert_eq!(node.run(destroy("203")).exit, 0);
     assert_eq!(node.leftovers(), Vec::<String>::new());
+}
+
+#[test]
+fn a_template_may_be_named_by_a_relative_path() {
+    let Some(node) = node("create") else { return };
+    let here = std::env::current_dir().unwrap();
+    let up = "../".repeat(here.components().count() - 1);
+    let template = node.template("own.tar", &archive(10)).canonicalize().unwrap();
+    let relative = format!("./{up}{}", template.strip_prefix("/").unwrap().display());
+    let ran = node.run(create("203", &relative).option("rootfs", "local:0"));
+    assert_eq!(ran.exit, 0, "{} {}", ran.text, ran.out);
+    assert!(ran.out.contains(&format!("extracting archive '{}'\n", template.display())), "{}", ran.out);
+    assert_eq!(node.run(destroy("203")).exit, 0);
 }
 
 #[test]
@@ -189,6 +207,10 @@ fn a_failed_create_leaves_nothing() {
                 .option("mp0", "/no/such,mp=/x,ro=1")
                 .option("mp1", "local:0,mp=/y,idmap=u:0:0:1"),
             "unable to create CT 203 - mp1: 'idmap' is not supported by the standalone node",
+        ),
+        (
+            disk("203", TEMPLATE).option("mp0", "/no/such:32,mp=/x"),
+            "unable to create CT 203 - directory '/no/such:32' does not exist",
         ),
         (
             disk("203", "local:vztmpl/large.tar"),

@@ -242,3 +242,39 @@ fn nothing_is_written_into_an_unmanaged_container() {
     assert_eq!(fs::read_to_string(dir.path().join("etc/passwd")).unwrap(), files[0].1);
     assert!(!dir.path().join("root/.ssh").exists() && !dir.path().join("etc/hostname").exists());
 }
+
+#[test]
+fn the_key_of_a_template_is_no_containers() {
+    let key = "etc/ssl/private/ssl-cert-snakeoil.key";
+    let unit = "etc/systemd/system/proxmox-regenerate-snakeoil.service";
+    let config = config(&[]);
+    for (has_systemd, said) in [
+        (
+            true,
+            &["Setting up 'proxmox-regenerate-snakeoil.service' to regenerate snakeoil certificate.."][..],
+        ),
+        (
+            false,
+            &[
+                "Template contains pre-generated snakeoil certificate!",
+                "Run `make-ssl-cert generate-default-snakeoil -f` to regenerate it!",
+            ],
+        ),
+    ] {
+        let dir = root(&[("etc/debian_version", "12.5\n"), (key, "secret"), ("sbin/other", "")]);
+        if has_systemd {
+            symlink("/lib/systemd/systemd", dir.path().join("sbin/init")).unwrap();
+        }
+        let guest = guest(dir.path(), &config);
+        let notes: Vec<Note> = said.iter().map(|text| Note::Line((*text).to_owned())).collect();
+        assert_eq!(snakeoil::replace(&guest).unwrap(), notes);
+        assert!(!dir.path().join(key).exists());
+        assert_eq!(dir.path().join(unit).is_file(), has_systemd);
+        let link = dir.path().join("etc/systemd/system/first-boot-complete.target.wants");
+        assert_eq!(link.join("proxmox-regenerate-snakeoil.service").is_symlink(), has_systemd);
+        assert_eq!(snakeoil::replace(&guest).unwrap(), []);
+    }
+    let dir = root(&[("etc/alpine-release", "3.20.3\n"), (key, "secret")]);
+    assert_eq!(snakeoil::replace(&guest(dir.path(), &config)).unwrap(), []);
+    assert!(dir.path().join(key).exists());
+}

@@ -9,7 +9,7 @@ use std::path::Path;
 use pvect_core::{ContainerConfig, Vmid};
 use serde::{Deserialize, Serialize};
 
-use super::{Guest, HostDns, HostKey, Note, elf, fixup, init, users};
+use super::{Guest, HostDns, HostKey, Note, elf, fixup, init, snakeoil, users};
 use crate::rooted::Rooted;
 use crate::{Failure, NodeResult};
 
@@ -243,12 +243,13 @@ fn first(
     dns: &HostDns,
 ) -> NodeResult<Vec<Note>> {
     init::forget_identity(guest)?;
+    let mut notes = snakeoil::replace(guest)?;
     fixup::after_unpacking(guest)?;
     users::set_password(guest, "root", password)?;
     if let Some(keys) = ssh_keys {
         users::set_ssh_keys(guest, keys)?;
     }
-    let mut notes = guest.each_start(dns)?;
+    notes.extend(guest.each_start(dns)?);
     notes.extend(init::check_nesting(guest)?);
     Ok(notes)
 }

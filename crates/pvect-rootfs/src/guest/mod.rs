@@ -18,6 +18,7 @@ mod keyfile;
 mod networkd;
 mod release_files;
 mod section;
+mod snakeoil;
 mod users;
 mod versions;
 mod wicked;
