@@ -4,7 +4,7 @@
 //! many seconds. It guards images on shared storage that two nodes might mount. A `dir` storage of this node is
 //! local and every change of a container holds its lock, so images are made without it.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -14,6 +14,8 @@ use pvect_core::size::DiskSize;
 use crate::tool::Tool;
 use crate::{Failure, NodeResult};
 
+pub(crate) mod copy;
+
 /// How long an unmounted image may take to be free: the kernel writes what it holds first.
 const FREE_TIME: Duration = Duration::from_secs(180);
 /// How often it is looked for.
@@ -21,36 +23,33 @@ const STEP: Duration = Duration::from_millis(5);
 
 /// Makes a sparse image (mode 0640) and an ext4 file system in it, whose root directory has this owner (host ids).
 ///
-/// `log` gets what pct prints: the `Formatting` line and four lines of mke2fs.
+/// `log` gets what pct prints: four lines of mke2fs, and before them the `Formatting` line of qemu-img if `announce`.
 ///
 /// # Errors
 /// When the file exists, the size exceeds what the file system of the directory can ever hold, or mke2fs fails;
 /// the file is then removed.
-pub fn create(path: &Path, size: DiskSize, owner: (u32, u32), log: &mut dyn FnMut(&str)) -> NodeResult<()> {
-    check_room(path, size)?;
-    make(path, size, owner, true, log)
-}
-
-/// As [`create`], without the `Formatting` line: where pct makes the file without qemu-img.
-///
-/// # Errors
-/// As [`create`].
-pub(crate) fn create_quietly(
-    path: &Path,
-    size: DiskSize,
-    owner: (u32, u32),
-    log: &mut dyn FnMut(&str),
-) -> NodeResult<()> {
-    check_room(path, size)?;
-    make(path, size, owner, false, log)
-}
-
-fn make(
+pub fn create(
     path: &Path,
     size: DiskSize,
     owner: (u32, u32),
     announce: bool,
     log: &mut dyn FnMut(&str),
+) -> NodeResult<()> {
+    check_room(path, size)?;
+    filled(path, size, announce, log, |file, log| {
+        file.set_len(size.0)
+            .map_err(|error| Failure::io("can't set the size of", path, &error))
+            .and_then(|()| format(path, owner, log))
+    })
+}
+
+/// Makes the file of an image (mode 0640) and has it filled; it is removed again when that fails.
+fn filled(
+    path: &Path,
+    size: DiskSize,
+    announce: bool,
+    log: &mut dyn FnMut(&str),
+    fill: impl FnOnce(&File, &mut dyn FnMut(&str)) -> NodeResult<()>,
 ) -> NodeResult<()> {
     let file = OpenOptions::new()
         .write(true)
@@ -61,10 +60,7 @@ fn make(
     if announce {
         log(&format!("Formatting '{}', fmt=raw size={} preallocation=off", path.display(), size.0));
     }
-    let made = file
-        .set_len(size.0)
-        .map_err(|error| Failure::io("can't set the size of", path, &error))
-        .and_then(|()| format(path, owner, log));
+    let made = fill(&file, log);
     if made.is_err() {
         let _ = std::fs::remove_file(path);
     }
@@ -93,16 +89,19 @@ fn gib(bytes: u64) -> f64 {
 }
 
 /// Writes an ext4 file system. Tables are initialised lazily by the kernel and nothing is discarded: the file is
-/// new and sparse.
+/// new and sparse. With `metadata_csum_seed`, which newer versions have by default, a copy gets a UUID of its own without
+/// all of its checksums being written again.
 fn format(path: &Path, (uid, gid): (u32, u32), log: &mut dyn FnMut(&str)) -> NodeResult<()> {
     let extended = format!("root_owner={uid}:{gid},nodiscard,lazy_itable_init=1,lazy_journal_init=1");
-    Tool::new("mkfs.ext4", "e2fsprogs").args(["-F", "-E", &extended]).arg(path).keeping_locks().stream(
-        &mut |line| {
+    Tool::new("mkfs.ext4", "e2fsprogs")
+        .args(["-F", "-O", "metadata_csum,metadata_csum_seed", "-E", &extended])
+        .arg(path)
+        .keeping_locks()
+        .stream(&mut |line| {
             if is_told(line) {
                 log(line);
             }
-        },
-    )
+        })
 }
 
 /// The lines of mke2fs that pct shows.
@@ -181,7 +180,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("vm-101-disk-0.raw");
         let mut lines = Vec::new();
-        create(&path, DiskSize(64 << 20), (100_000, 100_000), &mut |line| lines.push(line.to_owned()))
+        create(&path, DiskSize(64 << 20), (100_000, 100_000), true, &mut |line| lines.push(line.to_owned()))
             .unwrap();
         assert_eq!(
             lines[0],
@@ -192,7 +191,7 @@ mod tests {
         use std::os::unix::fs::MetadataExt;
         assert_eq!(meta.mode() & 0o7777, 0o640);
         assert!(meta.blocks() * 512 < 16 << 20, "not sparse");
-        let taken = create(&path, DiskSize(64 << 20), (0, 0), &mut |_| {}).unwrap_err();
+        let taken = create(&path, DiskSize(64 << 20), (0, 0), true, &mut |_| {}).unwrap_err();
         assert_eq!(taken.text, format!("can't create '{}' - File exists", path.display()));
     }
 
@@ -200,7 +199,7 @@ mod tests {
     fn a_size_beyond_the_disk_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("vm-101-disk-0.raw");
-        let failure = create(&path, DiskSize(1 << 60), (0, 0), &mut |_| {}).unwrap_err();
+        let failure = create(&path, DiskSize(1 << 60), (0, 0), true, &mut |_| {}).unwrap_err();
         assert!(failure.text.contains("is larger than the file system of"), "{}", failure.text);
         assert!(!path.exists());
     }

@@ -50,7 +50,7 @@ fn container(node: &TestNode, vmid: &str, mib: u64) {
     let directory = images(node).join(vmid);
     fs::create_dir_all(&directory).unwrap();
     let path = directory.join(format!("vm-{vmid}-disk-0.raw"));
-    image::create(&path, DiskSize(mib << 20), (100_000, 100_000), &mut |_| {}).unwrap();
+    image::create(&path, DiskSize(mib << 20), (100_000, 100_000), false, &mut |_| {}).unwrap();
     let size = DiskSize(mib << 20);
     fs::write(
         conf(node, vmid),
@@ -343,7 +343,7 @@ fn fstrim_gives_back_what_is_free() {
     let _cleanup = Cleanup(&node);
     container(&node, "202", 64);
     let image = images(&node).join("202/vm-202-disk-1.raw");
-    image::create(&image, DiskSize(64 << 20), (100_000, 100_000), &mut |_| {}).unwrap();
+    image::create(&image, DiskSize(64 << 20), (100_000, 100_000), false, &mut |_| {}).unwrap();
     let before = config(&node, "202") + "mp0: local:202/vm-202-disk-1.raw,mp=/mnt/data,size=64M\n";
     fs::write(conf(&node, "202"), &before).unwrap();
     let (exit, out, err) = pct(&node, "fstrim 202");

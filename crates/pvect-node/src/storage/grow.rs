@@ -147,7 +147,7 @@ mod tests {
     fn the_size_of_a_file_system_is_read() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.raw");
-        image::create(&path, pvect_core::size::DiskSize(64 << 20), (0, 0), &mut |_| {}).unwrap();
+        image::create(&path, pvect_core::size::DiskSize(64 << 20), (0, 0), false, &mut |_| {}).unwrap();
         assert_eq!(ext4_size(&mut std::fs::File::open(&path).unwrap()), Some(64 << 20));
         for bytes in [vec![], vec![0; 2047], vec![0; 4096], vec![0xff; 4096]] {
             assert_eq!(ext4_size(&mut std::io::Cursor::new(bytes)), None);

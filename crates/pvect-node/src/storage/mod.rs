@@ -21,6 +21,7 @@ pub use mounts::{MountFor, mount_all, mount_all_for, unmount_all};
 pub(crate) use mounts::{check_mount, mount_own, mount_rest, mounted_below_in, own_paths, stage};
 pub use namespace::PrivateMounts;
 
+use crate::interrupt::Interrupt;
 use crate::{Failure, Node, NodeResult, image};
 use dir::Volume;
 
@@ -121,6 +122,36 @@ pub fn allocate(
     owner: (u32, u32),
     log: &mut dyn FnMut(&str),
 ) -> NodeResult<VolumeId> {
+    let mut format = |path: &Path, announce: bool| image::create(path, size, owner, announce, log);
+    let new = if size.0 > 0 { New::Image(&mut format) } else { New::Directory(owner) };
+    allocate_new(node, storage, vmid, new)
+}
+
+/// What a new volume is to be.
+enum New<'a> {
+    /// An image that is made at a path; the second argument says whether pct would print the `Formatting` line.
+    Image(&'a mut dyn FnMut(&Path, bool) -> NodeResult<()>),
+    /// A directory with this owner (host ids).
+    Directory((u32, u32)),
+}
+
+/// Makes an image for a container, the content of which is a copy of another image that nobody writes to.
+///
+/// # Errors
+/// As [`allocate`] and [`image::copy::run`].
+fn allocate_copy(
+    node: &Node,
+    storage: &str,
+    vmid: Vmid,
+    source: &Path,
+    interrupt: &Interrupt,
+    log: &mut dyn FnMut(&str),
+) -> NodeResult<VolumeId> {
+    let mut copy = |path: &Path, announce: bool| image::copy::run(source, path, announce, interrupt, log);
+    allocate_new(node, storage, vmid, New::Image(&mut copy))
+}
+
+fn allocate_new(node: &Node, storage: &str, vmid: Vmid, new: New<'_>) -> NodeResult<VolumeId> {
     let storages = Storages::load(&node.layout)?;
     let found = storages.find(storage)?;
     if !found.holds("rootdir") {
@@ -133,8 +164,8 @@ pub fn allocate(
         btrfs::check(path)?;
     }
     let name = new_volume(path, vmid, |directory, number| match kind {
-        StorageKind::Dir => make_file(directory, vmid, number, size, owner, log),
-        StorageKind::Btrfs => make_subvolume(directory, vmid, number, size, owner, log),
+        StorageKind::Dir => make_file(directory, vmid, number, new),
+        StorageKind::Btrfs => make_subvolume(directory, vmid, number, new),
     })?;
     volume_id(storage, vmid, &name)
 }
@@ -162,48 +193,43 @@ fn new_volume(
     made
 }
 
-fn make_file(
-    directory: &Path,
-    vmid: Vmid,
-    number: u32,
-    size: DiskSize,
-    owner: (u32, u32),
-    log: &mut dyn FnMut(&str),
-) -> NodeResult<String> {
-    if size.0 > 0 {
-        let name = format!("vm-{vmid}-disk-{number}.raw");
-        image::create(&directory.join(&name), size, owner, log)?;
-        return Ok(name);
+fn make_file(directory: &Path, vmid: Vmid, number: u32, new: New<'_>) -> NodeResult<String> {
+    match new {
+        New::Image(make) => {
+            let name = format!("vm-{vmid}-disk-{number}.raw");
+            make(&directory.join(&name), true).map(|()| name)
+        }
+        New::Directory(owner) => {
+            let name = format!("subvol-{vmid}-disk-{number}.subvol");
+            let path = directory.join(&name);
+            std::fs::create_dir(&path).map_err(|error| Failure::io("can't create", &path, &error))?;
+            give(&path, owner).inspect_err(|_| {
+                let _ = std::fs::remove_dir(&path);
+            })?;
+            Ok(name)
+        }
     }
-    let name = format!("subvol-{vmid}-disk-{number}.subvol");
-    let path = directory.join(&name);
-    std::fs::create_dir(&path).map_err(|error| Failure::io("can't create", &path, &error))?;
-    give(&path, owner).inspect_err(|_| {
-        let _ = std::fs::remove_dir(&path);
-    })?;
-    Ok(name)
 }
 
-fn make_subvolume(
-    directory: &Path,
-    vmid: Vmid,
-    number: u32,
-    size: DiskSize,
-    owner: (u32, u32),
-    log: &mut dyn FnMut(&str),
-) -> NodeResult<String> {
-    let (name, entry) = if size.0 > 0 {
-        let stem = format!("vm-{vmid}-disk-{number}");
-        (format!("{stem}.raw"), stem)
-    } else {
-        let name = format!("subvol-{vmid}-disk-{number}.subvol");
-        (name.clone(), name)
+fn make_subvolume(directory: &Path, vmid: Vmid, number: u32, new: New<'_>) -> NodeResult<String> {
+    let (name, entry) = match new {
+        New::Image(_) => {
+            let stem = format!("vm-{vmid}-disk-{number}");
+            (format!("{stem}.raw"), stem)
+        }
+        New::Directory(_) => {
+            let name = format!("subvol-{vmid}-disk-{number}.subvol");
+            (name.clone(), name)
+        }
     };
     let volume = Volume::parse(&format!("{vmid}/{name}"))?;
     let subvolume = directory.join(entry);
     btrfs::create(&subvolume)?;
     let path = btrfs::inside(&volume, &subvolume);
-    let made = if size.0 > 0 { image::create_quietly(&path, size, owner, log) } else { give(&path, owner) };
+    let made = match new {
+        New::Image(make) => make(&path, false),
+        New::Directory(owner) => give(&path, owner),
+    };
     if made.is_err() {
         let _ = btrfs::delete(&subvolume);
     }

@@ -12,6 +12,7 @@ mod ha;
 mod make;
 mod outside;
 mod resize;
+mod same;
 mod set;
 mod template;
 mod tree;
