@@ -208,7 +208,7 @@ fn trap_df_mounts() {
     let Some(pvect) = Pvect::new("trap_df_mounts", script) else { return };
     insta::assert_snapshot!(pvect.run(&["df", "101"]), @r"
     [4]
-    !error: the container does not run: df would mount its volumes on the host and lock it meanwhile
+    !error: the container is not running: df would mount its volumes on the host and lock it meanwhile
     !hint: `pvect df 101 --mount` does it; `pvect start 101` starts the container
     ");
     assert_eq!(pvect.asked(), "status 101 --verbose 1\n");
@@ -335,7 +335,7 @@ fn trap_oci_arch() {
     let Some(pvect) = Pvect::new("trap_oci_arch", IMAGE) else { return };
     insta::assert_snapshot!(pvect.run(&["create", "101", "local:vztmpl/web.tar", "--arch", "arm64"]), @r"
     [0]
-    !warning: of an OCI image for several architectures pct takes the first, whatever --arch says
+    !warning: from an OCI image for several architectures pct takes the first, whatever --arch says
     ");
     assert_eq!(pvect.run(&["create", "101", "local:vztmpl/debian.tar.zst", "--arch", "arm64"]), "[0]\n");
 }
@@ -451,4 +451,31 @@ fn trap_swap_default_is_zero() {
     assert_eq!(pvect.asked(), "config 101\n");
     pvect.run(&["set", "101", "--if-changed", "--swap", "512"]);
     assert_eq!(pvect.asked(), "config 101\nset 101 --swap 512\n");
+}
+
+/// The node's own files are read, whatever pct would say to them.
+#[test]
+fn trap_stored_values() {
+    let Some(pvect) = Pvect::new("trap_stored_values", "exit 1\n") else { return };
+    let configs = pvect.file("root/etc/pve/nodes/pve1/lxc");
+    fs::create_dir_all(&configs).unwrap();
+    fs::write(configs.join("101.conf"), "cores: abc\nhostname: web\nmemory: 0\n").unwrap();
+    fs::write(configs.join("102.conf"), "hostname: db\n").unwrap();
+    let root = pvect.file("root");
+    let run = |words: &[&str]| {
+        let mut command = pvect.command(words);
+        let output = command.env("PVECT_ROOT", &root).env("PVECT_NODE", "pve1").output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let warning =
+        "warning: vm 101 - unable to parse value of 'cores' - type check ('integer') failed - got 'abc'\n";
+    let (status, shown, warned) = run(&["list"]);
+    assert_eq!((status, warned.as_str()), (Some(0), warning));
+    assert!(shown.contains("web") && shown.contains("db"), "{shown}");
+    let config = run(&["config", "101"]);
+    let lines = "cores: abc\nhostname: web\nmemory: 0\n".to_owned();
+    assert_eq!(config, (Some(0), lines, warning.to_owned()));
+    assert_eq!(run(&["status", "101"]), (Some(0), "status: stopped\n".to_owned(), warning.to_owned()));
+    assert_eq!(run(&["config", "102"]).2, "");
 }

@@ -8,11 +8,12 @@
 //! - [`shape`]: what single texts look like, below the schema
 //! - [`property`]: the property strings (`net0`, `rootfs`, `features`, ...)
 //! - [`config`]: a container's configuration file, parsed and printed
-//! - [`status`], [`usage`], [`lock`], [`tags`], [`size`], [`upid`]: smaller words
+//! - [`status`], [`usage`], [`lock`], [`tags`], [`size`], [`upid`]: smaller types
 //! - [`equivalence`]: whether two values of an option mean the same
 //! - [`call`], [`checked`]: one request to pct, and one that was checked against the schema
 //! - [`backend`]: the two traits that every backend implements
 //! - [`error`]: the error kinds, with their exit statuses
+//! - [`perl`]: how pct counts with texts that are no numbers
 //! - [`classify`]: what the texts of Proxmox VE mean, as error kinds
 //!
 //! ```
@@ -37,6 +38,7 @@ pub mod equivalence;
 pub mod error;
 pub mod id;
 pub mod lock;
+pub mod perl;
 pub mod property;
 pub mod schema;
 pub mod shape;

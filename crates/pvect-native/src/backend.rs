@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use pvect_core::backend::ConfigView;
-use pvect_core::config::{ParseMode, PendingItem, SnapshotEntry};
+use pvect_core::config::{ParseMode, PendingItem, SnapshotEntry, Warning};
 use pvect_core::error::Finding;
 use pvect_core::{ContainerConfig, Error, Inspect, Listing, Result, RunState, Status, Vmid};
 
@@ -70,14 +70,25 @@ impl NativeBackend {
     /// # Errors
     /// When the directory of the configurations cannot be read.
     pub fn list(&self) -> Result<Vec<Listing>> {
-        self.list_and_foreign().map(|(list, _)| list)
+        self.look(|_, bytes| head(bytes)).map(|survey| survey.list)
     }
 
-    /// As [`NativeBackend::list`], and says whose sockets somebody else listens on; those containers do not run.
+    /// As [`NativeBackend::list`], with what is worth a warning.
     ///
     /// # Errors
     /// As [`NativeBackend::list`].
-    pub fn list_and_foreign(&self) -> Result<(Vec<Listing>, Vec<Foreign>)> {
+    pub fn survey(&self) -> Result<Survey> {
+        let mut warnings = Vec::new();
+        let survey = self.look(|vmid, bytes| {
+            let (config, found) = ContainerConfig::parse(bytes, ParseMode::Lenient).ok()?;
+            warnings.extend(found.iter().flat_map(|warning| lines(vmid, warning)));
+            Some(config)
+        })?;
+        Ok(Survey { warnings, ..survey })
+    }
+
+    /// Lists the containers; of each file, `parse` makes what is needed.
+    fn look(&self, mut parse: impl FnMut(Vmid, &[u8]) -> Option<ContainerConfig>) -> Result<Survey> {
         let vmids = self.vmids()?;
         let running = self.reader.running();
         let mut knocker = Knocker::default();
@@ -85,7 +96,7 @@ impl NativeBackend {
         let mut bytes = Vec::new();
         for vmid in vmids {
             let head = match read_whole(&self.path(vmid), &mut bytes) {
-                Ok(()) => head(&bytes).unwrap_or_default(),
+                Ok(()) => parse(vmid, &bytes).unwrap_or_default(),
                 Err(error) if error.kind() == IoKind::NotFound => continue,
                 Err(_) => ContainerConfig::default(),
             };
@@ -106,7 +117,7 @@ impl NativeBackend {
                 node: None,
             });
         }
-        Ok((list, foreign))
+        Ok(Survey { list, foreign, warnings: Vec::new() })
     }
 
     /// Reads a container's status record.
@@ -173,6 +184,19 @@ impl NativeBackend {
     /// # Errors
     /// `NotFound`.
     pub fn load(&self, vmid: Vmid) -> Result<ContainerConfig> {
+        self.load_with_warnings(vmid).map(|(config, _)| config)
+    }
+
+    /// Returns pct's warnings about the lines of a configuration file that cannot be parsed: `vm <vmid> - ...`.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn warnings(&self, vmid: Vmid) -> Result<Vec<String>> {
+        let (_, found) = self.load_with_warnings(vmid)?;
+        Ok(found.iter().flat_map(|warning| lines(vmid, warning)).collect())
+    }
+
+    fn load_with_warnings(&self, vmid: Vmid) -> Result<(ContainerConfig, Vec<Warning>)> {
         let path = self.path(vmid);
         let bytes = std::fs::read(&path).map_err(|error| match error.kind() {
             IoKind::NotFound => found(Finding::NoContainer { vmid }, vmid),
@@ -182,10 +206,10 @@ impl NativeBackend {
             }
             _ => Error::Io { what: format!("cannot read {}", path.display()), source: error },
         })?;
-        let (config, _) = ContainerConfig::parse(&bytes, ParseMode::Lenient).map_err(|error| {
-            Error::InvalidOutput { what: format!("{}: {error}", path.display()), run: Box::default() }
-        })?;
-        Ok(config)
+        ContainerConfig::parse(&bytes, ParseMode::Lenient).map_err(|error| Error::InvalidOutput {
+            what: format!("{}: {error}", path.display()),
+            run: Box::default(),
+        })
     }
 
     fn path(&self, vmid: Vmid) -> PathBuf {
@@ -202,6 +226,30 @@ impl NativeBackend {
         found.sort_unstable();
         Ok(found)
     }
+}
+
+/// What a look at all containers of a node shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Survey {
+    /// The containers, by number.
+    pub list: Vec<Listing>,
+    /// Whose command sockets somebody else holds; those containers do not run.
+    pub foreign: Vec<Foreign>,
+    /// pct's warnings about lines of configuration files that cannot be parsed.
+    pub warnings: Vec<String>,
+}
+
+impl Survey {
+    /// Makes one of a list alone.
+    pub fn of(list: Vec<Listing>) -> Self {
+        Self { list, foreign: Vec::new(), warnings: Vec::new() }
+    }
+}
+
+/// pct's words for a line that cannot be parsed.
+fn lines(vmid: Vmid, warning: &Warning) -> Vec<String> {
+    format!("vm {vmid} - {}", warning.text).lines().map(str::to_owned).collect()
 }
 
 /// Parses what a list needs: the lines of host names and locks, and what tells which sections they are in.
@@ -300,6 +348,23 @@ mod tests {
             let text = String::from_utf8_lossy(text);
             assert_eq!((head.name(vmid), head.lock()), (whole.name(vmid), whole.lock()), "{text}");
         }
+    }
+
+    #[test]
+    fn lines_that_cannot_be_parsed_are_warnings() {
+        let text = "hostname: web\n  cores: 2\nmp0: bogus\n";
+        let (_dir, backend) = backend(&[("101.conf", text), ("102.conf", "hostname: x\n")]);
+        let expected = [
+            "vm 101 - unable to parse config:   cores: 2",
+            "vm 101 - unable to parse value of 'mp0' - format error",
+            "mp: property is missing and it is not optional",
+        ];
+        assert_eq!(backend.warnings("101".parse().unwrap()).unwrap(), expected);
+        let survey = backend.survey().unwrap();
+        assert_eq!(
+            (survey.warnings.as_slice(), survey.list),
+            (&expected.map(str::to_owned)[..], backend.list().unwrap())
+        );
     }
 
     #[test]

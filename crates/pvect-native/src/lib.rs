@@ -1,13 +1,14 @@
-//! Reads a node directly: LXC command sockets, cgroups, `/proc`. It changes nothing, and starts no process but one
+//! Reads a node directly: LXC command sockets, cgroups, `/proc`. It changes nothing, and starts no process except one
 //! to ask file systems that may not answer.
 //!
-//! [`NativeBackend`] is [`pvect_core::Inspect`] for the node that the program runs on; [`NativeReader`] tells which
+//! [`NativeBackend`] is [`pvect_core::Inspect`] for the node that the program runs on; [`NativeReader`] says which
 //! containers run, and how much they use. Every root is a parameter, so tests
 //! read fixture trees. [`Names`] has the names under which LXC runs the containers of one directory (cgroup,
 //! network devices, command socket); the standalone node makes them by the same rules.
 
 mod backend;
 mod cgroup;
+mod counted;
 mod disk;
 mod file;
 mod init;
@@ -19,8 +20,9 @@ mod sample;
 mod socket;
 mod watch;
 
-pub use backend::NativeBackend;
+pub use backend::{NativeBackend, Survey};
 pub use cgroup::{Cgroups, Controller, Version};
+pub use counted::Counted;
 pub use init::Init;
 pub use lxc_names::Names;
 pub use reader::NativeReader;

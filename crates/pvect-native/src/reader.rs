@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use pvect_core::{ContainerConfig, RunState, Status, Vmid};
 
 use crate::cgroup::Cgroups;
+use crate::counted::Counted;
 use crate::init::Init;
 use crate::lxc_names::Names;
 use crate::socket::{CommandSocket, Foreign, Holder, Knocker, held_names, socket_name};
@@ -13,7 +14,6 @@ use crate::{disk, init, network, process};
 
 /// The size that Proxmox VE assumes of a root file system that says none, in bytes.
 pub(crate) const DEFAULT_DISK: u64 = 4 << 30;
-const MIB: u64 = 1 << 20;
 
 /// Reads the containers of one node. Cheap to make; each question reads anew.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -176,11 +176,11 @@ impl NativeReader {
             lock: config.lock(),
             tags: section.options.get("tags").cloned(),
             template: config.is_set("template"),
-            cpus: Some(self.cpus(config)),
+            cpus: None,
             mem: Some(0),
-            maxmem: Some(section.memory_mib().saturating_mul(MIB)),
+            maxmem: None,
             swap: Some(0),
-            maxswap: Some(section.swap_mib().saturating_mul(MIB)),
+            maxswap: None,
             disk: Some(0),
             maxdisk: Some(config.rootfs().and_then(|fs| fs.size).map_or(DEFAULT_DISK, |size| size.0)),
             diskread: Some(0),
@@ -191,10 +191,25 @@ impl NativeReader {
             pid,
             other: [("type".to_owned(), "lxc".to_owned())].into(),
         };
+        self.add_limits(&mut status, &Counted::of(config));
         if let Some(pid) = pid {
             self.add_running(&mut status, pid);
         }
         status
+    }
+
+    /// What is not of the field's type goes to the other fields, as the text that pct prints.
+    fn add_limits(&self, status: &mut Status, counted: &Counted) {
+        let host = || f64::from(process::cpu_count(&self.proc_root));
+        let cpus = counted.cpus.clone().unwrap_or_else(|| Ok(host()));
+        let mut text = |name: &str, error: &String| {
+            status.other.insert(name.to_owned(), error.clone());
+        };
+        (status.maxmem, status.maxswap, status.cpus) = (
+            counted.memory.as_ref().inspect_err(|error| text("maxmem", error)).ok().copied(),
+            counted.swap.as_ref().inspect_err(|error| text("maxswap", error)).ok().copied(),
+            cpus.as_ref().inspect_err(|error| text("cpus", error)).ok().copied(),
+        );
     }
 
     pub(crate) fn cpus(&self, config: &ContainerConfig) -> f64 {

@@ -1,4 +1,4 @@
-//! Bringing pending changes into force: at once where nothing runs, by hotplug where something does.
+//! Applies pending changes: at once if the container is stopped, by hotplug if it runs.
 //!
 //! `pct set` writes every change to `[pve:pending]` first and then applies what it may; a start applies the rest.
 //! Source: `change_rules` of pve-container's `PVE::LXC::Config`.
@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pvect_core::config::Section;
 use pvect_core::property::{MountPoint, MountSource};
+use pvect_core::schema::check;
 use pvect_core::size::DiskSize;
 use pvect_core::{ContainerConfig, Vmid, VolumeId};
 
@@ -72,7 +73,8 @@ impl<'a> Changes<'a> {
         Self { node, vmid, config, only, made: Vec::new(), mounted: Vec::new(), errors: BTreeMap::new() }
     }
 
-    /// Applies them to a container that does not run. Failures go to stderr, too.
+    /// Applies them to a container that does not run. Failures go to stderr, too. With `only`, an option that is to be
+    /// deleted and has a pending value gets that.
     pub fn apply(mut self, output: &mut Output<'_>) -> Changed {
         for key in self.deletions() {
             match self.delete(&key, output) {
@@ -106,7 +108,7 @@ impl<'a> Changes<'a> {
             } else if is_family(&key, "unused") {
                 self.delete(&key, output).map(|()| true)
             } else if LIMITS.contains(&key.as_str()) || is_family(&key, "net") {
-                runtime::hotplug(self.node, self.vmid, self.config, &key, None)
+                self.unplug(&key)
             } else {
                 Ok(false)
             };
@@ -124,6 +126,15 @@ impl<'a> Changes<'a> {
             }
         }
         self.done()
+    }
+
+    /// Takes a limit or an interface from a running container; `false` when that has to wait for the next start.
+    fn unplug(&self, key: &str) -> NodeResult<bool> {
+        match self.config.main.get(key) {
+            Some(text) if is_family(key, "net") => check_stored(key, &text)?,
+            _ => {}
+        }
+        runtime::hotplug(self.node, self.vmid, self.config, key, None)
     }
 
     /// Brings one value into a running container; `None` when it has to wait for the next start.
@@ -200,7 +211,8 @@ impl<'a> Changes<'a> {
         if let Some(output) = output {
             output.warn(&text);
         }
-        self.errors.insert(key.to_owned(), text);
+        // pct's errors end their line.
+        self.errors.insert(key.to_owned(), text + "\n");
     }
 
     fn done(self) -> Changed {
@@ -214,11 +226,14 @@ impl<'a> Changes<'a> {
     fn delete(&mut self, key: &str, output: &mut Output<'_>) -> NodeResult<()> {
         let Some(text) = self.config.main.get(key).map(std::borrow::Cow::into_owned) else { return Ok(()) };
         if is_family(key, "mp") {
+            check_stored(key, &text)?;
             if let Ok(MountPoint { fs, .. }) = MountPoint::parse(key, &text)
                 && let MountSource::Volume(volume) = fs.source
             {
                 self.retire(key, &volume)?;
             }
+        } else if is_family(key, "net") {
+            check_stored(key, &text)?;
         } else if is_family(key, "unused") {
             let volume = named::unused_volume(&text);
             if !self.is_in_use(volume) {
@@ -246,7 +261,7 @@ impl<'a> Changes<'a> {
             MountSource::Volume(volume) => match self.size_of(volume) {
                 Ok(None) => {}
                 Ok(size) => new.fs.size = size,
-                Err(failure) => output.warn(format!("Could not rescan volume size - {}", failure.text)),
+                Err(failure) => output.warn(format!("Could not rescan volume size - {}\n", failure.text)),
             },
             MountSource::Device(_) | MountSource::Bind(_) => {}
         }
@@ -293,6 +308,11 @@ impl<'a> Changes<'a> {
     }
 }
 
+/// Refuses a stored value that cannot be parsed.
+fn check_stored(key: &str, text: &str) -> NodeResult<()> {
+    check::stored(key, text).map(drop).map_err(Failure::new)
+}
+
 fn volume_id(text: &str) -> NodeResult<VolumeId> {
     text.parse().map_err(|_| Failure::new(format!("unable to parse volume ID '{text}'")))
 }
@@ -320,7 +340,7 @@ mod tests {
         let mode = pvect_core::config::ParseMode::Lenient;
         let (mut config, _) = ContainerConfig::parse(text.as_bytes(), mode).unwrap();
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let mut output = Output { out: &mut out, err: &mut err };
+        let mut output = Output::new(&mut out, &mut err);
         let changed = Changes::new(node, "101".parse().unwrap(), &mut config, None).apply(&mut output);
         (config.to_text().unwrap(), changed, String::from_utf8(err).unwrap())
     }
@@ -368,8 +388,23 @@ mod tests {
             apply(&node, "memory: 512\n\n[pve:pending]\nmemory: 64\nmp0: nosuch:1,mp=/a\n");
         assert_eq!(text, "memory: 64\n\n[pve:pending]\nmp0: nosuch:1,mp=/a\n");
         let words = "unable to apply pending change mp0 : storage 'nosuch' does not exist";
-        assert_eq!(changed.errors["mp0"], words);
+        assert_eq!(changed.errors["mp0"], format!("{words}\n"));
         assert_eq!(err, format!("{words}\n"));
+    }
+
+    #[test]
+    fn what_cannot_be_parsed_is_not_deleted() {
+        let (_dir, node) = node();
+        let text = "mp0: bogus\nnet0: bogus\n\n[pve:pending]\ndelete: mp0,net0\n";
+        let (kept, changed, err) = apply(&node, text);
+        assert_eq!(kept, text);
+        let net = "unable to apply pending change net0 : value without key, but schema does not define a default key";
+        let mount = "unable to apply pending change mp0 : format error\nmp: property is missing and it is not optional";
+        assert_eq!(
+            (&changed.errors["mp0"], &changed.errors["net0"]),
+            (&format!("{mount}\n"), &format!("{net}\n"))
+        );
+        assert_eq!(err, format!("{mount}\n{net}\n"));
     }
 
     #[test]
@@ -385,7 +420,7 @@ mod tests {
         assert_eq!(text, "mp0: local:101/vm-101-disk-9.raw,mp=/a,size=5G\n");
         assert_eq!(
             err,
-            "Could not rescan volume size - volume 'local:101/vm-101-disk-9.raw' does not exist\n"
+            "Could not rescan volume size - volume 'local:101/vm-101-disk-9.raw' does not exist\n\n"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! The note that a container is being made: what tells a create that was killed from a container of value.
+//! The note that a container is being made: it tells a create that was killed from a finished container.
 //!
 //! It lies at `run/pve/ct-<vmid>.creating` from before the configuration with `lock: create` is written until one
 //! without that lock is. It lists the volumes that were there before; all others of the container may go when the

@@ -67,13 +67,17 @@ fn filled(
     made
 }
 
-/// Refuses a size that no emptying of the disk could make room for.
+/// A sparse image may be larger than the disk that it lies on, up to so many bytes; the notes of a larger file system take
+/// gigabytes themselves, and ext4 has no larger files.
+const LARGEST_SPARSE: u64 = 16 << 40;
+
+/// Refuses a size that no disk of this machine has, and that is too large for an image with nothing in it.
 pub(crate) fn check_room(path: &Path, size: DiskSize) -> NodeResult<()> {
     let directory = path.parent().unwrap_or(Path::new("/"));
     let stat = rustix::fs::statvfs(directory)
         .map_err(|errno| Failure::io("can't stat the file system of", directory, &errno.into()))?;
     let total = stat.f_blocks.saturating_mul(stat.f_frsize);
-    if size.0 > total {
+    if size.0 > total.max(LARGEST_SPARSE) {
         return Err(Failure::new(format!(
             "a volume of {size} is larger than the file system of '{}' ({:.1} GiB)",
             directory.display(),
@@ -109,7 +113,8 @@ fn is_told(line: &str) -> bool {
     line.starts_with("Creating filesystem with ")
         || line.starts_with("Filesystem UUID: ")
         || line.starts_with("Superblock backups stored on blocks:")
-        || line.starts_with('\t')
+        // The real pct shows no list of one.
+        || line.starts_with('\t') && line.contains(", ")
 }
 
 /// Returns whether a loop device has a file, by its real path.

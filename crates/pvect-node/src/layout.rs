@@ -1,4 +1,4 @@
-//! Where the standalone node keeps its things: one root, laid out as a Proxmox VE node is.
+//! Where the standalone node keeps its files: one root, laid out as on a Proxmox VE node.
 
 use std::path::{Path, PathBuf};
 
@@ -38,6 +38,11 @@ impl Layout {
     /// The root itself.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// `etc/pve`: what a Proxmox VE node has there.
+    pub fn pve(&self) -> PathBuf {
+        self.root.join("etc/pve")
     }
 
     /// `etc/pve/nodes/<node>/lxc`: the configurations.

@@ -1,7 +1,7 @@
 //! The standalone node: what `pct` does, on plain LXC.
 //!
 //! It is reached as a process, `pvect pct VERB ...`, exactly as a real pct is. Its command line, texts, streams and
-//! exit statuses are those of the real one; extensions aside. All state is below one root ([`Layout`]).
+//! exit statuses are those of the real one, apart from extensions. All state is below one root ([`Layout`]).
 
 pub mod backup;
 pub mod boot;
@@ -19,6 +19,7 @@ pub mod image;
 pub mod internal;
 pub mod interrupt;
 pub mod layout;
+mod links;
 pub mod locked;
 mod log_room;
 mod named;
@@ -26,6 +27,7 @@ pub mod network;
 mod oci;
 pub mod options;
 pub mod output;
+mod pending;
 mod process;
 pub mod rights;
 pub mod runtime;
@@ -38,6 +40,7 @@ pub mod template;
 pub mod tool;
 mod transfer;
 pub mod verbs;
+mod verified;
 pub mod worker;
 
 use std::path::PathBuf;

@@ -70,7 +70,7 @@ mod tests {
         store::ensure_root(&node).unwrap();
         let vmid: Vmid = "202".parse().unwrap();
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let output = &mut Output { out: &mut out, err: &mut err };
+        let output = &mut Output::new(&mut out, &mut err);
         let text = |result: NodeResult<()>| result.unwrap_err().text;
         store::create(&node, vmid, &ContainerConfig::default()).unwrap();
         assert_eq!(

@@ -1,12 +1,9 @@
 //! Starts containers, their pending changes first.
 
-use std::borrow::Cow;
-
 use pvect_core::{ContainerConfig, Vmid};
 
-use crate::change::Changes;
 use crate::interrupt::Interrupt;
-use crate::{Node, NodeResult, Output, runtime, store};
+use crate::{Node, NodeResult, Output, pending, runtime};
 
 /// Starts a container and returns when its init runs. The configuration lock is held by the caller.
 ///
@@ -25,26 +22,7 @@ pub fn start(
     let interrupt = Interrupt::watch();
     // LXC could not take the name, and would say only that something failed.
     runtime::refuse_foreign(node, vmid)?;
-    let config = apply_pending(node, vmid, config, output)?;
+    let config = pending::apply(node, vmid, config, output)?;
     interrupt.check()?;
     runtime::start(node, vmid, &config, debug, output)
-}
-
-/// Brings pending changes into force and saves them; without any, nothing is written. What fails stays pending.
-fn apply_pending<'a>(
-    node: &Node,
-    vmid: Vmid,
-    config: &'a ContainerConfig,
-    output: &mut Output<'_>,
-) -> NodeResult<Cow<'a, ContainerConfig>> {
-    if config.pending.is_none() {
-        return Ok(Cow::Borrowed(config));
-    }
-    let mut config = config.clone();
-    let changed = Changes::new(node, vmid, &mut config, None).apply(output);
-    if let Err(failure) = store::save(node, vmid, &config) {
-        changed.undo(node, vmid, output);
-        return Err(failure);
-    }
-    Ok(Cow::Owned(config))
 }

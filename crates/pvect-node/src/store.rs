@@ -12,7 +12,7 @@ use rustix::fs::{FlockOperation, OFlags, flock};
 
 use crate::error::os_text;
 use crate::interrupt::Interrupt;
-use crate::{Failure, FailureKind, Node, NodeResult, Output, creation, held, ids};
+use crate::{Failure, FailureKind, Node, NodeResult, Output, creation, held, ids, links};
 
 /// How long most verbs wait for the lock file, seconds. Source: `lock_config` of pve-guest-common.
 pub const LOCK_SECONDS: u64 = 10;
@@ -53,6 +53,7 @@ pub fn ensure_root(node: &Node) -> NodeResult<()> {
     let layout = &node.layout;
     let local = layout.local_storage();
     make_directories(&layout.configs(), 0o755)?;
+    links::make(node);
     make_directories(&layout.lxc(), 0o711)?;
     for path in [
         local.join("template/cache"),
@@ -148,30 +149,48 @@ pub fn load_telling(node: &Node, vmid: Vmid, output: &mut Output<'_>) -> NodeRes
     Ok(stored)
 }
 
-/// Returns the vmids that have a configuration, ascending.
-///
-/// Files with other names are passed over. The real pct's list fails altogether for a name such as `99.conf`; one
-/// stray file should not hide all containers.
+/// Returns the vmids that have a configuration, ascending. Files with other names are passed over.
 ///
 /// # Errors
 /// When the directory cannot be read; a missing one is an empty list.
 pub fn vmids(node: &Node) -> NodeResult<Vec<Vmid>> {
+    numbers(node).map(|numbers| numbers.vmids)
+}
+
+/// What has a configuration, each ascending.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Numbers {
+    /// Numbers that are no container's, from 1 to 99.
+    pub strays: Vec<u32>,
+    /// Containers.
+    pub vmids: Vec<Vmid>,
+}
+
+/// As [`vmids`], with the numbers that Proxmox VE takes for containers', too.
+///
+/// # Errors
+/// As [`vmids`].
+pub(crate) fn numbers(node: &Node) -> NodeResult<Numbers> {
     let directory = node.layout.configs();
     let entries = match fs::read_dir(&directory) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Numbers::default()),
         Err(error) => return Err(Failure::io("can't read", &directory, &error)),
     };
-    let mut vmids = Vec::new();
+    let mut numbers = Numbers::default();
     for entry in entries {
         let entry = entry.map_err(|error| Failure::io("can't read", &directory, &error))?;
         let name = entry.file_name();
-        vmids.extend(
-            name.to_str().and_then(|name| name.strip_suffix(".conf")).and_then(|id| id.parse::<Vmid>().ok()),
-        );
+        let Some(number) = name.to_str().and_then(|name| name.strip_suffix(".conf")) else { continue };
+        match number.parse::<Vmid>() {
+            Ok(vmid) => numbers.vmids.push(vmid),
+            Err(_) if number.starts_with('0') || number.starts_with('+') => {}
+            Err(_) => numbers.strays.extend(number.parse::<u32>().ok().filter(|number| *number < 100)),
+        }
     }
-    vmids.sort_unstable();
-    Ok(vmids)
+    numbers.vmids.sort_unstable();
+    numbers.strays.sort_unstable();
+    Ok(numbers)
 }
 
 /// Checks that no container and no virtual machine of the cluster has a vmid.
@@ -537,14 +556,17 @@ mod tests {
         {
             fs::write(node.layout.configs().join(name), "").unwrap();
         }
-        assert_eq!(vmids(&node).unwrap(), [vmid("101"), vmid("1000")]);
+        assert_eq!(
+            numbers(&node).unwrap(),
+            Numbers { strays: vec![99], vmids: vec![vmid("101"), vmid("1000")] }
+        );
     }
 
     #[test]
     fn a_held_lock_times_out() {
         let (_dir, node) = node();
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let mut output = Output { out: &mut out, err: &mut err };
+        let mut output = Output::new(&mut out, &mut err);
         let held = lock(&node, vmid("101"), 1, &mut output).unwrap();
         let failure = lock(&node, vmid("101"), 0, &mut output).unwrap_err();
         let path = node.layout.config_lock(vmid("101"));

@@ -81,7 +81,9 @@ impl TaskLog {
         work: impl FnOnce(&mut Output<'_>) -> NodeResult<T>,
     ) -> NodeResult<T> {
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let result = work(&mut Output { out: &mut out, err: &mut err });
+        let mut captured = Output::new(&mut out, &mut err);
+        let result = work(&mut captured);
+        self.warnings += captured.warned();
         for line in [out, err].iter().flat_map(|bytes| bytes.split(|byte| *byte == b'\n')) {
             if !line.is_empty() {
                 self.line(output, &String::from_utf8_lossy(line));
@@ -132,7 +134,9 @@ pub fn run<T>(
     // From the first line in the list to the last: a signal must not leave a task that nobody ended.
     let interrupt = Interrupt::watch();
     let mut log = begin(node, worker, id)?;
+    let warned = output.warned();
     let result = interrupt.check().and_then(|()| work(&mut log, output));
+    log.warnings += output.warned().saturating_sub(warned);
     let status = match &result {
         Err(failure) => bounded(failure.text.replace('\n', " ")),
         Ok(_) if log.warnings > 0 => format!("WARNINGS: {}", log.warnings),
@@ -146,7 +150,8 @@ pub fn run<T>(
     if result.is_ok() && log.warnings > 0 {
         output.warn(format!("Task finished with {} warning(s)!", log.warnings));
     }
-    result.map_err(|failure| failure.exiting(255))
+    // pct shows it on one line, as it stands in the log.
+    result.map_err(|failure| Failure { text: failure.text.replace('\n', " "), exit: 255, ..failure })
 }
 
 /// Returns the tasks that are under way.
@@ -303,7 +308,7 @@ mod tests {
     fn a_task_is_logged_and_indexed() {
         let (_dir, node) = node();
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let mut output = Output { out: &mut out, err: &mut err };
+        let mut output = Output::new(&mut out, &mut err);
         let upid = run(&node, "vzcreate", "201", &mut output, |log, output| {
             log.line(output, "one");
             let active = fs::read_to_string(node.layout.tasks().join("active")).unwrap();
@@ -321,7 +326,7 @@ mod tests {
     fn warnings_and_errors_are_told() {
         let (_dir, node) = node();
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let mut output = Output { out: &mut out, err: &mut err };
+        let mut output = Output::new(&mut out, &mut err);
         run(&node, "vzstart", "201", &mut output, |log, output| {
             log.warn(output, "something");
             Ok(())
@@ -333,7 +338,7 @@ mod tests {
             Err::<(), _>(Failure::with_exit("it\nbroke", 2))
         })
         .unwrap_err();
-        assert_eq!(failure, Failure::new("it\nbroke"));
+        assert_eq!(failure, Failure::new("it broke"));
         assert_eq!(log_of(&node, &name.unwrap()), "TASK ERROR: it broke\n");
         let index = index(&node);
         assert!(index[0].ends_with(" WARNINGS: 1") && index[1].ends_with(" it broke"), "{index:?}");
@@ -345,7 +350,7 @@ mod tests {
     fn a_log_has_an_end_and_says_so() {
         let (_dir, node) = node();
         let (mut out, mut err) = (std::io::sink(), Vec::new());
-        let mut output = Output { out: &mut out, err: &mut err };
+        let mut output = Output::new(&mut out, &mut err);
         let line = "x".repeat(1024 * 1024 - 1);
         let mut name = None;
         let failure = run(&node, "vzdump", "201", &mut output, |log, output| {
@@ -374,7 +379,7 @@ mod tests {
         let dead = "UPID:vm:FFFFFFFF:00000001:65540AF0:vzstart:202:root@pam:";
         fs::write(node.layout.tasks().join("active"), format!("{dead} 0\nrubbish\n")).unwrap();
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        run(&node, "vzstop", "202", &mut Output { out: &mut out, err: &mut err }, |_, _| Ok(())).unwrap();
+        run(&node, "vzstop", "202", &mut Output::new(&mut out, &mut err), |_, _| Ok(())).unwrap();
         let index = index(&node);
         assert!(index[0].starts_with(dead) && index[0].ends_with(" unexpected status"), "{index:?}");
         assert!(index[1].contains(":vzstop:202:") && index.len() == 2, "{index:?}");
@@ -386,7 +391,7 @@ mod tests {
         let tasks = node.layout.tasks();
         fs::write(tasks.join("index"), "x".repeat(50_001)).unwrap();
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        run(&node, "vzstop", "202", &mut Output { out: &mut out, err: &mut err }, |_, _| Ok(())).unwrap();
+        run(&node, "vzstop", "202", &mut Output::new(&mut out, &mut err), |_, _| Ok(())).unwrap();
         assert_eq!(fs::metadata(tasks.join("index.1")).unwrap().len(), 50_001);
         assert_eq!(index(&node).len(), 1);
     }

@@ -110,7 +110,7 @@ fn work(root: &str, name: &str, begun: impl Fn(&Upid) + Send + Sync + 'static) -
     task::work_for(job.user.clone(), begun);
     store::ensure_root(&node)?;
     let (mut out, mut err) = (std::io::sink(), std::io::sink());
-    let mut output = Output { out: &mut out, err: &mut err };
+    let mut output = Output::new(&mut out, &mut err);
     let words: Vec<&str> = job.args.iter().map(String::as_str).collect();
     match (job.verb.as_str(), &words[..]) {
         (VZDUMP, _) => crate::backup::try_run(&node, &job.args, &mut output).map(|()| 0),
@@ -264,7 +264,7 @@ mod tests {
         store::ensure_root(&node).unwrap();
         let images = node.layout.local_storage().join("images");
         let (mut out, mut err) = (std::io::sink(), std::io::sink());
-        let mut output = Output { out: &mut out, err: &mut err };
+        let mut output = Output::new(&mut out, &mut err);
         let mut removed = |vmid: &str| {
             let image = images.join(format!("{vmid}/vm-{vmid}-disk-0.raw"));
             std::fs::create_dir_all(image.parent().unwrap()).unwrap();

@@ -11,7 +11,7 @@ use pvect_core::{Call, CheckedCall, Error, ErrorKind, Events, Inspect, Operate, 
 use pvect_pct::{CancelHandle, PctBackend, PctConfig};
 use tempfile::TempDir;
 
-/// A directory with a script in the place of pct.
+/// A directory with a script instead of pct.
 struct StandIn {
     dir: TempDir,
 }
@@ -363,7 +363,7 @@ async fn secrets_that_cannot_be_kept_are_refused_before_the_start() {
     let backend = stand_in.backend();
     let call = Call::on(Verb::Create, vmid()).arg("x").secret("password", "two\nlines".into());
     let error = backend.operate(&checked(call.clone()), &mut ()).await.unwrap_err();
-    assert_eq!(error.to_string(), "--password: may not hold a line break or NUL");
+    assert_eq!(error.to_string(), "--password: must not contain a line break or NUL");
     let call = Call::on(Verb::Exec, vmid()).command(["a\0b"]);
     let error = backend.operate(&checked(call.clone()), &mut ()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidArgument);

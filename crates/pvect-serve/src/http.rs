@@ -141,7 +141,7 @@ impl Server {
     async fn read_body(&self, headers: &HeaderMap, body: Body) -> Result<Params, Refusal> {
         let read = timeout(self.options.body, to_bytes(body, self.options.body_limit)).await;
         let bytes = match read {
-            Err(_) => return Err(Refusal::new(408, "the body did not come in time")),
+            Err(_) => return Err(Refusal::new(408, "the body did not arrive in time")),
             Ok(Err(_)) => {
                 let limit = self.options.body_limit;
                 return Err(Refusal::new(413, format!("the body broke off or is longer than {limit} bytes")));

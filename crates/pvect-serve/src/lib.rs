@@ -1,4 +1,4 @@
-//! The standalone node's HTTPS API: what clients of Proxmox VE's API use of it to manage containers.
+//! The standalone node's HTTPS API: the part of Proxmox VE's API that clients use to manage containers.
 //!
 //! - [`serve`]: the server, by its [`Options`]
 //! - [`Users`]: users, tokens, access lists, in the root's own files

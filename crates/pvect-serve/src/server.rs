@@ -1,4 +1,4 @@
-//! Listens, speaks TLS, keeps every connection within its limits, and ends well.
+//! Listens, speaks TLS, keeps every connection within its limits, and shuts down cleanly.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;

@@ -80,13 +80,18 @@ async fn begin(app: &App, line: &PctLine) -> Result<Typed> {
     let shaped = globals.columns.is_some() || globals.sort.is_some();
     let form = app.form(if shaped { Form::Table } else { Form::Plain });
     match call.vmid() {
-        Some(vmid) if form != Form::Plain || shaped => Ok(Typed::Call(Box::new(client), call, vmid, form)),
+        Some(vmid) if form != Form::Plain || shaped => {
+            warn(app, &client, vmid);
+            Ok(Typed::Call(Box::new(client), call, vmid, form))
+        }
         // pct itself draws the tree of snapshots, and the API is not pct.
         Some(vmid) if matches!(client.place(), Place::Api { .. }) && call.verb() == Verb::Listsnapshot => {
             Ok(Typed::Call(Box::new(client), call, vmid, Form::Table))
         }
         Some(vmid) if client.reads_records() && has_plain_twin(&call) => {
-            app.ui.print(plain(&client, &call, vmid).await?)?;
+            let text = plain(&client, &call, vmid).await?;
+            warn(app, &client, vmid);
+            app.ui.print(text)?;
             Ok(Typed::Printed)
         }
         _ => {
@@ -95,6 +100,13 @@ async fn begin(app: &App, line: &PctLine) -> Result<Typed> {
             operate::finish(app, &call, &outcome)?;
             Ok(Typed::Printed)
         }
+    }
+}
+
+/// Shows what pct says of lines that cannot be parsed, where no pct is asked.
+fn warn(app: &App, client: &Client, vmid: Vmid) {
+    if !app.ui.json_errors() {
+        client.warnings(vmid).iter().for_each(|line| app.ui.warning(line));
     }
 }
 

@@ -32,6 +32,7 @@ pub async fn run(app: &App, line: &PctLine) -> Result<u8> {
     if form == Form::Plain && untouched {
         let outcome = client.operate(&call, &mut Progress::new(&app.ui, &call, LogTo::Nowhere)).await?;
         app.ui.print(&outcome.stdout)?;
+        operate::finish(app, &call, &outcome)?;
         return Ok(0);
     }
     let mut list = list(app, &client).await?;
@@ -48,11 +49,15 @@ pub async fn run(app: &App, line: &PctLine) -> Result<u8> {
     Ok(0)
 }
 
-/// The containers. One whose command socket somebody else listens on does not run, and that is worth a word.
+/// The containers. Lines that cannot be parsed are worth a word, and so is one whose command socket somebody else
+/// listens on: it does not run.
 async fn list(app: &App, client: &Client) -> Result<Vec<Listing>> {
-    let (list, foreign) = client.list_and_foreign().await?;
-    foreign.iter().for_each(|one| app.ui.warning(&one.to_string()));
-    Ok(list)
+    let survey = client.survey().await?;
+    survey.foreign.iter().for_each(|one| app.ui.warning(&one.to_string()));
+    if !app.ui.json_errors() {
+        survey.warnings.iter().for_each(|line| app.ui.warning(line));
+    }
+    Ok(survey.list)
 }
 
 fn columns(list: &[Listing]) -> &'static [&'static str] {

@@ -32,6 +32,8 @@ pub fn message(lines: &[String]) -> String {
 /// of waiting for a lock.
 fn is_noise(line: &str) -> bool {
     line.starts_with("Use of uninitialized value ")
+        // The line before it says which value that is.
+        || line.starts_with("Argument \"") && line.contains("\" isn't numeric in ")
         || line.starts_with("perl: warning: ")
         || line.starts_with("ipcc_send_rec[")
         || matches!(line, "trying to acquire lock..." | " OK")

@@ -34,7 +34,7 @@ pub struct PendingItem {
 
 /// Parses the value of `delete:`: option names separated by `,`, `;` or blanks, `!` before one to force it.
 ///
-/// Of a name that is there twice, the last counts.
+/// Of a repeated name, the last counts.
 pub fn parse_delete(text: &str) -> Vec<PendingDelete> {
     let mut entries: Vec<PendingDelete> = Vec::new();
     for entry in split_list(text) {
@@ -144,7 +144,8 @@ impl ContainerConfig {
             .collect()
     }
 
-    /// Drops pending changes that change nothing: values equal to the current ones, deletions of what is not set.
+    /// Drops pending changes that change nothing: values equal to the current ones, deletions of what is not set. The
+    /// list of deletions is sorted from then on, as Proxmox VE writes it.
     ///
     /// Returns whether anything was dropped.
     pub fn cleanup_pending(&mut self) -> bool {
@@ -162,6 +163,8 @@ impl ContainerConfig {
         let before = pending.delete.len();
         pending.delete.retain(|entry| main.get(&entry.key).is_some());
         let changed = !same.is_empty() || pending.delete.len() != before;
+        pending.delete.sort_by(|a, b| a.key.cmp(&b.key));
+        pending.delete_text = None;
         if pending.is_empty() {
             self.pending = None;
         }

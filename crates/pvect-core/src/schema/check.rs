@@ -82,6 +82,24 @@ pub fn stored(key: &str, text: &str) -> Result<String, String> {
     }
 }
 
+/// Checks a value of a configuration as Proxmox VE does before it shows one: by the whole schema, bounds, patterns, words
+/// and lengths too; booleans have become 1 or 0 by then. What the schema does not have is passed over.
+///
+/// Source: the `returns` of the API's configuration, and `PVE::JSONSchema`.
+///
+/// # Errors
+/// Every violation found.
+pub fn shown(key: &str, text: &str) -> Result<(), Vec<Violation>> {
+    match super::options::config_option(key) {
+        Some((spec, _)) if spec.kind == Kind::Boolean && !matches!(text, "0" | "1") => {
+            let reason = Reason::Type { expected: "boolean", value: text.to_owned() };
+            Err(vec![Violation::option(key, reason)])
+        }
+        Some((spec, _)) => option(spec, key, text).map(drop),
+        None => Ok(()),
+    }
+}
+
 fn type_words(expected: &str, text: &str) -> String {
     format!("type check ('{expected}') failed - got '{text}'")
 }

@@ -364,7 +364,7 @@ impl Drop for Backup<'_> {
     /// For a panic only: [`Backup::run`] has undone everything.
     fn drop(&mut self) {
         let (mut out, mut err) = (std::io::sink(), std::io::sink());
-        let mut output = crate::Output { out: &mut out, err: &mut err };
+        let mut output = crate::Output::new(&mut out, &mut err);
         if self.frozen {
             let _ = self.thaw();
         }

@@ -52,7 +52,7 @@ pub(crate) fn try_run(node: &Node, words: &[String], output: &mut Output<'_>) ->
     store::ensure_root(node)?;
     if options.quiet {
         let (mut out, mut err) = (std::io::sink(), std::io::sink());
-        return job::run(node, &options, &mut Output { out: &mut out, err: &mut err });
+        return job::run(node, &options, &mut Output::new(&mut out, &mut err));
     }
     job::run(node, &options, output)
 }

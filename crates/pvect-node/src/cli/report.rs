@@ -25,9 +25,28 @@ pub(crate) fn bad_parameters(verb: Verb, names: &[&str], what: &str) -> Failure 
 
 /// `400 Parameter verification failed.`, a line for each violation, and the usage line.
 ///
-/// pct prints an empty line after each text of a format check, and another one after those inside a property
-/// string; so does this. An unknown time zone ends the real one with 255, everything else with 2.
+/// An unknown time zone ends the real one with 255, everything else with 2.
 pub(crate) fn refused(verb: Verb, violations: &[Violation]) -> Failure {
+    let text = lines(violations) + &usage_line(verb);
+    let zone = violations.first().is_some_and(|first| first.name == "timezone");
+    Failure::bad_parameters(Violation::by_option(violations), &text).exiting(if zone {
+        255
+    } else {
+        USAGE_EXIT
+    })
+}
+
+/// `400 Result verification failed`, a line for each violation, and the usage line: what was about to be shown breaks
+/// the schema.
+pub(crate) fn unfit(verb: Verb, violations: &[Violation]) -> Failure {
+    Failure::new(format!("400 Result verification failed\n{}{}", lines(violations), usage_line(verb)))
+}
+
+/// pct's line for each violation.
+///
+/// pct prints an empty line after each text of a format check, and another one after those inside a property
+/// string; so does this.
+fn lines(violations: &[Violation]) -> String {
     let mut text = String::new();
     let mut rest = violations;
     while let Some((first, others)) = rest.split_first() {
@@ -48,13 +67,7 @@ pub(crate) fn refused(verb: Verb, violations: &[Violation]) -> Failure {
             text.push('\n');
         }
     }
-    text += &usage_line(verb);
-    let zone = violations.first().is_some_and(|first| first.name == "timezone");
-    Failure::bad_parameters(Violation::by_option(violations), &text).exiting(if zone {
-        255
-    } else {
-        USAGE_EXIT
-    })
+    text
 }
 
 fn is_format(violation: &Violation) -> bool {

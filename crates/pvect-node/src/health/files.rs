@@ -54,7 +54,7 @@ pub(super) fn temporary(node: &Node, host: &Host) -> NodeResult<Vec<Finding>> {
         !open.contains(&real) && !is_being_built(&host.proc, path)
     });
     let finding = |path: PathBuf| {
-        let what = "a temporary file that nobody writes";
+        let what = "a temporary file that nobody is writing";
         let finding = Finding::new(Kind::TemporaryFile, None, path.display(), what);
         finding.by("remove it", Action::RemoveFile(path))
     };

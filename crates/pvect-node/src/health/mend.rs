@@ -1,4 +1,4 @@
-//! Putting right what was found.
+//! Repairs what was found.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -28,7 +28,7 @@ pub(super) fn mend(
         return of_the_node(node, host, finding, output);
     };
     let mut quiet = (Vec::new(), Vec::new());
-    let mut nobody = Output { out: &mut quiet.0, err: &mut quiet.1 };
+    let mut nobody = Output::new(&mut quiet.0, &mut quiet.1);
     let lock = match store::lock(node, vmid, 0, &mut nobody) {
         Err(Failure { kind: FailureKind::Held, .. }) => return Ok(Mended::Busy),
         other => other?,
@@ -95,7 +95,7 @@ fn for_host_users(node: &Node, action: &Action, output: &mut Output<'_>) -> Node
         Action::ReserveIds => ids::reserve(node),
         _ => {
             let mut said = Vec::new();
-            let mut told = Output { out: output.out, err: &mut said };
+            let mut told = Output::new(output.out, &mut said);
             match ids::move_ids(node, &ids::Moving::default(), &mut told)? {
                 0 => Ok(()),
                 _ => Err(Failure::new(String::from_utf8_lossy(&said).trim_end().to_owned())),

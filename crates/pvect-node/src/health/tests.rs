@@ -57,7 +57,7 @@ impl Place {
 
     fn mend(&self, finding: &Finding) -> NodeResult<Mended> {
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        mend(&self.node, &self.host, finding, &mut Output { out: &mut out, err: &mut err })
+        mend(&self.node, &self.host, finding, &mut Output::new(&mut out, &mut err))
     }
 
     /// Mends all that can be, and shows that it is gone.
@@ -96,7 +96,7 @@ fn lock_values_that_nobody_holds_are_named() {
         place.config("101", &format!("lock: {lock}\n{ROOTFS}"));
         assert_eq!(place.kinds(), [(kind, automatic)], "{lock}");
     }
-    assert_eq!(place.found()[0].what, "CT 101 was being destroyed when that ended");
+    assert_eq!(place.found()[0].what, "CT 101 was being destroyed when the command ended");
     place.config("101", &format!("lock: backup\n{ROOTFS}"));
     place.mend_all();
     assert_eq!(store::load(&place.node, id("101")).unwrap().config.lock(), None);
@@ -177,6 +177,36 @@ fn a_restore_over_a_container_is_undone_and_the_container_stays() {
 }
 
 #[test]
+fn lines_that_pct_does_not_take_are_named() {
+    let place = place();
+    let text = "hostname: x\nrootfs: local:101/vm-101-disk-0.raw,size=8G\n  cores: 2\nmp0: bogus\n";
+    put(&place.node.layout.config(id("101")), text);
+    place.config("102", "memory: 0\nrootfs: /srv\n");
+    let found = place.found();
+    let of = |vmid: &str| -> Vec<(String, String)> {
+        let is_of = |finding: &&Finding| finding.vmid == Some(id(vmid)) && finding.kind == Kind::BadConfig;
+        found.iter().filter(is_of).map(|finding| (finding.what.clone(), finding.fix.clone())).collect()
+    };
+    let mend = |vmid: &str| format!("correct the line in {}", place.node.layout.config(id(vmid)).display());
+    assert_eq!(
+        of("101"),
+        [
+            ("vm 101 - unable to parse config:   cores: 2".to_owned(), mend("101")),
+            (
+                "vm 101 - unable to parse value of 'mp0' - format error; mp: property is missing and it is not optional"
+                    .to_owned(),
+                mend("101")
+            ),
+        ]
+    );
+    let unfit = "pct config 102 fails: memory: value must have a minimum value of 16".to_owned();
+    assert_eq!(of("102"), [(unfit, mend("102"))]);
+    let missing = found.iter().find(|finding| finding.kind == Kind::MissingVolume).unwrap();
+    // pct refuses to delete it.
+    assert!(missing.fix.ends_with("or: pvect destroy 101"), "{missing:?}");
+}
+
+#[test]
 fn volumes_and_options_are_brought_together() {
     let place = place();
     let disk = place.volume("101", "vm-101-disk-0.raw");
@@ -184,7 +214,10 @@ fn volumes_and_options_are_brought_together() {
     place.volume("101", "vm-101-disk-1.raw");
     place.config(
         "101",
-        &format!("{ROOTFS}mp0: local:101/vm-101-disk-8.raw,mp=/a\nunused0: local:101/vm-101-disk-9.raw\n"),
+        &format!(
+            "arch: amd64\nostype: alpine\n{ROOTFS}mp0: local:101/vm-101-disk-8.raw,mp=/a\n\
+             unused0: local:101/vm-101-disk-9.raw\n"
+        ),
     );
     assert_eq!(
         place.kinds(),
@@ -324,5 +357,5 @@ fn unfinished_snapshots_are_named_with_their_lock() {
     }
     place.config("101", &format!("lock: backup\n{ROOTFS}\n[one]\n{ROOTFS}snapstate: prepare\n"));
     assert_eq!(place.kinds(), [(Kind::StaleLock, true), (Kind::UnfinishedSnapshot, false)]);
-    assert_eq!(place.found()[1].mend, "pvect unlock 101; pvect delsnapshot 101 one --force 1");
+    assert_eq!(place.found()[1].fix, "pvect unlock 101; pvect delsnapshot 101 one --force 1");
 }

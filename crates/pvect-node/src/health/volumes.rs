@@ -84,7 +84,7 @@ fn half_a_template(vmid: Vmid, config: &ContainerConfig, running: bool) -> Optio
     if config.is_set("template") {
         return None;
     }
-    let what = format!("CT {vmid} was being made a template when that ended");
+    let what = format!("CT {vmid} was being made a template when the command ended");
     let finding = Finding::new(Kind::UnfinishedTemplate, Some(vmid), volume, what);
     Some(if running {
         finding.by_hand(format!("pvect shutdown {vmid}; pvect template {vmid}"))
@@ -113,12 +113,16 @@ fn missing(node: &Node, vmid: Vmid, named: &BTreeMap<VolumeId, (String, bool)>) 
         if !main || !is_missing || !storage_is_there(node, volume) {
             continue;
         }
-        let what = format!("{key} of CT {vmid} names a volume that is not there");
+        let what = format!("{key} of CT {vmid} names a volume that does not exist");
         let finding = Finding::new(Kind::MissingVolume, Some(vmid), volume, what);
         found.push(if key.starts_with("unused") {
             finding.by(format!("delete {key}"), Action::DropUnused(key.clone()))
+        } else if key == "rootfs" {
+            finding.by_hand(format!(
+                "put it back, or: pvect restore {vmid} BACKUP --force 1, or: pvect destroy {vmid}"
+            ))
         } else {
-            finding.by_hand(format!("put it back, or: pvect set {vmid} --delete {key}"))
+            finding.by_hand(format!("restore it, or: pvect set {vmid} --delete {key}"))
         });
     }
     found
@@ -148,7 +152,8 @@ fn not_named(
             continue;
         }
         if origin(&volume).is_some_and(|origin| ids.contains(&&origin)) && is_btrfs(node, &volume) {
-            let what = format!("CT {vmid} was being made a template when that ended, and left this copy");
+            let what =
+                format!("CT {vmid} was being made a template when the command ended, and left this copy");
             let finding = Finding::new(Kind::LeftCopy, Some(vmid), &volume, what);
             found.push(finding.by("remove the copy; the volume stays", Action::FreeVolume(volume)));
             continue;

@@ -38,7 +38,7 @@ const WAIT: u64 = 10;
 const MODE: u32 = 0o644;
 /// The first lines of the file.
 const HEAD: &str =
-    "# The host's ids of this node's unprivileged containers. Change it by 'pvect node move-ids'.\n";
+    "# The host's ids of this node's unprivileged containers. Change it with 'pvect node move-ids'.\n";
 
 /// The lines that the file may have.
 const KINDS: &str = "'base: ID', 'shared: 0|1', 'ct N: ID' or 'ct N: ID to ID', with ids from 65536 on";
@@ -250,8 +250,8 @@ pub(crate) fn forget(node: &Node, vmid: Vmid) -> NodeResult<()> {
 pub(crate) fn check_whole(node: &Node, vmid: Vmid) -> NodeResult<()> {
     match Ids::load(&node.layout)?.elsewhere.get(&vmid) {
         Some(Place::Between { from, to }) => Err(Failure::new(format!(
-            "the files of CT {vmid} are on their way from the ids at {from} to those at {to}: 'pvect node move-ids \
-             {vmid}' goes on with it"
+            "the files of CT {vmid} are on their way from the ids at {from} to those at {to}: \
+             'pvect node move-ids {vmid}' continues the move"
         ))),
         _ => Ok(()),
     }

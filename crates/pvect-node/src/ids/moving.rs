@@ -85,7 +85,7 @@ fn containers(node: &Node, only: Option<&[Vmid]>) -> NodeResult<Vec<Vmid>> {
 
 fn check_stopped(node: &Node, vmid: Vmid) -> NodeResult<()> {
     match runtime::is_running(node, vmid) {
-        true => Err(Failure::new(format!("CT {vmid} runs; stop it first: pvect shutdown {vmid}"))),
+        true => Err(Failure::new(format!("CT {vmid} is running; stop it first: pvect shutdown {vmid}"))),
         false => Ok(()),
     }
 }
@@ -128,8 +128,8 @@ fn checked(host: &HostFiles, ids: &Ids, to: u32) -> NodeResult<u32> {
     let is_other = |base: &&u32| **base != to && Range::at(**base).overlaps(Range::at(to));
     if let Some(base) = ids.bases().iter().find(is_other) {
         return Err(Failure::new(format!(
-            "the range at {to} overlaps with that at {base}, which containers have; a file could not be told apart \
-             that was moved already"
+            "the range at {to} overlaps with that at {base}, which containers have; \
+             files that were already moved could not be told apart"
         )));
     }
     match host.taken()?.iter().find(|other| other.range.overlaps(Range::at(to))) {

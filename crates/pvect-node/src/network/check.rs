@@ -113,7 +113,7 @@ fn of_bridge(kernel: &Kernel, node: &Node, network: &Network) -> Vec<Check> {
         found.push(Check::wrong(format!("nothing gives addresses or answers names on '{name}'"), &up));
     }
     if network.nat && !forwards(&kernel.proc) {
-        found.push(Check::wrong(format!("the host forwards no packets of '{name}'"), &up));
+        found.push(Check::wrong(format!("the host does not forward packets of '{name}'"), &up));
     }
     if found.is_empty() {
         let count = kernel.ports(name).len();
@@ -234,7 +234,7 @@ mod tests {
             [
                 "'vmbr0' has lost its address 10.1.2.1/24, or is down",
                 "nothing gives addresses or answers names on 'vmbr0'",
-                "the host forwards no packets of 'vmbr0'"
+                "the host does not forward packets of 'vmbr0'"
             ]
         );
         assert!(

@@ -171,6 +171,21 @@ pub fn ensure(
     Ok(())
 }
 
+/// Returns which bridges the node makes itself when a container needs them, or has made.
+///
+/// # Errors
+/// When `network.cfg` is wrong.
+pub(crate) fn is_made_here(node: &Node, kernel: Kernel) -> NodeResult<impl Fn(&str) -> bool + use<>> {
+    let known = Settings::load(&node.layout.network_cfg())?;
+    let root = node.layout.root().to_owned();
+    Ok(move |name: &str| match kernel.owner(&root, name) {
+        _ if is_proxmox() => false,
+        Owner::Other => false,
+        Owner::Us => true,
+        Owner::Nobody => name == DEFAULT_BRIDGE || known.find(name).is_some(),
+    })
+}
+
 fn unfiltered_text(bridge: &str, failure: &Failure) -> String {
     format!("bridge '{bridge}': no rules restrict containers to their own addresses - {}", failure.text)
 }
@@ -305,10 +320,10 @@ fn raise(
     let directory = layout.network_run();
     fs::create_dir_all(&directory).map_err(|error| Failure::io("can't create", &directory, &error))?;
     if network.nat {
-        note("containers reach no other network", nat::forward(kernel));
+        note("containers cannot reach other networks", nat::forward(kernel));
     }
     let Served { containers, addresses, lacking, loaded } = serve_ports(node, kernel, settings, starting)?;
-    note("containers reach no other network", loaded.nat);
+    note("containers cannot reach other networks", loaded.nat);
     if network.dhcp || network.dns {
         let addresses = addresses.get(&name).cloned().unwrap_or_default();
         let done = serve(node, kernel, &network, &net, &host, &containers, &addresses);

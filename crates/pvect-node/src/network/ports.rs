@@ -127,7 +127,7 @@ impl<'a> Plan<'a> {
             };
             if port.mac.is_none() && port.key.starts_with("net") {
                 return Err(Failure::new(format!(
-                    "{}: an interface on bridge '{}' needs a MAC address (hwaddr), which the node holds it to",
+                    "{}: an interface on bridge '{}' needs a MAC address (hwaddr), to which the node restricts it",
                     port.key, port.bridge
                 )));
             }

@@ -1,4 +1,4 @@
-//! What an asker may change: one judgement, by the effect, for the API and for every worker.
+//! What an asker may change: one judgement by the effect, for the API and for every worker.
 //!
 //! Source: `check_ct_modify_config_perm` and create of pve-container, `check_volume_access` of pve-storage. Stricter
 //! than those: a volume that cannot be understood is denied; `unused[n]` counts as the volume that it names; privileged
@@ -116,8 +116,8 @@ pub fn privileged(asker: &Asker, node: &Node) -> Result<(), Denied> {
         return Ok(());
     }
     Err(Denied(format!(
-        "privileged containers are root@pam's alone on this node (leave out 'unprivileged=0'; root allows them to \
-         others by '{PRIVILEGED}: all' in {})",
+        "only root@pam may make privileged containers on this node (leave out 'unprivileged=0'; \
+         root allows them to others with '{PRIVILEGED}: all' in {})",
         node.layout.datacenter_cfg().display()
     )))
 }

@@ -1,4 +1,4 @@
-//! For whom the node acts, and what they may: users, tokens, roles and access lists, and the one judgement of a change.
+//! For whom the node acts, and what they may do: users, tokens, roles, access lists, and the one judgement of a change.
 //!
 //! - [`Asker`]: root at the command line; in a worker of the API the user or token of its job
 //! - [`UserConfig`], which is `etc/pve/user.cfg`
@@ -37,7 +37,7 @@ pub enum UserError {
     #[error("'{0}' is not a name of the form {1}")]
     Name(String, &'static str),
     /// It is there already.
-    #[error("{0} is there already")]
+    #[error("{0} already exists")]
     Exists(String),
     /// It is not there.
     #[error("there is no {0}")]

@@ -82,7 +82,7 @@ mod tests {
             let mut config = ContainerConfig::default();
             config.main.set("hookscript", volume);
             let (mut out, mut err) = (Vec::new(), Vec::new());
-            let mut output = Output { out: &mut out, err: &mut err };
+            let mut output = Output::new(&mut out, &mut err);
             let ran = run(&node, "101".parse().unwrap(), &config, "pre-start", &mut output);
             (ran.map_err(|failure| failure.text), String::from_utf8(out).unwrap())
         };

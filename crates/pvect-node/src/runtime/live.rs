@@ -292,7 +292,7 @@ fn make_path(root: &OwnedFd, path: &Path, owner: (u32, u32)) -> NodeResult<Owned
                     .map_err(|errno| failed("can't create", &shown, errno))?
             }
             Err(Errno::LOOP | Errno::NOTDIR) => {
-                return Err(Failure::new(format!("symlink encountered at: {}", shown.display())));
+                return Err(Failure::new(format!("symlink encountered at: /{}", shown.display())));
             }
             other => other.map_err(|errno| failed("can't open", &shown, errno))?,
         };

@@ -4,8 +4,9 @@
 
 use std::path::{Path, PathBuf};
 
-use pvect_core::config::IdMap;
+use pvect_core::config::{IdMap, Section};
 use pvect_core::property::{DeviceEntry, Ipv4Config, Ipv6Config, NetInterface};
+use pvect_core::schema::check;
 use pvect_core::{ContainerConfig, Vmid};
 use pvect_native::{Cgroups, Names, Version};
 
@@ -41,7 +42,7 @@ impl Host {
             share: "/usr/share/lxc/config".into(),
             net: "/sys/class/net".into(),
             apparmor: AppArmor::of_this_machine(),
-            lxcfs: lxcfs_hooks(Path::new("/var/lib/lxcfs/proc"), Path::new("/usr/share/lxcfs")),
+            lxcfs: own_lxcfs_hooks(),
             syscalld: seccomp::daemon(),
         }
     }
@@ -79,6 +80,11 @@ impl Host {
             }
         }
     }
+}
+
+/// The hooks of LXCFS on this machine.
+pub(super) fn own_lxcfs_hooks() -> Vec<(&'static str, PathBuf)> {
+    lxcfs_hooks(Path::new("/var/lib/lxcfs/proc"), Path::new("/usr/share/lxcfs"))
 }
 
 /// The hooks of LXCFS, as its package sets them; none where it does not run. Its post-stop hook sleeps for half a second.
@@ -127,6 +133,20 @@ fn put_idmap(lines: &mut Lines, config: &ContainerConfig) -> NodeResult<()> {
     Ok(())
 }
 
+/// Refuses features and devices that cannot be parsed: without them, the container would not be the one that was asked
+/// for. Interfaces are parsed where their lines are made.
+///
+/// # Errors
+/// pct's words, such as `format error`, then `gid: type check ('integer') failed - got 'video'`.
+fn check_values(section: &Section) -> NodeResult<()> {
+    let features = section.options.get("features").map(|text| ("features", text.as_str()));
+    let devices = section.family("dev").into_iter().map(|(_, key, value)| (key, value));
+    for (key, value) in features.into_iter().chain(devices) {
+        check::stored(key, value).map_err(Failure::new)?;
+    }
+    Ok(())
+}
+
 /// Makes the text of the LXC configuration.
 ///
 /// `directory` is `lib/lxc/<vmid>`; `hook` is the command of our own post-stop hook, if there is to be one; `reader` is who
@@ -143,6 +163,7 @@ pub(super) fn text(
     reader: Reader,
 ) -> NodeResult<String> {
     let section = &config.main;
+    check_values(section)?;
     let user_namespace = is_user_namespace(config);
     let features = section.features();
     let mut lines = Lines::default();

@@ -16,11 +16,14 @@ mod hotplug;
 mod limits;
 mod live;
 mod lxc_config;
+mod mount_hooks;
 mod network;
+mod overlaps;
 mod reachable;
 mod seccomp;
 mod shell_words;
 mod start;
+mod startable;
 mod stop;
 
 use std::fs::OpenOptions;
@@ -36,6 +39,7 @@ pub use attach::{Environment, attach, console};
 pub(crate) use freezer::{freeze, thaw};
 pub(crate) use hookscript::run as run_hookscript;
 pub(crate) use start::{hide_id_map_tools, start};
+pub(crate) use startable::{check as check_startable, check_mtu};
 
 use crate::idmap::IdMap;
 use crate::{Failure, Node, NodeResult, Output};

@@ -10,8 +10,8 @@ use pvect_native::Cgroups;
 
 use super::lxc_config::is_user_namespace;
 use super::{
-    PATH, START_CONFIG, StopMode, apparmor, cgroups, devices, environment, granted, hookscript, names,
-    network, reachable, seccomp, shell_words, stop, write_lxc_config,
+    PATH, START_CONFIG, StopMode, apparmor, cgroups, devices, environment, granted, hookscript, mount_hooks,
+    names, network, overlaps, reachable, seccomp, shell_words, stop, write_lxc_config,
 };
 use crate::error::os_text;
 use crate::idmap::IdMap;
@@ -40,19 +40,16 @@ pub(crate) fn start(
     output: &mut Output<'_>,
 ) -> NodeResult<()> {
     let interrupt = Interrupt::watch();
+    super::startable::check(node, config)?;
     ids::check_start(node, vmid, config)?;
+    if let Some(overlap) = config.id_maps().ok().and_then(|maps| overlaps::first(&maps)) {
+        output.line(format!("lxc.idmap: {overlap}"));
+    }
     granted::check(node, config)?;
     let _starting = StartMark::mark(node, vmid)?;
     crate::network::ensure(node, vmid, config, Unfiltered::Warn, output)?;
     write_lxc_config(node, vmid, config)?;
-    for warning in seccomp::warnings(config, seccomp::daemon().as_deref()) {
-        output.line(warning);
-    }
-    if config.main.raw_values("lxc.apparmor.profile").next().is_none()
-        && let Some(warning) = apparmor::warning()
-    {
-        output.line(warning);
-    }
+    warn(config, output);
     hookscript::run(node, vmid, config, "pre-start", output)?;
     interrupt.check()?;
     // What a killed monitor left.
@@ -60,11 +57,18 @@ pub(crate) fn start(
     cgroups::remove(&cgroup_root, &names, vmid);
     let debug = debug || config.is_set("debug");
     let log = node.layout.run_dir().join(format!("ct-{vmid}.stderr"));
-    let launched = launch(node, vmid, config, debug, &log, &interrupt);
+    let mut notes = Vec::new();
+    let launched = launch(node, vmid, config, debug, &log, &interrupt, &mut notes);
+    // Also when the start failed: they may be why.
+    for (text, is_warning) in notes {
+        if is_warning { output.warning(text) } else { output.line(text) }
+    }
     let failed = matches!(launched, Ok(false));
     if debug || failed {
-        for line in readable(&log, vmid) {
-            output.line(line);
+        let lines = readable(&log, vmid);
+        lines.iter().for_each(|line| output.line(line));
+        if let Some(cause) = mount_hooks::explain(&lines, vmid, config).filter(|_| failed) {
+            output.line(cause);
         }
     }
     let done = launched.and_then(|running| match running {
@@ -80,7 +84,20 @@ pub(crate) fn start(
     Ok(())
 }
 
-/// Mounts everything and runs `lxc-start`; returns whether the container runs.
+/// Says what the container does not get of its configuration here.
+fn warn(config: &ContainerConfig, output: &mut Output<'_>) {
+    for warning in seccomp::warnings(config, seccomp::daemon().as_deref()) {
+        output.line(warning);
+    }
+    let has_profile = config.main.raw_values("lxc.apparmor.profile").next().is_some();
+    if let Some(warning) = apparmor::warning().filter(|_| !has_profile) {
+        output.line(warning);
+    }
+    storage::ignored_idmaps(config).iter().for_each(|text| output.warning(text));
+}
+
+/// Mounts everything and runs `lxc-start`; returns whether the container runs. What is to be said of the guest goes to
+/// `notes`, with whether it is a warning.
 fn launch(
     node: &Node,
     vmid: Vmid,
@@ -88,6 +105,7 @@ fn launch(
     debug: bool,
     log: &Path,
     interrupt: &Interrupt,
+    notes: &mut Vec<(String, bool)>,
 ) -> NodeResult<bool> {
     let root = node.layout.rootfs(vmid);
     reachable::check(&root, &IdMap::of(config))?;
@@ -103,7 +121,8 @@ fn launch(
     storage::unmount_all(&root)?;
     storage::mount_own(node, vmid, config, &root)?;
     // Nothing of the host is mounted yet that a symlink of the guest could lead to.
-    guest.start(&mut helper, crate::network::resolver(node, config))?;
+    let dns = crate::network::resolver(node, config);
+    guest.start(&mut helper, dns, &mut |text, is_warning| notes.push((text.to_owned(), is_warning)))?;
     storage::mount_rest(node, config, &root)?;
     devices::make_nodes(&node.layout.container(vmid), config)?;
     devices::make_quota_nodes(&node.layout.container(vmid), config, &root)?;

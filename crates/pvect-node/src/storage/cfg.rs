@@ -1,4 +1,4 @@
-//! `storage.cfg`: which storages there are.
+//! `storage.cfg`: which storages exist.
 //!
 //! The grammar is Proxmox VE's: `TYPE: NAME` begins a section, indented `key value` lines follow, a bare key means
 //! true. Types other than `dir` and `btrfs` are kept and named, but cannot be used.

@@ -1,4 +1,4 @@
-//! Names of volumes, and where they lie on a storage of the type `dir`.
+//! Names of volumes, and where they are on a storage of the type `dir`.
 
 use std::path::{Path, PathBuf};
 

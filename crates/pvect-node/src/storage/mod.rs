@@ -9,8 +9,11 @@ pub mod grow;
 mod mounts;
 mod namespace;
 pub mod snapshot;
+pub(crate) mod stored;
 pub mod usage;
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use pvect_core::size::DiskSize;
@@ -18,7 +21,9 @@ use pvect_core::{Vmid, VolumeId};
 
 pub use cfg::{Storage, StorageKind, Storages};
 pub use mounts::{MountFor, mount_all, mount_all_for, unmount_all};
-pub(crate) use mounts::{check_mount, mount_own, mount_rest, mounted_below_in, own_paths, stage};
+pub(crate) use mounts::{
+    check_mount, ignored_idmaps, mount_own, mount_rest, mounted_below_in, own_paths, stage,
+};
 pub use namespace::PrivateMounts;
 
 use crate::interrupt::Interrupt;
@@ -236,9 +241,12 @@ fn make_subvolume(directory: &Path, vmid: Vmid, number: u32, new: New<'_>) -> No
     made.map(|()| name)
 }
 
+/// Makes a new directory a container's. It is the guest's `/`, whatever umask we were started with.
 fn give(path: &Path, owner: (u32, u32)) -> NodeResult<()> {
     std::os::unix::fs::chown(path, Some(owner.0), Some(owner.1))
-        .map_err(|error| Failure::io("can't change the owner of", path, &error))
+        .map_err(|error| Failure::io("can't change the owner of", path, &error))?;
+    std::fs::set_permissions(path, Permissions::from_mode(0o755))
+        .map_err(|error| Failure::io("can't change the mode of", path, &error))
 }
 
 fn file_names(directory: &Path) -> NodeResult<Vec<String>> {
@@ -388,15 +396,17 @@ pub fn remove_template(node: &Node, volume: &VolumeId) -> NodeResult<()> {
     std::fs::remove_file(&path).map_err(|error| Failure::io("can't remove", &path, &error))
 }
 
-/// Returns the path of a template that is named by volume id or by absolute path.
+/// Returns the path of a template that is named by volume id or by a path, which may be relative.
 ///
 /// # Errors
 /// `can't find file '<path>'`, and those of [`volume_path`].
 pub fn template_path(node: &Node, name: &str) -> NodeResult<PathBuf> {
     match name.parse::<VolumeId>() {
         Ok(volume) if !name.starts_with('/') => volume_path(node, &volume),
-        _ if name.starts_with('/') && Path::new(name).is_file() => Ok(PathBuf::from(name)),
-        _ => Err(Failure::new(format!("can't find file '{name}'"))),
+        _ => match Path::new(name).canonicalize() {
+            Ok(path) if path.is_file() => Ok(path),
+            _ => Err(Failure::new(format!("can't find file '{name}'"))),
+        },
     }
 }
 
@@ -424,10 +434,20 @@ mod tests {
             ("nosuch:vztmpl/x.tar.gz", "storage 'nosuch' does not exist"),
             ("/no/such/file.tar.gz", "can't find file '/no/such/file.tar.gz'"),
             ("bogus", "can't find file 'bogus'"),
+            ("./bogus", "can't find file './bogus'"),
             ("local:abc", "unable to parse directory volume name 'abc'"),
         ] {
             assert_eq!(template_path(&node, name).unwrap_err().text, text);
         }
+    }
+
+    #[test]
+    fn a_new_directory_is_open_to_the_guests_users() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(dir.path(), Permissions::from_mode(0o700)).unwrap();
+        let owner = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        give(dir.path(), owner).unwrap();
+        assert_eq!(std::fs::metadata(dir.path()).unwrap().permissions().mode() & 0o7777, 0o755);
     }
 
     #[test]

@@ -250,16 +250,25 @@ fn build(
     }
     tracing::debug!(source = %plan.source, vmid = %plan.vmid, "volumes are cloned");
     interrupt.check()?;
-    forget_identity(node, plan.vmid, &config)?;
+    forget_identity(node, plan.vmid, &config, &mut |line, is_warning| match is_warning {
+        true => log.warn(output, line),
+        false => log.line(output, line),
+    })?;
     Ok(config)
 }
 
-/// Removes what each machine must have its own of, in mounts that end with this function whatever happens.
-fn forget_identity(node: &Node, vmid: Vmid, config: &ContainerConfig) -> NodeResult<()> {
+/// Removes what each machine must have its own of, in mounts that end with this function whatever happens. `log` gets
+/// lines, and whether each is a warning.
+fn forget_identity(
+    node: &Node,
+    vmid: Vmid,
+    config: &ContainerConfig,
+    log: &mut dyn FnMut(&str, bool),
+) -> NodeResult<()> {
     let root = node.layout.rootfs(vmid);
     let _mounts = PrivateMounts::enter()?;
     storage::mount_all_for(node, vmid, config, &root, MountFor::Setup)?;
-    let done = Guest::mounted(node, vmid, config, &root).and_then(|guest| guest.after_clone());
+    let done = Guest::mounted(node, vmid, config, &root).and_then(|guest| guest.after_clone(log));
     let unmounted = storage::unmount_all(&root);
     done?;
     unmounted
@@ -316,7 +325,7 @@ impl Drop for SourceLock<'_> {
     fn drop(&mut self) {
         let (mut out, mut err) = (std::io::sink(), std::io::sink());
         let vmid = self.vmid;
-        if let Err(failure) = self.release(&mut Output { out: &mut out, err: &mut err }) {
+        if let Err(failure) = self.release(&mut Output::new(&mut out, &mut err)) {
             tracing::error!(%vmid, "removing the lock of a clone's source: {}", failure.text);
         }
     }

@@ -8,12 +8,12 @@ use serde_json::{Map, Value};
 
 use crate::cli::report::refused;
 use crate::store::Stored;
-use crate::{Failure, Node, NodeResult, Output, store};
+use crate::{Failure, Node, NodeResult, Output, store, verified};
 
 /// Shows the configuration of a container. Returns the exit status.
 ///
-/// Pending changes are merged in, unless `--current` asks for what is in force. A stored value outside the schema is
-/// shown as it is, after the warning; the real pct then shows nothing at all.
+/// Pending changes are merged in, unless `--current` asks for what is in force. Where a stored value is outside the
+/// schema, nothing is shown but that.
 ///
 /// # Errors
 /// The text and status that pct ends with.
@@ -58,6 +58,7 @@ fn asked(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<(Secti
         None if call.get("current") == Some("1") => stored.config.main.clone(),
         None => stored.config.merged(),
     };
+    verified::config(&section)?;
     Ok((section, stored))
 }
 

@@ -3,6 +3,7 @@
 //! The configuration with `lock: create` is there before anything else, so that no other create takes the number
 //! and a killed create can be named. Whatever fails or interrupts the work, what was made is removed again.
 
+use std::cell::RefCell;
 use std::path::Path;
 
 use pvect_core::call::Value;
@@ -107,6 +108,7 @@ impl Plan {
         let is_on = |name: &str| call.get(name).and_then(pvect_core::property::boolean) == Some(true);
         let ssh_keys = call.get("ssh-public-keys").map(read_keys).transpose()?;
         store::check_unused(node, vmid)?;
+        let ssh_keys = ssh_keys.map(Keys::checked).transpose()?;
         if let Some(pool) = call.get("pool") {
             return Err(super::no_pool(pool));
         }
@@ -250,23 +252,35 @@ pub(super) fn volume_id(text: &str) -> NodeResult<VolumeId> {
     text.parse().map_err(|_| Failure::new(format!("unable to parse volume ID '{text}'")))
 }
 
-/// Reads a file of public keys and checks each line.
-pub(super) fn read_keys(path: &str) -> NodeResult<String> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        Failure::with_exit(format!("can't open '{path}' - {}", crate::error::os_text(&error)), 2)
-    })?;
-    let is_key = |line: &str| {
-        let mut words = line.split_ascii_whitespace();
-        let kinds = ["ssh-", "ecdsa-sha2-", "sk-ssh-", "sk-ecdsa-"];
-        // Options may stand before the type.
-        line.starts_with('#') || words.any(|word| kinds.iter().any(|kind| word.starts_with(kind)))
-    };
-    match text.lines().map(str::trim).find(|line| !line.is_empty() && !is_key(line)) {
-        Some(_) => Err(Failure::with_exit(
-            format!("SSH public key validation error: '{path}' has a line that is not a key"),
-            2,
-        )),
-        None => Ok(text),
+/// A file of public keys that was read and not yet looked at.
+pub(super) struct Keys<'a> {
+    path: &'a str,
+    text: String,
+}
+
+/// Reads a file of public keys.
+pub(super) fn read_keys(path: &str) -> NodeResult<Keys<'_>> {
+    let failed =
+        |error| Failure::with_exit(format!("can't open '{path}' - {}", crate::error::os_text(&error)), 2);
+    std::fs::read_to_string(path).map(|text| Keys { path, text }).map_err(failed)
+}
+
+impl Keys<'_> {
+    /// Checks each line. The real pct does so when it knows that the number is free.
+    pub(super) fn checked(self) -> NodeResult<String> {
+        let is_key = |line: &str| {
+            let mut words = line.split_ascii_whitespace();
+            let kinds = ["ssh-", "ecdsa-sha2-", "sk-ssh-", "sk-ecdsa-"];
+            // Options may stand before the type.
+            line.starts_with('#') || words.any(|word| kinds.iter().any(|kind| word.starts_with(kind)))
+        };
+        match self.text.lines().map(str::trim).find(|line| !line.is_empty() && !is_key(line)) {
+            Some(_) => Err(Failure::with_exit(
+                format!("SSH public key validation error: '{}' has a line that is not a key", self.path),
+                2,
+            )),
+            None => Ok(self.text),
+        }
     }
 }
 
@@ -282,6 +296,10 @@ fn build(
     let vmid = plan.vmid;
     let mut config = plan.config.clone();
     ids::assign(node, vmid, &mut config)?;
+    // That there is none, pct says when the disk is formatted.
+    if let Ok(archive) = storage::template_path(node, &plan.template) {
+        unpack::check(&archive)?;
+    }
     make_volumes(node, vmid, &plan.volumes, &mut config, &mut undo.volumes, interrupt, &mut |line| {
         log.line(output, line);
     })?;
@@ -289,7 +307,10 @@ fn build(
     let wanted_lock = config.main.options.get("lock").cloned();
     config.main.set("lock", "create");
     store::save(node, vmid, &config)?;
-    fill(node, plan, &mut config, interrupt, &mut |line| log.line(output, line))?;
+    fill(node, plan, &mut config, interrupt, &mut |line, is_warning| match is_warning {
+        true => log.warn(output, line),
+        false => log.line(output, line),
+    })?;
     interrupt.check()?;
     for (key, value) in [("hostname", format!("CT{vmid}")), ("memory", "512".into()), ("swap", "512".into())]
     {
@@ -345,13 +366,14 @@ pub(super) fn make_volumes(
     Ok(())
 }
 
-/// Unpacks the template and sets the guest up, in mounts that end with this function whatever happens.
+/// Unpacks the template and sets the guest up, in mounts that end with this function whatever happens. `log` gets lines,
+/// and whether each is a warning.
 fn fill(
     node: &Node,
     plan: &Plan,
     config: &mut ContainerConfig,
     interrupt: &Interrupt,
-    log: &mut dyn FnMut(&str),
+    log: &mut dyn FnMut(&str, bool),
 ) -> NodeResult<()> {
     let root = node.layout.rootfs(plan.vmid);
     let _mounts = PrivateMounts::enter()?;
@@ -368,27 +390,9 @@ fn fill_mounted(
     config: &mut ContainerConfig,
     root: &Path,
     interrupt: &Interrupt,
-    log: &mut dyn FnMut(&str),
+    log: &mut dyn FnMut(&str, bool),
 ) -> NodeResult<()> {
-    let archive = storage::template_path(node, &plan.template).inspect_err(|failure| log(&failure.text))?;
-    let idmap = IdMap::of(config);
-    let options = unpack::Options {
-        idmap: &idmap,
-        ignore_errors: plan.ignore_unpack_errors,
-        most: unpack::in_proportion(&archive)?,
-        interrupted: &|| interrupt.came(),
-    };
-    if unpack::oci::is_image(&archive) {
-        log("Detected OCI archive");
-        let arch = config.main.options.get("arch").map_or(oci::host_architecture(), String::as_str);
-        let image = unpack::oci::extract(&archive, root, arch, &options)?;
-        let before = config.clone();
-        oci::apply(&image, &Guest::mounted(node, plan.vmid, &before, root)?, config, log)?;
-    } else {
-        log(&format!("extracting archive '{}'", archive.display()));
-        let summary = unpack::extract(&archive, root, &options)?;
-        log(&summary.line());
-    }
+    unpack_template(node, plan, config, root, interrupt, log)?;
     let before = config.clone();
     detect_guest(&Guest::mounted(node, plan.vmid, &before, root)?, config, log)?;
     interrupt.check()?;
@@ -396,35 +400,50 @@ fn fill_mounted(
     Guest::mounted(node, plan.vmid, config, root)?.first(password, plan.ssh_keys.as_deref(), log)
 }
 
-/// Finds the distribution and the architecture and puts them into the configuration.
+fn unpack_template(
+    node: &Node,
+    plan: &Plan,
+    config: &mut ContainerConfig,
+    root: &Path,
+    interrupt: &Interrupt,
+    log: &mut dyn FnMut(&str, bool),
+) -> NodeResult<()> {
+    let archive =
+        storage::template_path(node, &plan.template).inspect_err(|failure| log(&failure.text, false))?;
+    let log = RefCell::new(log);
+    let say = |line: &str| log.borrow_mut()(line, false);
+    let idmap = IdMap::of(config);
+    let options = unpack::Options {
+        idmap: &idmap,
+        ignore_errors: plan.ignore_unpack_errors,
+        report: &say,
+        most: unpack::in_proportion(&archive)?,
+        interrupted: &|| interrupt.came(),
+    };
+    if unpack::oci::is_image(&archive) {
+        say("Detected OCI archive");
+        let arch = config.main.options.get("arch").map_or(oci::host_architecture(), String::as_str);
+        let image = unpack::oci::extract(&archive, root, arch, &options)?;
+        let before = config.clone();
+        let guest = Guest::mounted(node, plan.vmid, &before, root)?;
+        return oci::apply(&image, &guest, config, &mut |line| say(line));
+    }
+    say(&format!("extracting archive '{}'", archive.display()));
+    unpack::extract(&archive, root, &options)?.lines().iter().for_each(|line| say(line));
+    Ok(())
+}
+
+/// Finds the distribution and the architecture and puts them into the configuration. `log` gets lines, and whether each is
+/// a warning.
 pub(super) fn detect_guest(
     guest: &Guest<'_>,
     config: &mut ContainerConfig,
-    log: &mut dyn FnMut(&str),
+    log: &mut dyn FnMut(&str, bool),
 ) -> NodeResult<()> {
-    let (ostype, doubt, arch) = guest.detect()?;
-    let expected = config.main.options.get("ostype").cloned();
-    if expected.as_deref() != Some("unmanaged") {
-        if let Some(doubt) = doubt {
-            log(&doubt);
-        }
-        if let Some(expected) = expected.filter(|expected| *expected != ostype) {
-            log(&format!("got unexpected ostype ({ostype} != {expected})"));
-        }
-        config.main.set("ostype", ostype);
-    }
-    if !config.main.options.contains_key("arch") {
-        match arch {
-            Some(arch) => {
-                log(&format!("Detected container architecture: {arch}"));
-                config.main.set("arch", arch);
-            }
-            None => {
-                log("Falling back to amd64.");
-                log("Use `pct set VMID --arch ARCH` to change.");
-                config.main.set("arch", "amd64");
-            }
-        }
+    let (ostype, arch) = guest.detect(log)?;
+    config.main.set("ostype", ostype);
+    if let Some(arch) = arch {
+        config.main.set("arch", arch);
     }
     Ok(())
 }

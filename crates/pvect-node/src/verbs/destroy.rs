@@ -98,10 +98,13 @@ fn remove(
 
 /// The volumes that a configuration names and that are the container's own, snapshots and pending values included.
 ///
-/// A volume of another container, that somebody made a mount point of, stays.
+/// A volume of another container, that somebody made a mount point of, stays. A name that no volume can have names none.
 pub(super) fn volumes_of(config: &ContainerConfig, vmid: Vmid) -> BTreeSet<VolumeId> {
     let named = named::sections(config).flat_map(named::all).map(|(_, volume)| volume);
-    named.filter(|volume| named::owner(volume) == Some(vmid)).collect()
+    let is_own = |volume: &VolumeId| {
+        named::owner(volume) == Some(vmid) && storage::dir::Volume::parse(volume.volume()).is_ok()
+    };
+    named.filter(is_own).collect()
 }
 
 /// Removes `lib/lxc/<vmid>`: generated files only, the mounts are gone.
@@ -133,6 +136,7 @@ mod tests {
             ("mp1", "local:102/vm-102-disk-0.raw,mp=/b,size=1G"),
             ("mp2", "/srv/data,mp=/c"),
             ("unused0", "local:101/vm-101-disk-3.raw"),
+            ("unused1", "local:101/vm-101-disk-4/disk.raw"),
             ("mpx", "local:101/vm-101-disk-9.raw"),
         ] {
             config.main.set(key, value);

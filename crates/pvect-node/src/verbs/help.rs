@@ -42,7 +42,7 @@ mod tests {
         let node = Node { layout, name, helper: "/bin/false".into() };
         let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let exit = cli::run(&node, &words, &mut Output { out: &mut out, err: &mut err });
+        let exit = cli::run(&node, &words, &mut Output::new(&mut out, &mut err));
         (exit, String::from_utf8(out).unwrap())
     }
 

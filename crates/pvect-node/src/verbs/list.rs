@@ -1,8 +1,9 @@
 //! `pct list`: lists the containers.
 
 use pvect_core::{Call, Listing, RunState, Vmid};
+use pvect_native::Counted;
 
-use crate::{Failure, FailureKind, Node, NodeResult, Output, store};
+use crate::{Failure, FailureKind, Node, NodeResult, Output, store, verified};
 
 /// Lists the containers. Returns the exit status.
 ///
@@ -27,18 +28,30 @@ pub fn run_json(node: &Node, output: &mut Output<'_>) -> NodeResult<u8> {
 }
 
 fn listings(node: &Node, output: &mut Output<'_>) -> NodeResult<Vec<Listing>> {
-    let mut listings = Vec::new();
+    let (mut listings, mut counted) = (Vec::new(), Vec::new());
     let reader = super::status::reader(node);
-    let (running, vmids) = (reader.running(), store::vmids(node)?);
+    let store::Numbers { strays, vmids } = store::numbers(node)?;
+    let running = reader.running();
     reader.foreigners(&vmids).iter().for_each(|foreign| output.warn(foreign.to_string()));
+    // Their numbers are below all others.
+    counted.resize_with(strays.len(), || None);
     for vmid in vmids {
-        listings.extend(listing(node, vmid, running.contains(&vmid), output)?);
+        if let Some((listing, of_one)) = listing(node, vmid, running.contains(&vmid), output)? {
+            listings.push(listing);
+            counted.push(Some(of_one));
+        }
     }
+    verified::list(&counted)?;
     Ok(listings)
 }
 
 /// Reads one container; none when it vanished meanwhile. One that cannot be read is listed with its warning.
-fn listing(node: &Node, vmid: Vmid, running: bool, output: &mut Output<'_>) -> NodeResult<Option<Listing>> {
+fn listing(
+    node: &Node,
+    vmid: Vmid,
+    running: bool,
+    output: &mut Output<'_>,
+) -> NodeResult<Option<(Listing, Counted)>> {
     let config = match store::load_telling(node, vmid, output) {
         Ok(stored) => stored.config,
         Err(Failure { kind: FailureKind::NoContainer { .. }, .. }) => return Ok(None),
@@ -47,7 +60,8 @@ fn listing(node: &Node, vmid: Vmid, running: bool, output: &mut Output<'_>) -> N
             pvect_core::ContainerConfig::default()
         }
     };
+    let counted = verified::counted(&config, running, output)?;
     let status = if running { RunState::Running } else { RunState::Stopped };
     let name = config.name(vmid).split_whitespace().collect();
-    Ok(Some(Listing { vmid, status, lock: config.lock(), name, node: None }))
+    Ok(Some((Listing { vmid, status, lock: config.lock(), name, node: None }, counted)))
 }

@@ -1,10 +1,11 @@
 //! `pct move-volume`: copies a volume to another storage, or gives it to another container.
 
 use pvect_core::property::{MountPoint, MountSource};
+use pvect_core::schema::check;
 use pvect_core::{Call, ContainerConfig, Lock, Verb, Vmid, VolumeId};
 
 use super::resize::mount_point;
-use crate::cli::report::bad_parameters;
+use crate::cli::report::{bad_parameters, refused};
 use crate::idmap::IdMap;
 use crate::interrupt::Interrupt;
 use crate::named::{add_unused, in_use, is_unused, unused_volume};
@@ -23,9 +24,15 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
     let text = |index: usize| call.args().get(index).map(String::as_str).filter(|text| !text.is_empty());
     let given = |index: usize, name: &str| text(index).or_else(|| call.get(name));
     let Some(key) = text(1) else { return Err(super::not_enough_arguments()) };
+    if let (Some(word), Some(spec)) = (call.args().get(2), Verb::MoveVolume.spec().args.get(2)) {
+        check::argument(spec, word).map_err(|violations| refused(Verb::MoveVolume, &violations))?;
+    }
     match (given(2, "storage"), given(3, "target-vmid")) {
-        (Some(_), Some(_)) => Err(both_or_none("either set 'storage' or 'target-vmid', but not both")),
-        (None, None) => Err(both_or_none("both 'storage' and 'target-vmid' missing, either needs to be set")),
+        (Some(_), Some(_)) => Err(Failure::with_exit("either set storage or target-vmid, but not both", 2)),
+        (None, None) => {
+            let what = "both 'storage' and 'target-vmid' missing, either needs to be set";
+            Err(bad_parameters(Verb::MoveVolume, &["storage", "target-vmid"], what).exiting(255))
+        }
         (Some(storage), None) => to_storage(node, call, vmid, key, storage, output),
         (None, Some(target)) => {
             let target = target.parse().map_err(|error| Failure::with_exit(format!("{error}"), 2))?;
@@ -34,10 +41,6 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
             Reassign { node, vmid, key, target, target_key, digests }.run(output)
         }
     }
-}
-
-fn both_or_none(what: &str) -> Failure {
-    bad_parameters(Verb::MoveVolume, &["storage", "target-vmid"], what)
 }
 
 /// Copies a volume to another storage.

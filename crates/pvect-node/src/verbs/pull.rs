@@ -54,6 +54,9 @@ fn pull(node: &Node, vmid: Vmid, call: &Call, path: &str, destination: &str) -> 
 /// Opens a file of a container; no symlink in its path leads out.
 fn open(root: &OwnedFd, path: &str) -> NodeResult<File> {
     let failed = |error: std::io::Error| Failure::new(format!("failed to open {path}: {}", os_text(&error)));
+    if path.is_empty() {
+        return Err(failed(rustix::io::Errno::NOENT.into()));
+    }
     let inside = Rooted::open(Path::new(&runtime::path_of(root)), (0, 0)).map_err(failed)?;
     // First as a place only: opening a device, or a file such as /proc/kmsg, may act already.
     let place = inside.open_at(path, OFlags::PATH).map_err(failed)?;

@@ -15,7 +15,7 @@ use crate::change::{Changes, is_family};
 use crate::cli::report::{USAGE_EXIT, refused};
 use crate::rights::Asker;
 use crate::rights::judge::{self, Target};
-use crate::storage::{Storages, dir};
+use crate::storage::{self, Storages, dir};
 use crate::{Failure, Node, NodeResult, Output, options, runtime, store};
 
 /// Where the kernel lists the network interfaces.
@@ -23,7 +23,8 @@ const INTERFACES: &str = "/sys/class/net";
 
 /// Changes options of a container. Returns the exit status.
 ///
-/// Everything is checked before anything is written; what a running container cannot take stays pending.
+/// What a running container cannot take stays pending. What is written is read again, and what a start needs of it is
+/// checked: a failure then says what the container lacks, and what was asked for is stored.
 ///
 /// # Errors
 /// The text and status that pct ends with.
@@ -62,7 +63,10 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
     if saved.is_err() {
         changed.undo(node, vmid, output);
     }
-    saved.map(|()| 0)
+    saved?;
+    let written = store::load_telling(node, vmid, output)?.config;
+    runtime::check_startable(node, &written)?;
+    Ok(0)
 }
 
 /// Judges what the change makes of the configuration, whatever words asked for it.
@@ -125,9 +129,8 @@ fn note(
         }
         check_deletion(vmid, config, option)?;
         modified.insert(option.to_owned());
-        let pending = config.pending.get_or_insert_default();
-        pending.remove(option);
-        pending.add_delete(option, false);
+        // A pending value of it stays, and is what it gets in the end.
+        config.pending.get_or_insert_default().add_delete(option, false);
     }
     let values: BTreeMap<&str, &str> = call
         .options()
@@ -187,14 +190,14 @@ fn check_value(
                 Ok(RootFs { source: MountSource::Allocate { .. }, .. }) => {
                     Err(Failure::new("a container keeps its rootfs: give the volume that it has"))
                 }
-                Ok(fs) => check_source(node, &fs.source),
+                Ok(fs) => check_mount(node, config, option, &fs),
                 Err(violations) => Err(refused(Verb::Set, &violations)),
             }
         }
         _ if is_family(option, "mp") => {
             check_protection(config, &format!("can't update CT {vmid} drive '{option}'"))?;
             match MountPoint::parse(option, text) {
-                Ok(point) => check_source(node, &point.fs.source),
+                Ok(point) => check_mount(node, config, option, &point.fs),
                 Err(violations) => Err(refused(Verb::Set, &violations)),
             }
         }
@@ -204,10 +207,23 @@ fn check_value(
         },
         _ if is_family(option, "dev") => match DeviceEntry::parse(option, text) {
             Ok(device) => check_device(Path::new(&device.path)),
+            Err(violations) if violations.iter().any(has_no_path) => {
+                Err(Failure::new("Path has to be defined"))
+            }
             Err(violations) => Err(refused(Verb::Set, &violations)),
         },
         _ => Ok(()),
     }
+}
+
+fn has_no_path(violation: &Violation) -> bool {
+    violation.name.ends_with(".path") && violation.reason == Reason::Missing
+}
+
+fn check_mount(node: &Node, config: &ContainerConfig, option: &str, fs: &RootFs) -> NodeResult<()> {
+    // Else the container is found not to start, later.
+    storage::check_mount(config, option, fs)?;
+    check_source(node, &fs.source)
 }
 
 fn check_source(node: &Node, source: &MountSource) -> NodeResult<()> {
@@ -226,22 +242,10 @@ fn volume_id(text: &str) -> NodeResult<VolumeId> {
     text.parse().map_err(|_| Failure::new(format!("unable to parse volume ID '{text}'")))
 }
 
-/// Checks the bridge of a changed interface.
-///
-/// The real pct looks at the bridges of all interfaces, after it has written the configuration, whatever was
-/// changed. Here only what is changed is looked at, and nothing is written that fails.
+/// Checks a changed interface, as far as its bridge does not matter; that is looked at when all is written.
 fn check_net(interfaces: &Path, option: &str, net: &NetInterface) -> NodeResult<()> {
-    let bridge = net.bridge.as_deref().unwrap_or_default();
-    let missing = || Failure::with_exit(format!("bridge '{bridge}' does not exist"), 2);
-    if bridge.is_empty() || matches!(bridge, "." | "..") {
-        return Err(missing());
-    }
-    let limit = std::fs::read_to_string(interfaces.join(bridge).join("mtu")).map_err(|_| missing())?;
-    let limit = limit.trim();
-    if let (Some(mtu), Ok(most)) = (net.mtu, limit.parse::<u32>())
-        && u32::from(mtu) > most
-    {
-        return Err(Failure::new(format!("{option}: MTU size '{mtu}' is bigger than bridge MTU '{limit}'")));
+    if let Some(mtu) = net.mtu {
+        runtime::check_mtu(interfaces, option, net.bridge.as_deref(), Some(mtu))?;
     }
     let slaac = net.ip6 == Some(pvect_core::property::Ipv6Config::Auto);
     if net.host_managed && slaac && !net.link_down {
@@ -287,7 +291,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bridges_are_looked_at() {
+    fn interfaces_are_looked_at() {
         let sys = tempfile::tempdir().unwrap();
         std::fs::create_dir(sys.path().join("vmbr0")).unwrap();
         std::fs::write(sys.path().join("vmbr0/mtu"), "1500\n").unwrap();
@@ -296,10 +300,10 @@ mod tests {
             check_net(sys.path(), "net0", &net).map_err(|failure| (failure.text, failure.exit))
         };
         assert_eq!(check("name=eth0,bridge=vmbr0,mtu=1500"), Ok(()));
+        // Stored all the same.
+        assert_eq!(check("name=eth0,bridge=nosuch"), Ok(()));
         for (text, words, exit) in [
-            ("name=eth0", "bridge '' does not exist", 2),
-            ("name=eth0,bridge=nosuch", "bridge 'nosuch' does not exist", 2),
-            ("name=eth0,bridge=..", "bridge '..' does not exist", 2),
+            ("name=eth0,bridge=nosuch,mtu=1500", "bridge 'nosuch' does not exist", 2),
             (
                 "name=eth0,bridge=vmbr0,mtu=9000",
                 "net0: MTU size '9000' is bigger than bridge MTU '1500'",

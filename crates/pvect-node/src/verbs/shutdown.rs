@@ -5,7 +5,7 @@ use std::time::Duration;
 use pvect_core::Call;
 
 use crate::runtime::{self, StopMode};
-use crate::{Failure, Node, NodeResult, Output, store, task};
+use crate::{Failure, Node, NodeResult, Output, pending, store, task};
 
 /// How long init may take unless the call says otherwise, seconds.
 const TIMEOUT: u64 = 60;
@@ -24,7 +24,11 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
         if let Some(lock) = config.lock() {
             return Err(Failure::locked(&lock));
         }
-        log.capture(output, |output| runtime::stop(node, vmid, &config, mode, output))
+        log.capture(output, |output| {
+            runtime::stop(node, vmid, &config, mode, output)?;
+            pending::after_end(node, vmid, output);
+            Ok(())
+        })
     })?;
     Ok(0)
 }

@@ -14,7 +14,7 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
     check_stopped(node, vmid)?;
     task::run(node, "vzstart", &vmid.to_string(), output, |log, output| {
         let _held = store::lock(node, vmid, store::LOCK_SECONDS, output)?;
-        let config = store::load(node, vmid)?.config;
+        let config = log.capture(output, |output| store::load_telling(node, vmid, output))?.config;
         if config.is_set("template") {
             return Err(Failure::new("you can't start a CT if it's a template"));
         }

@@ -3,7 +3,7 @@
 use pvect_core::{Call, ContainerConfig, Status, Vmid};
 use pvect_native::NativeReader;
 
-use crate::{Node, NodeResult, Output, store};
+use crate::{Node, NodeResult, Output, store, verified};
 
 /// Shows the state of a container. Returns the exit status.
 ///
@@ -11,8 +11,7 @@ use crate::{Node, NodeResult, Output, store};
 /// The text and status that pct ends with.
 pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> {
     let vmid = super::vmid(call)?;
-    let config = store::load_telling(node, vmid, output)?.config;
-    let status = status_record(node, vmid, &config);
+    let status = asked(node, vmid, output)?;
     if call.get("verbose") == Some("1") {
         output.text(status.to_output());
     } else {
@@ -27,9 +26,16 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
 /// As [`run`].
 pub fn run_json(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> {
     let vmid = super::vmid(call)?;
-    let config = store::load_telling(node, vmid, output)?.config;
-    output.line(super::json(&status_record(node, vmid, &config))?);
+    let status = asked(node, vmid, output)?;
+    output.line(super::json(&status)?);
     Ok(0)
+}
+
+fn asked(node: &Node, vmid: Vmid, output: &mut Output<'_>) -> NodeResult<Status> {
+    let config = store::load_telling(node, vmid, output)?.config;
+    let status = status_record(node, vmid, &config);
+    verified::counted(&config, status.pid.is_some(), output)?;
+    Ok(status)
 }
 
 /// Makes the status record of a container.

@@ -4,7 +4,7 @@ use pvect_core::{Call, Vmid};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::runtime::{self, StopMode};
-use crate::{Failure, Node, NodeResult, Output, store, task};
+use crate::{Failure, Node, NodeResult, Output, pending, store, task};
 
 /// Kills all processes of a container. Returns the exit status.
 ///
@@ -26,7 +26,11 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
         if !skip_lock {
             super::start::check_lock(&config)?;
         }
-        log.capture(output, |output| runtime::stop(node, vmid, &config, StopMode::Kill, output))
+        log.capture(output, |output| {
+            runtime::stop(node, vmid, &config, StopMode::Kill, output)?;
+            pending::after_end(node, vmid, output);
+            Ok(())
+        })
     })?;
     Ok(0)
 }

@@ -41,7 +41,7 @@ pub fn status(output: &[u8]) -> Result<Status, ParseError> {
         lock: fields.text("lock").map(Lock::from),
         tags: fields.text("tags"),
         template: fields.boolean("template")?,
-        cpus: fields.number::<f64>("cpus")?,
+        cpus: fields.number_if_it_is_one("cpus"),
         mem: fields.amount("mem")?,
         maxmem: fields.amount("maxmem")?,
         swap: fields.amount("swap")?,
@@ -79,7 +79,7 @@ impl Fields {
             }
             fields.lines = number;
             if fields.values.insert(key.to_owned(), (number, value.to_owned())).is_some() {
-                return Err(ParseError::at(number, format!("'{key}' is there twice")));
+                return Err(ParseError::at(number, format!("'{key}' appears twice")));
             }
         }
         Ok(fields)
@@ -91,6 +91,13 @@ impl Fields {
 
     fn text(&mut self, key: &str) -> Option<String> {
         self.values.remove(key).map(|(_, value)| value)
+    }
+
+    /// pct shows a stored text even where it is no number: then it stays among the others.
+    fn number_if_it_is_one(&mut self, key: &str) -> Option<f64> {
+        let number = self.values.get(key)?.1.parse().ok()?;
+        self.values.remove(key);
+        Some(number)
     }
 
     fn number<T: FromStr>(&mut self, key: &str) -> Result<Option<T>, ParseError> {
@@ -201,7 +208,7 @@ mod tests {
             error("status: stopped\nvmid: 99\n"),
             "line 2: '99' is not a valid VM ID: a whole number from 100 to 999999999"
         );
-        assert_eq!(error("vmid: 100\nvmid: 100\n"), "line 2: 'vmid' is there twice");
+        assert_eq!(error("vmid: 100\nvmid: 100\n"), "line 2: 'vmid' appears twice");
         assert_eq!(error("some words\n"), "line 1: 'key: value' was expected, found 'some words'");
     }
 }

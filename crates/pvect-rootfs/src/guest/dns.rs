@@ -109,7 +109,7 @@ pub fn set_hostname(guest: &Guest<'_>, host: &HostDns) -> NodeResult<()> {
     guest.modify("/etc/hosts", &text, Otherwise::Append)?;
     match guest.system.ostype.as_str() {
         // They want it whole, domain and all.
-        "centos" | "fedora" => {
+        "centos" | "fedora" | "openeuler" => {
             guest.write("/etc/hostname", &format!("{}\n", guest.name), 0o644)?;
             let path = "/etc/sysconfig/network";
             match guest.read(path)? {

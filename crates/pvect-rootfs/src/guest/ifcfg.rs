@@ -1,4 +1,4 @@
-//! `/etc/sysconfig/network-scripts`, for CentOS and its kin before version 10 and Fedora before 28.
+//! `/etc/sysconfig/network-scripts`, for CentOS and its relatives before version 10 and Fedora before 28.
 //!
 //! Source: sysconfig.txt of initscripts; which keys are written is what Proxmox VE writes.
 

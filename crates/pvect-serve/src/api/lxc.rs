@@ -145,7 +145,7 @@ fn config(asked: &Asked) -> Answer {
 
 fn config_json(node: &Node, call: &Call) -> Result<Value, Refusal> {
     let (mut out, mut err) = (Vec::new(), std::io::sink());
-    let mut output = Output { out: &mut out, err: &mut err };
+    let mut output = Output::new(&mut out, &mut err);
     verbs::dispatch_json(node, call, &mut output).map_err(|failure| Refusal::of_failure(&failure))?;
     serde_json::from_slice(&out).map_err(|error| Refusal::failed(error.to_string()))
 }
@@ -227,7 +227,7 @@ fn set_snapshot_config(asked: &Asked) -> Answer {
     let (node, vmid) = (asked.node(), asked.vmid()?);
     let change = || {
         let (mut out, mut err) = (std::io::sink(), std::io::sink());
-        let mut output = Output { out: &mut out, err: &mut err };
+        let mut output = Output::new(&mut out, &mut err);
         let _held = store::lock(node, vmid, store::LOCK_SECONDS, &mut output)?;
         let mut config = store::load(node, vmid)?.config;
         if let Some(lock) = config.lock() {

@@ -111,7 +111,7 @@ fn broken() -> Refusal {
 }
 
 fn late() -> Refusal {
-    Refusal::new(408, "upload failed: nothing came for too long")
+    Refusal::new(408, "upload failed: nothing arrived for too long")
 }
 
 /// Writes a file of the form into the storage's cache as it comes.

@@ -3,8 +3,8 @@
 use std::os::fd::AsRawFd;
 use std::path::Path;
 
-use pvect_core::{Listing, Result, Vmid};
-use pvect_native::{Foreign, NativeBackend};
+use pvect_core::{Result, Vmid};
+use pvect_native::{NativeBackend, Survey};
 use pvect_rootfs::rooted::Rooted;
 
 use super::{Client, Place, host_name};
@@ -67,12 +67,20 @@ impl Client {
         Rooted::open(Path::new(&format!("/proc/self/fd/{}", root.as_raw_fd())), (0, 0)).ok()
     }
 
-    /// Lists the node's containers, and says whose command sockets somebody else listens on, where the node's own files
-    /// and sockets are read.
+    /// Lists the node's containers, and says what is worth a warning where the node's own files and sockets are read:
+    /// lines that cannot be parsed, and whose command sockets somebody else listens on.
     ///
     /// # Errors
     /// As [`Client::list`].
-    pub async fn list_and_foreign(&self) -> Result<(Vec<Listing>, Vec<Foreign>)> {
-        self.way.list_and_foreign().await
+    pub async fn survey(&self) -> Result<Survey> {
+        self.way.survey().await
+    }
+
+    /// Returns pct's warnings about the lines of a container's configuration file that cannot be parsed. None where pct
+    /// reads: it prints them itself.
+    pub fn warnings(&self, vmid: Vmid) -> Vec<String> {
+        let native = self.native_backend().map(|native| native.warnings(vmid));
+        // What keeps the file from being read is for the read itself to say.
+        native.and_then(Result::ok).unwrap_or_default()
     }
 }

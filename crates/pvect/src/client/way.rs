@@ -4,8 +4,9 @@ use std::fmt;
 
 use async_trait::async_trait;
 use pvect_api::ApiBackend;
-use pvect_core::{Call, Error, Inspect, Listing, Operate, Result, Verb};
-use pvect_native::Foreign;
+use pvect_core::schema::TimeClass;
+use pvect_core::{Call, Error, Inspect, Operate, Result, Verb};
+use pvect_native::Survey;
 use pvect_pct::Captured;
 
 use super::api;
@@ -23,14 +24,14 @@ pub(super) trait Way: Inspect + Operate + fmt::Debug {
     /// Returns what the cluster says about ids.
     async fn ids(&self) -> Result<Ids>;
 
-    /// Runs another program of the node than pct.
-    async fn run_other(&self, program: &str, words: &[&str]) -> Result<Captured>;
+    /// Runs another program of the node than pct, with the time limit of a class.
+    async fn run_other(&self, program: &str, words: &[&str], class: TimeClass) -> Result<Captured>;
 
     /// Refuses a session in a container (`exec`, `enter`, `console`) that cannot be had this way.
     fn allow_session(&self, call: &Call) -> Result<()>;
 
-    /// Lists the containers, and says whose command sockets somebody else holds, where that can be seen.
-    async fn list_and_foreign(&self) -> Result<(Vec<Listing>, Vec<Foreign>)>;
+    /// Lists the containers, with what is worth a warning where that can be seen.
+    async fn survey(&self) -> Result<Survey>;
 
     /// Returns whether reads give records, and no text of a pct.
     fn reads_records(&self) -> bool;
@@ -62,8 +63,8 @@ impl Way for ApiBackend {
         api::ids(self).await
     }
 
-    async fn run_other(&self, program: &str, _: &[&str]) -> Result<Captured> {
-        let what = format!("through the API no program of a node can be run, {program} neither");
+    async fn run_other(&self, program: &str, _: &[&str], _: TimeClass) -> Result<Captured> {
+        let what = format!("{program} cannot be run: the API cannot run programs on a node");
         Err(Error::Unsupported { what, vmid: None })
     }
 
@@ -71,8 +72,8 @@ impl Way for ApiBackend {
         Self::shown(self, call).map(drop)
     }
 
-    async fn list_and_foreign(&self) -> Result<(Vec<Listing>, Vec<Foreign>)> {
-        Ok((Inspect::list(self).await?, Vec::new()))
+    async fn survey(&self) -> Result<Survey> {
+        Inspect::list(self).await.map(Survey::of)
     }
 
     fn reads_records(&self) -> bool {

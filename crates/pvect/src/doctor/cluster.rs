@@ -51,7 +51,7 @@ pub(super) fn storages(client: &Client) -> Check {
     let list = storage_list(client.pve());
     if list.is_empty() {
         return match client.place() {
-            Place::Standalone { .. } => Check::ok(NAME, "local (dir), made at the first use"),
+            Place::Standalone { .. } => Check::ok(NAME, "local (dir), made at first use"),
             Place::Proxmox | Place::Far { .. } | Place::Api { .. } => {
                 Check::fail(NAME, "storage.cfg names none", "pvesm add dir local --path /var/lib/vz")
             }
@@ -141,19 +141,19 @@ pub(super) fn bridges(client: &Client, host: &Host) -> Check {
     let all: BTreeSet<String> =
         names.filter_map(|entry| entry.file_name().into_string().ok()).filter(|name| there(name)).collect();
     if let Some(first) = missing.first() {
-        let mend = format!("ip link add {first} type bridge && ip link set {first} up");
+        let fix = format!("ip link add {first} type bridge && ip link set {first} up");
         return Check::warn(
             NAME,
-            format!("containers name {}, which is not there", missing.join(", ")),
-            mend,
+            format!("containers use {}, which does not exist", missing.join(", ")),
+            fix,
         );
     }
     if all.is_empty() && !own.is_empty() {
         return Check::ok(NAME, "none yet; the node makes its own at first use");
     }
     if all.is_empty() {
-        let mend = "ip link add vmbr0 type bridge && ip link set vmbr0 up";
-        return Check::warn(NAME, "there is none: containers can have no network", mend);
+        let fix = "ip link add vmbr0 type bridge && ip link set vmbr0 up";
+        return Check::warn(NAME, "there is none: containers cannot have a network", fix);
     }
     Check::ok(NAME, all.into_iter().collect::<Vec<_>>().join(", "))
 }
@@ -173,8 +173,8 @@ fn own_bridges(client: &Client) -> BTreeSet<String> {
 pub(super) fn locked(name: &'static str, locked: &[(Vmid, String)]) -> Check {
     let Some((first, _)) = locked.first() else { return Check::ok(name, "no container is locked") };
     let list: Vec<String> = locked.iter().map(|(vmid, lock)| format!("{vmid} ({lock})")).collect();
-    let mend = format!("if nothing works on it any more: pvect unlock {first}");
-    Check::warn(name, format!("locked: {}", list.join(", ")), mend)
+    let fix = format!("if nothing works on it any more: pvect unlock {first}");
+    Check::warn(name, format!("locked: {}", list.join(", ")), fix)
 }
 
 #[cfg(test)]
@@ -196,7 +196,7 @@ mod tests {
         let client = client(dir.path());
         let host = Host { sys: dir.path().join("sys"), ..Host::default() };
         assert_eq!(storages(&client).verdict, Verdict::Ok);
-        assert_eq!(templates(&client).mend.as_deref(), Some("pvect template build busybox, or debian"));
+        assert_eq!(templates(&client).fix.as_deref(), Some("pvect template build busybox, or debian"));
         assert_eq!(bridges(&client, &host).detail, "none yet; the node makes its own at first use");
     }
 
@@ -219,6 +219,6 @@ mod tests {
         let host = Host { sys: dir.path().join("sys"), ..Host::default() };
         assert_eq!(storages(&client).detail, "the directory of usb is missing");
         assert_eq!(templates(&client), Check::ok("templates", "1 there"));
-        assert_eq!(bridges(&client, &host).detail, "containers name br8, which is not there");
+        assert_eq!(bridges(&client, &host).detail, "containers use br8, which does not exist");
     }
 }

@@ -7,6 +7,7 @@
 mod backup;
 mod judged;
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use pvect_core::call::Value;
@@ -93,7 +94,7 @@ impl Plan {
             store::check_unused(node, vmid)?;
         }
         if let Some(path) = call.get("ssh-public-keys") {
-            create::read_keys(path)?;
+            create::read_keys(path)?.checked()?;
         }
         if let Some(pool) = call.get("pool") {
             return Err(super::no_pool(pool));
@@ -338,16 +339,19 @@ fn fill_mounted(
         }
         None => log("extracting archive from STDIN", false),
     }
+    let cell = RefCell::new(&mut *log);
+    let say = |line: &str| cell.borrow_mut()(line, false);
     let options = unpack::Options {
         idmap: &idmap,
         ignore_errors: plan.ignore_unpack_errors,
+        report: &say,
         most: None,
         interrupted: &|| interrupt.came(),
     };
     match unpack::extract(path.unwrap_or(Path::new("/dev/stdin")), root, &options) {
-        Ok(summary) => log(&summary.line(), false),
+        Ok(summary) => summary.lines().iter().for_each(|line| say(line)),
         Err(unpack::UnpackError::Interrupted) => return Err(unpack::UnpackError::Interrupted.into()),
-        Err(error) if plan.ignore_unpack_errors => log(&error.to_string(), false),
+        Err(error) if plan.ignore_unpack_errors => say(&error.to_string()),
         Err(error) => return Err(error.into()),
     }
     log("merging backed-up and given configuration..", false);
@@ -368,7 +372,13 @@ fn fill_mounted(
             }
         }
     }
-    create::detect_guest(&guest, config, &mut |line| log(line, false))?;
+    let mut known = before.clone();
+    for key in ["ostype", "arch"] {
+        if let Some(value) = config.main.options.get(key) {
+            known.main.set(key, value.as_str());
+        }
+    }
+    create::detect_guest(&Guest::mounted(node, plan.vmid, &known, root)?, config, log)?;
     if found.is_some_and(|backup| backup.config.is_set("template")) {
         config.main.set("template", "1");
     }

@@ -11,16 +11,17 @@ use std::path::{Path, PathBuf};
 use pvect_core::{Call, CheckedCall, Error, ErrorKind, Events, Outcome, Result, Verb, Vmid};
 use pvect_pct::{Captured, Streams};
 
-use super::archive::{self, Copied, Item};
+use super::archive::{self, Copied, Item, Unpacking};
+use super::fingerprint::Found;
 use super::outside::Outside;
-use super::verify::{Found, of_guest};
+use super::verify::of_guest;
 use super::{Manner, copy, not_done};
 use crate::Client;
 
 /// What a shell says of a command that is not there; lxc-attach too.
 const NOT_FOUND: i32 = 127;
 
-/// Copies a directory. A single file is copied as ever.
+/// Copies a directory. A single file is copied as always.
 pub(super) async fn run(
     client: &Client,
     call: &CheckedCall,
@@ -49,7 +50,7 @@ pub(super) async fn run(
     }
     let copied = match call.verb() {
         Verb::Push => push(client, call, vmid, Path::new(from), to, manner).await?,
-        _ => pull(client, call, vmid, from, Path::new(to), manner.fill).await?,
+        _ => pull(client, call, vmid, from, Path::new(to), manner).await?,
     };
     let outcome = Outcome { warnings: copied.warnings.clone(), ..Outcome::default() };
     if manner.verify {
@@ -163,7 +164,14 @@ async fn file_by_file(
     Ok(copied)
 }
 
-async fn pull(client: &Client, call: &Call, vmid: Vmid, from: &str, to: &Path, fill: bool) -> Result<Copied> {
+async fn pull(
+    client: &Client,
+    call: &Call,
+    vmid: Vmid,
+    from: &str,
+    to: &Path,
+    manner: &Manner,
+) -> Result<Copied> {
     let cannot = |source| Error::Io { what: format!("cannot write '{}'", to.display()), source };
     let new = !to.exists();
     if new {
@@ -172,7 +180,12 @@ async fn pull(client: &Client, call: &Call, vmid: Vmid, from: &str, to: &Path, f
     let owners = rustix::process::geteuid().is_root();
     let (reader, writer) = io::pipe().map_err(no_pipe)?;
     let target = to.to_owned();
-    let reading = tokio::task::spawn_blocking(move || archive::unpack(reader, &target, new, owners, fill));
+    let how = Unpacking { itself: new, owners, fill: manner.fill, hash: manner.verify };
+    let cancel = client.node.cancel.clone();
+    // Closed when nobody waits any more.
+    let (waited, _waiting) = tokio::sync::oneshot::channel::<()>();
+    let stop = move || cancel.is_cancelled() || waited.is_closed();
+    let reading = tokio::task::spawn_blocking(move || archive::unpack(reader, &target, how, &stop));
     let streams = Streams { stdout: Some(writer.into()), ..Streams::default() };
     let ran = client.exec_piped(vmid, ["tar", "-c", "-f", "-", "-C", from, "."], streams).await;
     let unpacked = reading.await.map_err(io::Error::other).flatten();
@@ -180,6 +193,7 @@ async fn pull(client: &Client, call: &Call, vmid: Vmid, from: &str, to: &Path, f
         let ran = ran?;
         // When unpacking failed, tar in the container failed too, because nobody read on.
         let mut copied = match unpacked {
+            Err(_) if client.node.cancel.is_cancelled() => return Err(interrupted(vmid)),
             Err(error) if ran.status == 0 || error.kind() != io::ErrorKind::UnexpectedEof => {
                 return Err(cannot(error));
             }
@@ -198,6 +212,12 @@ async fn pull(client: &Client, call: &Call, vmid: Vmid, from: &str, to: &Path, f
             let _ = fs::remove_dir(to);
         }
     })
+}
+
+/// The error of a copy that the user did not wait for.
+fn interrupted(vmid: Vmid) -> Error {
+    let message = "interrupted before the copy was complete and verified".to_owned();
+    Error::Failed { kind: ErrorKind::PctTimeout, message, vmid: Some(vmid), run: Box::default() }
 }
 
 /// Compares each file of the copy with the container's own.

@@ -73,7 +73,7 @@ pub(super) fn takes(api: &ApiBackend, call: &Call) -> bool {
         && api.shown(call).is_ok()
 }
 
-/// Carries a call out; `None` when nothing of it was done and pct can still do it.
+/// Carries out a call; `None` when nothing was done and pct can still do it.
 pub(super) async fn operate(
     api: &ApiBackend,
     call: &CheckedCall,
@@ -81,7 +81,7 @@ pub(super) async fn operate(
 ) -> Option<Result<Outcome>> {
     match api.operate(call, events).await {
         Err(error) if is_undone(&error) => {
-            tracing::warn!(verb = call.verb().name(), "the node's API cannot do it, pct does: {error}");
+            tracing::warn!(verb = call.verb().name(), "the node's API cannot do it, so pct does: {error}");
             None
         }
         done => {

@@ -20,6 +20,8 @@ use crate::{Client, Place};
 /// How long pct waits for the lock file, and so do we.
 const LOCK_WAIT: Duration = Duration::from_secs(10);
 const LOCK_STEP: Duration = Duration::from_millis(50);
+/// What is done when pct has stored its one variable.
+const FIRST_ONLY: &str = "only the first environment variable is set";
 
 /// Several variables that one call sets.
 #[derive(Debug, Clone)]
@@ -87,12 +89,12 @@ impl Several {
         done.map_err(io::Error::other).map_err(failed(&path))?.map_err(|problem| match problem {
             Problem::Io(source) => failed(&path)(source),
             Problem::Held(path) => Error::Found {
-                finding: Finding::LockFileHeld { path },
+                finding: Finding::LockFileHeld { path, done: Some(FIRST_ONLY.to_owned()) },
                 vmid: Some(vmid),
-                run: Some(Box::default()),
+                run: None,
             },
             Problem::Said(kind, text) => {
-                let message = format!("only the first environment variable is set: {text}");
+                let message = format!("{FIRST_ONLY}: {text}");
                 Error::Failed { kind, message, vmid: Some(vmid), run: Box::default() }
             }
         })
@@ -129,7 +131,7 @@ enum Problem {
 }
 
 fn failed(path: &Path) -> impl Fn(io::Error) -> Error {
-    let what = format!("only the first environment variable is set: cannot change '{}'", path.display());
+    let what = format!("{FIRST_ONLY}: cannot change '{}'", path.display());
     move |source| Error::Io { what: what.clone(), source }
 }
 

@@ -9,7 +9,7 @@ use super::{Manner, ha};
 use crate::Client;
 use crate::client::Place;
 
-/// What an OCI image says stands above what create was told.
+/// An OCI image overrides the options of create.
 const OVERRIDDEN: [&str; 3] = ["cmode", "entrypoint", "env"];
 
 /// Returns the call as pct gets it: with what pct's versions differ about made explicit.
@@ -38,7 +38,7 @@ pub(super) async fn run(
     let mut outcome = client.plain(&first, events).await?;
     let is_ours = matches!(client.place(), Place::Standalone { .. } | Place::Far { root: Some(_), .. });
     if image && !is_ours && call.has("arch") {
-        let text = "of an OCI image for several architectures pct takes the first, whatever --arch says";
+        let text = "from an OCI image for several architectures pct takes the first, whatever --arch says";
         outcome.warnings.push(text.to_owned());
     }
     if !again.is_empty() {

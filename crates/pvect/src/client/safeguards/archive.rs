@@ -9,10 +9,11 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt
 use std::path::{Component, Path, PathBuf};
 
 use pvect_rootfs::room::Room;
+use pvect_rootfs::unpack::bounded;
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use tar::{Archive, Builder, EntryType, Header, HeaderMode};
 
-use super::verify::{Fingerprint, Hashing, of_open};
+use super::fingerprint::{Fingerprint, Hashing, of_open, stopped};
 
 /// Set-user-ID and set-group-ID.
 const SETID: u32 = 0o6000;
@@ -59,7 +60,7 @@ pub(super) fn walk(root: &Path) -> io::Result<Vec<Item>> {
 
 /// Writes a directory as a tar stream: owners as numbers, modes, times, links. Sockets are left out.
 ///
-/// `itself` tells whether the directory's own owner and mode are written too.
+/// `itself` says whether the directory's own owner and mode are written, too.
 pub(super) fn write(root: &Path, itself: bool, to: impl Write) -> io::Result<Copied> {
     let mut builder = Builder::new(BufWriter::with_capacity(1 << 18, to));
     let mut copied = Copied::default();
@@ -121,19 +122,36 @@ fn file<W: Write>(
     Ok(content)
 }
 
+/// How a tar stream is unpacked.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Unpacking {
+    /// The directory's own mode is set too.
+    pub itself: bool,
+    /// Owners are kept, which takes root.
+    pub owners: bool,
+    /// The disk may be filled.
+    pub fill: bool,
+    /// What was unpacked is read again, for [`Copied::files`].
+    pub hash: bool,
+}
+
 /// A stream that is written to a disk, on which some room is to stay.
-struct Watched<R> {
+struct Watched<'a, R> {
     from: R,
     place: File,
     room: Option<Room>,
+    stop: &'a dyn Fn() -> bool,
     /// How much was read since the disk was looked at, bytes.
     read: usize,
 }
 
-impl<R: Read> Read for Watched<R> {
+impl<R: Read> Read for Watched<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         /// How much is read between two looks at the disk, bytes.
         const STEP: usize = 1 << 20;
+        if (self.stop)() {
+            return Err(stopped());
+        }
         let count = self.from.read(buffer)?;
         self.read += count;
         if let Some(room) = self.room.filter(|_| self.read >= STEP) {
@@ -147,20 +165,19 @@ impl<R: Read> Read for Watched<R> {
 /// Unpacks a tar stream that a container made into a directory, and never beyond it.
 ///
 /// Set-user-ID bits are taken off and device nodes left out: what is harmless in a container is not on its host.
-/// `owners` says whether owners are kept, which takes root; `fill`, whether the disk may be filled.
+/// `stop` is asked before each block that is read; once it says so, the work ends with an error.
 pub(super) fn unpack(
     from: impl Read,
     root: &Path,
-    itself: bool,
-    owners: bool,
-    fill: bool,
+    how: Unpacking,
+    stop: &dyn Fn() -> bool,
 ) -> io::Result<Copied> {
     let place = File::open(root)?;
-    let room = if fill { None } else { Some(Room::of(&place)?) };
-    let from = Watched { from, place, room, read: 0 };
-    let mut archive = Archive::new(BufReader::with_capacity(1 << 18, from));
+    let room = if how.fill { None } else { Some(Room::of(&place)?) };
+    let from = Watched { from, place, room, stop, read: 0 };
+    let mut archive = Archive::new(bounded(BufReader::with_capacity(1 << 18, from)));
     archive.set_preserve_permissions(true);
-    archive.set_preserve_ownerships(owners);
+    archive.set_preserve_ownerships(how.owners);
     archive.set_preserve_mtime(true);
     archive.set_unpack_xattrs(false);
     archive.set_mask(SETID);
@@ -173,7 +190,7 @@ pub(super) fn unpack(
         let kind = entry.header().entry_type();
         let mode = entry.header().mode()?;
         if path.as_os_str().is_empty() {
-            if itself {
+            if how.itself {
                 modes.push((PathBuf::from("."), mode));
             }
             continue;
@@ -184,7 +201,9 @@ pub(super) fn unpack(
                 continue;
             }
             EntryType::Directory => modes.push((path.clone(), mode)),
-            EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse | EntryType::Link => {
+            EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse | EntryType::Link
+                if how.hash =>
+            {
                 files.push(path.clone());
             }
             _ => {}
@@ -204,11 +223,33 @@ pub(super) fn unpack(
         let held = format!("/proc/self/fd/{}", held.as_raw_fd());
         fs::set_permissions(held, fs::Permissions::from_mode(mode & 0o1777))?;
     }
-    for path in files {
-        let content = open_below(root, &path, OFlags::RDONLY | OFlags::NONBLOCK).and_then(of_open);
-        copied.files.push((path.clone(), content.map_err(|error| about(&path, &error))?));
-    }
+    copied.files = read_again(root, files, stop)?;
     Ok(copied)
+}
+
+/// Reads files below a directory: each once, for a container gives one file any number of names.
+fn read_again(
+    root: &Path,
+    files: Vec<PathBuf>,
+    stop: &dyn Fn() -> bool,
+) -> io::Result<Vec<(PathBuf, Fingerprint)>> {
+    let mut known: HashMap<(u64, u64), Fingerprint> = HashMap::new();
+    let mut content_of = |path: &Path| {
+        let file = open_below(root, path, OFlags::RDONLY | OFlags::NONBLOCK)?;
+        let meta = file.metadata()?;
+        let place = (meta.dev(), meta.ino());
+        if let Some(content) = known.get(&place) {
+            return Ok(content.clone());
+        }
+        let content = of_open(file, stop)?;
+        known.insert(place, content.clone());
+        Ok(content)
+    };
+    let read = files.into_iter().map(|path| {
+        let content = content_of(&path).map_err(|error| about(&path, &error))?;
+        Ok((path, content))
+    });
+    read.collect()
 }
 
 /// Opens what is below a directory; no link is followed, for the stream may have put one there.
@@ -266,118 +307,4 @@ pub(super) fn checklist(copied: &Copied, guest: &Path) -> io::Result<(File, Vec<
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn tree(root: &Path) {
-        fs::create_dir_all(root.join("sub/empty")).unwrap();
-        fs::write(root.join("a"), "one").unwrap();
-        fs::write(root.join("sub/b"), "two").unwrap();
-        fs::hard_link(root.join("a"), root.join("same")).unwrap();
-        std::os::unix::fs::symlink("../a", root.join("sub/link")).unwrap();
-        fs::set_permissions(root.join("sub/b"), fs::Permissions::from_mode(0o640)).unwrap();
-        fs::set_permissions(root.join("sub/empty"), fs::Permissions::from_mode(0o500)).unwrap();
-    }
-
-    #[test]
-    fn a_tree_survives_the_way_there_and_back() {
-        let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        tree(from.path());
-        let mut stream = Vec::new();
-        let written = write(from.path(), true, &mut stream).unwrap();
-        let read = unpack(stream.as_slice(), to.path(), true, false, false).unwrap();
-        let names = |copied: &Copied| {
-            let mut names: Vec<_> = copied.files.iter().map(|(path, _)| path.clone()).collect();
-            names.sort();
-            names
-        };
-        assert_eq!(names(&written), ["a", "same", "sub/b"].map(PathBuf::from));
-        assert_eq!(names(&read), names(&written));
-        let mode =
-            |path: &str| fs::symlink_metadata(to.path().join(path)).unwrap().permissions().mode() & 0o7777;
-        assert_eq!((mode("sub/b"), mode("sub/empty")), (0o640, 0o500));
-        assert_eq!(fs::read_link(to.path().join("sub/link")).unwrap(), Path::new("../a"));
-        assert_eq!(fs::metadata(to.path().join("a")).unwrap().nlink(), 2);
-        let (_, odd) = checklist(&read, Path::new("/x")).unwrap();
-        assert_eq!(odd, Vec::<usize>::new());
-    }
-
-    fn entry(name: &str, kind: EntryType, mode: u32, link: Option<&str>) -> Vec<u8> {
-        let mut builder = Builder::new(Vec::new());
-        let mut header = Header::new_gnu();
-        header.set_entry_type(kind);
-        header.set_mode(mode);
-        header.set_size(0);
-        // The builder itself would refuse some of these.
-        header.as_mut_bytes()[..name.len()].copy_from_slice(name.as_bytes());
-        if let Some(link) = link {
-            header.as_mut_bytes()[157..157 + link.len()].copy_from_slice(link.as_bytes());
-        }
-        header.set_cksum();
-        builder.append(&header, io::empty()).unwrap();
-        let mut bytes = builder.into_inner().unwrap();
-        bytes.truncate(512);
-        bytes
-    }
-
-    #[test]
-    fn a_hostile_stream_stays_in_its_directory() {
-        let outer = tempfile::tempdir().unwrap();
-        let root = outer.path().join("root");
-        fs::create_dir(&root).unwrap();
-        fs::write(outer.path().join("secret"), "kept").unwrap();
-        for (name, stream) in [
-            ("parent", entry("../x", EntryType::Regular, 0o644, None)),
-            ("absolute", entry("/tmp/pvect-x", EntryType::Regular, 0o644, None)),
-            (
-                "through a link",
-                [
-                    entry("out", EntryType::Symlink, 0o777, Some("..")),
-                    entry("out/secret", EntryType::Regular, 0o644, None),
-                ]
-                .concat(),
-            ),
-            (
-                "a file that becomes a link",
-                [
-                    entry("zero", EntryType::Regular, 0o644, None),
-                    entry("zero", EntryType::Symlink, 0o777, Some("/dev/zero")),
-                ]
-                .concat(),
-            ),
-            (
-                "a directory that becomes a link",
-                [
-                    entry("dir", EntryType::Directory, 0o777, None),
-                    entry("dir", EntryType::Symlink, 0o777, Some("..")),
-                ]
-                .concat(),
-            ),
-            ("hard link", entry("copy", EntryType::Link, 0o644, Some("../secret"))),
-        ] {
-            assert!(unpack(stream.as_slice(), &root, false, false, false).is_err(), "{name}");
-            assert_eq!(fs::read_to_string(outer.path().join("secret")).unwrap(), "kept", "{name}");
-            assert!(!outer.path().join("x").exists(), "{name}");
-        }
-        let stream =
-            [entry("su", EntryType::Regular, 0o4755, None), entry("disk", EntryType::Block, 0o600, None)]
-                .concat();
-        let copied = unpack(stream.as_slice(), &root, false, false, false).unwrap();
-        assert_eq!(fs::metadata(root.join("su")).unwrap().permissions().mode() & 0o7777, 0o755);
-        assert!(!root.join("disk").exists());
-        assert_eq!(copied.warnings.len(), 2);
-    }
-
-    #[test]
-    fn names_that_a_list_cannot_hold_are_told() {
-        let content = Fingerprint { size: Some(0), sha256: "0".repeat(64) };
-        let names = ["plain", "new\nline", "back\\slash", "bl ank"];
-        let files = names.iter().map(|name| (PathBuf::from(name), content.clone())).collect();
-        let (mut file, odd) = checklist(&Copied { files, warnings: Vec::new() }, Path::new("/d")).unwrap();
-        assert_eq!(odd, [1, 2]);
-        let mut text = String::new();
-        file.read_to_string(&mut text).unwrap();
-        let zeros = "0".repeat(64);
-        assert_eq!(text, format!("{zeros}  /d/plain\n{zeros}  /d/bl ank\n"));
-    }
-}
+mod tests;

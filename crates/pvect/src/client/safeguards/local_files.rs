@@ -1,4 +1,4 @@
-//! What only files of this machine tell about a value: looked at before pct is started.
+//! Checks of values that need files of this machine, made before pct is started.
 
 use std::fs;
 use std::path::Path;

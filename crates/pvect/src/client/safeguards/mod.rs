@@ -1,14 +1,15 @@
 //! What pvect does around a call so that pct's traps stay closed: it refuses what pct would do silently, and looks
 //! whether what pct reports as done was done.
 //!
-//! Each file is one concern; `docs/traps.md` tells the same for people.
+//! Each file is one concern; `docs/traps.md` describes them for people.
 
 mod archive;
 mod copy;
-mod early;
 mod environment;
+mod fingerprint;
 mod guard;
 mod ha;
+mod local_files;
 mod make;
 mod outside;
 mod resize;
@@ -29,15 +30,15 @@ pub use resize::bytes_in_doubt;
 /// How a call is carried out, beyond what pct itself knows. The default is the careful way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Manner {
-    /// reboot although the container is locked, rollback although it runs.
+    /// reboot even if the container is locked, rollback even if it runs.
     pub force: bool,
     /// df of a stopped container, which mounts it.
     pub mount: bool,
-    /// Wait until what was asked of the HA manager has happened.
+    /// Wait until the HA manager has done what was asked.
     pub wait: bool,
     /// A plain number of resize means bytes, as pct takes it.
     pub bytes: bool,
-    /// Look whether push, pull, resize and template did what they say.
+    /// Check whether push, pull, resize and template did what they say.
     pub verify: bool,
     /// push and pull whole directories.
     pub recursive: bool,
@@ -85,17 +86,10 @@ impl Client {
         manner: &Manner,
         events: &mut dyn Events,
     ) -> Result<Outcome> {
-        let strict;
-        let call = match self.check && !call.is_strict() {
-            true => {
-                strict = self.checked(Call::clone(call))?;
-                &strict
-            }
-            false => call,
-        };
+        let call = &*self.checked_again(call)?;
         if self.check {
             // Before anything is looked at: a wrong value costs no start of pct.
-            early::check(call, self.node.config.transport.ssh().is_none())?;
+            local_files::check(call, self.node.config.transport.ssh().is_none())?;
         }
         self.node.refuse_machines(call)?;
         if !self.way.takes_care_of(call.verb()) {

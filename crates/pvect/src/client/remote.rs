@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use pvect_core::schema::TimeClass;
 use pvect_core::{Error, NodeName, Result};
 use pvect_pct::{Captured, Connection, DEFAULT_PATIENCE, PctConfig, SshTarget, Transport};
 
@@ -102,7 +103,7 @@ impl Client {
     /// # Errors
     /// When it cannot be run to its end. A status other than 0 is none.
     pub async fn run_other(&self, program: &str, words: &[&str]) -> Result<Captured> {
-        self.way.run_other(program, words).await
+        self.way.run_other(program, words, TimeClass::Read).await
     }
 }
 

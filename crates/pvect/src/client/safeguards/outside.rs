@@ -11,8 +11,8 @@ use pvect_core::{Call, Error, ErrorKind, Result, Verb, Vmid};
 use pvect_rootfs::rooted::{Rooted, is_of_kernel, is_plain};
 use rustix::fs::OFlags;
 
+use super::fingerprint::{Fingerprint, Found, of_reader};
 use super::same;
-use super::verify::{Fingerprint, Found, of_reader};
 use crate::Client;
 
 /// Where a container's files are seen from outside.

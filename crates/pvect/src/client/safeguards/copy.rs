@@ -5,7 +5,8 @@ use std::path::Path;
 
 use pvect_core::{Call, CheckedCall, Error, Events, Outcome, Result, Verb, Vmid};
 
-use super::verify::{Fingerprint, Found, is_same, look, of_guest, of_local};
+use super::fingerprint::{Fingerprint, Found};
+use super::verify::{is_same, look, of_guest, of_local};
 use super::{Manner, not_done};
 use crate::Client;
 
