@@ -10,7 +10,7 @@ use crate::progress::{LogTo, Progress};
 use crate::render;
 
 /// The options that go to vzdump as they are.
-const OPTIONS: [&str; 8] = [
+const OPTIONS: [&str; 9] = [
     "storage",
     "dumpdir",
     "mode",
