@@ -230,8 +230,8 @@ fn what_the_host_lacks_is_named() {
         ("dev0: /dev/null,gid=video\n", "format error\ngid: type check ('integer') failed - got 'video'"),
         ("dev1: /dev/null,mode=666\n", "format error\nmode: value does not match the regex pattern"),
         (
-            "features: nestin=1\n",
-            "format error\nnestin: property is not defined in schema and the schema does not allow additional properties",
+            "features: nests=1\n",
+            "format error\nnests: property is not defined in schema and the schema does not allow additional properties",
         ),
         ("dev0: /dev/no-such-device\n", "dev0: Device /dev/no-such-device does not exist"),
     ] {

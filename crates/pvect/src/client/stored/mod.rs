@@ -127,6 +127,6 @@ impl Client {
 }
 
 fn not_through_api() -> Error {
-    let what = "templates are only listed through the API: run pvect on the node, or use --node NAME";
+    let what = "through the API templates can only be listed: run pvect on the node, or use --node NAME";
     Error::Unsupported { what: what.to_owned(), vmid: None }
 }
