@@ -15,6 +15,8 @@ use rustix::fs::{FallocateFlags, IFlags, ioctl_getflags, ioctl_setflags};
 use crate::tool::Tool;
 use crate::{Failure, NodeResult};
 
+pub(crate) mod copy;
+
 /// How long an unmounted image may take to be free: the kernel writes what it holds first.
 const FREE_TIME: Duration = Duration::from_secs(180);
 /// How often it is looked for.
@@ -77,6 +79,20 @@ pub fn create_as(
     log: &mut dyn FnMut(&str),
 ) -> NodeResult<()> {
     check_room(path, size)?;
+    filled(path, size, form, log, |file, log| {
+        file.set_len(size.0).map_err(|error| Failure::io("can't set the size of", path, &error))?;
+        format(path, owner, log)
+    })
+}
+
+/// Makes the file of an image (mode 0640) as the storage says, with a content; it is removed again when that fails.
+fn filled(
+    path: &Path,
+    size: DiskSize,
+    form: Form,
+    log: &mut dyn FnMut(&str),
+    content: impl FnOnce(&File, &mut dyn FnMut(&str)) -> NodeResult<()>,
+) -> NodeResult<()> {
     let file = OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -87,31 +103,28 @@ pub fn create_as(
         let word = form.preallocation.word();
         log(&format!("Formatting '{}', fmt=raw size={} preallocation={word}", path.display(), size.0));
     }
-    let made = fill(&file, path, size, owner, form, log);
+    let made = begin(&file, path, form)
+        .and_then(|()| content(&file, log))
+        .and_then(|()| reserve(&file, path, size, form));
     if made.is_err() {
         let _ = std::fs::remove_file(path);
     }
     made
 }
 
-fn fill(
-    file: &File,
-    path: &Path,
-    size: DiskSize,
-    owner: (u32, u32),
-    form: Form,
-    log: &mut dyn FnMut(&str),
-) -> NodeResult<()> {
+fn begin(file: &File, path: &Path, form: Form) -> NodeResult<()> {
     if form.nocow {
         // As long as the file is empty.
         ioctl_getflags(file)
             .and_then(|flags| ioctl_setflags(file, flags | IFlags::NOCOW))
             .map_err(|errno| Failure::io("can't set NOCOW of", path, &errno.into()))?;
     }
-    file.set_len(size.0).map_err(|error| Failure::io("can't set the size of", path, &error))?;
-    format(path, owner, log)?;
+    Ok(())
+}
+
+fn reserve(file: &File, path: &Path, size: DiskSize, form: Form) -> NodeResult<()> {
     if form.preallocation != Preallocation::Off {
-        // What mke2fs has written stays.
+        // What is written stays.
         rustix::fs::fallocate(file, FallocateFlags::empty(), 0, size.0)
             .map_err(|errno| Failure::io("can't reserve the room of", path, &errno.into()))?;
     }
@@ -144,16 +157,19 @@ fn gib(bytes: u64) -> f64 {
 }
 
 /// Writes an ext4 file system. Tables are initialised lazily by the kernel and nothing is discarded: the file is
-/// new and sparse.
+/// new and sparse. With `metadata_csum_seed`, which newer versions have by default, a copy gets a UUID of its own without
+/// all of its checksums being written again.
 fn format(path: &Path, (uid, gid): (u32, u32), log: &mut dyn FnMut(&str)) -> NodeResult<()> {
     let extended = format!("root_owner={uid}:{gid},nodiscard,lazy_itable_init=1,lazy_journal_init=1");
-    Tool::new("mkfs.ext4", "e2fsprogs").args(["-F", "-E", &extended]).arg(path).keeping_locks().stream(
-        &mut |line| {
+    Tool::new("mkfs.ext4", "e2fsprogs")
+        .args(["-F", "-O", "metadata_csum,metadata_csum_seed", "-E", &extended])
+        .arg(path)
+        .keeping_locks()
+        .stream(&mut |line| {
             if is_told(line) {
                 log(line);
             }
-        },
-    )
+        })
 }
 
 /// The lines of mke2fs that pct shows.

@@ -272,7 +272,7 @@ fn umask() -> u32 {
     mask.as_raw_mode()
 }
 
-fn heed(interrupt: &Interrupt) -> io::Result<()> {
+pub(crate) fn heed(interrupt: &Interrupt) -> io::Result<()> {
     if interrupt.came() { Err(io::Error::other("interrupted by signal")) } else { Ok(()) }
 }
 
@@ -306,15 +306,49 @@ fn copy(source: &File, target: &File, check: &dyn Fn() -> io::Result<()>) -> io:
     }
 }
 
+/// Copies a piece of at most `most` bytes and returns how much it was, 0 at the end of the source. `in_kernel` becomes
+/// `false` where the kernel cannot copy by itself.
+fn copy_piece(
+    source: &File,
+    target: &File,
+    at: u64,
+    most: u64,
+    in_kernel: &mut bool,
+    buffer: &mut Vec<u8>,
+) -> io::Result<u64> {
+    let most = usize::try_from(most).unwrap_or(CHUNK);
+    if *in_kernel {
+        let (mut from, mut to) = (at, at);
+        // What fails here is tried again below, which says why.
+        match rustix::fs::copy_file_range(source, Some(&mut from), target, Some(&mut to), most.min(CHUNK)) {
+            Ok(count) if count > 0 => return Ok(count as u64),
+            Err(Errno::INTR) => {}
+            _ => *in_kernel = false,
+        }
+    }
+    buffer.resize(BUFFER, 0);
+    loop {
+        match source.read_at(&mut buffer[..most.min(BUFFER)], at) {
+            Ok(count) => return target.write_all_at(&buffer[..count], at).map(|()| count as u64),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
 /// Copies a regular file and keeps its holes; `false` when the two files are not of that kind, and nothing is copied.
-fn copy_pieces(source: &File, target: &File, check: &dyn Fn() -> io::Result<()>) -> io::Result<bool> {
+pub(crate) fn copy_pieces(
+    source: &File,
+    target: &File,
+    check: &dyn Fn() -> io::Result<()>,
+) -> io::Result<bool> {
     let (meta, kind) = (source.metadata()?, target.metadata()?.file_type());
     let length = meta.len();
     // Those of /proc have a content and no size.
     if !meta.is_file() || !kind.is_file() || length == 0 {
         return Ok(false);
     }
-    let mut buffer = vec![0; BUFFER];
+    let (mut in_kernel, mut buffer) = (true, Vec::new());
     let mut at = 0;
     while at < length {
         let start = match rustix::fs::seek(source, SeekFrom::Data(at)) {
@@ -329,16 +363,10 @@ fn copy_pieces(source: &File, target: &File, check: &dyn Fn() -> io::Result<()>)
         at = start;
         while at < end {
             check()?;
-            let wanted = usize::try_from(end - at).unwrap_or(BUFFER).min(BUFFER);
-            match source.read_at(&mut buffer[..wanted], at) {
+            match copy_piece(source, target, at, end - at, &mut in_kernel, &mut buffer)? {
                 // It became shorter meanwhile.
-                Ok(0) => return target.set_len(at).map(|()| true),
-                Ok(count) => {
-                    target.write_all_at(&buffer[..count], at)?;
-                    at += count as u64;
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+                0 => return target.set_len(at).map(|()| true),
+                count => at += count,
             }
         }
     }

@@ -284,6 +284,12 @@ fn backup_command(command: Command) -> Command {
             "KEEP",
             "Which backups of the container to keep, such as keep-last=3; the others are removed.",
         ),
+        value(
+            "zstd",
+            "THREADS",
+            "How many threads compress with zstd, 0 for half of the cores. Without it the standalone node uses all cores, \
+             Proxmox VE one thread.",
+        ),
         value("bwlimit", "KIB", "At most this many KiB per second."),
         value("stopwait", "MINUTES", "With mode stop: how long the shutdown may take [default: 10]."),
     ])

@@ -10,8 +10,17 @@ use crate::progress::{LogTo, Progress};
 use crate::render;
 
 /// The options that go to vzdump as they are.
-const OPTIONS: [&str; 8] =
-    ["storage", "dumpdir", "mode", "compress", "notes-template", "prune-backups", "bwlimit", "stopwait"];
+const OPTIONS: [&str; 9] = [
+    "storage",
+    "dumpdir",
+    "mode",
+    "compress",
+    "notes-template",
+    "prune-backups",
+    "zstd",
+    "bwlimit",
+    "stopwait",
+];
 /// The exit status when some containers were backed up and others not.
 const PARTIAL: u8 = 10;
 

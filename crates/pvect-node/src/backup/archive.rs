@@ -21,6 +21,8 @@ use crate::tool::Watcher;
 use crate::{Failure, NodeResult};
 
 const BLOCK: usize = 256 * 1024;
+/// How much of tar's output may wait, in bytes: the most that Linux allows everybody.
+const PIPE: usize = 1 << 20;
 /// The most that is kept of tar's words, in bytes.
 const WORDS_LIMIT: u64 = 256 * 1024;
 /// The level of the program zstd.
@@ -56,6 +58,31 @@ pub(super) struct Contents<'a> {
     pub(super) id_maps: &'a [IdMap],
 }
 
+/// How an archive is packed and written.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Packing {
+    pub(super) compress: Compress,
+    /// How many threads zstd packs with: 0 is half of the cores, `None` all of them.
+    pub(super) zstd: Option<u64>,
+    /// KiB per second of what tar writes; 0 is no limit.
+    pub(super) bwlimit: u64,
+}
+
+impl Packing {
+    /// The real one packs with one thread unless asked otherwise, which leaves most cores of a host without work.
+    fn threads(self) -> u32 {
+        /// zstd takes no more.
+        const MOST: u64 = 256;
+        let cores = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
+        let wanted = match self.zstd {
+            None => cores,
+            Some(0) => cores / 2,
+            Some(count) => count,
+        };
+        u32::try_from(wanted.clamp(1, MOST)).unwrap_or(1)
+    }
+}
+
 /// Writes the archive into a file; what tar says goes to `log`.
 ///
 /// # Errors
@@ -63,8 +90,7 @@ pub(super) struct Contents<'a> {
 pub(super) fn write(
     contents: &Contents<'_>,
     file: File,
-    compress: Compress,
-    kib_per_second: u64,
+    packing: Packing,
     interrupt: &Interrupt,
     log: &mut dyn FnMut(&str),
 ) -> NodeResult<()> {
@@ -87,7 +113,7 @@ pub(super) fn write(
             _ => Failure::new(format!("can't run {} - {}", words[0], os_text(&error))),
         })?;
     let watcher = Watcher::start(&child, interrupt.flag());
-    let copied = pack(&mut child, file, compress, kib_per_second, log);
+    let copied = pack(&mut child, file, packing, log);
     if copied.is_err() {
         let _ = child.kill();
     }
@@ -108,13 +134,7 @@ pub(super) fn write(
 }
 
 /// Moves tar's output into the file; returns the file.
-fn pack(
-    child: &mut Child,
-    file: File,
-    compress: Compress,
-    kib_per_second: u64,
-    log: &mut dyn FnMut(&str),
-) -> NodeResult<File> {
+fn pack(child: &mut Child, file: File, packing: Packing, log: &mut dyn FnMut(&str)) -> NodeResult<File> {
     let failed =
         |error: std::io::Error| Failure::new(format!("can't write the archive - {}", os_text(&error)));
     let (Some(mut from), Some(errors)) = (child.stdout.take(), child.stderr.take()) else {
@@ -132,8 +152,10 @@ fn pack(
         let _ = std::io::copy(&mut lines.into_inner().into_inner(), &mut std::io::sink());
         all
     });
-    let mut packer = Packer::new(file, compress).map_err(failed)?;
-    let copied = copy(&mut from, &mut packer, kib_per_second).map_err(failed);
+    // So tar goes on while a block is packed. Where the limit of pipes does not allow it, it only takes longer.
+    let _ = rustix::pipe::fcntl_setpipe_size(&from, PIPE);
+    let mut packer = Packer::new(file, packing).map_err(failed)?;
+    let copied = copy(&mut from, &mut packer, packing.bwlimit).map_err(failed);
     // Else tar, stuck at a full pipe, would hold its stderr open.
     drop(from);
     for line in said.join().unwrap_or_default() {
@@ -196,13 +218,17 @@ enum Packer {
 }
 
 impl Packer {
-    fn new(file: File, compress: Compress) -> std::io::Result<Self> {
-        Ok(match compress {
+    fn new(file: File, packing: Packing) -> std::io::Result<Self> {
+        Ok(match packing.compress {
             Compress::None => Self::Plain(file),
             Compress::Gzip => Self::Gzip(flate2::write::GzEncoder::new(file, flate2::Compression::default())),
             Compress::Zstd => {
                 let mut encoder = zstd::stream::write::Encoder::new(file, ZSTD_LEVEL)?;
                 encoder.include_checksum(true)?;
+                // One thread means no thread of its own.
+                if packing.threads() > 1 {
+                    encoder.multithread(packing.threads())?;
+                }
                 Self::Zstd(encoder)
             }
         })
@@ -258,6 +284,25 @@ mod tests {
         assert!(line.starts_with("lxc-usernsexec -m u:0:100000:65536 -- tar cpf - --totals "), "{line}");
         let end = "--no-anchored --exclude=lost+found --exclude=*.bak --anchored --exclude=./tmp/?* . ./data";
         assert!(line.ends_with(end), "{line}");
+    }
+
+    #[test]
+    fn zstd_takes_the_cores_that_it_may() {
+        let threads = |zstd| Packing { compress: Compress::Zstd, zstd, bwlimit: 0 }.threads();
+        let cores = u32::try_from(std::thread::available_parallelism().unwrap().get()).unwrap();
+        assert_eq!(threads(None), cores.min(256));
+        assert_eq!(threads(Some(0)), (cores / 2).clamp(1, 256));
+        assert_eq!((threads(Some(1)), threads(Some(3)), threads(Some(u64::MAX))), (1, 3, 256));
+        let bytes: Vec<u8> = (0..5_000_000_u32).map(|number| (number % 251) as u8).collect();
+        for zstd in [Some(1), Some(4)] {
+            let mut file = tempfile::tempfile().unwrap();
+            let packing = Packing { compress: Compress::Zstd, zstd, bwlimit: 0 };
+            let mut packer = Packer::new(file.try_clone().unwrap(), packing).unwrap();
+            packer.write_all(&bytes).unwrap();
+            packer.finish().unwrap();
+            std::io::Seek::rewind(&mut file).unwrap();
+            assert!(zstd::decode_all(file).unwrap() == bytes, "{zstd:?}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use pvect_core::property::MountPoint;
 use pvect_core::{ContainerConfig, Lock, Vmid};
 
-use super::archive::{self, Contents};
+use super::archive::{self, Contents, Packing};
 use super::journal::Journal;
 use super::options::{Mode, notes};
 use super::parts::{included, mount, open, sources};
@@ -223,9 +223,9 @@ impl<'a> Backup<'a> {
                 excludes: &excludes,
                 id_maps: &id_maps,
             };
-            archive::write(&contents, file, options.compress, options.bwlimit, self.interrupt, &mut |line| {
-                journal.info(line);
-            })
+            let packing =
+                Packing { compress: options.compress, zstd: options.zstd, bwlimit: options.bwlimit };
+            archive::write(&contents, file, packing, self.interrupt, &mut |line| journal.info(line))
         });
         let unmounted = storage::unmount_all(&root);
         drop(copies);

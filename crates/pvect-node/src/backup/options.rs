@@ -65,6 +65,8 @@ pub(super) struct Options {
     pub(super) standard_excludes: bool,
     pub(super) lockwait_minutes: u64,
     pub(super) stopwait_minutes: u64,
+    /// How many threads zstd packs with: 0 is half of the cores, `None` all of them.
+    pub(super) zstd: Option<u64>,
     /// KiB per second; 0 is no limit.
     pub(super) bwlimit: u64,
     pub(super) ionice: u64,
@@ -168,6 +170,7 @@ impl Options {
             standard_excludes: true,
             lockwait_minutes: 180,
             stopwait_minutes: 10,
+            zstd: None,
             bwlimit: 0,
             ionice: 7,
             notes_template: None,
@@ -229,6 +232,7 @@ impl Options {
             "stopwait" => self.stopwait_minutes = number(name, &last)?,
             "bwlimit" => self.bwlimit = number(name, &last)?,
             "ionice" => self.ionice = number(name, &last)?,
+            "zstd" => self.zstd = Some(number(name, &last)?),
             "notes-template" => {
                 check_notes(&last).map_err(|text| refused(name, &text))?;
                 self.notes_template = Some(last);
@@ -242,7 +246,7 @@ impl Options {
             _ if UNSUPPORTED.contains(&name) => {
                 return Err(refused(name, "not supported by the standalone node"));
             }
-            // Of mail, threads and schedules: nothing here depends on them.
+            // Of mail, pigz and schedules: nothing here depends on them.
             _ => {}
         }
         Ok(())

@@ -10,6 +10,7 @@ use pvect_core::{Vmid, VolumeId};
 use super::dir::{self, Directories, Volume};
 use super::{StorageKind, Storages, btrfs, file_names, volume_id};
 use crate::image::{self, Form};
+use crate::interrupt::Interrupt;
 use crate::{Failure, Node, NodeResult, files};
 
 /// Makes a volume for a container, formatted and empty: a raw ext4 image, or a directory when `size` is 0. Its root
@@ -26,6 +27,36 @@ pub fn allocate(
     owner: (u32, u32),
     log: &mut dyn FnMut(&str),
 ) -> NodeResult<VolumeId> {
+    let mut format = |path: &Path, form: Form| image::create_as(path, size, owner, form, log);
+    let new = if size.0 > 0 { New::Image(&mut format) } else { New::Directory(owner) };
+    make(node, storage, vmid, new)
+}
+
+/// Makes an image for a container, the content of which is a copy of another image that nobody writes to.
+///
+/// # Errors
+/// As [`allocate`] and [`image::copy::run`].
+pub(super) fn allocate_copy(
+    node: &Node,
+    storage: &str,
+    vmid: Vmid,
+    source: &Path,
+    interrupt: &Interrupt,
+    log: &mut dyn FnMut(&str),
+) -> NodeResult<VolumeId> {
+    let mut copy = |path: &Path, form: Form| image::copy::run(source, path, form, interrupt, log);
+    make(node, storage, vmid, New::Image(&mut copy))
+}
+
+/// What a new volume is to be.
+enum New<'a> {
+    /// An image that is made at a path.
+    Image(&'a mut dyn FnMut(&Path, Form) -> NodeResult<()>),
+    /// A directory with this owner (host ids).
+    Directory((u32, u32)),
+}
+
+fn make(node: &Node, storage: &str, vmid: Vmid, new: New<'_>) -> NodeResult<VolumeId> {
     let storages = Storages::load(&node.layout)?;
     let found = storages.find(storage)?;
     if !found.holds("rootdir") {
@@ -40,12 +71,9 @@ pub fn allocate(
         preallocation: found.preallocation(),
         nocow: found.is_nocow(),
     };
-    let name = new_volume(&found.directories()?, vmid, |directory, number| {
-        let wanted = Wanted { directory, vmid, number, size, owner, form };
-        match kind {
-            StorageKind::Dir => make_file(&wanted, log),
-            StorageKind::Btrfs => make_subvolume(&wanted, log),
-        }
+    let name = new_volume(&found.directories()?, vmid, |directory, number| match kind {
+        StorageKind::Dir => make_file(directory, vmid, number, form, new),
+        StorageKind::Btrfs => make_subvolume(directory, vmid, number, form, new),
     })?;
     volume_id(storage, vmid, &name)
 }
@@ -69,46 +97,43 @@ pub(super) fn new_volume(
     made
 }
 
-/// A volume that is to be made.
-struct Wanted<'a> {
-    directory: &'a Path,
-    vmid: Vmid,
-    number: u32,
-    size: DiskSize,
-    owner: (u32, u32),
-    form: Form,
-}
-
-fn make_file(wanted: &Wanted<'_>, log: &mut dyn FnMut(&str)) -> NodeResult<String> {
-    let Wanted { directory, vmid, number, size, owner, form } = *wanted;
-    if size.0 > 0 {
-        let name = format!("vm-{vmid}-disk-{number}.raw");
-        image::create_as(&directory.join(&name), size, owner, form, log)?;
-        return Ok(name);
+fn make_file(directory: &Path, vmid: Vmid, number: u32, form: Form, new: New<'_>) -> NodeResult<String> {
+    match new {
+        New::Image(make) => {
+            let name = format!("vm-{vmid}-disk-{number}.raw");
+            make(&directory.join(&name), form).map(|()| name)
+        }
+        New::Directory(owner) => {
+            let name = format!("subvol-{vmid}-disk-{number}.subvol");
+            let path = directory.join(&name);
+            std::fs::create_dir(&path).map_err(|error| Failure::io("can't create", &path, &error))?;
+            give(&path, owner).inspect_err(|_| {
+                let _ = std::fs::remove_dir(&path);
+            })?;
+            Ok(name)
+        }
     }
-    let name = format!("subvol-{vmid}-disk-{number}.subvol");
-    let path = directory.join(&name);
-    std::fs::create_dir(&path).map_err(|error| Failure::io("can't create", &path, &error))?;
-    give(&path, owner).inspect_err(|_| {
-        let _ = std::fs::remove_dir(&path);
-    })?;
-    Ok(name)
 }
 
-fn make_subvolume(wanted: &Wanted<'_>, log: &mut dyn FnMut(&str)) -> NodeResult<String> {
-    let Wanted { directory, vmid, number, size, owner, form } = *wanted;
-    let (name, entry) = if size.0 > 0 {
-        let stem = format!("vm-{vmid}-disk-{number}");
-        (format!("{stem}.raw"), stem)
-    } else {
-        let name = format!("subvol-{vmid}-disk-{number}.subvol");
-        (name.clone(), name)
+fn make_subvolume(directory: &Path, vmid: Vmid, number: u32, form: Form, new: New<'_>) -> NodeResult<String> {
+    let (name, entry) = match new {
+        New::Image(_) => {
+            let stem = format!("vm-{vmid}-disk-{number}");
+            (format!("{stem}.raw"), stem)
+        }
+        New::Directory(_) => {
+            let name = format!("subvol-{vmid}-disk-{number}.subvol");
+            (name.clone(), name)
+        }
     };
     let volume = Volume::parse(&format!("{vmid}/{name}"))?;
     let subvolume = directory.join(entry);
     btrfs::create(&subvolume)?;
     let path = btrfs::inside(&volume, &subvolume);
-    let made = if size.0 > 0 { image::create_as(&path, size, owner, form, log) } else { give(&path, owner) };
+    let made = match new {
+        New::Image(make) => make(&path, form),
+        New::Directory(owner) => give(&path, owner),
+    };
     if made.is_err() {
         let _ = btrfs::delete(&subvolume);
     }

@@ -1,7 +1,8 @@
-//! Copies of volumes, file by file: to another storage, from a snapshot, of a template.
+//! Copies of volumes: to another storage, from a snapshot, of a template.
 //!
-//! Source of the way: pve-container's `copy_volume`. Both volumes are mounted in a namespace that ends with the copy,
-//! and rsync carries owners, modes, links, ACLs, extended attributes and holes.
+//! An image is copied as a file ([`image::copy`]). Everything else is copied file by file, as pve-container's
+//! `copy_volume` copies everything: both volumes are mounted in a namespace that ends with the copy. cp, or rsync where a bandwidth is to
+//! be kept, carries owners, modes, links, ACLs, extended attributes and holes.
 
 use std::path::{Path, PathBuf};
 
@@ -37,7 +38,7 @@ impl Copy<'_> {
     /// prints.
     ///
     /// # Errors
-    /// When a volume cannot be made or mounted, or rsync fails; `interrupted by signal`. Nothing is left then.
+    /// When a volume cannot be made or mounted, or the copy fails; `interrupted by signal`. Nothing is left then.
     pub fn run(
         &self,
         node: &Node,
@@ -46,7 +47,19 @@ impl Copy<'_> {
     ) -> NodeResult<(VolumeId, DiskSize)> {
         let source = Source::of(node, self)?;
         let size = DiskSize(source.size()?);
-        // rsync gives the new root directory the owner of the old one.
+        // A bandwidth is kept to file by file only.
+        if source.is_image() && self.bandwidth.is_none() && image::copy::is_ext(&source.path) {
+            let new = super::allocation::allocate_copy(
+                node,
+                self.storage,
+                self.vmid,
+                &source.path,
+                interrupt,
+                log,
+            )?;
+            return Ok((new, size));
+        }
+        // The new root directory gets the owner of the old one.
         let new = allocate(node, self.storage, self.vmid, size, self.owner, log)?;
         let filled = self.fill(node, &source, &new, interrupt, log);
         if let Err(failure) = filled {
@@ -73,7 +86,7 @@ impl Copy<'_> {
         let _mounts = PrivateMounts::enter()?;
         source.mount(&places.from)?;
         mount(&target.volume, &target.path, &places.to, false)?;
-        let copied = self.rsync(&places, interrupt, log);
+        let copied = self.files(&places, interrupt, log);
         // What was written must be on its way to the disk before the volume counts as made.
         let unmounted = [&places.to, &places.from].map(|path| {
             rustix::mount::unmount(path, UnmountFlags::NOFOLLOW)
@@ -84,19 +97,22 @@ impl Copy<'_> {
         unmounted.into_iter().collect()
     }
 
-    fn rsync(&self, places: &Places, interrupt: &Interrupt, log: &mut dyn FnMut(&str)) -> NodeResult<()> {
+    fn files(&self, places: &Places, interrupt: &Interrupt, log: &mut dyn FnMut(&str)) -> NodeResult<()> {
         let mut from = places.from.as_os_str().to_owned();
-        from.push("/");
-        let limit = format!("--bwlimit={}", self.bandwidth.unwrap_or(0));
-        let words = ["--stats", "-X", "-A", "--numeric-ids", "-aH", "--whole-file", "--sparse"];
-        Tool::new("rsync", "rsync")
-            .args(words)
-            .args(["--one-file-system", &limit])
-            .arg(from)
-            .arg(&places.to)
-            .until(interrupt)
-            .keeping_locks()
-            .stream(log)
+        let tool = match self.bandwidth {
+            None => Tool::new("cp", "coreutils")
+                // As `-a`, and what cannot be kept is an error.
+                .args(["-d", "-R", "-T", "--one-file-system"])
+                .args(["--preserve=mode,ownership,timestamps,links,xattr", "--"]),
+            // Only rsync keeps to a bandwidth.
+            Some(limit) => {
+                from.push("/");
+                Tool::new("rsync", "rsync")
+                    .args(["--stats", "-X", "-A", "--numeric-ids", "-aH", "--whole-file", "--sparse"])
+                    .args(["--one-file-system", &format!("--bwlimit={limit}")])
+            }
+        };
+        tool.arg(from).arg(&places.to).until(interrupt).keeping_locks().stream(log)
     }
 }
 
@@ -125,6 +141,10 @@ impl<'a> Source<'a> {
         Ok(Self { node, volume: place.volume, path, scratch: Some(scratch) })
     }
 
+    fn is_image(&self) -> bool {
+        matches!(self.volume, Volume::Image { .. })
+    }
+
     fn size(&self) -> NodeResult<u64> {
         match &self.volume {
             Volume::Image { .. } => std::fs::metadata(&self.path)
@@ -145,7 +165,7 @@ impl<'a> Source<'a> {
 impl Drop for Source<'_> {
     fn drop(&mut self) {
         let Some(scratch) = &self.scratch else { return };
-        if matches!(self.volume, Volume::Image { .. }) {
+        if self.is_image() {
             // What cannot be waited for is found when it is removed.
             let _ = image::wait_until_free(&self.path);
         }

@@ -6,7 +6,7 @@ use std::path::Path;
 use pvect_core::{Call, CheckedCall, Error, Events, Outcome, Result, Verb, Vmid};
 
 use super::fingerprint::{Fingerprint, Found};
-use super::verify::{look, of_guest, of_local};
+use super::verify::{is_same, look, of_guest, of_local};
 use super::{Manner, not_done};
 use crate::Client;
 
@@ -35,7 +35,7 @@ async fn push(
     events: &mut dyn Events,
 ) -> Result<Outcome> {
     let mut outcome = client.plain(call, events).await?;
-    if unreadable(&mut outcome, from) {
+    if unreadable(&mut outcome, from) || is_same(client, vmid, to, from).await? {
         return Ok(outcome);
     }
     let here = of_local(from).await?;
@@ -61,7 +61,7 @@ async fn pull(
         Found::Unread | Found::Unknown => None,
     };
     let mut outcome = client.plain(call, events).await?;
-    if unreadable(&mut outcome, to) {
+    if unreadable(&mut outcome, to) || is_same(client, vmid, from, to).await? {
         return Ok(outcome);
     }
     let here = of_local(to).await?;

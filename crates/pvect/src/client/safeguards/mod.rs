@@ -13,6 +13,7 @@ mod local_files;
 mod make;
 mod outside;
 mod resize;
+mod same;
 mod set;
 mod template;
 mod tree;

@@ -12,6 +12,7 @@ use pvect_rootfs::rooted::{Rooted, is_of_kernel, is_plain};
 use rustix::fs::OFlags;
 
 use super::fingerprint::{Fingerprint, Found, of_reader};
+use super::same;
 use crate::Client;
 
 /// Where a container's files are seen from outside.
@@ -36,6 +37,12 @@ impl Outside {
     pub(super) async fn read(&self, client: &Client, vmid: Vmid, path: &Path, size: u64) -> Result<Found> {
         let (this, path) = (self.clone(), path.to_owned());
         beside(client, vmid, move || this.look_now(&path, Some(size))).await
+    }
+
+    /// Whether the file at a path has the same content as one of this machine; `false` also where that was not seen.
+    pub(super) async fn is_same(&self, client: &Client, vmid: Vmid, path: &Path, here: File) -> Result<bool> {
+        let (this, path) = (self.clone(), path.to_owned());
+        beside(client, vmid, move || this.same_now(&path, &here).unwrap_or(false)).await
     }
 
     /// Compares files below a directory of the container; returns the places of those that differ, and of those that
@@ -69,14 +76,26 @@ impl Outside {
         })
     }
 
-    fn open(&self, path: &Path, size: Option<u64>) -> io::Result<Found> {
+    fn same_now(&self, path: &Path, here: &File) -> io::Result<bool> {
+        match self.open_harmless(path)? {
+            Some(there) => same::is_same(here, &there),
+            None => Ok(false),
+        }
+    }
+
+    /// Opens a file or directory; `None` where opening it may do something.
+    fn open_harmless(&self, path: &Path) -> io::Result<Option<File>> {
         // First as a place only: opening a device, a pipe, or a file such as /proc/kmsg, may act already.
         let place = self.root.open_at(path, OFlags::PATH)?;
         if !is_plain(&place) || is_of_kernel(&place) {
-            return Ok(Found::Unknown);
+            return Ok(None);
         }
         // The very file that was looked at.
-        let file = File::open(format!("/proc/self/fd/{}", place.as_raw_fd()))?;
+        File::open(format!("/proc/self/fd/{}", place.as_raw_fd())).map(Some)
+    }
+
+    fn open(&self, path: &Path, size: Option<u64>) -> io::Result<Found> {
+        let Some(file) = self.open_harmless(path)? else { return Ok(Found::Unknown) };
         let meta = file.metadata()?;
         if meta.is_dir() {
             return Ok(Found::Directory);

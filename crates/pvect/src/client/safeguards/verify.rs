@@ -50,6 +50,15 @@ async fn ask(client: &Client, vmid: Vmid, path: &str) -> Result<Found> {
     })
 }
 
+/// Whether a file of a container is the same as the one here, by reading both from here. `false` also where that was not
+/// seen: [`of_local`] and [`of_guest`] tell then what each is.
+pub(super) async fn is_same(client: &Client, vmid: Vmid, path: &str, here: &Path) -> Result<bool> {
+    let (Some(outside), Ok(here)) = (Outside::of(client, vmid), std::fs::File::open(here)) else {
+        return Ok(false);
+    };
+    outside.is_same(client, vmid, Path::new(&absolute(path)), here).await
+}
+
 /// Reads a file of a container that should be as the one here: from outside, else by its own sha256sum, or by pulling
 /// it where there is none.
 pub(super) async fn of_guest(

@@ -1,0 +1,91 @@
+//! Copies of images as files, which is faster than file by file: shared blocks where the file system can (reflink),
+//! otherwise what is not a hole.
+//!
+//! The copy is a file system of its own: it gets a new UUID, after its journal was replayed.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use pvect_core::size::DiskSize;
+
+use super::{Form, check_room, filled};
+use crate::interrupt::Interrupt;
+use crate::tool::Tool;
+use crate::{Failure, NodeResult, transfer};
+
+/// Where the superblock of an ext file system begins, and how long it is, bytes.
+const SUPERBLOCK: (u64, usize) = (1024, 1024);
+/// Its magic number and the place of it. Source: the kernel's ext4/super.rst, as for what follows.
+const MAGIC: (usize, [u8; 2]) = (0x38, [0x53, 0xef]);
+/// `s_feature_incompat` with `INCOMPAT_CSUM_SEED`: checksums do not depend on the UUID.
+const INCOMPAT: usize = 0x60;
+const CSUM_SEED: u32 = 0x2000;
+/// `s_feature_ro_compat` with `RO_COMPAT_METADATA_CSUM`.
+const RO_COMPAT: usize = 0x64;
+const METADATA_CSUM: u32 = 0x400;
+
+/// Returns whether an image holds an ext2, ext3 or ext4 file system from its first byte on.
+pub(crate) fn is_ext(image: &Path) -> bool {
+    File::open(image).ok().and_then(|file| superblock(&file)).is_some()
+}
+
+fn superblock(file: &File) -> Option<[u8; SUPERBLOCK.1]> {
+    let mut block = [0; SUPERBLOCK.1];
+    file.read_exact_at(&mut block, SUPERBLOCK.0).ok()?;
+    let (at, magic) = MAGIC;
+    (block[at..at + 2] == magic).then_some(block)
+}
+
+/// Makes a copy of an image with an ext file system, which nobody writes to meanwhile. `log` gets the `Formatting` line
+/// where the form has it announced.
+///
+/// # Errors
+/// When the copy exists or cannot be written, or its file system is damaged; `interrupted by signal`. Nothing is left
+/// then.
+pub(crate) fn run(
+    source: &Path,
+    path: &Path,
+    form: Form,
+    interrupt: &Interrupt,
+    log: &mut dyn FnMut(&str),
+) -> NodeResult<()> {
+    let from = File::open(source).map_err(|error| Failure::io("can't open", source, &error))?;
+    let length = from.metadata().map_err(|error| Failure::io("can't stat", source, &error))?.len();
+    check_room(path, DiskSize(length))?;
+    filled(path, DiskSize(length), form, log, |to, log| {
+        copy(&from, to, interrupt).map_err(|error| Failure::io("can't write", path, &error))?;
+        interrupt.check()?;
+        make_its_own(path, &from, log)
+    })
+}
+
+fn copy(from: &File, to: &File, interrupt: &Interrupt) -> std::io::Result<()> {
+    if rustix::fs::ioctl_ficlone(to, from).is_ok() {
+        return Ok(());
+    }
+    transfer::copy_pieces(from, to, &|| transfer::heed(interrupt)).map(drop)
+}
+
+/// Replays the journal of a copy and gives it a UUID of its own: two file systems with one UUID confuse whoever looks
+/// for one by it.
+fn make_its_own(path: &Path, from: &File, log: &mut dyn FnMut(&str)) -> NodeResult<()> {
+    let block = superblock(from).unwrap_or([0; SUPERBLOCK.1]);
+    let word = |at: usize| u32::from_le_bytes([block[at], block[at + 1], block[at + 2], block[at + 3]]);
+    // All checksums are written again then, for which tune2fs wants a file system that was just checked as a whole.
+    let whole = word(RO_COMPAT) & METADATA_CSUM != 0 && word(INCOMPAT) & CSUM_SEED == 0;
+    let mut check = Tool::new("e2fsck", "e2fsprogs").arg("-p");
+    if whole {
+        check = check.arg("-f");
+    }
+    let mut said = Vec::new();
+    let (code, errors) =
+        check.arg(path).apart().keeping_locks().outcome(&mut |line| said.push(line.to_owned()))?;
+    // 1: errors were corrected, the replayed journal among them.
+    if code > 1 {
+        said.iter().for_each(|line| log(line));
+        let reason = errors.trim_end();
+        return Err(Failure::new(format!("the copy is damaged: e2fsck ended with {code} {reason}")));
+    }
+    Tool::new("tune2fs", "e2fsprogs").args(["-U", "random"]).arg(path).apart().keeping_locks().run()
+}
