@@ -11,7 +11,7 @@ help: ## Show this list
 build: ## Build the command (target/release/pvect)
 	$(CARGO) build --release -p pvect-cli
 
-demo: ## Real containers before your eyes (ARGS=--fast for a busybox template)
+demo: ## Make real containers and show what pvect does (ARGS=--fast for a busybox template)
 	@scripts/as-root
 	@scripts/setup demo
 	$(CARGO) build --profile demo -p pvect-cli --no-default-features
@@ -20,10 +20,10 @@ demo: ## Real containers before your eyes (ARGS=--fast for a busybox template)
 unit: ## The tests that need neither root nor other packages
 	scripts/unit $(ARGS)
 
-test-one: ## One test by a part of its name, wherever it is (T=NAME)
+test-one: ## Run one test, found by a part of its name (T=NAME)
 	scripts/test-one "$(T)" $(ARGS)
 
-test: ## Set up and run every test (as root: real containers too)
+test: ## Set up and run every test (as root, also those with real containers)
 	@scripts/setup test
 	scripts/test $(ARGS)
 
@@ -43,14 +43,14 @@ bench-backends: ## Measure the same work through pct, native reads and the API
 	$(CARGO) build --release -p pvect-cli
 	scripts/bench-backends $(ARGS)
 
-instructions: ## Count the instructions of reads; too many fail
+instructions: ## Count the instructions of reads; fail if there are too many
 	@scripts/as-root
 	@scripts/setup instructions
 	$(CARGO) build --release -p pvect-cli
 	$(CARGO) build --release -p pvect-native --example monitors
 	scripts/instructions $(ARGS)
 
-vm: ## The demo and the conformance suite in a virtual Debian: systemd, AppArmor, cgroups of version 2
+vm: ## Run the demo and the conformance suite in a virtual Debian: systemd, AppArmor, cgroups of version 2
 	@scripts/vm
 
 attack: ## Run the tests of each row of docs/security.md (as root)
@@ -63,7 +63,7 @@ fuzz: ## Fuzz each target for ten minutes, continuing from the last run (ARGS="S
 advisories: ## Check Cargo.lock for known vulnerabilities; fetches the RustSec database
 	$(CARGO) deny check advisories
 
-docs: ## The book's generated pages; Rust documentation, man pages and completions below target/
+docs: ## Write the generated pages; Rust documentation, man pages and completions below target/
 	PVECT_DOCS=write $(CARGO) test -q -p pvect-cli --test docs
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
 	$(CARGO) build --release -p pvect-cli

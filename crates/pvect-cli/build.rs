@@ -1,4 +1,4 @@
-//! Links the unwinder of GCC into the program in the place of libgcc_s.so.1.
+//! Links the unwinder of GCC into the program instead of libgcc_s.so.1.
 //!
 //! Loading that library is a tenth of the time that a read takes, and on a virtual machine more: it asks for the CPU's
 //! features (CPUID), which traps. Where the archive is not beside the compiler, the shared library is used as ever.

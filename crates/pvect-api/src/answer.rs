@@ -42,7 +42,7 @@ pub(crate) fn read(about: &About<'_>, raw: &Raw) -> Result<Value> {
     let Raw { status, reason, bytes } = raw;
     if (200..300).contains(status) {
         let body: Body = serde_json::from_slice(bytes)
-            .map_err(|error| about.invalid(format!("it is no JSON of the API: {error}"), bytes))?;
+            .map_err(|error| about.invalid(format!("it is not JSON of the API: {error}"), bytes))?;
         return Ok(body.data);
     }
     // Failures of the API are JSON too; those of a proxy before it are not.

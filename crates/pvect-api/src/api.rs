@@ -1,4 +1,4 @@
-//! Requests, their hosts and their proof of who asks.
+//! Requests, their hosts and their credentials.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

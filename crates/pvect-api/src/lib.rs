@@ -3,7 +3,7 @@
 //! - [`ApiConfig`]: hosts, who asks, which certificate is trusted, time limits
 //! - [`Api`]: requests, with failover, tickets and errors that tell "never sent" from "may have run"
 //! - [`Task`]: a task followed to its end, its log as it comes
-//! - [`ApiBackend`]: the traits [`pvect_core::Inspect`] and [`pvect_core::Operate`], for every verb with a twin in the API
+//! - [`ApiBackend`]: the traits [`pvect_core::Inspect`] and [`pvect_core::Operate`], for every verb with a counterpart in the API
 //!
 //! Nothing is ever sent to a server whose certificate was not verified.
 

@@ -112,7 +112,7 @@ impl Request {
             params.push(("restore".to_owned(), "1".to_owned().into()));
         }
         if let [first, ..] = call.passthrough_words() {
-            let text = format!("'{first}': words behind '--' are for a pct; the API has no such way");
+            let text = format!("'{first}': words after '--' are for pct; the API cannot take them");
             return Err(Error::bad_argument("extra-args", text));
         }
         for (name, value) in call.options() {

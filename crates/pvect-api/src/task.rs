@@ -248,7 +248,7 @@ impl Task {
 #[expect(clippy::needless_pass_by_value, reason = "no caller has a use for it afterwards")]
 pub(crate) fn parse<T: serde::de::DeserializeOwned>(data: Value) -> Result<T> {
     T::deserialize(&data).map_err(|error| Error::InvalidOutput {
-        what: format!("it has another shape than expected: {error}"),
+        what: format!("it does not have the expected form: {error}"),
         run: Box::new(Run {
             argv: vec!["GET".to_owned()],
             stdout: data.to_string().chars().take(4096).collect(),

@@ -10,15 +10,14 @@ use crate::config::{ApiConfig, Credentials};
 use crate::fault::About;
 use crate::ticket::Ticket;
 
-/// There is none of these.
+/// Never made.
 pub(crate) struct Http(Infallible);
 
 impl Http {
     /// # Errors
     /// [`Error::Unsupported`], always.
     pub(crate) fn new(_config: &ApiConfig) -> Result<Self> {
-        let what =
-            "this build of pvect has no client of the HTTPS API; one made with 'make build' has".to_owned();
+        let what = "this build cannot use the HTTPS API: it was made without the feature 'https'".to_owned();
         Err(Error::Unsupported { what, vmid: None })
     }
 

@@ -1,4 +1,4 @@
-//! What every command has at hand: the settings, the environment, and the way to a client.
+//! What every command uses: the settings, the environment, and the way to a client.
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
@@ -90,7 +90,7 @@ impl App {
         Ok(client)
     }
 
-    /// Connects to a node by its name, in the place of the one that the settings choose.
+    /// Connects to a node by its name, instead of the one that the settings choose.
     ///
     /// # Errors
     /// When the node cannot be reached.

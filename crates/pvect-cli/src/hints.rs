@@ -1,10 +1,10 @@
-//! What would repair an error: the next step, named as a command.
+//! What may fix an error: the next step, named as a command.
 
 use pvect_core::call::shell_quoted;
-use pvect_core::error::{Refusal, Subject, Unavailable};
+use pvect_core::error::{Hazard, Subject, Unavailable};
 use pvect_core::{Error, ErrorKind};
 
-/// What would repair it, by kind.
+/// What may fix it, by kind.
 pub fn hints(error: &Error) -> Vec<String> {
     let about =
         |text: &str| error.vmid().map(|vmid| text.replace("{}", &vmid.to_string())).into_iter().collect();
@@ -18,7 +18,7 @@ pub fn hints(error: &Error) -> Vec<String> {
             let look = vmid.map(|vmid| format!("`pvect status {vmid} --verbose` shows its state now"));
             mend.or(look).into_iter().collect()
         }
-        (_, Error::Refused { refusal, .. }) => refused(refusal, &about),
+        (_, Error::Refused { hazard, .. }) => refused(hazard, &about),
         (_, Error::ConnectionLost { may_have_run: true, vmid, .. }) => match vmid {
             Some(vmid) => vec![format!("look first, then try again: `pvect status {vmid} --verbose`")],
             None => vec!["look at what was done before you try again".to_owned()],
@@ -50,7 +50,7 @@ pub fn hints(error: &Error) -> Vec<String> {
     }
 }
 
-/// What helps with what an error is about; `None` where its kind tells as much.
+/// What helps with what an error is about; `None` if its kind says enough.
 fn of_subject(subject: Subject, error: &Error, about: &dyn Fn(&str) -> Vec<String>) -> Option<Vec<String>> {
     let one = |text: &str| Some(vec![text.to_owned()]);
     match subject {
@@ -79,14 +79,14 @@ fn of_subject(subject: Subject, error: &Error, about: &dyn Fn(&str) -> Vec<Strin
 }
 
 /// How to do it all the same.
-fn refused(refusal: &Refusal, about: &dyn Fn(&str) -> Vec<String>) -> Vec<String> {
-    match refusal {
-        Refusal::RebootLocked { .. } => about(
+fn refused(hazard: &Hazard, about: &dyn Fn(&str) -> Vec<String>) -> Vec<String> {
+    match hazard {
+        Hazard::RebootLocked { .. } => about(
             "`pvect unlock {}` removes a lock that nothing holds any more; --force reboots all the same",
         ),
-        Refusal::RollbackRunning => about("`pvect shutdown {}` ends it cleanly; --force kills it"),
-        Refusal::DfStopped => about("`pvect df {} --mount` does it; `pvect start {}` starts the container"),
-        Refusal::TokenInArgv => vec![
+        Hazard::RollbackRunning => about("`pvect shutdown {}` ends it cleanly; --force kills it"),
+        Hazard::DfStopped => about("`pvect df {} --mount` does it; `pvect start {}` starts the container"),
+        Hazard::TokenInArgv => vec![
             "--token-file FILE or --token-stdin keeps it out of pvect's own argv and the shell's history; \
              --allow-token-in-argv hands it to pct all the same"
                 .to_owned(),

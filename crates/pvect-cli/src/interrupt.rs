@@ -1,4 +1,4 @@
-//! Ctrl-C: what runs is stopped, with a grace; the second one is at once.
+//! Ctrl-C stops what runs, with a grace period; a second one stops it at once.
 
 use pvect::{CancelHandle, Client};
 use tokio::signal::unix::{SignalKind, signal};

@@ -1,4 +1,4 @@
-//! The standalone node of the settings, or of a client: made here alone.
+//! The standalone node of the settings, or of a client: made only here.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

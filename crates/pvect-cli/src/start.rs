@@ -15,8 +15,7 @@ use crate::{commands, dispatch, errors, logging};
 pub fn main() -> u8 {
     // Of what the caller left open, nothing goes into a container, or to a program that we run.
     if let Err(error) = pvect_sys::child::close_on_exec() {
-        Ui::new(Globals::default(), true)
-            .warning(&format!("open files of the caller are handed on: {error}"));
+        Ui::new(Globals::default(), true).warning(&format!("the caller's open files are passed on: {error}"));
     }
     let mut words = std::env::args_os();
     let name = words.next().unwrap_or_default();
@@ -48,7 +47,7 @@ pub fn main() -> u8 {
     }
 }
 
-/// pct takes text; bytes that are no UTF-8 are refused rather than changed.
+/// pct takes text; bytes that are not UTF-8 are refused rather than changed.
 fn text(words: Vec<OsString>) -> Result<Vec<String>> {
     words
         .into_iter()

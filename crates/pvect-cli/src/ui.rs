@@ -1,4 +1,4 @@
-//! All that is written: results to stdout, everything else to stderr.
+//! All output: results to stdout, everything else to stderr.
 
 use std::io::{IsTerminal, Write};
 

@@ -317,7 +317,7 @@ fn create_takes_the_next_number_and_hides_the_password() {
     assert_eq!(stdin, "hunter22\nhunter22\n");
     insta::assert_snapshot!(pvect.run(&["create", "105", "t", "--password", "hunter22"]), @r"
     [2]
-    !error: --password: takes no value, for others could read it in the process list: put --password last to be asked for it, or use --password-file FILE or --password-stdin
+    !error: --password: takes no value, because others could read it in the process list: put --password last to be asked for it, or use --password-file FILE or --password-stdin
     ");
 }
 
@@ -408,7 +408,7 @@ fn the_settings() {
     ");
     insta::assert_snapshot!(pvect.run(&["--settings", &path, "settings", "migrate"]), @r"
     [0]
-    DIR/config.json: has the present form already
+    DIR/config.json: already has the present form
     ");
     insta::assert_snapshot!(pvect.run(&["--settings", &path, "settings", "check"]), @r"
     [0]
@@ -481,18 +481,18 @@ fn help_and_what_is_made_of_it() {
     pct_not_available      7     no pct at pct_path, or the node cannot be reached
     connection_lost        7     the connection to the node was lost; the error says whether the command may have run
     api_unreachable        7     no host of the API could be reached; nothing was sent
-    api_untrusted          7     the API's certificate is not the one to trust, or the port does not speak TLS
-    api_unauthenticated    5     the API does not take the token, the ticket or the password
+    api_untrusted          7     the API's certificate is not trusted, or the port does not speak TLS
+    api_unauthenticated    5     the API refuses the token, the ticket or the password
     node_unreachable       7     the API answered, but could not reach the node (595, 596, 599)
     pct_command_failed     1     pct could not be run to its end (signal, spawn error), or failed for a reason not listed here
     pct_operation_failed   1     the task ended in an error; its text and log are in the error
     pct_invalid_output     8     what pct printed could not be understood; the raw text is kept
-    pct_timeout            6     the time-out passed; the error says what state was left
+    pct_timeout            6     the time-out passed; the error says what was left behind
     pct_permission_denied  5     not root, or 403 of Proxmox
     not_found              3     no such container, snapshot, volume or template
     already_exists         4     the id or name is taken
-    already_running        4     the container runs already
-    not_running            4     the container does not run
+    already_running        4     the container is already running
+    not_running            4     the container is not running
     locked                 4     the configuration is locked, or another command holds its lock file
     protected              4     protection is on for the container
     conflict               4     the configuration was changed by somebody else meanwhile (digest)

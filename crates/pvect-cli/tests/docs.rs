@@ -106,11 +106,11 @@ fn the_page_of_verbs() {
         files("tests/e2e/tests", "rs").into_iter().chain(files("crates/pvect-cli/tests", "rs")).collect();
     let mut text = String::from(
         "# Verbs\n\n\
-         Every verb of pct, where it is done and where it is tested. This page is generated: `make docs` writes it.\n\n\
+         Every verb of pct, where it is implemented and where it is tested. This page is generated: `make docs` writes it.\n\n\
          - **client**: the methods of `pvect::Client`; every verb is a command of `pvect` too (`pvect help VERB`)\n\
          - **standalone**: whether the standalone node does it; suspend and resume need CRIU there, which Debian 12 does \
          not have\n\
-         - **API**: the twin in the HTTPS API of Proxmox VE; a dash where there is none\n\
+         - **API**: the counterpart in the HTTPS API of Proxmox VE; a dash if there is none\n\
          - **tests**: the number of commands in the conformance suite, and the files of whole-command tests that name it\n\n\
          | verb | client | standalone | API | tests |\n|---|---|---|---|---|\n",
     );
@@ -170,7 +170,7 @@ fn what_the_node_does_not_support_it_refuses() {
     for spec in refused {
         let call = Call::new(spec.verb).arg("101").arg("other");
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let failure = verbs::dispatch(&node, &call, &mut Output { out: &mut out, err: &mut err });
+        let failure = verbs::dispatch(&node, &call, &mut Output::new(&mut out, &mut err));
         let text = failure.expect_err(spec.name).text;
         assert!(text.contains("standalone node"), "{}: {text}", spec.name);
     }
@@ -186,7 +186,7 @@ fn the_page_of_traps() {
     let mut text = String::from(
         "# Traps\n\n\
          Surprises of `pct`, and what pvect does instead. `pvect help traps` shows the same. Each has \
-         tests that bear its name. This page is generated: `make docs` writes it.\n",
+         tests named after it. This page is generated: `make docs` writes it.\n",
     );
     for trap in &TRAPS {
         let prefix = format!("fn trap_{}", trap.id.replace('-', "_"));

@@ -208,7 +208,7 @@ fn trap_df_mounts() {
     let Some(pvect) = Pvect::new("trap_df_mounts", script) else { return };
     insta::assert_snapshot!(pvect.run(&["df", "101"]), @r"
     [4]
-    !error: the container does not run: df would mount its volumes on the host and lock it meanwhile
+    !error: the container is not running: df would mount its volumes on the host and lock it meanwhile
     !hint: `pvect df 101 --mount` does it; `pvect start 101` starts the container
     ");
     assert_eq!(pvect.asked(), "status 101 --verbose 1\n");
@@ -335,7 +335,7 @@ fn trap_oci_arch() {
     let Some(pvect) = Pvect::new("trap_oci_arch", IMAGE) else { return };
     insta::assert_snapshot!(pvect.run(&["create", "101", "local:vztmpl/web.tar", "--arch", "arm64"]), @r"
     [0]
-    !warning: of an OCI image for several architectures pct takes the first, whatever --arch says
+    !warning: from an OCI image for several architectures pct takes the first, whatever --arch says
     ");
     assert_eq!(pvect.run(&["create", "101", "local:vztmpl/debian.tar.zst", "--arch", "arm64"]), "[0]\n");
 }

@@ -40,20 +40,20 @@ pub trait Events: Send {
     fn warning(&mut self, line: &str);
 }
 
-/// Events that nobody wants.
+/// Discards the events.
 impl Events for () {
     fn log(&mut self, _line: &str) {}
     fn warning(&mut self, _line: &str) {}
 }
 
-/// What a finished operation left to say.
+/// What a finished operation reported.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Outcome {
     /// stdout, as it was printed (bounded).
     pub stdout: Vec<u8>,
     /// Warnings: lines of stderr of a run that succeeded.
     pub warnings: Vec<String>,
-    /// The status: 0, but for `exec`, `enter` and `console`, which hand the command's through.
+    /// The status: 0, except for `exec`, `enter` and `console`, which pass on the command's.
     pub status: i32,
 }
 

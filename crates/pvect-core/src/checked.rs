@@ -1,14 +1,15 @@
-//! A call that was checked: once, and by nothing but the check.
+//! A call as backends take it: checked once, or taken as it is on request.
 
 use std::ops::Deref;
 
 use crate::call::Value;
 use crate::{Call, Error, Result, Vmid};
 
-/// A call that was checked against the schema, values in canonical form.
+/// A call for a backend.
 ///
-/// Only the check makes one, so what takes a `CheckedCall` need not check again. It reads as the [`Call`] that it is.
-/// Secret options are [`Value::Secret`] in it, however they were given.
+/// [`CheckedCall::check`] checks it against the schema and puts values into canonical form; [`CheckedCall::unchecked`]
+/// takes it as it is, and [`CheckedCall::is_strict`] says which. It reads as the [`Call`] that it is. Secret options are
+/// [`Value::Secret`] in it, however they were given.
 #[derive(Debug, Clone)]
 pub struct CheckedCall {
     call: Call,
@@ -53,7 +54,7 @@ impl CheckedCall {
         self.strict
     }
 
-    /// Puts a container's number in the place of an argument. The arguments that a number can stand for take every
+    /// Replaces an argument with a container's number. The arguments that a number can replace take every
     /// number, so this needs no further check.
     #[must_use]
     pub fn with_vmid(mut self, index: usize, vmid: Vmid) -> Self {
@@ -62,7 +63,7 @@ impl CheckedCall {
         self
     }
 
-    /// Adds words for pct that are not checked.
+    /// Adds arguments for pct that are not checked.
     #[must_use]
     pub fn with_passthrough(mut self, words: impl IntoIterator<Item = String>) -> Self {
         let all: Vec<String> = self.call.passthrough_words().iter().cloned().chain(words).collect();

@@ -54,7 +54,7 @@ pub struct Run {
 pub enum Unavailable {
     /// Nothing is at the path.
     Missing,
-    /// It is there, but no executable file.
+    /// It exists, but is not an executable file.
     NotExecutable,
     /// sudo is needed and missing, or it would ask for a password.
     Sudo(String),
@@ -73,10 +73,10 @@ pub struct LeftBehind {
     pub mend: Option<String>,
 }
 
-/// What pct would do without asking, and pvect does not.
+/// What pct would do without asking, and pvect refuses.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Refusal {
+pub enum Hazard {
     /// reboot stops the container, and the lock then keeps it from starting again.
     #[error("the container is locked ({lock}): a reboot would stop it and could not start it again")]
     RebootLocked {
@@ -87,7 +87,7 @@ pub enum Refusal {
     #[error("the container is running: a rollback would kill all its processes")]
     RollbackRunning,
     /// df mounts a stopped container to measure it.
-    #[error("the container does not run: df would mount its volumes on the host and lock it meanwhile")]
+    #[error("the container is not running: df would mount its volumes on the host and lock it meanwhile")]
     DfStopped,
     /// The process list shows a token that is in argv.
     #[error(
@@ -96,7 +96,7 @@ pub enum Refusal {
     TokenInArgv,
 }
 
-impl Refusal {
+impl Hazard {
     /// Returns the kind of error that it is.
     pub fn kind(&self) -> ErrorKind {
         match self {
@@ -209,10 +209,10 @@ pub enum Error {
     #[error("{}", violations(.0))]
     InvalidArgument(Vec<Violation>),
     /// Something that pct would do, and that pvect does only when it is asked for explicitly; pct was not started.
-    #[error("{refusal}")]
+    #[error("{hazard}")]
     Refused {
         /// What, and why.
-        refusal: Refusal,
+        hazard: Hazard,
         /// The container.
         vmid: Option<Vmid>,
     },
@@ -262,7 +262,7 @@ impl Error {
             Self::Found { finding, .. } => finding.kind(),
             Self::NotFound { .. } => ErrorKind::NotFound,
             Self::InvalidArgument(_) => ErrorKind::InvalidArgument,
-            Self::Refused { refusal, .. } => refusal.kind(),
+            Self::Refused { hazard, .. } => hazard.kind(),
             Self::Unsupported { .. } => ErrorKind::Unsupported,
             Self::Partial { .. } => ErrorKind::Partial,
             Self::Settings { .. } => ErrorKind::InvalidSettings,
@@ -297,7 +297,7 @@ impl Error {
         }
     }
 
-    /// Makes the error for a container that is not there.
+    /// Makes the error for a container that does not exist.
     pub fn no_container(vmid: Vmid) -> Self {
         Self::Found { finding: Finding::NoContainer { vmid }, vmid: Some(vmid), run: None }
     }

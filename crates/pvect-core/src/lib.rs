@@ -8,7 +8,7 @@
 //! - [`shape`]: what single texts look like, below the schema
 //! - [`property`]: the property strings (`net0`, `rootfs`, `features`, ...)
 //! - [`config`]: a container's configuration file, parsed and printed
-//! - [`status`], [`usage`], [`lock`], [`tags`], [`size`], [`upid`]: smaller words
+//! - [`status`], [`usage`], [`lock`], [`tags`], [`size`], [`upid`]: smaller types
 //! - [`equivalence`]: whether two values of an option mean the same
 //! - [`call`], [`checked`]: one request to pct, and one that was checked against the schema
 //! - [`backend`]: the two traits that every backend implements

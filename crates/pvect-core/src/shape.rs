@@ -7,7 +7,7 @@ pub const MOUNT_OPTIONS: [&str; 6] = ["discard", "lazytime", "noatime", "nodev",
 
 /// Reads `startup` into order, up and down; `None` when it breaks the grammar.
 ///
-/// Blank parts are ignored, of a part that is there twice the last counts, a number beyond 32 bits becomes the
+/// Blank parts are ignored, of a repeated part the last counts, and a number beyond 32 bits becomes the
 /// largest. The empty text and `0` are refused, as Proxmox VE refuses them.
 pub fn startup(text: &str) -> Option<[Option<u32>; 3]> {
     if matches!(text, "" | "0") {

@@ -1,4 +1,4 @@
-//! What `list` and `status` tell of a container.
+//! What `list` and `status` say about a container.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Lock, NodeName, Vmid};
 
-/// Whether the container's init runs. Another word of a newer pct survives.
+/// Whether the container's init runs. A new word of a newer pct is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub enum RunState {
     /// The container runs.
     Running,
-    /// The container does not run.
+    /// The container is not running.
     Stopped,
     /// A word that this version does not know.
     Other(String),
@@ -64,7 +64,7 @@ pub struct Listing {
     pub lock: Option<Lock>,
     /// The hostname, or `CT<vmid>`.
     pub name: String,
-    /// The node that it is on, where the list is one of several nodes.
+    /// The node that it is on, if the list covers several nodes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<NodeName>,
 }

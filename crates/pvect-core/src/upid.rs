@@ -38,7 +38,7 @@ impl FromStr for Upid {
     }
 }
 
-/// The longest UPID, bytes. It is a file's name on its node, where no more fits.
+/// The longest UPID, in bytes. It is the name of a file on its node, and names cannot be longer.
 const LONGEST: usize = 255;
 
 fn parse(text: &str) -> Option<Upid> {

@@ -1,4 +1,4 @@
-//! Properties that hold for any input: nothing panics, and what is printed parses back to itself.
+//! Properties that are true of any input: nothing panics, and what is printed parses back to itself.
 
 use std::collections::BTreeMap;
 

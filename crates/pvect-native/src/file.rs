@@ -1,4 +1,4 @@
-//! Reads files with as few system calls as there can be: a view of all containers reads thousands each second.
+//! Reads files with as few system calls as possible: a view of all containers reads thousands each second.
 
 use std::io;
 use std::mem::MaybeUninit;

@@ -1,4 +1,4 @@
-//! The init of a container, known for certain.
+//! The init of a container, identified with certainty.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
-//! Reads a node directly: LXC command sockets, cgroups, `/proc`. It changes nothing, and starts no process but one
+//! Reads a node directly: LXC command sockets, cgroups, `/proc`. It changes nothing, and starts no process except one
 //! to ask file systems that may not answer.
 //!
-//! [`NativeBackend`] is [`pvect_core::Inspect`] for the node that the program runs on; [`NativeReader`] tells which
+//! [`NativeBackend`] is [`pvect_core::Inspect`] for the node that the program runs on; [`NativeReader`] says which
 //! containers run, and how much they use. Every root is a parameter, so tests
 //! read fixture trees. [`Names`] has the names under which LXC runs the containers of one directory (cgroup,
 //! network devices, command socket); the standalone node makes them by the same rules.

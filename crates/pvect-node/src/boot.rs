@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use pvect_core::{Call, ContainerConfig, Lock, Verb, Vmid};
 
 use crate::interrupt::Interrupt;
-use crate::{Failure, Node, NodeResult, Output, locked, runtime, store, verbs};
+use crate::{Failure, Node, NodeResult, Output, lock_files, locked, runtime, store, verbs, vmids};
 
 /// How long a container may take to shut down when `startup` does not say, seconds.
 const DOWN_SECONDS: u64 = 180;
@@ -105,7 +105,7 @@ fn ready(node: &Node) -> NodeResult<()> {
 
 fn ordered(node: &Node, only: &[Vmid], output: &mut Output<'_>) -> NodeResult<Ordered> {
     let mut ordered = Ordered::new();
-    for vmid in store::vmids(node)? {
+    for vmid in vmids::all(node)? {
         if !only.is_empty() && !only.contains(&vmid) {
             continue;
         }
@@ -125,8 +125,8 @@ fn ordered(node: &Node, only: &[Vmid], output: &mut Output<'_>) -> NodeResult<Or
 fn remove_backup_locks(node: &Node, output: &mut Output<'_>) {
     let path = node.layout.root().join("run/lock/vzdump.lock");
     // Held by a backup that runs.
-    let Ok(_held) = store::lock_file(&path, 0, &mut |_| {}) else { return };
-    for vmid in store::vmids(node).unwrap_or_default() {
+    let Ok(_held) = lock_files::take(&path, 0, &mut |_| {}) else { return };
+    for vmid in vmids::all(node).unwrap_or_default() {
         let is_left = |node: &Node| {
             store::load(node, vmid).is_ok_and(|stored| stored.config.lock() == Some(Lock::Backup))
         };
@@ -156,7 +156,7 @@ fn wait(time: Duration, interrupt: &Interrupt) -> NodeResult<()> {
 fn shut_down(node: &Node, vmid: Vmid, seconds: u64) -> NodeResult<()> {
     let call = Call::on(Verb::Shutdown, vmid).option("timeout", seconds.to_string()).flag("forceStop", true);
     let (mut out, mut err) = (std::io::sink(), std::io::sink());
-    let ended = verbs::dispatch(node, &call, &mut Output { out: &mut out, err: &mut err });
+    let ended = verbs::dispatch(node, &call, &mut Output::new(&mut out, &mut err));
     match ended {
         // It ended by itself meanwhile.
         Err(_) if !runtime::is_running(node, vmid) => Ok(()),
@@ -186,7 +186,7 @@ mod tests {
         }
         std::fs::write(node.layout.config("106".parse().unwrap()), b"\xff\xfe").unwrap();
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let mut output = Output { out: &mut out, err: &mut err };
+        let mut output = Output::new(&mut out, &mut err);
         let order = |only: &[Vmid], output: &mut Output<'_>| {
             let all = ordered(&node, only, output).unwrap();
             all.into_values().flatten().map(|(vmid, _)| vmid.get()).collect::<Vec<_>>()
@@ -209,7 +209,7 @@ mod tests {
             store::create(&node, vmid.parse().unwrap(), &config).unwrap();
         }
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        remove_backup_locks(&node, &mut Output { out: &mut out, err: &mut err });
+        remove_backup_locks(&node, &mut Output::new(&mut out, &mut err));
         assert_eq!(String::from_utf8(out).unwrap(), "removed left over backup lock from '101'!\n");
         let lock = |vmid: &str| store::load(&node, vmid.parse().unwrap()).unwrap().config.lock();
         assert_eq!((lock("101"), lock("102")), (None, Some(Lock::Migrate)));

@@ -1,4 +1,4 @@
-//! Bringing pending changes into force: at once where nothing runs, by hotplug where something does.
+//! Applies pending changes: at once if the container is stopped, by hotplug if it runs.
 //!
 //! `pct set` writes every change to `[pve:pending]` first and then applies what it may; a start applies the rest.
 //! Source: `change_rules` of pve-container's `PVE::LXC::Config`.
@@ -13,7 +13,7 @@ use pvect_core::{ContainerConfig, Vmid, VolumeId};
 
 use crate::idmap::IdMap;
 use crate::storage::dir;
-use crate::{Failure, Node, NodeResult, Output, named, runtime, storage};
+use crate::{Failure, Node, NodeResult, Output, config_volumes, runtime, storage};
 
 /// Options that need nothing but the new text, even while the container runs.
 const IMMEDIATE: [&str; 8] =
@@ -235,7 +235,7 @@ impl<'a> Changes<'a> {
         } else if is_family(key, "net") {
             check_stored(key, &text)?;
         } else if is_family(key, "unused") {
-            let volume = named::unused_volume(&text);
+            let volume = config_volumes::unused_volume(&text);
             if !self.is_in_use(volume) {
                 let volume = volume_id(volume)?;
                 storage::free_own(self.node, self.vmid, &volume, &mut |line| output.warn(line))?;
@@ -295,7 +295,7 @@ impl<'a> Changes<'a> {
         if elsewhere || main.family("unused").into_iter().any(|(_, _, known)| known == volume) {
             return Ok(());
         }
-        named::list_as_unused(self.config, volume).map(drop)
+        config_volumes::list_as_unused(self.config, volume).map(drop)
     }
 
     /// Whether a mount point has the volume, now, pending, or in a snapshot.
@@ -340,7 +340,7 @@ mod tests {
         let mode = pvect_core::config::ParseMode::Lenient;
         let (mut config, _) = ContainerConfig::parse(text.as_bytes(), mode).unwrap();
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let mut output = Output { out: &mut out, err: &mut err };
+        let mut output = Output::new(&mut out, &mut err);
         let changed = Changes::new(node, "101".parse().unwrap(), &mut config, None).apply(&mut output);
         (config.to_text().unwrap(), changed, String::from_utf8(err).unwrap())
     }

@@ -1,4 +1,4 @@
-//! The note that a container is being made: what tells a create that was killed from a container of value.
+//! The note that a container is being made: it tells a create that was killed from a finished container.
 //!
 //! It lies at `run/pve/ct-<vmid>.creating` from before the configuration with `lock: create` is written until one
 //! without that lock is. It lists the volumes that were there before; all others of the container may go when the
@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use pvect_core::{Vmid, VolumeId};
 
-use crate::{Failure, Node, NodeResult, storage, store};
+use crate::{Failure, Node, NodeResult, files, storage};
 
 const MODE: u32 = 0o640;
 /// The first line of the note about a restore over an old container.
@@ -19,6 +19,9 @@ const OVER: &str = "over an old container";
 
 /// A line of the note.
 const RULES: &str = "rules of a firewall were there";
+
+/// What a line of the note about a storage begins with that was not there.
+const UNSEEN: &str = "not looked at: ";
 
 /// What the note says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +32,8 @@ pub(crate) struct Note {
     pub(crate) rules: bool,
     /// The volumes that were there before. They stay.
     pub(crate) before: Vec<VolumeId>,
+    /// The storages on which nobody could look for volumes then. All that is there stays.
+    pub(crate) unseen: Vec<String>,
 }
 
 fn path(node: &Node, vmid: Vmid) -> PathBuf {
@@ -55,9 +60,10 @@ pub(crate) fn begin_over(node: &Node, vmid: Vmid) -> NodeResult<()> {
 fn write(node: &Node, vmid: Vmid, head: &str) -> NodeResult<()> {
     let before = storage::volumes_of(node, vmid)?;
     let lines: String = before.iter().map(|volume| format!("{volume}\n")).collect();
+    let unseen: String = storage::not_there(node)?.iter().map(|name| format!("{UNSEEN}{name}\n")).collect();
     let path = path(node, vmid);
     let rules = if node.layout.firewall(vmid).exists() { format!("{RULES}\n") } else { String::new() };
-    store::replace(&path, format!("{head}{rules}{lines}").as_bytes(), MODE)
+    files::replace(&path, format!("{head}{rules}{unseen}{lines}").as_bytes(), MODE)
         .map_err(|error| Failure::io("can't write", &path, &error))
 }
 
@@ -81,7 +87,12 @@ pub(crate) fn note(node: &Node, vmid: Vmid) -> NodeResult<Option<Note>> {
     let mut lines = text.lines().peekable();
     let over = lines.next_if_eq(&OVER).is_some();
     let rules = lines.next_if_eq(&RULES).is_some();
+    let mut unseen = Vec::new();
+    while let Some(name) = lines.peek().and_then(|line| line.strip_prefix(UNSEEN)) {
+        unseen.push(name.to_owned());
+        lines.next();
+    }
     let volumes =
         lines.map(|line| line.parse().map_err(|_| Failure::new(format!("can't read '{}'", path.display()))));
-    Ok(Some(Note { over, rules, before: volumes.collect::<NodeResult<_>>()? }))
+    Ok(Some(Note { over, rules, before: volumes.collect::<NodeResult<_>>()?, unseen }))
 }

@@ -4,12 +4,13 @@
 //! many seconds. It guards images on shared storage that two nodes might mount. A `dir` storage of this node is
 //! local and every change of a container holds its lock, so images are made without it.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use pvect_core::size::DiskSize;
+use rustix::fs::{FallocateFlags, IFlags, ioctl_getflags, ioctl_setflags};
 
 use crate::tool::Tool;
 use crate::{Failure, NodeResult};
@@ -19,65 +20,115 @@ const FREE_TIME: Duration = Duration::from_secs(180);
 /// How often it is looked for.
 const STEP: Duration = Duration::from_millis(5);
 
-/// Makes a sparse image (mode 0640) and an ext4 file system in it, whose root directory has this owner (host ids).
+/// How the room of a new image is reserved: `preallocation` of a storage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Preallocation {
+    /// It is not: the file is sparse.
+    #[default]
+    Off,
+    /// Its blocks are taken.
+    Allocated,
+    /// As [`Preallocation::Allocated`]. With the real one they are written, too, before mke2fs discards them.
+    Full,
+}
+
+impl Preallocation {
+    /// The word of qemu-img.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Allocated => "falloc",
+            Self::Full => "full",
+        }
+    }
+}
+
+/// What a storage says about its new images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Form {
+    /// Whether the `Formatting` line is printed: where pct makes the file with qemu-img.
+    pub announces: bool,
+    /// How the room is reserved.
+    pub preallocation: Preallocation,
+    /// Whether btrfs overwrites blocks in place.
+    pub nocow: bool,
+}
+
+/// Makes a sparse image as [`create_as`] does.
+///
+/// # Errors
+/// As [`create_as`].
+pub fn create(path: &Path, size: DiskSize, owner: (u32, u32), log: &mut dyn FnMut(&str)) -> NodeResult<()> {
+    create_as(path, size, owner, Form { announces: true, ..Form::default() }, log)
+}
+
+/// Makes an image (mode 0640) and an ext4 file system in it, whose root directory has this owner (host ids).
 ///
 /// `log` gets what pct prints: the `Formatting` line and four lines of mke2fs.
 ///
 /// # Errors
-/// When the file exists, the size exceeds what the file system of the directory can ever hold, or mke2fs fails;
-/// the file is then removed.
-pub fn create(path: &Path, size: DiskSize, owner: (u32, u32), log: &mut dyn FnMut(&str)) -> NodeResult<()> {
-    check_room(path, size)?;
-    make(path, size, owner, true, log)
-}
-
-/// As [`create`], without the `Formatting` line: where pct makes the file without qemu-img.
-///
-/// # Errors
-/// As [`create`].
-pub(crate) fn create_quietly(
+/// When the file exists, the size exceeds what the file system of the directory can ever hold, there is no room to
+/// reserve, or mke2fs fails; the file is then removed.
+pub fn create_as(
     path: &Path,
     size: DiskSize,
     owner: (u32, u32),
+    form: Form,
     log: &mut dyn FnMut(&str),
 ) -> NodeResult<()> {
     check_room(path, size)?;
-    make(path, size, owner, false, log)
-}
-
-fn make(
-    path: &Path,
-    size: DiskSize,
-    owner: (u32, u32),
-    announce: bool,
-    log: &mut dyn FnMut(&str),
-) -> NodeResult<()> {
     let file = OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o640)
         .open(path)
         .map_err(|error| Failure::io("can't create", path, &error))?;
-    if announce {
-        log(&format!("Formatting '{}', fmt=raw size={} preallocation=off", path.display(), size.0));
+    if form.announces {
+        let word = form.preallocation.word();
+        log(&format!("Formatting '{}', fmt=raw size={} preallocation={word}", path.display(), size.0));
     }
-    let made = file
-        .set_len(size.0)
-        .map_err(|error| Failure::io("can't set the size of", path, &error))
-        .and_then(|()| format(path, owner, log));
+    let made = fill(&file, path, size, owner, form, log);
     if made.is_err() {
         let _ = std::fs::remove_file(path);
     }
     made
 }
 
-/// Refuses a size that no emptying of the disk could make room for.
+fn fill(
+    file: &File,
+    path: &Path,
+    size: DiskSize,
+    owner: (u32, u32),
+    form: Form,
+    log: &mut dyn FnMut(&str),
+) -> NodeResult<()> {
+    if form.nocow {
+        // As long as the file is empty.
+        ioctl_getflags(file)
+            .and_then(|flags| ioctl_setflags(file, flags | IFlags::NOCOW))
+            .map_err(|errno| Failure::io("can't set NOCOW of", path, &errno.into()))?;
+    }
+    file.set_len(size.0).map_err(|error| Failure::io("can't set the size of", path, &error))?;
+    format(path, owner, log)?;
+    if form.preallocation != Preallocation::Off {
+        // What mke2fs has written stays.
+        rustix::fs::fallocate(file, FallocateFlags::empty(), 0, size.0)
+            .map_err(|errno| Failure::io("can't reserve the room of", path, &errno.into()))?;
+    }
+    Ok(())
+}
+
+/// A sparse image may be larger than the disk that it lies on, up to so many bytes; the notes of a larger file system take
+/// gigabytes themselves, and ext4 has no larger files.
+const LARGEST_SPARSE: u64 = 16 << 40;
+
+/// Refuses a size that no disk of this machine has, and that is too large for an image with nothing in it.
 pub(crate) fn check_room(path: &Path, size: DiskSize) -> NodeResult<()> {
     let directory = path.parent().unwrap_or(Path::new("/"));
     let stat = rustix::fs::statvfs(directory)
         .map_err(|errno| Failure::io("can't stat the file system of", directory, &errno.into()))?;
     let total = stat.f_blocks.saturating_mul(stat.f_frsize);
-    if size.0 > total {
+    if size.0 > total.max(LARGEST_SPARSE) {
         return Err(Failure::new(format!(
             "a volume of {size} is larger than the file system of '{}' ({:.1} GiB)",
             directory.display(),
@@ -195,6 +246,22 @@ mod tests {
         assert!(meta.blocks() * 512 < 16 << 20, "not sparse");
         let taken = create(&path, DiskSize(64 << 20), (0, 0), &mut |_| {}).unwrap_err();
         assert_eq!(taken.text, format!("can't create '{}' - File exists", path.display()));
+    }
+
+    #[test]
+    fn the_room_of_an_image_is_reserved() {
+        use std::os::unix::fs::MetadataExt;
+        let dir = tempfile::tempdir().unwrap();
+        for (preallocation, word) in [(Preallocation::Allocated, "falloc"), (Preallocation::Full, "full")] {
+            let path = dir.path().join(word);
+            let form = Form { announces: true, preallocation, nocow: false };
+            let mut lines = Vec::new();
+            let log = &mut |line: &str| lines.push(line.to_owned());
+            create_as(&path, DiskSize(16 << 20), (0, 0), form, log).unwrap();
+            assert!(lines[0].ends_with(&format!(" preallocation={word}")), "{}", lines[0]);
+            assert!(std::fs::metadata(&path).unwrap().blocks() * 512 >= 16 << 20, "{word}");
+            Tool::new("e2fsck", "e2fsprogs").arg("-fn").arg(&path).run().unwrap();
+        }
     }
 
     #[test]

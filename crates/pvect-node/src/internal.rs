@@ -9,10 +9,12 @@ use std::path::Path;
 use pvect_core::{NodeName, Vmid};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::thread::{Gid, LinkNameSpaceType, Uid};
+use serde::Serialize;
 
 use crate::error::os_text;
 use crate::helper_verbs::{FILE_SYSTEM_USE, POST_STOP, PUSH_INTO};
 use crate::interrupt::Interrupt;
+use crate::storage::stored;
 use crate::storage::usage::Usage;
 use crate::transfer::{Place, Target, Wanted};
 use crate::{Failure, Layout, Node, NodeResult, Output, backup, runtime, setup, store, worker};
@@ -31,7 +33,9 @@ pub fn run(words: &[String]) -> u8 {
         [worker::NAME, root, name] => return worker::run(root, name),
         // LXC adds words of its own.
         [POST_STOP, root, name, vmid, ..] => post_stop(root, name, vmid),
-        [backup::LIST, root, name, storage] => backup::list(root, name, storage),
+        [backup::LIST, root, name, storage] => answer(backup::list(root, name, storage)),
+        [stored::LIST, root, name, storage] => answer(stored::list(root, name, storage)),
+        [stored::REMOVE, root, name, volume] => answer(stored::remove(root, name, volume)),
         _ => Err(Failure::new("unknown helper verb")),
     };
     match result {
@@ -41,6 +45,15 @@ pub fn run(words: &[String]) -> u8 {
             1
         }
     }
+}
+
+/// Prints what a verb found, or its failure, as a line of JSON: a client decides by the failure's kind.
+fn answer<T: Serialize>(found: NodeResult<T>) -> NodeResult<()> {
+    let unsaid = |error: &dyn std::fmt::Display| Failure::new(format!("can't answer - {error}"));
+    let mut out = std::io::stdout().lock();
+    serde_json::to_writer(&mut out, &found).map_err(|error| unsaid(&error))?;
+    writeln!(out).and_then(|()| out.flush()).map_err(|error| unsaid(&error))?;
+    found.map(drop)
 }
 
 /// Takes the rights of a container's root and copies stdin into a file below the container's root directory.
@@ -83,10 +96,11 @@ fn post_stop(root: &str, name: &str, vmid: &str) -> NodeResult<()> {
     let bad = |what: &str| Failure::new(format!("bad {what}"));
     let name: NodeName = name.parse().map_err(|_| bad("node name"))?;
     let vmid: Vmid = vmid.parse().map_err(|_| bad("vmid"))?;
-    let node = Node { layout: Layout::new(root, name.clone()), name, helper: "/proc/self/exe".into() };
+    let helper = std::env::current_exe().map_err(|_| bad("program"))?;
+    let node = Node { layout: Layout::new(root, name.clone()), name, helper };
     let config = store::load(&node, vmid)?.config;
     let (mut out, mut err) = (std::io::sink(), std::io::sink());
-    runtime::run_hookscript(&node, vmid, &config, "post-stop", &mut Output { out: &mut out, err: &mut err })
+    runtime::run_hookscript(&node, vmid, &config, "post-stop", &mut Output::new(&mut out, &mut err))
 }
 
 #[cfg(test)]

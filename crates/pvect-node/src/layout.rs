@@ -1,4 +1,4 @@
-//! Where the standalone node keeps its things: one root, laid out as a Proxmox VE node is.
+//! Where the standalone node keeps its files: one root, laid out as on a Proxmox VE node.
 
 use std::path::{Path, PathBuf};
 
@@ -35,9 +35,19 @@ impl Layout {
         Self { root: root.into(), node }
     }
 
+    /// The node's name.
+    pub fn node(&self) -> &NodeName {
+        &self.node
+    }
+
     /// The root itself.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// `etc/pve`: what a Proxmox VE node has there.
+    pub fn pve(&self) -> PathBuf {
+        self.root.join("etc/pve")
     }
 
     /// `etc/pve/nodes/<node>/lxc`: the configurations.
@@ -104,6 +114,11 @@ impl Layout {
     /// `run/pve`: stderr and warnings of starts.
     pub fn run_dir(&self) -> PathBuf {
         self.root.join("run/pve")
+    }
+
+    /// `run/pve/bin`: links by which hook scripts find the node's own `pct`.
+    pub fn programs(&self) -> PathBuf {
+        self.run_dir().join("bin")
     }
 
     /// `etc/pve/firewall/<vmid>.fw`: the rules of a container's firewall. This node applies the sets

@@ -1,15 +1,16 @@
 //! The standalone node: what `pct` does, on plain LXC.
 //!
 //! It is reached as a process, `pvect pct VERB ...`, exactly as a real pct is. Its command line, texts, streams and
-//! exit statuses are those of the real one; extensions aside. All state is below one root ([`Layout`]).
+//! exit statuses are those of the real one, apart from extensions. All state is below one root ([`Layout`]).
 
 pub mod backup;
 pub mod boot;
 pub mod change;
 pub mod cli;
+mod config_volumes;
 mod creation;
+pub mod files;
 pub mod health;
-mod held;
 mod helper_verbs;
 pub mod history;
 mod host_keys;
@@ -19,9 +20,10 @@ pub mod image;
 pub mod internal;
 pub mod interrupt;
 pub mod layout;
+mod links;
+mod lock_files;
 pub mod locked;
 mod log_room;
-mod named;
 pub mod network;
 mod oci;
 pub mod options;
@@ -38,8 +40,10 @@ pub mod task;
 pub mod template;
 pub mod tool;
 mod transfer;
+mod usage;
 pub mod verbs;
 mod verified;
+pub mod vmids;
 pub mod worker;
 
 use std::path::PathBuf;

@@ -8,7 +8,7 @@
 
 use pvect_core::{ContainerConfig, Lock, Vmid};
 
-use crate::{Failure, Node, NodeResult, Output, held, store};
+use crate::{Failure, Node, NodeResult, Output, lock_files, store};
 
 /// Fails when a configuration has a lock value, whichever it is.
 ///
@@ -29,8 +29,8 @@ pub fn set(node: &Node, vmid: Vmid, lock: &Lock, output: &mut Output<'_>) -> Nod
     if *lock != Lock::Mounted {
         let path = node.layout.operation_lock(vmid);
         // One that ends just now held it until a moment ago.
-        let file = store::lock_file(&path, 1, &mut |_| {})?;
-        held::begin_operation(&path, file);
+        let file = lock_files::take(&path, 1, &mut |_| {})?;
+        lock_files::begin_operation(&path, file);
     }
     config.main.set("lock", lock.to_string());
     store::save(node, vmid, &config)?;
@@ -53,7 +53,7 @@ pub fn remove(node: &Node, vmid: Vmid, lock: &Lock, output: &mut Output<'_>) -> 
     }
     config.main.remove("lock");
     store::save(node, vmid, &config)?;
-    held::end_operation(&node.layout.operation_lock(vmid));
+    lock_files::end_operation(&node.layout.operation_lock(vmid));
     Ok(())
 }
 
@@ -70,7 +70,7 @@ mod tests {
         store::ensure_root(&node).unwrap();
         let vmid: Vmid = "202".parse().unwrap();
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let output = &mut Output { out: &mut out, err: &mut err };
+        let output = &mut Output::new(&mut out, &mut err);
         let text = |result: NodeResult<()>| result.unwrap_err().text;
         store::create(&node, vmid, &ContainerConfig::default()).unwrap();
         assert_eq!(

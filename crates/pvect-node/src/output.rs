@@ -8,9 +8,26 @@ pub struct Output<'a> {
     pub out: &'a mut dyn Write,
     /// stderr.
     pub err: &'a mut dyn Write,
+    warned: u32,
 }
 
-impl Output<'_> {
+impl<'a> Output<'a> {
+    /// The streams of one command.
+    pub fn new(out: &'a mut dyn Write, err: &'a mut dyn Write) -> Self {
+        Self { out, err, warned: 0 }
+    }
+
+    /// Writes `WARN: text` to stdout and counts it: a task that did so ends with `WARNINGS: n`.
+    pub fn warning(&mut self, text: impl AsRef<str>) {
+        self.warned += 1;
+        self.line(format!("WARN: {}", text.as_ref()));
+    }
+
+    /// Returns how many warnings were written.
+    pub fn warned(&self) -> u32 {
+        self.warned
+    }
+
     /// Writes one line to stdout. A closed pipe is not an error of the command.
     pub fn line(&mut self, text: impl AsRef<str>) {
         let _ = writeln!(self.out, "{}", text.as_ref());

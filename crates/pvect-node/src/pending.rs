@@ -37,7 +37,7 @@ pub(crate) fn apply<'a>(
 pub(crate) fn after_end(node: &Node, vmid: Vmid, output: &mut Output<'_>) {
     // What mkfs and the like print is for the log of a hook, which nobody reads.
     let mut out = std::io::sink();
-    let mut output = Output { out: &mut out, err: &mut *output.err };
+    let mut output = Output::new(&mut out, &mut *output.err);
     // A hook script may have changed it.
     let applied =
         store::load(node, vmid).and_then(|stored| apply(node, vmid, &stored.config, &mut output).map(drop));

@@ -1,4 +1,4 @@
-//! Waits for the end of processes: the kernel tells it, nobody has to look again and again.
+//! Waits for the end of processes: the kernel reports it, without polling.
 
 use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};

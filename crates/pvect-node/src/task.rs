@@ -16,8 +16,7 @@ use pvect_core::upid::Upid;
 
 use crate::interrupt::Interrupt;
 use crate::log_room::LogRoom;
-use crate::store::{self, lock_file_for_a_moment, replace_unsynced};
-use crate::{Failure, Node, NodeResult, Output};
+use crate::{Failure, Node, NodeResult, Output, files, lock_files};
 
 /// The index is rotated above this many bytes. Source: `PVE::RESTEnvironment`.
 const INDEX_LIMIT: u64 = 50_000;
@@ -81,7 +80,9 @@ impl TaskLog {
         work: impl FnOnce(&mut Output<'_>) -> NodeResult<T>,
     ) -> NodeResult<T> {
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let result = work(&mut Output { out: &mut out, err: &mut err });
+        let mut captured = Output::new(&mut out, &mut err);
+        let result = work(&mut captured);
+        self.warnings += captured.warned();
         for line in [out, err].iter().flat_map(|bytes| bytes.split(|byte| *byte == b'\n')) {
             if !line.is_empty() {
                 self.line(output, &String::from_utf8_lossy(line));
@@ -132,7 +133,9 @@ pub fn run<T>(
     // From the first line in the list to the last: a signal must not leave a task that nobody ended.
     let interrupt = Interrupt::watch();
     let mut log = begin(node, worker, id)?;
+    let warned = output.warned();
     let result = interrupt.check().and_then(|()| work(&mut log, output));
+    log.warnings += output.warned().saturating_sub(warned);
     let status = match &result {
         Err(failure) => bounded(failure.text.replace('\n', " ")),
         Ok(_) if log.warnings > 0 => format!("WARNINGS: {}", log.warnings),
@@ -194,7 +197,7 @@ fn begin(node: &Node, worker: &str, id: &str) -> NodeResult<TaskLog> {
         user: ASKER.get().map_or_else(|| "root@pam".to_owned(), |asker| asker.user.clone()),
     };
     let directory = tasks.join(upid.log_directory());
-    store::make_directories(&directory, 0o700)?;
+    files::make_directories(&directory, 0o700)?;
     let path = directory.join(upid.to_string());
     let file = OpenOptions::new()
         .append(true)
@@ -229,7 +232,7 @@ fn change_lists(
     tasks: &Path,
     change: impl FnOnce(&mut Vec<Upid>, &mut Vec<(Upid, String)>),
 ) -> NodeResult<()> {
-    let _lock = lock_file_for_a_moment(&tasks.join(".active.lock"), LIST_LOCK_SECONDS)?;
+    let _lock = lock_files::take_for_a_moment(&tasks.join(".active.lock"), LIST_LOCK_SECONDS)?;
     let path = tasks.join("active");
     let text = fs::read_to_string(&path).unwrap_or_default();
     let mut active: Vec<Upid> =
@@ -239,7 +242,7 @@ fn change_lists(
     // 0: not in the index yet.
     let text: String = active.iter().map(|upid| format!("{upid} 0\n")).collect();
     // Not synced, as pct does not: after a crash of the machine none of them is under way.
-    replace_unsynced(&path, text.as_bytes(), FILE_MODE)
+    files::replace_unsynced(&path, text.as_bytes(), FILE_MODE)
         .map_err(|error| Failure::io("can't write", &path, &error))?;
     if ended.is_empty() { Ok(()) } else { append_index(tasks, &ended) }
 }
@@ -286,7 +289,7 @@ mod tests {
         let name: pvect_core::NodeName = "vm".parse().unwrap();
         let layout = crate::Layout::new(dir.path(), name.clone());
         let node = Node { layout, name, helper: "/bin/false".into() };
-        store::ensure_root(&node).unwrap();
+        crate::store::ensure_root(&node).unwrap();
         (dir, node)
     }
 
@@ -304,7 +307,7 @@ mod tests {
     fn a_task_is_logged_and_indexed() {
         let (_dir, node) = node();
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let mut output = Output { out: &mut out, err: &mut err };
+        let mut output = Output::new(&mut out, &mut err);
         let upid = run(&node, "vzcreate", "201", &mut output, |log, output| {
             log.line(output, "one");
             let active = fs::read_to_string(node.layout.tasks().join("active")).unwrap();
@@ -322,7 +325,7 @@ mod tests {
     fn warnings_and_errors_are_told() {
         let (_dir, node) = node();
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let mut output = Output { out: &mut out, err: &mut err };
+        let mut output = Output::new(&mut out, &mut err);
         run(&node, "vzstart", "201", &mut output, |log, output| {
             log.warn(output, "something");
             Ok(())
@@ -346,7 +349,7 @@ mod tests {
     fn a_log_has_an_end_and_says_so() {
         let (_dir, node) = node();
         let (mut out, mut err) = (std::io::sink(), Vec::new());
-        let mut output = Output { out: &mut out, err: &mut err };
+        let mut output = Output::new(&mut out, &mut err);
         let line = "x".repeat(1024 * 1024 - 1);
         let mut name = None;
         let failure = run(&node, "vzdump", "201", &mut output, |log, output| {
@@ -375,7 +378,7 @@ mod tests {
         let dead = "UPID:vm:FFFFFFFF:00000001:65540AF0:vzstart:202:root@pam:";
         fs::write(node.layout.tasks().join("active"), format!("{dead} 0\nrubbish\n")).unwrap();
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        run(&node, "vzstop", "202", &mut Output { out: &mut out, err: &mut err }, |_, _| Ok(())).unwrap();
+        run(&node, "vzstop", "202", &mut Output::new(&mut out, &mut err), |_, _| Ok(())).unwrap();
         let index = index(&node);
         assert!(index[0].starts_with(dead) && index[0].ends_with(" unexpected status"), "{index:?}");
         assert!(index[1].contains(":vzstop:202:") && index.len() == 2, "{index:?}");
@@ -387,7 +390,7 @@ mod tests {
         let tasks = node.layout.tasks();
         fs::write(tasks.join("index"), "x".repeat(50_001)).unwrap();
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        run(&node, "vzstop", "202", &mut Output { out: &mut out, err: &mut err }, |_, _| Ok(())).unwrap();
+        run(&node, "vzstop", "202", &mut Output::new(&mut out, &mut err), |_, _| Ok(())).unwrap();
         assert_eq!(fs::metadata(tasks.join("index.1")).unwrap().len(), 50_001);
         assert_eq!(index(&node).len(), 1);
     }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::error::os_text;
 use crate::interrupt::Interrupt;
-use crate::{Failure, FailureKind, NodeResult, held};
+use crate::{Failure, FailureKind, NodeResult, lock_files};
 
 /// The most that is kept of a program's stderr, in bytes.
 const STDERR_LIMIT: u64 = 64 * 1024;
@@ -165,7 +165,8 @@ impl Tool {
 
     fn spawn(&mut self) -> NodeResult<Child> {
         let command = &mut self.command;
-        let spawned = if self.keeps_locks { held::inherited(|| command.spawn()) } else { command.spawn() };
+        let spawned =
+            if self.keeps_locks { lock_files::inherited(|| command.spawn()) } else { command.spawn() };
         spawned.map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => Failure::not_installed(&self.name, self.package),
             _ => self.failed(&os_text(&error)),

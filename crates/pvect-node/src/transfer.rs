@@ -1,4 +1,4 @@
-//! One file on its way into a container or out of it.
+//! One file being copied into a container or out of it.
 //!
 //! Both ways, the path is resolved below the container's root directory (openat2(2) with `RESOLVE_IN_ROOT`), which is
 //! opened once. Going in, a process of its own joins the container's user namespace and writes there, with no more

@@ -10,7 +10,7 @@ use pvect_core::schema::{Reason, Violation, check};
 use pvect_core::{ContainerConfig, Verb, shape};
 use pvect_native::Counted;
 
-use crate::cli::report::unfit;
+use crate::usage::report::unfit;
 use crate::{Failure, NodeResult, Output};
 
 /// Checks a configuration that `config` is about to show.

@@ -110,7 +110,7 @@ fn work(root: &str, name: &str, begun: impl Fn(&Upid) + Send + Sync + 'static) -
     task::work_for(job.user.clone(), begun);
     store::ensure_root(&node)?;
     let (mut out, mut err) = (std::io::sink(), std::io::sink());
-    let mut output = Output { out: &mut out, err: &mut err };
+    let mut output = Output::new(&mut out, &mut err);
     let words: Vec<&str> = job.args.iter().map(String::as_str).collect();
     match (job.verb.as_str(), &words[..]) {
         (VZDUMP, _) => crate::backup::try_run(&node, &job.args, &mut output).map(|()| 0),
@@ -158,7 +158,7 @@ fn remove(node: &Node, volume: &str, output: &mut Output<'_>) -> NodeResult<()> 
 
 fn remove_backup(node: &Node, volume: &VolumeId) -> NodeResult<()> {
     let storages = storage::Storages::load(&node.layout)?;
-    let directory = storages.find(volume.storage())?.path()?.join("dump");
+    let directory = storages.find(volume.storage())?.directories()?.of("backup");
     let name = volume.volume().trim_start_matches("backup/");
     let archives = crate::backup::prune::archives(&directory)?;
     let found = archives.iter().find(|one| one.path.file_name().is_some_and(|known| known == name));
@@ -174,7 +174,7 @@ fn remove_backup(node: &Node, volume: &VolumeId) -> NodeResult<()> {
 /// Moves an uploaded file, which is in the storage already, to its name.
 fn place(node: &Node, file: &Path, storage: &str, name: &str, output: &mut Output<'_>) -> NodeResult<()> {
     let storages = storage::Storages::load(&node.layout)?;
-    let target = storages.find(storage)?.path()?.join("template/cache").join(name);
+    let target = storages.find(storage)?.directories()?.of("vztmpl").join(name);
     task::run(node, PLACE, "", output, |log, output| {
         log.line(output, &format!("target node: {}", node.name));
         log.line(output, &format!("target file: {}", target.display()));
@@ -210,7 +210,7 @@ fn call(job: Job) -> NodeResult<(Call, Vec<tempfile::NamedTempFile>)> {
         call = call.option(name, file.path().to_string_lossy());
         files.push(file);
     }
-    let call = call.verified().map_err(|found| crate::cli::report::refused(verb, &found))?;
+    let call = call.verified().map_err(|found| crate::usage::report::refused(verb, &found))?;
     crate::cli::check_zone(&call)?;
     Ok((call, files))
 }
@@ -264,7 +264,7 @@ mod tests {
         store::ensure_root(&node).unwrap();
         let images = node.layout.local_storage().join("images");
         let (mut out, mut err) = (std::io::sink(), std::io::sink());
-        let mut output = Output { out: &mut out, err: &mut err };
+        let mut output = Output::new(&mut out, &mut err);
         let mut removed = |vmid: &str| {
             let image = images.join(format!("{vmid}/vm-{vmid}-disk-0.raw"));
             std::fs::create_dir_all(image.parent().unwrap()).unwrap();

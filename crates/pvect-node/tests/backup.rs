@@ -15,7 +15,7 @@ use rustix::fs::{CWD, FileType, Mode, XattrFlags};
 
 mod common;
 
-use common::{Ran, TestNode, archive};
+use common::{NodeInProcess, Ran, archive};
 
 fn on(verb: Verb, vmid: &str) -> Call {
     Call::on(verb, vmid.parse::<Vmid>().unwrap())
@@ -26,21 +26,21 @@ fn on(verb: Verb, vmid: &str) -> Call {
 static TURN: Mutex<()> = Mutex::new(());
 
 struct Place {
-    node: TestNode,
+    node: NodeInProcess,
     _turn: MutexGuard<'static, ()>,
 }
 
 impl std::ops::Deref for Place {
-    type Target = TestNode;
+    type Target = NodeInProcess;
 
-    fn deref(&self) -> &TestNode {
+    fn deref(&self) -> &NodeInProcess {
         &self.node
     }
 }
 
 fn node(test: &str) -> Option<Place> {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    let node = TestNode::new(test)?;
+    let node = NodeInProcess::new(test)?;
     if !["/usr/bin/lxc-usernsexec", "/usr/bin/tar", "/bin/tar"].iter().any(|path| Path::new(path).exists()) {
         pvect_testkit::skipped(test, "lxc or tar is not installed");
         return None;
@@ -49,24 +49,24 @@ fn node(test: &str) -> Option<Place> {
     Some(Place { node, _turn })
 }
 
-fn config(node: &TestNode, vmid: &str) -> String {
+fn config(node: &NodeInProcess, vmid: &str) -> String {
     fs::read_to_string(node.root().join(format!("etc/pve/nodes/vm/lxc/{vmid}.conf"))).unwrap()
 }
 
-fn vzdump(node: &TestNode, words: &[&str]) -> Ran {
+fn vzdump(node: &NodeInProcess, words: &[&str]) -> Ran {
     let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let exit = pvect_node::backup::run(&node.node, &words, &mut Output { out: &mut out, err: &mut err });
+    let exit = pvect_node::backup::run(&node.node, &words, &mut Output::new(&mut out, &mut err));
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     Ran { exit, text: String::new(), out: text(out), err: text(err) }
 }
 
-fn dump(node: &TestNode) -> PathBuf {
+fn dump(node: &NodeInProcess) -> PathBuf {
     node.root().join("vz/dump")
 }
 
 /// The only archive of a container.
-fn archive_of(node: &TestNode, vmid: &str) -> PathBuf {
+fn archive_of(node: &NodeInProcess, vmid: &str) -> PathBuf {
     let prefix = format!("vzdump-lxc-{vmid}-");
     let names = fs::read_dir(dump(node)).unwrap().map(|entry| entry.unwrap().path());
     let mut found: Vec<PathBuf> = names
@@ -293,7 +293,7 @@ fn a_container_comes_back_as_it_was() {
 }
 
 /// A backup that plain GNU tar made of a directory with a container's files in vzdump's layout.
-fn by_hand(node: &TestNode, name: &str, text: &str, options: &[&str]) -> PathBuf {
+fn by_hand(node: &NodeInProcess, name: &str, text: &str, options: &[&str]) -> PathBuf {
     let stage = node.root().join("stage");
     let _ = fs::remove_dir_all(&stage);
     fs::create_dir_all(stage.join("etc/vzdump")).unwrap();

@@ -33,7 +33,7 @@ fn main() -> ExitCode {
         Some("__pct") => {
             let node = node(Path::new(&words[1]));
             let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
-            pvect_node::run_to_exit(&node, &words[2..], &mut Output { out: &mut out, err: &mut err }).into()
+            pvect_node::run_to_exit(&node, &words[2..], &mut Output::new(&mut out, &mut err)).into()
         }
         Some("--list") => {
             TESTS.iter().for_each(|(name, _)| println!("{name}: test"));

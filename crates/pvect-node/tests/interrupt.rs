@@ -6,11 +6,11 @@ use pvect_core::{Call, Verb};
 
 mod common;
 
-use common::{TestNode, archive};
+use common::{NodeInProcess, archive};
 
 #[test]
 fn a_create_that_gets_sigterm_undoes_everything() {
-    let Some(node) = TestNode::new("interrupt") else { return };
+    let Some(node) = NodeInProcess::new("interrupt") else { return };
     node.template("large.tar", &archive(256 << 20));
     let image = node.root().join("vz/images/210/vm-210-disk-0.raw");
     let sender = std::thread::spawn(move || {

@@ -102,7 +102,7 @@ fn opened(actual: &str, expected: &str) -> String {
 
 fn run(node: &Node, words: &[String]) -> (String, String, u8) {
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let exit = pvect_node::run(node, words, &mut Output { out: &mut out, err: &mut err });
+    let exit = pvect_node::run(node, words, &mut Output::new(&mut out, &mut err));
     (String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap(), exit)
 }
 

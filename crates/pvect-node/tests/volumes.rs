@@ -15,15 +15,15 @@ use pvect_node::{Output, image};
 
 mod common;
 
-use common::TestNode;
+use common::NodeInProcess;
 
 /// What one command left: exit status, stdout, stderr. Paths of the root are `/R`.
 type Ran = (u8, String, String);
 
-fn pct(node: &TestNode, line: &str) -> Ran {
+fn pct(node: &NodeInProcess, line: &str) -> Ran {
     let words: Vec<String> = line.split_ascii_whitespace().map(str::to_owned).collect();
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let exit = pvect_node::run(&node.node, &words, &mut Output { out: &mut out, err: &mut err });
+    let exit = pvect_node::run(&node.node, &words, &mut Output::new(&mut out, &mut err));
     let root = node.root().display().to_string();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().replace(&root, "/R");
     (exit, text(out), text(err))
@@ -33,20 +33,20 @@ fn ran(exit: u8, out: &str, err: &str) -> Ran {
     (exit, out.to_owned(), err.to_owned())
 }
 
-fn conf(node: &TestNode, vmid: &str) -> PathBuf {
+fn conf(node: &NodeInProcess, vmid: &str) -> PathBuf {
     node.root().join(format!("etc/pve/nodes/vm/lxc/{vmid}.conf"))
 }
 
-fn config(node: &TestNode, vmid: &str) -> String {
+fn config(node: &NodeInProcess, vmid: &str) -> String {
     fs::read_to_string(conf(node, vmid)).unwrap()
 }
 
-fn images(node: &TestNode) -> PathBuf {
+fn images(node: &NodeInProcess) -> PathBuf {
     node.root().join("vz/images")
 }
 
 /// A container with an empty root file system of this size in MiB.
-fn container(node: &TestNode, vmid: &str, mib: u64) {
+fn container(node: &NodeInProcess, vmid: &str, mib: u64) {
     let directory = images(node).join(vmid);
     fs::create_dir_all(&directory).unwrap();
     let path = directory.join(format!("vm-{vmid}-disk-0.raw"));
@@ -75,7 +75,7 @@ fn masked(text: &str) -> String {
 }
 
 /// Removes what a failed test left, in the order in which it was made.
-struct Cleanup<'a>(&'a TestNode);
+struct Cleanup<'a>(&'a NodeInProcess);
 
 impl Drop for Cleanup<'_> {
     fn drop(&mut self) {
@@ -93,9 +93,9 @@ impl Drop for Cleanup<'_> {
 /// One test at a time: a child that one thread starts holds the locks and directories of all threads until its exec.
 static ALONE: Mutex<()> = Mutex::new(());
 
-fn node() -> Option<(TestNode, MutexGuard<'static, ()>)> {
+fn node() -> Option<(NodeInProcess, MutexGuard<'static, ()>)> {
     let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    Some((TestNode::new("volumes")?, alone))
+    Some((NodeInProcess::new("volumes")?, alone))
 }
 
 #[test]

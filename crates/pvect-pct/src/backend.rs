@@ -34,7 +34,7 @@ const LOOK_GRACE: Duration = Duration::from_secs(1);
 /// Drives one pct. Clones share the cancel handle.
 #[derive(Debug, Clone)]
 pub struct PctBackend {
-    runner: Runner,
+    pub(crate) runner: Runner,
 }
 
 /// What a captured `exec` gave.
@@ -109,7 +109,7 @@ impl PctBackend {
     /// When pct is not there or does not start.
     pub async fn interactive(&self, call: &CheckedCall) -> Result<i32> {
         Self::deliverable(call)?;
-        let span = span(call);
+        let span = span(call, &call.masked_argv());
         let inner = span.clone();
         async move {
             let started = std::time::Instant::now();
@@ -156,7 +156,7 @@ impl PctBackend {
                 return Err(Error::bad_option(name, text));
             }
             if secret.expose_secret().contains(['\n', '\r', '\0']) {
-                return Err(Error::bad_option(name, "may not hold a line break or NUL"));
+                return Err(Error::bad_option(name, "must not contain a line break or NUL"));
             }
         }
         Ok(())
@@ -193,9 +193,20 @@ impl PctBackend {
             // A task goes on: its log is not parsed, and half a task is worse than half a log.
             stop_on_flood: spec.task.is_none() || spec.time == TimeClass::Read,
         };
-        let span = span(call);
+        self.ended(call, &request, streams, events).await
+    }
+
+    /// Runs a request to its own end; a run that had to be stopped is an error here.
+    pub(crate) async fn ended(
+        &self,
+        call: &Call,
+        request: &Request,
+        streams: Streams,
+        events: &mut dyn Events,
+    ) -> Result<Finished> {
+        let span = span(call, &request.shown);
         let finished = async {
-            let finished = self.runner.run_on(&request, streams, events).await?;
+            let finished = self.runner.run_on(request, streams, events).await?;
             record(&tracing::Span::current(), finished.duration, finished.exit);
             Ok::<_, Error>(finished)
         }
@@ -235,44 +246,6 @@ impl PctBackend {
                 left: Box::default(),
                 run: Box::new(Run { argv: self.command_line(call), ..Run::default() }),
             }),
-        }
-    }
-
-    /// Runs another program of the node than pct, by the same way and with the time limit of a read. A name without a
-    /// directory means the program beside pct, or else the node's own.
-    ///
-    /// # Errors
-    /// When it is not there or cannot be run to its end. A status other than 0 is none.
-    pub async fn run_other(&self, program: &str, words: &[&str]) -> Result<Captured> {
-        let config = self.pct_config();
-        let path = match config.transport.ssh() {
-            Some(_) => program.into(),
-            None => program::find_beside(&config.program, program).ok_or_else(|| {
-                let argv = std::iter::once(program).chain(words.iter().copied()).map(str::to_owned);
-                Error::Spawn {
-                    what: format!("{program} did not start"),
-                    run: Box::new(Run { argv: argv.collect(), ..Run::default() }),
-                    source: Some(std::io::ErrorKind::NotFound.into()),
-                }
-            })?,
-        };
-        let config = PctConfig { program: path, prefix_args: Vec::new(), ..config.clone() };
-        Self { runner: Runner::new(config, self.runner.cancel().clone()) }.run_words(words).await
-    }
-
-    /// Runs the program with words of any kind, and with the time limit of a read.
-    ///
-    /// # Errors
-    /// As [`PctBackend::run_other`].
-    pub async fn run_words(&self, words: &[&str]) -> Result<Captured> {
-        let call = Call::new(Verb::List);
-        let words = words.iter().map(|word| (*word).to_owned()).collect();
-        let finished = self.run(&call, words, None, &mut ()).await?;
-        match finished.exit {
-            Some(Exit::Status(status)) => {
-                Ok(Captured { status, stdout: finished.stdout, stderr: finished.stderr })
-            }
-            _ => self.verdict(&call, &finished).map(|_| Captured::default()),
         }
     }
 
@@ -328,7 +301,7 @@ impl PctBackend {
     }
 
     /// Turns a run that ended by itself into warnings and a status, or into its error.
-    fn verdict(&self, call: &Call, finished: &Finished) -> Result<(Vec<String>, i32)> {
+    pub(crate) fn verdict(&self, call: &Call, finished: &Finished) -> Result<(Vec<String>, i32)> {
         let run = finished.to_run();
         let status = match finished.exit {
             Some(Exit::Status(status)) => status,
@@ -400,12 +373,12 @@ impl PctBackend {
     }
 }
 
-fn span(call: &Call) -> tracing::Span {
+fn span(call: &Call, shown: &[String]) -> tracing::Span {
     tracing::info_span!(
         "pct",
         verb = call.verb().name(),
         vmid = call.vmid().map(|vmid| vmid.get()),
-        argv = pvect_core::call::shell_quoted(&call.masked_argv()),
+        argv = pvect_core::call::shell_quoted(shown),
         duration_ms = tracing::field::Empty,
         exit = tracing::field::Empty,
     )

@@ -89,18 +89,24 @@ impl PctConfig {
     /// no limit. A call with an option `timeout` of its own (`shutdown`) gets that time and 30 s more where this is
     /// longer. [`PctConfig::timeout`] replaces it all.
     pub fn limit(&self, call: &Call) -> Option<Duration> {
+        let class = self.limit_of(call.verb().spec().time)?;
         if self.timeout.is_some() {
             return self.timeout;
         }
-        let class = match call.verb().spec().time {
-            TimeClass::Read => Duration::from_secs(30),
-            TimeClass::Quick => Duration::from_secs(60),
-            TimeClass::Long => Duration::from_secs(30 * 60),
-            TimeClass::Unbounded => return None,
-        };
         let own = call.get("timeout").and_then(|text| text.parse::<u32>().ok());
         let own = own.map(|seconds| Duration::from_secs(u64::from(seconds) + 30));
         Some(own.map_or(class, |own| own.max(class)))
+    }
+
+    /// Returns how long what is of a class may take; `None` is without end.
+    pub(crate) fn limit_of(&self, class: TimeClass) -> Option<Duration> {
+        let own = match class {
+            TimeClass::Read => Some(Duration::from_secs(30)),
+            TimeClass::Quick => Some(Duration::from_secs(60)),
+            TimeClass::Long => Some(Duration::from_secs(30 * 60)),
+            TimeClass::Unbounded => None,
+        };
+        self.timeout.or(own)
     }
 
     /// Returns the whole command line for the words of a call, program first.

@@ -1,4 +1,4 @@
-//! Files of this side for a pct of another node.
+//! Local files for a pct of another node.
 //!
 //! `push`, `pull` and `--ssh-public-keys` name files, and pct takes them for files of its node. Through ssh such a
 //! file goes over a directory of its own at the other side (mode 0700, below `/tmp`), which is removed afterwards,

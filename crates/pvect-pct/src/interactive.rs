@@ -137,7 +137,7 @@ async fn carried(
     let cancel = CancelHandle::new();
     let runner = Runner::new(runner.config().clone(), cancel.clone());
     let double = |stream: std::os::fd::BorrowedFd<'_>| {
-        let broken = |source| Error::Io { what: "cannot double a stream".to_owned(), source };
+        let broken = |source| Error::Io { what: "cannot duplicate a stream".to_owned(), source };
         stream.try_clone_to_owned().map(Some).map_err(broken)
     };
     let streams = Streams {

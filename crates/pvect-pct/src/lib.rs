@@ -15,6 +15,7 @@ mod cancel;
 mod config;
 mod copy;
 mod interactive;
+mod other;
 pub mod parse;
 mod program;
 mod runner;

@@ -1,4 +1,4 @@
-//! pct at the other end of a real ssh: an sshd on the loopback interface, a script in the place of pct.
+//! pct at the other end of a real ssh: an sshd on the loopback interface, a script instead of pct.
 
 #![allow(clippy::unwrap_used)] // a test may; clippy sees only functions marked as tests
 

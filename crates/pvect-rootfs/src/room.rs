@@ -30,7 +30,7 @@ impl Room {
     pub fn check(&self, file: impl AsFd) -> io::Result<()> {
         let (free, total) = free(file)?;
         if self.began.saturating_sub(free) > SMALL && free < total / RESERVE {
-            let text = "less than 5 % of the disk would stay free (--fill copies it nevertheless)";
+            let text = "less than 5 % of the disk would stay free (--fill copies it anyway)";
             return Err(io::Error::other(text));
         }
         Ok(())

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use pvect_node::{Layout, Node, store};
+use pvect_node::{Layout, Node, files};
 use rcgen::{CertificateParams, DnType, KeyPair};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -85,7 +85,7 @@ fn make(node: &Node, pem: &PathBuf, key: &PathBuf) -> Result<(), CertificateErro
     let pair = KeyPair::generate().map_err(CertificateError::Make)?;
     let certificate = params.self_signed(&pair).map_err(CertificateError::Make)?;
     let write = |path: &PathBuf, text: String, mode| {
-        store::replace(path, text.as_bytes(), mode)
+        files::replace(path, text.as_bytes(), mode)
             .map_err(|source| CertificateError::File { path: path.clone(), source })
     };
     write(key, pair.serialize_pem(), 0o600)?;
@@ -101,7 +101,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let name: pvect_core::NodeName = "vm".parse().unwrap();
         let node = Node { layout: Layout::new(dir.path(), name.clone()), name, helper: "/bin/false".into() };
-        store::ensure_root(&node).unwrap();
+        pvect_node::store::ensure_root(&node).unwrap();
         let (first, second) = (Certificate::load(&node).unwrap(), Certificate::load(&node).unwrap());
         assert_eq!(first.fingerprint(), second.fingerprint());
         assert_eq!(first.fingerprint().len(), 95);

@@ -14,13 +14,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 
 use crate::api::{self, Admitted, Asked, Endpoints, Reply, Run};
+use crate::error::ServeError;
+use crate::options::Options;
 use crate::params::{Params, decode};
 use crate::places::Shares;
 use crate::refusal::{self, Refusal};
-use crate::server::{Options, ServeError};
-use crate::ticket::Tickets;
-use crate::users::Users;
-use crate::work::Workers;
+use crate::shared::{Shared, blocking};
 
 /// The beginning of every path.
 const BASE: &str = "/api2/json";
@@ -31,14 +30,10 @@ const HASHED_AT_A_TIME: usize = 2;
 /// How long a login waits for its turn.
 const LOGIN_PATIENCE: Duration = Duration::from_secs(15);
 
-/// What all requests share.
+/// Answers requests.
 pub(crate) struct Server {
-    pub(crate) node: Node,
-    pub(crate) users: Users,
-    pub(crate) tickets: Tickets,
-    pub(crate) workers: Workers,
+    shared: Arc<Shared>,
     endpoints: Endpoints,
-    options: Options,
     logins: Shares,
     hashing: Semaphore,
 }
@@ -52,24 +47,16 @@ enum Proof {
 
 impl Server {
     pub(crate) fn new(node: Node, options: Options) -> Result<Self, ServeError> {
-        let users = Users::new(&node);
-        let dir = users.secret_dir().map_err(ServeError::Users)?;
-        let tickets = Tickets::load(&dir)
-            .map_err(|source| ServeError::System { what: "no key for tickets".to_owned(), source })?;
         Ok(Self {
-            workers: Workers::new(node.clone()),
+            shared: Arc::new(Shared::new(node, options)?),
             endpoints: Endpoints::new(),
             logins: Shares::new(LOGINS_OF_ONE),
             hashing: Semaphore::new(HASHED_AT_A_TIME),
-            node,
-            users,
-            tickets,
-            options,
         })
     }
 
     pub(crate) fn options(&self) -> &Options {
-        &self.options
+        &self.shared.options
     }
 
     /// Answers one request, whatever it is.
@@ -105,7 +92,7 @@ impl Server {
             match blocking(move || server.authenticate(&headers, &method)).await {
                 Ok(who) => who,
                 Err(refusal) => {
-                    sleep(self.options.refusal_delay).await;
+                    sleep(self.shared.options.refusal_delay).await;
                     return Err(refusal);
                 }
             }
@@ -114,7 +101,7 @@ impl Server {
             .endpoints
             .find(head.method.as_str(), &path)?
             .ok_or_else(|| Refusal::not_implemented(head.method.as_str(), &path))?;
-        let mut asked = Asked { server: Arc::clone(&self), who, place, params: Params::default() };
+        let mut asked = Asked { shared: Arc::clone(&self.shared), who, place, params: Params::default() };
         let run = match run {
             Run::Upload => {
                 asked.params = query;
@@ -133,17 +120,17 @@ impl Server {
         match reply {
             Reply::Data(data) => Ok(refusal::data(&data)),
             Reply::Total(data, total) => Ok(refusal::data_and(&data, "total", total.into())),
-            Reply::Work(call) => self.workers.run(&user, &call).await.map(|data| refusal::data(&data)),
-            Reply::Job(job) => self.workers.start(job).await.map(|data| refusal::data(&data)),
+            Reply::Work(call) => self.shared.workers.run(&user, &call).await.map(|data| refusal::data(&data)),
+            Reply::Job(job) => self.shared.workers.start(job).await.map(|data| refusal::data(&data)),
         }
     }
 
     async fn read_body(&self, headers: &HeaderMap, body: Body) -> Result<Params, Refusal> {
-        let read = timeout(self.options.body, to_bytes(body, self.options.body_limit)).await;
+        let read = timeout(self.shared.options.body, to_bytes(body, self.shared.options.body_limit)).await;
         let bytes = match read {
-            Err(_) => return Err(Refusal::new(408, "the body did not come in time")),
+            Err(_) => return Err(Refusal::new(408, "the body did not arrive in time")),
             Ok(Err(_)) => {
-                let limit = self.options.body_limit;
+                let limit = self.shared.options.body_limit;
                 return Err(Refusal::new(413, format!("the body broke off or is longer than {limit} bytes")));
             }
             Ok(Ok(bytes)) => bytes,
@@ -161,23 +148,23 @@ impl Server {
 
     fn authenticate(&self, headers: &HeaderMap, method: &Method) -> Result<String, Refusal> {
         match proof(headers) {
-            Proof::Token(text) => self.users.check_secret(&text).map_err(Refusal::unauthorized),
+            Proof::Token(text) => self.shared.users.check_secret(&text).map_err(Refusal::unauthorized),
             Proof::Ticket { ticket, csrf } => {
                 let invalid = || Refusal::unauthorized("permission denied - invalid PVE ticket");
-                let login = self.tickets.check(&ticket, |user| self.users.known_hash(user));
+                let login = self.shared.tickets.check(&ticket, |user| self.shared.users.known_hash(user));
                 let login = login.map_err(|error| {
                     // Nothing is proven yet: a stranger learns no more than this.
                     tracing::error!(%error, "users");
                     Refusal::failed("the users cannot be read")
                 })?;
                 let user = login.ok_or_else(invalid)?.user;
-                match self.users.refusal_of(&user) {
+                match self.shared.users.refusal_of(&user) {
                     Ok(None) => {}
                     Ok(Some(text)) => return Err(Refusal::unauthorized(text)),
                     Err(error) => return Err(Refusal::failed(error.to_string())),
                 }
                 let changes = !matches!(*method, Method::GET | Method::HEAD);
-                if changes && !csrf.is_some_and(|csrf| self.tickets.check_csrf(&user, &csrf)) {
+                if changes && !csrf.is_some_and(|csrf| self.shared.tickets.check_csrf(&user, &csrf)) {
                     return Err(Refusal::unauthorized("Permission denied - invalid csrf token"));
                 }
                 Ok(user)
@@ -197,21 +184,21 @@ impl Server {
         let _turn = self.login_turn(peer).await?;
         let done = {
             let _hashing = self.hashing.acquire().await;
-            let server = Arc::clone(&self);
-            blocking(move || api::check_login(&server.users, &server.tickets, &params)).await
+            let shared = Arc::clone(&self.shared);
+            blocking(move || api::check_login(&shared.users, &shared.tickets, &params)).await
         };
         match done {
             Ok(Admitted { user, login, hash }) => Ok(serde_json::json!({
                 "username": user,
-                "ticket": self.tickets.ticket(&user, login, hash.as_deref()),
-                "CSRFPreventionToken": self.tickets.csrf(&user),
+                "ticket": self.shared.tickets.ticket(&user, login, hash.as_deref()),
+                "CSRFPreventionToken": self.shared.tickets.csrf(&user),
                 "clustername": "",
-                "cap": api::capabilities(&self.users, &user)?,
+                "cap": api::capabilities(&self.shared.users, &user)?,
             })),
             Err(refusal) => {
                 if refusal.status == 401 {
                     tracing::warn!(%peer, "authentication failure");
-                    sleep(self.options.refusal_delay).await;
+                    sleep(self.shared.options.refusal_delay).await;
                 }
                 Err(refusal)
             }
@@ -225,13 +212,6 @@ impl Server {
             _ => Err(Refusal::new(429, "too many logins at a time")),
         }
     }
-}
-
-/// Runs what may block.
-pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
-) -> Result<T, Refusal> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err(Refusal::failed("internal error")))
 }
 
 /// The path below [`BASE`]; more than one slash counts as one.

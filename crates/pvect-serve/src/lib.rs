@@ -1,4 +1,4 @@
-//! The standalone node's HTTPS API: what clients of Proxmox VE's API use of it to manage containers.
+//! The standalone node's HTTPS API: the part of Proxmox VE's API that clients use to manage containers.
 //!
 //! - [`serve`]: the server, by its [`Options`]
 //! - [`Users`]: users, tokens, access lists, in the root's own files
@@ -9,18 +9,23 @@
 
 mod api;
 mod certificate;
+mod error;
 #[doc(hidden)]
 pub mod fuzzing;
 mod http;
+mod options;
 mod params;
 mod places;
 mod refusal;
 mod server;
+mod shared;
 mod stalled;
 mod ticket;
 mod users;
 mod work;
 
 pub use certificate::{Certificate, CertificateError};
-pub use server::{Options, ServeError, serve};
+pub use error::ServeError;
+pub use options::Options;
+pub use server::serve;
 pub use users::{ROOT, Token, User, UserConfig, UserError, Users};

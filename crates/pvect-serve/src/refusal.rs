@@ -1,4 +1,4 @@
-//! What a request is refused with: status, reason and body as pvedaemon's.
+//! How a request is refused: status, reason and body are pvedaemon's.
 
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};

@@ -1,4 +1,4 @@
-//! Listens, speaks TLS, keeps every connection within its limits, and ends well.
+//! Listens, speaks TLS, keeps every connection within its limits, and shuts down cleanly.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -11,87 +11,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
-use crate::certificate::{Certificate, CertificateError};
+use crate::certificate::Certificate;
+use crate::error::ServeError;
 use crate::http::Server;
+use crate::options::Options;
 use crate::places::{Claim, Places};
 use crate::stalled::Guarded;
-
-/// How the server listens and what it takes.
-#[derive(Debug, Clone, Copy)]
-pub struct Options {
-    /// The address.
-    pub listen: SocketAddr,
-    /// How many connections are served at most.
-    pub connections: usize,
-    /// How many of these one client may have: an address, or a /64 network of IPv6.
-    pub connections_of_one: usize,
-    /// How many more may wait for a place, as long as `head` says; others are closed at once.
-    pub waiting: usize,
-    /// How long a handshake may take.
-    pub handshake: Duration,
-    /// How long the head of a request may take, and how long a connection may be idle.
-    pub head: Duration,
-    /// How long a body may take (an upload: how long it may stand still).
-    pub body: Duration,
-    /// How long a client may take nothing of an answer.
-    pub write: Duration,
-    /// How long requests under way may take when the server ends.
-    pub grace: Duration,
-    /// How long an answer to a wrong ticket, token or password waits.
-    pub refusal_delay: Duration,
-    /// The longest body but for uploads, bytes.
-    pub body_limit: usize,
-    /// The longest upload, bytes.
-    pub upload_limit: u64,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 8006)),
-            connections: 512,
-            connections_of_one: 64,
-            waiting: 256,
-            handshake: Duration::from_secs(10),
-            head: Duration::from_secs(15),
-            body: Duration::from_secs(30),
-            write: Duration::from_secs(30),
-            grace: Duration::from_secs(10),
-            refusal_delay: Duration::from_secs(3),
-            body_limit: 64 * 1024,
-            upload_limit: 16 * 1024 * 1024 * 1024,
-        }
-    }
-}
-
-/// Why the server cannot start.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ServeError {
-    /// Not root.
-    #[error("the node's server needs root")]
-    NotRoot,
-    /// The root of the node cannot be made.
-    #[error("the node's root cannot be used")]
-    Root(#[source] pvect_node::Failure),
-    /// No certificate.
-    #[error("no certificate")]
-    Certificate(#[source] CertificateError),
-    /// TLS cannot be set up with it.
-    #[error("no TLS with this certificate")]
-    Tls(#[source] rustls::Error),
-    /// The users cannot be read.
-    #[error("no users")]
-    Users(#[source] crate::UserError),
-    /// The address cannot be listened on, or the system refuses something else.
-    #[error("{what}")]
-    System {
-        /// What was to be done.
-        what: String,
-        /// What the system said.
-        source: std::io::Error,
-    },
-}
 
 /// How many threads read the node at a time.
 const BLOCKING_THREADS: usize = 32;

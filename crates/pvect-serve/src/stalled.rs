@@ -1,4 +1,4 @@
-//! A connection that fails when its other end takes nothing more for too long.
+//! A connection that fails when its other end stops reading for too long.
 
 use std::io;
 use std::pin::Pin;

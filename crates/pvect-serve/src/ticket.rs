@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use pvect_node::{random, store};
+use pvect_node::{files, random};
 use ring::hmac;
 
 use crate::users::now;
@@ -48,7 +48,7 @@ impl Tickets {
             Ok(_) => return Err(std::io::Error::other(format!("{} is too short", path.display()))),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 let key = random::bytes::<32>().map_err(|failure| std::io::Error::other(failure.text))?;
-                store::replace(&path, &key, 0o600)?;
+                files::replace(&path, &key, 0o600)?;
                 key.to_vec()
             }
             Err(error) => return Err(error),

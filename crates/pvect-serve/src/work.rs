@@ -77,7 +77,7 @@ impl Workers {
             Ok(Answer::Upid(upid)) => Ok(upid.into()),
             Ok(Answer::Done) => Ok(Value::Null),
             Ok(Answer::Failed(failure)) => Err(Refusal::of_failure(&failure)),
-            Err(_) => Err(Refusal::failed("the worker ended without a word")),
+            Err(_) => Err(Refusal::failed("the worker ended without a result")),
         }
     }
 }

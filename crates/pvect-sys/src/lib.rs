@@ -1,6 +1,6 @@
 //! System calls that no safe wrapper has.
 //!
-//! The one crate of the workspace that may hold unsafe code. Each module has one subject, each `unsafe` block argues
+//! The only crate of the workspace that may contain unsafe code. Each module has one subject, each `unsafe` block argues
 //! its case after `// SAFETY:`, and what is public is safe to call with any argument.
 
 pub mod child;

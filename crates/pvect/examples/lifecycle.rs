@@ -1,4 +1,4 @@
-//! Makes a container, starts it, changes it, takes it down and removes it, also when a step in between fails.
+//! Makes a container, starts it, changes it, shuts it down and removes it, even if a step in between fails.
 //!
 //!     cargo run -p pvect --example lifecycle -- local:vztmpl/TEMPLATE.tar.zst
 
@@ -39,16 +39,18 @@ async fn main() -> Result<()> {
     let (vmid, _) = client.create(&create, &mut Log).await?;
     println!("made {vmid}");
     let lived = live(&client, vmid).await;
-    client.destroy(vmid, true).await?;
+    let removed = client.destroy(vmid, true).await;
+    lived?;
+    removed?;
     println!("removed {vmid}");
-    lived
+    Ok(())
 }
 
 async fn live(client: &Client, vmid: Vmid) -> Result<()> {
     client.start(vmid).await?;
     // Errors are branched on by kind, never by their text.
     match client.start(vmid).await {
-        Err(error) if error.kind() == ErrorKind::AlreadyRunning => println!("{vmid} runs already"),
+        Err(error) if error.kind() == ErrorKind::AlreadyRunning => println!("{vmid} is already running"),
         other => drop(other?),
     }
     client.set(vmid, [("memory", "256")]).await?;

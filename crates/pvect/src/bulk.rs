@@ -15,12 +15,12 @@ use tokio::sync::mpsc;
 
 use crate::select::Candidate;
 
-/// Which way the startup order is followed.
+/// In which direction the startup order is followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
     /// Low orders first; those without one last.
     Start,
-    /// The other way round.
+    /// The reverse.
     Stop,
 }
 
@@ -33,7 +33,7 @@ pub struct Round {
     pub pause: Duration,
 }
 
-/// Brings containers into rounds.
+/// Divides containers into rounds.
 ///
 /// Without a direction there is one round. With one, containers of the same `order` of `startup` make a round; after
 /// a round of starts comes a pause of the longest `up` among those that have one. Source: `startup` of
@@ -64,15 +64,15 @@ pub fn rounds(chosen: &[Candidate], direction: Option<Direction>) -> Vec<Round> 
 /// How many are worked on at a time, and whether a failure ends the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// At most so many at a time.
+    /// How many at a time, at most.
     pub parallel: NonZeroUsize,
-    /// After the first failure, begin no more.
+    /// After the first failure, do not start any more.
     pub fail_fast: bool,
 }
 
 impl Default for Limits {
-    /// Twice as many as there are CPUs, since starting a container is waiting as much as computing; 16 at the most, so
-    /// that a large node's disks are left some breath.
+    /// Twice the number of CPUs, because starting a container waits as much as it computes; 16 at most, so
+    /// that a large node's disks are not overloaded.
     fn default() -> Self {
         let cpus = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let parallel = NonZeroUsize::new((2 * cpus).clamp(2, 16)).unwrap_or(NonZeroUsize::MIN);
@@ -93,7 +93,7 @@ pub enum Happening<'a, T> {
     Ended(&'a Ended<T>),
 }
 
-/// What came of one container.
+/// The result for one container.
 #[derive(Debug)]
 pub enum Ended<T> {
     /// It was done.
@@ -110,7 +110,7 @@ pub enum Ended<T> {
         /// How long it took.
         took: Duration,
     },
-    /// It was not begun, since another failed and the run was to end then.
+    /// It was not begun, because another failed and the run was to end then.
     Skipped,
 }
 
@@ -147,7 +147,7 @@ impl Events for Reporter {
 
 /// Works through the rounds and returns what came of each container, in the order of their places.
 ///
-/// `watch` hears what happens, as it happens. A dropped future ends what runs.
+/// `watch` is called with everything that happens, as it happens. A dropped future ends what runs.
 pub async fn run<T, F, Fut>(
     rounds: &[Round],
     limits: Limits,

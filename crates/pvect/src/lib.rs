@@ -16,7 +16,7 @@
 //! # }
 //! ```
 //!
-//! - [`Client`]: the verbs of pct, each with what keeps its traps closed; [`options`] has their options, typed
+//! - [`Client`]: the verbs of pct, each with the care that keeps its traps closed; [`options`] has their options, typed
 //! - [`select`] and [`bulk`]: containers chosen by name, tag, range or state, and worked on together
 //! - [`live`]: events as they happen, and how much of the node the containers use
 //! - [`settings`], [`doctor`]: where the node is, and what is wrong with it
@@ -41,7 +41,6 @@ pub use settings::Settings;
 
 // Everything that a signature of this crate names can be named through this crate, so that a program needs no other
 // and cannot depend on another version of it; `scripts/public-api` checks that.
-pub use pvect_api::Volume;
 pub use pvect_core::backend::ConfigView;
 pub use pvect_core::config::{PendingItem, SnapshotEntry};
 pub use pvect_core::error::Subject;

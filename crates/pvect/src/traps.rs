@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-/// A trap: what pct does that one does not expect, and what pvect does instead.
+/// A trap: what pct does unexpectedly, and what pvect does instead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Trap {
     /// Its name. Each has tests named `trap_` and this name, with underscores.
@@ -21,27 +21,29 @@ const fn trap(id: &'static str, pct: &'static str, pvect: &'static str) -> Trap 
 pub static TRAPS: [Trap; 22] = [
     trap(
         "env-one-var",
-        "--env takes one variable in a call: several are separated by NUL, which no argument can hold.",
-        "--env may be given as often as needed. pct gets the first; the others are written into the configuration \
-         file beside it, under pct's own lock file, before the container is started.",
+        "--env takes one variable in a call: several are separated by NUL, which no argument can contain.",
+        "--env may be given as often as needed. pct gets the first; pvect writes the others into the \
+         configuration file, under pct's own lock file, before the container is started.",
     ),
     trap(
         "exit-zero",
-        "push, pull, resize and template exit with 0 when their task failed.",
-        "The task's output is read and the effect is looked at: the copy, the recorded size, the template mark. An \
-         effect that is not there is pct_operation_failed.",
+        "push, pull, resize and template exit with 0 even if their task failed.",
+        "pvect reads the task's output and checks the effect: the copy, the recorded size, the template \
+         mark. If the effect is missing, the error is pct_operation_failed.",
     ),
     trap(
         "silent-copy",
-        "push and pull do not notice write errors such as a full disk, and make an empty file of a directory.",
-        "Both sides are compared by SHA-256. A directory is refused without --recursive; with it, everything in it \
-         is copied with owners and modes, and compared. A missing source is found before the target is emptied.",
+        "push and pull do not notice write errors such as a full disk, and make an empty file of a \
+         directory.",
+        "Both sides are compared by SHA-256. A directory is refused without --recursive; with it, \
+         everything in it is copied with owners and modes, and compared. A missing source is found before \
+         the target is emptied.",
     ),
     trap(
         "bytes-vs-gib",
         "resize 100 rootfs 8 asks for 8 bytes, while rootfs local:8 asks for 8 GiB.",
-        "A plain number below 1 GiB is refused, with 8G and +8G named; on a terminal it is asked. --bytes says that \
-         bytes are meant.",
+        "A plain number below 1 GiB is refused, and the error names 8G and +8G; on a terminal pvect asks. \
+         --bytes says that bytes are meant.",
     ),
     trap(
         "swap-default",
@@ -51,17 +53,18 @@ pub static TRAPS: [Trap; 22] = [
     trap(
         "unpriv-default",
         "A configuration without unprivileged means privileged; the default of create changed from 0 to 1.",
-        "create always says --unprivileged explicitly (1 unless you say otherwise); an absent key is read as 0.",
+        "create always says --unprivileged explicitly (1 unless you say otherwise); an absent key is read \
+         as 0.",
     ),
     trap(
         "df-mounts",
         "df of a stopped container mounts its volumes on the host and locks it meanwhile.",
-        "df of a stopped container is refused; --mount does it.",
+        "df of a stopped container is refused; --mount measures it anyway.",
     ),
     trap(
         "empty-list",
-        "list prints nothing, not even a header, when there is no container.",
-        "No output is an empty list: [] as JSON, a header as table.",
+        "list prints nothing, not even a header, if there are no containers.",
+        "No output is an empty list: [] as JSON, a header as a table.",
     ),
     trap(
         "nul-output",
@@ -70,29 +73,31 @@ pub static TRAPS: [Trap; 22] = [
     ),
     trap(
         "merged-streams",
-        "Warnings of a task, and what its tools write to stderr, come on stdout.",
-        "The warnings are taken out of the task's log and reported as warnings.",
+        "Warnings of a task, and what its tools write to stderr, appear on stdout.",
+        "pvect takes the warnings out of the task's log and reports them as warnings.",
     ),
     trap(
         "net10-unplug",
-        "net10 to net31 cannot be unplugged from a running container: the deletion stays pending, without a word.",
-        "After set --delete the pending changes are read, and an interface that is still there is a warning.",
+        "net10 to net31 cannot be unplugged from a running container: the deletion silently stays pending.",
+        "After set --delete pvect reads the pending changes, and warns if an interface is still there.",
     ),
     trap(
         "keep-env",
-        "exec and enter hand the caller's whole environment into the container.",
+        "exec and enter hand the caller's whole environment to the container.",
         "exec and enter pass --keep-env 0; --keep-env 1 hands the environment on.",
     ),
     trap(
         "argv-secrets",
         "--password VALUE and the token of remote-migrate are in the process list.",
-        "Passwords come from a prompt, a file or stdin and go to pct through its own prompt. remote-migrate is \
-         refused unless --allow-token-in-argv says that it is all right, because pct has no other way.",
+        "Passwords come from a prompt, a file or stdin and go to pct through its own prompt. \
+         remote-migrate is refused without --allow-token-in-argv, because pct has no other way to take its \
+         token.",
     ),
     trap(
         "oci-overrides",
-        "Environment and entry point of an OCI image replace those that create was given.",
-        "After create they are compared, set again where they were lost, and that is a warning; a start waits for it.",
+        "The environment and entry point of an OCI image replace those given to create.",
+        "After create, pvect compares them, sets lost ones again and warns; --start waits until that is \
+         done.",
     ),
     trap(
         "ha-async",
@@ -102,23 +107,24 @@ pub static TRAPS: [Trap; 22] = [
     trap(
         "reboot-locked",
         "reboot of a locked container kills it and leaves it stopped.",
-        "It is refused with the lock named; --force does it.",
+        "It is refused, and the error names the lock; --force reboots anyway.",
     ),
     trap(
         "oci-arch",
-        "Of an OCI archive for several architectures the first is taken, whatever --arch says.",
-        "create of an OCI archive with --arch warns. The standalone node takes the image of that architecture.",
+        "From an OCI archive for several architectures, pct takes the first, whatever --arch says.",
+        "create of an OCI archive with --arch warns. The standalone node takes the image of that \
+         architecture.",
     ),
     trap(
         "api-gap",
-        "exec, enter, console, push, pull, mount, unmount, fsck, fstrim, df, rescan, cpusets, unlock and raw lxc.* keys \
-         have no API.",
-        "The table of verbs knows which have none (docs/verbs.md); they always go through pct.",
+        "exec, enter, console, push, pull, mount, unmount, fsck, fstrim, df, rescan, cpusets, unlock and \
+         raw lxc.* keys have no API.",
+        "The table of verbs says which have none (docs/verbs.md); they always go through pct.",
     ),
     trap(
         "rollback-kills",
         "rollback kills a running container without asking.",
-        "It is refused for a running container; --force does it.",
+        "It is refused for a running container; --force rolls back anyway.",
     ),
     trap(
         "desc-newline",

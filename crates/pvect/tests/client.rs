@@ -10,7 +10,7 @@ use pvect::options::{
 };
 use pvect::{Client, Create, ErrorKind, Inspect, Manner, RemoteEndpoint, Settings};
 use pvect_core::backend::ConfigView;
-use pvect_core::{Call, Verb, Vmid};
+use pvect_core::{Call, CheckedCall, Verb, Vmid};
 use pvect_testkit::FakePct;
 
 const SCRIPT: &str = r#"
@@ -226,4 +226,13 @@ async fn wrong_values_start_nothing() {
     assert!(!node.path("asked").exists());
     let config = node.client.config(id(101), &ConfigView::Current).await.expect("it is read");
     assert_eq!(config.main.get("template").as_deref(), Some("1"));
+}
+
+#[tokio::test]
+async fn a_session_is_checked_as_every_call_is() {
+    let Some(node) = node("session") else { return };
+    let call = CheckedCall::unchecked(Call::on(Verb::Enter, Vmid::MIN).option("no-such-option", "1"));
+    let error = node.client.interactive(&call).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
+    assert!(!node.path("asked").exists(), "pct was not started");
 }

@@ -50,7 +50,7 @@ fn lifecycle_leaves_nothing_behind() {
     let told = run(&node, "lifecycle", &[&node.busybox()]);
     for line in [
         "made 100",
-        "100 runs already",
+        "100 is already running",
         "100 is running, with 256 MiB at most",
         "100 is stopped",
         "removed 100",
@@ -85,8 +85,8 @@ fn follow_sees_configurations_come_and_go() {
     let node = node_or_skip!();
     let template = node.busybox();
     made(&node, &template, "101");
-    // What is there when it begins is not an event, so it needs one of which it does not know when it began: the
-    // description changes until it has seen a change.
+    // What exists at the start is not an event, and we cannot see when watching begins: so the description is changed
+    // until `follow` has seen a change.
     let mut follow = example(&node, "follow", &["1"]).stdout(Stdio::piped()).spawn().expect("it starts");
     let mut number = 0;
     while follow.try_wait().expect("it can be waited for").is_none() {

@@ -1,4 +1,4 @@
-//! What must be so after a command.
+//! What must be true after a command.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;

@@ -153,7 +153,7 @@ pub struct Expect {
     pub after: Vec<After>,
 }
 
-/// What must be so after a command. Paths have placeholders.
+/// What must be true after a command. Paths have placeholders.
 #[derive(Debug, Clone, PartialEq)]
 pub enum After {
     /// The file has this text.

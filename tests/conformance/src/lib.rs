@@ -1,7 +1,7 @@
 //! One conformance suite for every `pct`: what it is asked, what it prints, how it ends, what it leaves behind.
 //!
-//! The cases are plain text in `cases/` (the form is told in `cases/README.md`); most were recorded from
-//! pve-container 6.1.10 on Proxmox VE 9.2. The runner plays each group of them on a fresh standalone node, and on a
+//! The cases are plain text in `cases/` (`cases/README.md` describes their format); most were recorded from
+//! pve-container 6.1.10 on Proxmox VE 9.2. The runner runs each group of them on a fresh standalone node, and on a
 //! real node where `PVECT_TEST_PCT` names its pct. What could not be run is counted and printed with its reason.
 
 mod after;

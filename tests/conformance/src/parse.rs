@@ -1,4 +1,4 @@
-//! Reads case files. The form is told in `cases/README.md`.
+//! Reads case files. `cases/README.md` describes their format.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Says how a run went.
+//! Reports how a run went.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;

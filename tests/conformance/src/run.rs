@@ -1,4 +1,4 @@
-//! Plays groups of cases.
+//! Runs groups of cases.
 
 use std::fs;
 use std::io::Write;

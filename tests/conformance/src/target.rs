@@ -1,4 +1,4 @@
-//! The node that a group of cases is played on.
+//! The node that a group of cases runs on.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -149,7 +149,7 @@ fn changes_take_the_fast_path_and_pct_does_what_it_cannot() {
     let weak = fast_path(&node, server.port, &node.token("root@pam!weak", true));
     let run = |settings: &str, words: &[&str]| node.pvect(&[&["--settings", settings, "-v"], words].concat());
     let told = |finished: Finished| {
-        assert!(finished.stderr.contains("the node's API cannot do it, pct does"), "{}", finished.stderr);
+        assert!(finished.stderr.contains("the node's API cannot do it, so pct does"), "{}", finished.stderr);
         finished.ok()
     };
     told(run(&weak, &["stop", "101"]));

@@ -185,3 +185,27 @@ fn a_node_goes_up_and_down_in_order() {
     assert!(up.stderr.starts_with("Starting CT 101 failed: "), "{}", up.stderr);
     node.pvect(&["node", "down"]).ok();
 }
+
+#[test]
+fn a_storage_limits_how_many_backups_of_a_container_are_protected() {
+    let node = node_or_skip!();
+    let template = node.busybox();
+    let place = node.root().join("archives");
+    let cfg = format!(
+        "dir: archives\n\tpath {}\n\tcontent backup\n\tcontent-dirs backup=kept\n\tmax-protected-backups 1\n",
+        place.display()
+    );
+    std::fs::write(node.root().join("etc/pve/storage.cfg"), cfg).expect("a file");
+    node.pct(&["create", "101", &template, "--rootfs", "local:0"]).ok();
+    let back_up = || node.pvect(&["node", "vzdump", "101", "--storage", "archives", "--protected", "1"]);
+    back_up().ok();
+    // Two within a second would have one name.
+    std::thread::sleep(Duration::from_secs(1));
+    let refused = back_up();
+    let text = "unable to set protected flag - The number of protected backups per guest is limited to 1 on storage \
+                'archives'";
+    assert!(refused.status != 0 && refused.stdout.contains(text), "{refused:?}");
+    let names = std::fs::read_dir(place.join("kept")).expect("the directory of its backups").flatten();
+    let protected = names.filter(|entry| entry.file_name().to_string_lossy().ends_with(".protected"));
+    assert_eq!(protected.count(), 1);
+}

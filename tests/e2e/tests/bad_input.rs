@@ -217,7 +217,7 @@ fn a_file_of_a_guest_does_not_fill_the_disk() {
     let copy = small.0.join("copy");
     let words = ["pull", "101", "/big", &copy.to_string_lossy()];
     let stderr = node.pvect(&words).fails(1);
-    let text = "less than 5 % of the disk would stay free (--fill copies it nevertheless)";
+    let text = "less than 5 % of the disk would stay free (--fill copies it anyway)";
     assert!(stderr.contains(text), "{stderr}");
     assert!(!copy.exists());
     node.pvect(&[words.as_slice(), &["--fill"]].concat()).ok();

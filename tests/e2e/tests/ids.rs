@@ -79,9 +79,9 @@ fn a_start_with_ids_that_somebody_has_is_refused_until_they_are_moved() {
 
     // While it runs, nothing is moved.
     let refused = node.pvect(&["node", "move-ids", "--to", "400000", "101"]).fails(255);
-    assert!(refused.contains("CT 101 runs; stop it first: pvect shutdown 101"), "{refused}");
+    assert!(refused.contains("CT 101 is running; stop it first: pvect shutdown 101"), "{refused}");
     let left = node.pvect(&["node", "move-ids", "--to", "400000", "--all"]).fails(1);
-    assert!(left.contains("CT 101 runs; stop it first"), "{left}");
+    assert!(left.contains("CT 101 is running; stop it first"), "{left}");
     node.pct(&["stop", "101"]).ok();
     node.pct(&["start", "101"]).ok();
     assert_eq!(seen(&node, "101"), expected(165_536));

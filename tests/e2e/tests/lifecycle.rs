@@ -182,3 +182,24 @@ fn five_creates_at_once_take_five_numbers() {
         serde_json::from_str(&node.pvect(&["list", "-o", "json"]).ok()).expect("JSON");
     assert_eq!(list.as_array().map(Vec::len), Some(5));
 }
+
+#[test]
+fn templates_are_listed_and_removed() {
+    let node = node_or_skip!();
+    let template = node.busybox();
+    let listed = node.pvect(&["template", "list", "-o", "json"]).ok();
+    let list: serde_json::Value = serde_json::from_str(&listed).expect("JSON");
+    assert_eq!(list[0]["volid"], template.as_str());
+    assert!(list[0]["size"].as_u64().is_some_and(|size| size > 0), "{list}");
+    let missing = node.pvect(&["template", "list", "other"]).fails(3);
+    assert_eq!(missing, "error: storage 'other' does not exist\n");
+    assert!(
+        node.pvect(&["template", "remove", &template, "--dry-run"])
+            .ok()
+            .ends_with(&format!("template remove {template}\n"))
+    );
+    node.pvect(&["template", "remove", &template]).ok();
+    let gone = node.pvect(&["template", "remove", &template]).fails(3);
+    assert!(gone.starts_with(&format!("error: volume '{template}' does not exist\n")), "{gone}");
+    assert_eq!(node.pvect(&["template", "list", "-o", "json"]).ok().trim(), "[]");
+}

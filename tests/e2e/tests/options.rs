@@ -51,7 +51,7 @@ fn own_id_maps_need_a_grant() {
         assert_eq!(
             refused.stderr,
             format!(
-                "the id map '{kind} 1000 {HOST} 1' is not granted to root: '/etc/{file}' has to have the line \
+                "the id map '{kind} 1000 {HOST} 1' is not granted to root: '/etc/{file}' must have the line \
                  'root:{HOST}:1'\n"
             )
         );

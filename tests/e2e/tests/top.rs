@@ -37,7 +37,7 @@ fn frames_as_text() {
     let text = node.pvect(&["top", "--count", "1", "--delay", "0.01", "--sort", "name", "db"]).ok();
     assert_eq!(text.lines().count(), 2, "{text}");
     let refused = node.pvect(&["top"]).fails(2);
-    assert_eq!(refused, "error: --batch: is needed where there is no terminal\n");
+    assert_eq!(refused, "error: --batch: is needed without a terminal\n");
     let refused = node.pvect(&["top", "--count", "1", "--sort", "colour"]).fails(2);
     assert_eq!(
         refused,

@@ -177,7 +177,7 @@ fn trap_df_mounts_when_asked() {
     assert_eq!((&running[0]["volume"], &running[0]["path"]), (&"rootfs".into(), &"/".into()));
     node.pvect(&["stop", "101"]).ok();
     let error = node.pvect(&["df", "101"]).fails(4);
-    assert!(error.contains("the container does not run: df would mount"), "{error}");
+    assert!(error.contains("the container is not running: df would mount"), "{error}");
     let size = json(&node, &["df", "101", "--mount"])[0]["size"].as_u64().expect("a size");
     assert!((30 << 20..=52 << 20).contains(&size), "{size}");
     assert_eq!(node.pvect(&["status", "101"]).ok(), "status: stopped\n");

@@ -1,6 +1,7 @@
 //! The volumes of a running container, through the real processes: df, mount, fstrim, fsck, resize, cpusets.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 
 use pvect_testkit::{Finished, TestNode, node_or_skip};
 
@@ -125,4 +126,27 @@ fn start_while_mounted(node: &TestNode) {
     node.pct(&["unmount", "101"]).ok();
     assert!(pct(node, "exec 101 -- ls /mnt/data").0.contains("lost+found"));
     node.pct(&["stop", "101"]).ok();
+}
+
+#[test]
+fn images_are_made_as_their_storage_says() {
+    let node = node_or_skip!();
+    let template = node.busybox();
+    if let Err(reason) = node.btrfs("btr", 200) {
+        pvect_testkit::skipped(module_path!(), &reason);
+        return;
+    }
+    let cfg = node.root().join("etc/pve/storage.cfg");
+    let text = fs::read_to_string(&cfg).expect("storage.cfg") + "\tnocow 1\n\tpreallocation falloc\n";
+    fs::write(&cfg, text).expect("storage.cfg");
+    node.pct(&["create", "101", &template, "--rootfs", "btr:0.0625"]).ok();
+    let image = node.root().join("btr/images/101/vm-101-disk-0/disk.raw");
+    let output = std::process::Command::new("lsattr").arg(&image).output().expect("lsattr");
+    let flags = String::from_utf8_lossy(&output.stdout).split(' ').next().unwrap_or_default().to_owned();
+    assert!(flags.contains('C'), "{flags}");
+    let meta = fs::metadata(&image).expect("the image");
+    assert!(meta.blocks() * 512 >= meta.len(), "{} blocks of {} bytes", meta.blocks(), meta.len());
+    node.pct(&["start", "101"]).ok();
+    node.pct(&["stop", "101"]).ok();
+    node.pct(&["destroy", "101"]).ok();
 }

@@ -37,7 +37,7 @@ fn tls(error: &reqwest::Error, host: &Host, shown: Option<Fingerprint>) -> Optio
             format!("{host} does not speak TLS; is it a port of plain HTTP?")
         }
         rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => format!(
-            "nobody who is trusted here has signed the certificate of {host}: pin its fingerprint, or name the ca_file"
+            "nobody trusted here has signed the certificate of {host}: pin its fingerprint, or name the ca_file"
         ),
         rustls::Error::InvalidCertificate(
             CertificateError::Expired | CertificateError::ExpiredContext { .. },

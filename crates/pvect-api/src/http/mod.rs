@@ -1,4 +1,4 @@
-//! HTTPS: one request there, one answer back.
+//! HTTPS: one request, one answer.
 
 mod fault;
 mod tls;
@@ -48,7 +48,7 @@ impl Http {
                 .https_only(true)
                 .user_agent(concat!("pvect/", env!("CARGO_PKG_VERSION")))
                 .build()
-                .map_err(|error| Error::Settings { what: format!("no client of HTTPS: {error}") })
+                .map_err(|error| Error::Settings { what: format!("no HTTPS client can be made: {error}") })
         };
         let (reads, writes) = (client(KEPT)?, client(0)?);
         Ok(Self { reads, writes, shown })

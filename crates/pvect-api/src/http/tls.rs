@@ -1,4 +1,4 @@
-//! Which server is believed.
+//! Which server is trusted.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -179,11 +179,11 @@ async fn answers_that_are_none() {
     for (reply, expected) in [
         (
             "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{\"data\":[".to_owned(),
-            "pct_invalid_output 8: the answer of the API could not be understood: it is no JSON of the API: EOF while parsing a list at line 1 column 9",
+            "pct_invalid_output 8: the answer of the API could not be understood: it is not JSON of the API: EOF while parsing a list at line 1 column 9",
         ),
         (
             "HTTP/1.1 200 OK\r\nContent-Length: 19\r\n\r\n<html>Login</html>\n".to_owned(),
-            "pct_invalid_output 8: the answer of the API could not be understood: it is no JSON of the API: expected value at line 1 column 1",
+            "pct_invalid_output 8: the answer of the API could not be understood: it is not JSON of the API: expected value at line 1 column 1",
         ),
         (
             format!("HTTP/1.1 200 OK\r\nContent-Length: {long}\r\n\r\n"),
@@ -225,7 +225,7 @@ async fn only_trusted_servers_are_asked() {
             "127.0.0.1",
             2100,
             Trust::System,
-            "api_untrusted 7: nobody who is trusted here has signed the certificate of 127.0.0.1:PORT: pin its fingerprint, or name the ca_file",
+            "api_untrusted 7: nobody trusted here has signed the certificate of 127.0.0.1:PORT: pin its fingerprint, or name the ca_file",
         ),
         (
             "127.0.0.1",

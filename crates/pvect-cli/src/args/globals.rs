@@ -37,17 +37,17 @@ pub const GLOBALS: &[GlobalSpec] = &[
         ..valued("output", "FORM", "The form of results; 'plain' is pct's own, byte for byte.")
     },
     valued("columns", "NAMES", "The columns to show, in this order, separated by commas."),
-    valued("sort", "NAME", "The column to sort by; -NAME sorts downwards."),
-    switch("no-header", None, "Leave out the line with the columns' names."),
+    valued("sort", "NAME", "The column to sort by; -NAME sorts in descending order."),
+    switch("no-header", None, "Leave out the line of column names."),
     valued(
         "timeout",
         "SECONDS",
-        "How long one pct may take. For verbs with an option of this name: before the verb.",
+        "How long one pct may take. If the verb has an option of this name, put it before the verb.",
     ),
     switch("dry-run", None, "Print the command that would run, and run nothing that changes anything."),
     switch("quiet", Some('q'), "No progress and no task log; results, warnings and errors only."),
     valued("settings", "FILE", "The settings file."),
-    valued("node", "NAME", "The node to work on; another one than this is reached through ssh."),
+    valued("node", "NAME", "The node to work on; pvect reaches any other node than this one through ssh."),
     GlobalSpec {
         choices: &["auto", "pct", "native", "api"],
         ..valued(
@@ -63,7 +63,7 @@ pub const GLOBALS: &[GlobalSpec] = &[
     switch("sudo", None, "Run pct through sudo -n."),
     GlobalSpec {
         choices: &["off", "error", "warn", "info", "debug", "trace"],
-        ..valued("log-level", "LEVEL", "What is logged, to stderr too.")
+        ..valued("log-level", "LEVEL", "What to log, also to stderr.")
     },
     switch("verbose", Some('v'), "Log more to stderr: -v info, -vv debug, -vvv trace."),
     switch("no-check", None, "Hand values to pct unchecked."),

@@ -63,32 +63,40 @@ pub const EXTRAS: &[ExtraSpec] = &[
     extra(
         "allow-token-in-argv",
         &[Verb::RemoteMigrate],
-        "Hand the token to pct although every user of the node can read it in the process list.",
+        "Hand the token to pct even though every user of the node can read it in the process list.",
     ),
     extra("bytes", &[Verb::Resize], "A plain number means bytes, as pct takes it."),
     extra("fail-fast", BULK, "With many containers, stop starting new ones after the first failure."),
     extra("fill", &[Verb::Pull], "Copy even if less than 5 % of the disk would stay free."),
-    extra("force", &[Verb::Reboot], "Reboot although the lock will keep the container from starting again."),
+    extra(
+        "force",
+        &[Verb::Reboot],
+        "Reboot even though the lock will keep the container from starting again.",
+    ),
     extra("force", &[Verb::Rollback], "Kill a running container and roll it back."),
-    extra("if-changed", &[Verb::Set], "Change only what differs; do nothing when nothing does."),
+    extra("if-changed", &[Verb::Set], "Change only what differs; do nothing if nothing does."),
     extra("mount", &[Verb::Df], "Mount the volumes of a stopped container to measure them."),
-    extra("no-verify", VERIFIED, "Believe pct's exit status; do not look whether it was done."),
+    extra("no-verify", VERIFIED, "Trust pct's exit status; do not check whether it was done."),
     extra(
         "no-wait",
         &[Verb::Create, Verb::Restore, Verb::Start, Verb::Stop, Verb::Shutdown, Verb::Migrate],
-        "Return when the HA manager has taken the request, not when it is met.",
+        "Return when the HA manager has accepted the request, not when it is done.",
     ),
-    extra("ordered", BULK, "Of many containers, follow their startup order; backwards where they stop."),
+    extra(
+        "ordered",
+        BULK,
+        "With many containers, follow their startup order; verbs that stop them reverse it.",
+    ),
     ExtraSpec {
         value: Some("N"),
-        ..extra("parallel", BULK, "How many containers are worked on at a time; twice the CPUs by default.")
+        ..extra("parallel", BULK, "How many containers to work on at a time; twice the CPUs by default.")
     },
     ExtraSpec {
         short: Some('r'),
         ..extra(
             "recursive",
             &[Verb::Push, Verb::Pull],
-            "Copy the contents of a directory into a directory, owners and modes kept.",
+            "Copy the contents of a directory into a directory; keep owners and modes.",
         )
     },
     ExtraSpec {
@@ -104,7 +112,7 @@ pub const EXTRAS: &[ExtraSpec] = &[
         )
     },
     extra("token-stdin", &[Verb::RemoteMigrate], "Read the API token from the first line of stdin."),
-    extra("verify", VERIFIED, "Look whether it was done (the default)."),
+    extra("verify", VERIFIED, "Check whether it was done (the default)."),
     extra("yes", BULK, "Do not ask before a destructive verb on many containers."),
 ];
 

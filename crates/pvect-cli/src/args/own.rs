@@ -6,15 +6,15 @@ use clap::{Arg, ArgAction, Command};
 /// Commands of pvect itself, with one sentence each.
 pub const OWN: &[(&str, &str)] = &[
     ("settings", "Show, check and migrate the settings."),
-    ("doctor", "Check the set-up; find and repair what interrupted commands left behind."),
+    ("doctor", "Check the set-up and find what interrupted commands left behind; --fix repairs it."),
     ("top", "Show the containers of the node live: cpu, memory, disk, net, io, pressure."),
     ("watch", "Stream the node's events as they happen: states, configurations, tasks."),
     ("compare", "Read the same through pct, the node's own files and the API; print what differs."),
     ("completion", "Print the completions for a shell."),
     ("man", "Print the manual page, or write all of them."),
     ("version", "Print the versions of pvect and pct."),
-    ("demo", "Run three containers through their life cycle on a standalone node of its own."),
-    ("backup", "Back containers up by vzdump, or list the backups."),
+    ("demo", "Run three containers through their life cycle on a separate standalone node."),
+    ("backup", "Back up containers with vzdump, or list the backups."),
     ("node", "The standalone node: start or stop all containers in order, its network, its API, its vzdump."),
     ("pct", "The pct of the standalone node."),
 ];
@@ -29,9 +29,9 @@ pub fn own(name: &'static str) -> Command {
     match name {
         "settings" => command.subcommand_required(true).subcommands([
             bare("show", "Show the settings in force, each with where it comes from; secrets are masked."),
-            bare("check", "Find every problem of the settings file."),
+            bare("check", "Find every problem in the settings file."),
             bare("schema", "Print the JSON schema of the settings file."),
-            bare("migrate", "Bring a settings file of the old form into the present one; keeps a backup."),
+            bare("migrate", "Convert a settings file of the old form to the present one; keeps a backup."),
         ]),
         "template" => bare("template", "Templates of containers.")
             .subcommand_required(true)
@@ -39,7 +39,7 @@ pub fn own(name: &'static str) -> Command {
         "backup" => backup_command(command),
         "node" => bare("node", text).subcommand_required(true).subcommands(node_commands()),
         "compare" => command
-            .arg(Arg::new("ct").value_name("CT").num_args(0..).help("Numbers or names; all when left out.")),
+            .arg(Arg::new("ct").value_name("CT").num_args(0..).help("Numbers or names; all if left out.")),
         "completion" => command.arg(
             Arg::new("shell")
                 .required(true)
@@ -50,7 +50,7 @@ pub fn own(name: &'static str) -> Command {
             .arg(
                 Arg::new("command")
                     .num_args(0..)
-                    .help("The command whose page is printed; pvect's own when left out."),
+                    .help("The command whose page to print; pvect's own if left out."),
             )
             .arg(Arg::new("dir").long("dir").value_name("DIR").help("Write every page into this directory.")),
         "top" => command
@@ -58,7 +58,7 @@ pub fn own(name: &'static str) -> Command {
                 Arg::new("container")
                     .num_args(0..)
                     .value_name("CONTAINER")
-                    .help("The containers to show, as for verbs on many; all when left out."),
+                    .help("The containers to show, as for verbs on many; all if left out."),
             )
             .arg(
                 Arg::new("delay")
@@ -80,18 +80,18 @@ pub fn own(name: &'static str) -> Command {
                 Arg::new("container")
                     .num_args(0..)
                     .value_name("CONTAINER")
-                    .help("The containers to watch, as for verbs on many; all when left out."),
+                    .help("The containers to watch, as for verbs on many; all if left out."),
             )
             .arg(Arg::new("count").long("count").short('n').value_name("N").help("End after N events.")),
         "demo" => command
-            .arg(flag("fast", "Use a small busybox template in the place of Debian."))
-            .arg(flag("keep", "Leave everything there at the end.")),
+            .arg(flag("fast", "Use a small busybox template instead of Debian."))
+            .arg(flag("keep", "Keep everything at the end.")),
         "doctor" => command
             .arg(flag(
                 "fix",
                 "Repair what interrupted commands left behind on the standalone node; asks first.",
             ))
-            .arg(flag("yes", "With --fix: do not ask. Needed where there is no terminal to ask on.")),
+            .arg(flag("yes", "With --fix: do not ask. Needed if there is no terminal to ask on.")),
         "help" => help_command(),
         _ => command,
     }
@@ -110,19 +110,15 @@ pub(super) fn template_commands() -> [Command; 3] {
 
 /// Keys of `etc/pve/network.cfg` that can be set, their values, and what they mean.
 pub const NETWORK_KEYS: [(&str, &str, &str); 9] = [
-    (
-        "address",
-        "ADDRESS/PREFIX",
-        "The host's address on the bridge, and the network; chosen when never set.",
-    ),
-    ("ip6", "ADDRESS/64|auto|none", "The same of IPv6; auto: chosen once a container asks for it."),
+    ("address", "ADDRESS/PREFIX", "The host's address on the bridge, and the network; chosen if never set."),
+    ("ip6", "ADDRESS/64|auto|none", "The same for IPv6; auto: chosen when a container first asks for it."),
     ("dhcp", "0|1", "Whether addresses are given by DHCP."),
-    ("dns", "0|1", "Whether names are answered."),
+    ("dns", "0|1", "Whether name queries are answered."),
     ("nat", "0|1", "Whether containers reach other networks under the host's address."),
     ("domain", "DOMAIN", "The domain of the containers' names."),
     ("range", "FIRST-LAST", "The addresses that DHCP gives."),
-    ("vlan-aware", "0|1", "Whether containers may have VLAN tags; needs a kernel that can."),
-    ("ipfilter", "0|1", "Whether containers are held to their own IP addresses."),
+    ("vlan-aware", "0|1", "Whether containers may have VLAN tags; needs a kernel with support for them."),
+    ("ipfilter", "0|1", "Whether containers are restricted to their own IP addresses."),
 ];
 
 fn network_commands() -> [Command; 3] {
@@ -131,18 +127,15 @@ fn network_commands() -> [Command; 3] {
         .iter()
         .map(|(name, value, text)| Arg::new(*name).long(*name).value_name(*value).help(*text));
     [
-        bare("up", "Make the node's bridge with DHCP, names and NAT; what is given is kept for later.")
-            .arg(bridge("The bridge; without options all that network.cfg names, else vmbr0."))
+        bare("up", "Make the node's bridge with DHCP, names and NAT; the options are kept for later.")
+            .arg(bridge("The bridge; without options, all in network.cfg, or vmbr0 if there are none."))
             .args(keys),
-        bare("down", "Remove the node's bridge and what serves it; the settings stay.")
+        bare("down", "Remove the node's bridge and its services; the settings stay.")
             .arg(bridge("Only this one."))
             .arg(
-                Arg::new("force")
-                    .long("force")
-                    .action(ArgAction::SetTrue)
-                    .help("Even when containers use it."),
+                Arg::new("force").long("force").action(ArgAction::SetTrue).help("Even if containers use it."),
             ),
-        bare("show", "Show the node's bridges, their networks and what serves them."),
+        bare("show", "Show the node's bridges, their networks and services."),
     ]
 }
 
@@ -151,7 +144,7 @@ fn node_commands() -> [Command; 10] {
     [
         bare("up", "Start the containers with onboot=1 that do not run, in startup order.")
             .arg(cts("Only these, whatever their onboot says.")),
-        bare("down", "Shut all running containers down, in the reverse order.").arg(cts("Only these.")),
+        bare("down", "Shut down all running containers, in the reverse order.").arg(cts("Only these.")),
         bare("move-ids", "Give the files of stopped unprivileged containers host ids that nobody else has.")
             .arg(
                 Arg::new("to").long("to").value_name("ID").value_parser(clap::value_parser!(u32)).help(
@@ -166,10 +159,10 @@ fn node_commands() -> [Command; 10] {
                     .help("All unprivileged containers without lxc.idmap lines."),
             )
             .arg(cts("Only these; the others stay where they are.")),
-        bare("network", "The node's own bridge: made at first use, and here.")
+        bare("network", "The node's own bridge: made at first use, or by this command.")
             .subcommand_required(true)
             .subcommands(network_commands()),
-        bare("serve", "Serve the node's HTTPS API, as that of Proxmox VE, until SIGTERM.").arg(
+        bare("serve", "Serve the node's HTTPS API, like that of Proxmox VE, until SIGTERM.").arg(
             Arg::new("listen")
                 .long("listen")
                 .value_name("ADDRESS:PORT")
@@ -181,10 +174,10 @@ fn node_commands() -> [Command; 10] {
         bare("token", "The tokens of the API.").subcommand_required(true).subcommands(token_commands()),
         bare("acl", "What users and tokens of the API may do.").subcommand_required(true).subcommands([
             bare("list", "List who has which role on which path."),
-            bare("revoke", "Take a role on a path away again.")
+            bare("revoke", "Take a role on a path away.")
                 .arg(Arg::new("who").required(true).value_name("USER@REALM[!ID]").help("The user or token."))
                 .arg(Arg::new("path").required(true).help("The path, as 'list' shows it."))
-                .arg(Arg::new("role").help("The role; all of this path when it is left out.")),
+                .arg(Arg::new("role").help("The role; all roles on this path if left out.")),
             bare("grant", "Grant a role on a path.")
                 .arg(Arg::new("who").required(true).value_name("USER@REALM[!ID]").help("The user or token."))
                 .arg(Arg::new("role").required(true).help("The role, such as PVEVMAdmin or PVEAuditor."))
@@ -196,11 +189,11 @@ fn node_commands() -> [Command; 10] {
                         .long("propagate")
                         .value_parser(PossibleValuesParser::new(["0", "1"]))
                         .default_value("1")
-                        .help("Whether it holds below the path, too."),
+                        .help("Whether it also applies below the path."),
                 ),
         ]),
-        bare("vzdump", "The vzdump of the standalone node; its words are those of the real one.")
-            .arg(Arg::new("words").num_args(0..).help("Words for vzdump.")),
+        bare("vzdump", "The vzdump of the standalone node; it takes the arguments of the real one.")
+            .arg(Arg::new("words").num_args(0..).help("Arguments for vzdump.")),
     ]
 }
 
@@ -236,7 +229,9 @@ fn token_commands() -> [Command; 3] {
                 .long("privsep")
                 .value_parser(PossibleValuesParser::new(["0", "1"]))
                 .default_value("1")
-                .help("0: it may do all that its user may. 1: only what is granted to itself, too."),
+                .help(
+                    "0: it may do everything that its user may. 1: only what is also granted to the token.",
+                ),
         ),
         bare("list", "List the tokens."),
         bare("remove", "Remove a token.").arg(token()),
@@ -259,18 +254,27 @@ fn backup_command(command: Command) -> Command {
         value(
             "storage",
             "STORAGE",
-            "The storage for the archives; 'local' when neither this nor a directory is given.",
+            "The storage for the archives; 'local' if neither this nor a directory is given.",
         ),
-        value("dumpdir", "DIR", "A directory of the node for the archives, in the place of a storage."),
+        value("dumpdir", "DIR", "A directory of the node for the archives, instead of a storage."),
         choice(
             "mode",
             &["snapshot", "suspend", "stop"],
-            "How a running container is kept still [default: snapshot].",
+            "How a running container is kept from changing [default: snapshot].",
         ),
-        choice("compress", &["0", "gzip", "lzo", "zstd"], "How archives are packed.").default_value("zstd"),
-        value("exclude-path", "PATTERN", "Leave these files out; from the root on when it begins with /.")
-            .action(ArgAction::Append),
-        value("notes-template", "TEXT", "Notes of the backup; may hold {{guestname}}, {{node}}, {{vmid}}."),
+        choice("compress", &["0", "gzip", "lzo", "zstd"], "How archives are compressed.")
+            .default_value("zstd"),
+        value(
+            "exclude-path",
+            "PATTERN",
+            "Leave these files out; a pattern that begins with / starts at the root.",
+        )
+        .action(ArgAction::Append),
+        value(
+            "notes-template",
+            "TEXT",
+            "Notes for the backup; may contain {{guestname}}, {{node}}, {{vmid}}.",
+        ),
         Arg::new("protected")
             .long("protected")
             .action(ArgAction::SetTrue)
@@ -278,9 +282,9 @@ fn backup_command(command: Command) -> Command {
         value(
             "prune-backups",
             "KEEP",
-            "Which backups are kept, such as keep-last=3; others of the container go.",
+            "Which backups of the container to keep, such as keep-last=3; the others are removed.",
         ),
-        value("bwlimit", "KIB", "At most so many KiB per second."),
+        value("bwlimit", "KIB", "At most this many KiB per second."),
         value("stopwait", "MINUTES", "With mode stop: how long the shutdown may take [default: 10]."),
     ])
 }
@@ -288,7 +292,7 @@ fn backup_command(command: Command) -> Command {
 pub(super) fn help_command() -> Command {
     bare(
         "help",
-        "Explain a command; also 'options' of every command, 'errors' by kind, and the 'traps' of pct.",
+        "Explain a command, the 'options' of all commands, the 'errors' by kind, or the 'traps' of pct.",
     )
     .arg(Arg::new("command").num_args(0..).help("The command."))
 }

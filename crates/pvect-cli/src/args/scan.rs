@@ -102,8 +102,8 @@ fn scan(mut words: VecDeque<String>, globals: &mut Globals) -> Result<Line> {
             Command::Own("pct") => Line::NodePct(words.into()),
             Command::Own("node") if words.front().is_some_and(|word| word == "vzdump") => {
                 words.pop_front();
-                let asks_help =
-                    words.len() == 1 && words.iter().all(|word| ["--help", "-h"].contains(&word.as_str()));
+                let words_left = words.make_contiguous();
+                let asks_help = matches!(words_left, [only] if ["--help", "-h"].contains(&only.as_str()));
                 if asks_help {
                     globals.help = true;
                     return Ok(Line::Own("node", vec!["vzdump".to_owned()]));
@@ -193,7 +193,7 @@ impl Dashed {
     }
 }
 
-/// Takes a global option that stands before the verb.
+/// Takes a global option that comes before the verb.
 fn global(globals: &mut Globals, option: &Dashed, words: &mut VecDeque<String>) -> Result<()> {
     if let Some(letter) = option.letters() {
         return letters(globals, letter, option, words);
@@ -268,7 +268,7 @@ fn pct(verb: Verb, globals: &mut Globals, mut words: VecDeque<String>) -> Result
             line.rest.extend(words);
             break;
         }
-        // The words of the command are its own, but for the one option that pct takes there too.
+        // The words of the command are its own, except the one option that pct takes there, too.
         let in_command = verb == Verb::Exec && !line.rest.is_empty();
         let option =
             Dashed::parse(&word).filter(|option| !in_command || !option.single && option.name == "keep-env");
@@ -331,7 +331,7 @@ fn pct(verb: Verb, globals: &mut Globals, mut words: VecDeque<String>) -> Result
     Ok(line)
 }
 
-/// Puts arguments that were given by name into their places; one that stands there already wins, as in pct.
+/// Puts arguments that were given by name into their places; one that is there already wins, as in pct.
 fn put_in_place(args: &mut Vec<String>, named: Vec<(usize, String)>) {
     for (index, value) in named {
         while args.len() < index {
@@ -360,7 +360,7 @@ fn refuse_secret(name: &str, option: &Dashed, words: &VecDeque<String>) -> Resul
         return Ok(());
     }
     let text = format!(
-        "takes no value, for others could read it in the process list: put --{name} last to be asked for it, \
+        "takes no value, because others could read it in the process list: put --{name} last to be asked for it, \
          or use --{name}-file FILE or --{name}-stdin"
     );
     Err(Error::bad_option(name, &text))
@@ -510,7 +510,7 @@ mod tests {
             let error = scan(&words(text)).unwrap_err().to_string();
             assert_eq!(
                 error,
-                "--password: takes no value, for others could read it in the process list: put --password last \
+                "--password: takes no value, because others could read it in the process list: put --password last \
                  to be asked for it, or use --password-file FILE or --password-stdin"
             );
         }

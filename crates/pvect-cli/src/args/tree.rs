@@ -28,7 +28,9 @@ pub fn root(families: Families) -> Command {
     let own = OWN.iter().filter(|(name, _)| *name != "pct").map(|(name, _)| with_globals(own(name)));
     let root = Command::new("pvect")
         .version(env!("CARGO_PKG_VERSION"))
-        .about("Runs LXC containers on Proxmox VE through pct, and without Proxmox VE on a standalone node.")
+        .about(
+            "Manages LXC containers on Proxmox VE through pct, and without Proxmox VE on a standalone node.",
+        )
         .disable_help_flag(true)
         .disable_version_flag(true)
         .disable_help_subcommand(true)

@@ -81,14 +81,14 @@ fn token(app: &App, line: &mut PctLine) -> Result<()> {
     };
     let Some(endpoint) = line.args.last_mut() else { return Ok(()) };
     if endpoint.split(',').any(|part| part.starts_with("apitoken=")) {
-        return Err(Error::bad_option("token-file", "the endpoint has an apitoken already"));
+        return Err(Error::bad_option("token-file", "the endpoint already has an apitoken"));
     }
     let token: SecretString = match app.ui.globals.dry_run {
         true => MASK.to_owned().into(),
         false => passwords::read(&app.ui, &given)?,
     };
     if token.expose_secret().contains(',') {
-        return Err(Error::bad_option("token-file", "a token has no comma"));
+        return Err(Error::bad_option("token-file", "a token cannot contain a comma"));
     }
     // Tokens are shown and stored in both forms.
     let bare = token.expose_secret().strip_prefix("PVEAPIToken=").unwrap_or(token.expose_secret());

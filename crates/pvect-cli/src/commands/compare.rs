@@ -1,4 +1,4 @@
-//! `pvect compare`: the same reads through every backend that is there, and what differs.
+//! `pvect compare`: the same reads through every available backend, and what differs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -100,7 +100,7 @@ fn everything(vmids: &[Vmid]) -> impl Iterator<Item = (&'static str, Option<Vmid
 }
 
 /// Compares one read. What differs is read once more on the first way: what the second one saw between two equal
-/// answers is a difference, what moved meanwhile is none. Nothing stands still on a busy node, so it is tried again.
+/// answers is a difference, what changed meanwhile is not. A busy node always changes, so it is tried again.
 async fn compare(
     (first, by): (&str, &Client),
     (second, other): (&str, &Client),
@@ -127,7 +127,7 @@ async fn compare(
 }
 
 fn too_few() -> Error {
-    let what = "there are not two ways to read: `pvect doctor` says what is missing".to_owned();
+    let what = "there is only one way to read here: `pvect doctor` says what is missing".to_owned();
     Error::Unsupported { what, vmid: None }
 }
 
@@ -223,7 +223,7 @@ fn differences(read: &str, one: (&str, &Fields, &Fields), two: (&str, &Fields)) 
 fn has_only_moved(key: &str, values: [Option<&String>; 3]) -> bool {
     let name = key.rsplit('.').next().unwrap_or_default();
     if name == "cpu" {
-        // A rate since the last look: only the API tells it.
+        // A rate since the last look: only the API has it.
         return true;
     }
     if name.starts_with("pressure") {

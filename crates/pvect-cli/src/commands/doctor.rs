@@ -14,7 +14,7 @@ use crate::args::Form;
 use crate::render;
 use crate::standalone;
 
-/// How often it is looked again for what a repair has brought to light.
+/// How many times to look again for what a repair has brought to light.
 const ROUNDS: usize = 3;
 
 /// A line of the table: a check, or a finding.
@@ -24,7 +24,7 @@ struct Line {
     name: String,
     detail: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    mend: Option<String>,
+    fix: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     finding: Option<Finding>,
 }
@@ -48,7 +48,7 @@ pub async fn run(app: &App, words: &[String]) -> Result<u8> {
         return fix(app, &client?, matches.get_flag("yes"));
     }
     if matches.get_flag("yes") {
-        return Err(Error::bad_option("yes", "it has a meaning only with --fix"));
+        return Err(Error::bad_option("yes", "it is for --fix only"));
     }
     let checks = doctor::run(&client, &app.loaded, &doctor::Host::default()).await;
     let mut lines: Vec<Line> = checks.into_iter().map(Line::from).collect();
@@ -56,15 +56,15 @@ pub async fn run(app: &App, words: &[String]) -> Result<u8> {
         lines.extend(network(&node));
         lines.extend(leftovers(&node));
     }
-    let columns = ["verdict", "name", "detail", "mend"];
+    let columns = ["verdict", "name", "detail", "fix"];
     app.ui.print(render::records(&app.ui.globals, app.form(Form::Table), &columns, &lines)?)?;
     Ok(u8::from(lines.iter().any(|line| line.verdict == Verdict::Fail)))
 }
 
 impl From<doctor::Check> for Line {
     fn from(check: doctor::Check) -> Self {
-        let doctor::Check { verdict, name, detail, mend } = check;
-        Self { verdict, name: name.to_owned(), detail, mend, finding: None }
+        let doctor::Check { verdict, name, detail, fix } = check;
+        Self { verdict, name: name.to_owned(), detail, fix, finding: None }
     }
 }
 
@@ -74,7 +74,7 @@ fn network(node: &Node) -> Vec<Line> {
         verdict: if check.ok { Verdict::Ok } else { Verdict::Warn },
         name: "network".to_owned(),
         detail: check.detail,
-        mend: check.mend,
+        fix: check.mend,
         finding: None,
     };
     pvect_node::network::checks(node).into_iter().map(line).collect()
@@ -82,29 +82,29 @@ fn network(node: &Node) -> Vec<Line> {
 
 /// What a crash left, a line each.
 fn leftovers(node: &Node) -> Vec<Line> {
-    let line = |verdict, name: &str, detail: String, mend| Line {
+    let line = |verdict, name: &str, detail: String, fix| Line {
         verdict,
         name: name.to_owned(),
         detail,
-        mend,
+        fix,
         finding: None,
     };
     match health::inspect(node, &Host::default()) {
         Err(failure) => vec![line(Verdict::Fail, "leftovers", failure.text, None)],
         Ok(findings) if findings.is_empty() => {
-            vec![line(Verdict::Ok, "leftovers", "killed commands left nothing".to_owned(), None)]
+            vec![line(Verdict::Ok, "leftovers", "killed commands left nothing behind".to_owned(), None)]
         }
         Ok(findings) => findings
             .into_iter()
             .map(|finding| {
-                let mend = if finding.automatic {
-                    format!("pvect doctor --fix (to {})", finding.mend)
+                let fix = if finding.automatic {
+                    format!("pvect doctor --fix (to {})", finding.fix)
                 } else {
-                    finding.mend.clone()
+                    finding.fix.clone()
                 };
                 let detail = format!("{}: {}", finding.place, finding.what);
                 let name = word(&finding);
-                Line { finding: Some(finding), ..line(Verdict::Warn, &name, detail, Some(mend)) }
+                Line { finding: Some(finding), ..line(Verdict::Warn, &name, detail, Some(fix)) }
             })
             .collect(),
     }
@@ -118,7 +118,7 @@ fn word(finding: &Finding) -> String {
     }
 }
 
-/// Mends what a crash left and shows what became of it. The status is 1 when something could not be repaired.
+/// Repairs what a crash left behind and shows the results. The status is 1 when something could not be repaired.
 fn fix(app: &App, client: &Client, yes: bool) -> Result<u8> {
     let Some(node) = standalone::of_place(app, client.place()) else {
         let what = "only a standalone node on this machine can be repaired; on a node of Proxmox VE `pvect doctor` names \
@@ -138,11 +138,11 @@ fn fix(app: &App, client: &Client, yes: bool) -> Result<u8> {
             if fresh.is_empty() {
                 break;
             }
-            outcomes.extend(fresh.into_iter().map(|finding| mend(&node, finding)));
+            outcomes.extend(fresh.into_iter().map(|finding| repair(&node, finding)));
             findings = inspect()?;
         }
     }
-    for outcome in outcomes.iter_mut().filter(|one| one.outcome == "mended") {
+    for outcome in outcomes.iter_mut().filter(|one| one.outcome == "fixed") {
         if findings.contains(&outcome.finding) {
             outcome.outcome = "failed";
             outcome.reason = Some("it is still there".to_owned());
@@ -151,22 +151,22 @@ fn fix(app: &App, client: &Client, yes: bool) -> Result<u8> {
     let is_untold = |finding: &Finding| !outcomes.iter().any(|known| known.finding == *finding);
     let left: Vec<Finding> = findings.into_iter().filter(is_untold).collect();
     outcomes.extend(left.into_iter().map(|finding| Outcome { outcome: "left", finding, reason: None }));
-    let columns = ["outcome", "kind", "place", "what", "mend", "reason"];
+    let columns = ["outcome", "kind", "place", "what", "fix", "reason"];
     let form = app.form(Form::Table);
     if outcomes.is_empty() && form == Form::Table {
-        app.ui.print("killed commands left nothing\n")?;
+        app.ui.print("killed commands left nothing behind\n")?;
     } else {
         app.ui.print(render::records(&app.ui.globals, form, &columns, &outcomes)?)?;
     }
     Ok(u8::from(outcomes.iter().any(|one| matches!(one.outcome, "failed" | "busy"))))
 }
 
-fn mend(node: &Node, finding: Finding) -> Outcome {
+fn repair(node: &Node, finding: Finding) -> Outcome {
     // What the verbs of pct say has its place in the log of their tasks.
     let (mut out, mut err) = (std::io::sink(), std::io::sink());
-    let mut output = Output { out: &mut out, err: &mut err };
+    let mut output = Output::new(&mut out, &mut err);
     let (outcome, reason) = match health::mend(node, &Host::default(), &finding, &mut output) {
-        Ok(Mended::Done) => ("mended", None),
+        Ok(Mended::Done) => ("fixed", None),
         Ok(Mended::Gone) => ("gone", None),
         Ok(Mended::Busy) => ("busy", Some("another command works on the container".to_owned())),
         Err(failure) => ("failed", Some(failure.text)),
@@ -180,9 +180,9 @@ fn agreed(app: &App, findings: &[Finding], automatic: usize) -> Result<bool> {
         return Err(Error::bad_option("fix", "there is no terminal to ask on; add --yes"));
     }
     for finding in findings.iter().filter(|finding| finding.automatic) {
-        app.ui.note(&format!("{}: {}: {}", finding.place, finding.what, finding.mend));
+        app.ui.note(&format!("{}: {}: {}", finding.place, finding.what, finding.fix));
     }
-    app.ui.note(&format!("Mend {automatic} of {} findings? [y/N]", findings.len()));
+    app.ui.note(&format!("Repair {automatic} of {} findings? [y/N]", findings.len()));
     let mut answer = String::new();
     std::io::stdin()
         .lock()

@@ -1,4 +1,4 @@
-//! `pvect exec`, `enter`, `console`: on the caller's own terminal, the command's status handed through.
+//! `pvect exec`, `enter`, `console`: on the caller's own terminal, with the command's own status.
 
 use pvect::{Client, Place};
 use pvect_core::error::{Exit, Run};

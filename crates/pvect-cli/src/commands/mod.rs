@@ -33,10 +33,10 @@ use pvect_core::{Error, Result};
 
 use crate::args::tree;
 
-/// What is said when a command is asked for that this build was made without; see the features in Cargo.toml.
+/// The error for a command that this build was made without; see the features in Cargo.toml.
 #[cfg(not(all(feature = "serve", feature = "top")))]
 pub fn left_out(name: &str) -> Error {
-    let what = format!("this build of pvect has no '{name}'; one made with 'make build' has");
+    let what = format!("this build of pvect does not include '{name}'; 'make build' makes one that does");
     Error::Unsupported { what, vmid: None }
 }
 

@@ -3,7 +3,7 @@
 use clap::ArgMatches;
 use pvect::Place;
 use pvect_core::{Error, ErrorKind, Result};
-use pvect_node::{Failure, Output, network};
+use pvect_node::{Failure, FailureKind, Output, network};
 
 use crate::app::App;
 use crate::args::Form;
@@ -28,7 +28,7 @@ pub fn run(app: &App, matches: &ArgMatches) -> Result<u8> {
     let bridge = text(matches, "bridge");
     let mut out = Visible::new(std::io::stdout().lock());
     let mut err = Visible::new(std::io::stderr().lock());
-    let mut output = Output { out: &mut out, err: &mut err };
+    let mut output = Output::new(&mut out, &mut err);
     match name {
         "up" => {
             let keys = NETWORK_KEYS
@@ -61,7 +61,9 @@ fn text<'a>(matches: &'a ArgMatches, name: &str) -> Option<&'a str> {
 }
 
 fn failed(failure: &Failure) -> Error {
-    // Wrong values end with 2, as everywhere.
-    let kind = if failure.exit == 2 { ErrorKind::InvalidArgument } else { ErrorKind::PctOperationFailed };
+    let kind = match failure.kind {
+        FailureKind::BadRequest { .. } => ErrorKind::InvalidArgument,
+        _ => ErrorKind::PctOperationFailed,
+    };
     Error::Failed { kind, message: failure.text.clone(), vmid: None, run: Box::default() }
 }

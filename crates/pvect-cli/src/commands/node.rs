@@ -118,7 +118,7 @@ fn run(node: &Node, words: &[String]) -> u8 {
 fn with_output(work: impl FnOnce(&mut Output<'_>) -> u8) -> u8 {
     let mut out = Visible::new(std::io::stdout().lock());
     let mut err = Visible::new(std::io::stderr().lock());
-    let status = work(&mut Output { out: &mut out, err: &mut err });
+    let status = work(&mut Output::new(&mut out, &mut err));
     // A closed pipe is not an error of the command.
     let _ = out.flush();
     status

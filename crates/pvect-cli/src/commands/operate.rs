@@ -13,7 +13,7 @@ use crate::commands::careful;
 use crate::progress::{LogTo, Progress};
 use crate::{passwords, render};
 
-/// What an operation left to say, for `--output json` and the like.
+/// What an operation left to say, for forms such as `--output json`.
 #[derive(Debug, Serialize)]
 pub struct Done<'a> {
     /// The verb.

@@ -15,7 +15,7 @@ use crate::{passwords, render};
 /// Runs the command.
 ///
 /// # Errors
-/// When the server cannot start; when a user or token is not there, or is there already.
+/// When the server cannot start; when a user or token does not exist, or already exists.
 pub fn run(app: &App, name: &str, matches: &ArgMatches) -> Result<u8> {
     if !rustix::process::geteuid().is_root() {
         let message = "the standalone node's server and its users need root".to_owned();
@@ -42,7 +42,7 @@ pub fn run(app: &App, name: &str, matches: &ArgMatches) -> Result<u8> {
 
 fn serve(app: &App, node: pvect_node::Node, listen: &str) -> Result<u8> {
     let listen: SocketAddr = listen.parse().map_err(|_| {
-        Error::bad_option("listen", format!("'{listen}' is no ADDRESS:PORT, such as 127.0.0.1:8006"))
+        Error::bad_option("listen", format!("'{listen}' is not ADDRESS:PORT, such as 127.0.0.1:8006"))
     })?;
     if !listen.ip().is_loopback() {
         app.ui.warning(&format!("{listen} can be reached from other machines"));
@@ -60,7 +60,7 @@ fn serve(app: &App, node: pvect_node::Node, listen: &str) -> Result<u8> {
     let served = std::thread::spawn(move || pvect_serve::serve(node, options, ready)).join();
     match served {
         Ok(done) => done.map(|()| 0).map_err(unserved),
-        Err(_) => Err(failed(ErrorKind::PctCommandFailed, "the server broke off".to_owned())),
+        Err(_) => Err(failed(ErrorKind::PctCommandFailed, "the server stopped unexpectedly".to_owned())),
     }
 }
 

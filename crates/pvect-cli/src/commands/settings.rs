@@ -39,7 +39,7 @@ struct Found {
     file: String,
     key: String,
     problem: String,
-    mend: Option<String>,
+    fix: Option<String>,
 }
 
 fn check(app: &App) -> Result<u8> {
@@ -49,12 +49,9 @@ fn check(app: &App) -> Result<u8> {
         let none: [Found; 0] = [];
         let text = match form {
             Form::Table | Form::Plain => "there is no settings file; the defaults are in force\n".to_owned(),
-            _ => render::records(
-                &app.ui.globals,
-                form,
-                &["severity", "file", "key", "problem", "mend"],
-                &none,
-            )?,
+            _ => {
+                render::records(&app.ui.globals, form, &["severity", "file", "key", "problem", "fix"], &none)?
+            }
         };
         app.ui.print(text)?;
         return Ok(0);
@@ -63,7 +60,7 @@ fn check(app: &App) -> Result<u8> {
     let failed = problems.iter().any(|problem| problem.severity == Severity::Error);
     if matches!(form, Form::Table | Form::Plain) {
         let text = if problems.is_empty() {
-            format!("{}: no problem\n", file.display())
+            format!("{}: no problems\n", file.display())
         } else {
             problems.iter().map(|problem| format!("{}: {problem}\n", word(problem.severity))).collect()
         };
@@ -76,10 +73,10 @@ fn check(app: &App) -> Result<u8> {
                 file: problem.file.display().to_string(),
                 key: problem.key,
                 problem: problem.what,
-                mend: problem.mend,
+                fix: problem.fix,
             })
             .collect();
-        let columns = ["severity", "file", "key", "problem", "mend"];
+        let columns = ["severity", "file", "key", "problem", "fix"];
         app.ui.print(render::records(&app.ui.globals, form, &columns, &list)?)?;
     }
     Ok(if failed { ErrorKind::InvalidSettings.exit_status() } else { 0 })
@@ -109,7 +106,7 @@ fn migrate(app: &App) -> Result<u8> {
         Some(backup) => {
             text += &format!("{}: migrated; the old file is {}\n", file.display(), backup.display());
         }
-        None => text += &format!("{}: has the present form already\n", file.display()),
+        None => text += &format!("{}: already has the present form\n", file.display()),
     }
     app.ui.print(text)?;
     Ok(0)

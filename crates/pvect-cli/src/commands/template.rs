@@ -1,10 +1,10 @@
 //! `pvect template build|list|remove`. (`pvect template 101` is pct's verb.)
 
 use pvect::{Client, Place, StoredTemplate};
-use pvect_core::error::{Finding, Run};
+use pvect_core::call::shell_quoted;
+use pvect_core::error::Run;
 use pvect_core::{Error, ErrorKind, Result, VolumeId};
-use pvect_node::storage::{self, Template};
-use pvect_node::{Failure, FailureKind, Node, template};
+use pvect_node::{Failure, FailureKind, template};
 
 use crate::app::App;
 use crate::args::Form;
@@ -17,41 +17,37 @@ pub async fn run(app: &App, words: &[String]) -> Result<u8> {
     let matches = super::own_words("template", words)?;
     // Without a handler for signals: the builders have their own.
     let client = app.builder().connect()?;
-    let node = standalone::of_place(app, client.place());
-    match client.place() {
-        Place::Far { root: Some(_), destination, .. } => {
-            let what = format!("the templates of a standalone node are managed on itself, at {destination}");
-            return Err(Error::Unsupported { what, vmid: None });
-        }
-        Place::Api { .. } if matches.subcommand_name() != Some("list") => {
-            let what = "templates are only listed through the API: run pvect on the node, or use --node NAME";
-            return Err(Error::Unsupported { what: what.to_owned(), vmid: None });
-        }
-        _ => {}
-    }
-    if node.is_none() {
-        interrupt::watch(&client);
-    }
     if !matches!(client.place(), Place::Far { .. }) {
         client.probe().await?;
     }
     let text =
         |matches: &clap::ArgMatches, name: &str| matches.get_one::<String>(name).cloned().unwrap_or_default();
-    match (matches.subcommand(), node) {
-        (Some(("build", matches)), node) => build(app, node.as_ref(), &text(matches, "what")),
-        (Some(("remove", matches)), node) => {
-            remove(app, &client, node.as_ref(), &text(matches, "volume")).await
+    match matches.subcommand() {
+        Some(("build", matches)) => build(app, client.place(), &text(matches, "what")),
+        Some(("remove", matches)) => {
+            interrupt::watch(&client);
+            remove(app, &client, &text(matches, "volume")).await
         }
-        (Some((_, matches)), node) => list(app, &client, node.as_ref(), &text(matches, "storage")).await,
-        (None, _) => Ok(0),
+        Some((_, matches)) => {
+            interrupt::watch(&client);
+            list(app, &client, &text(matches, "storage")).await
+        }
+        None => Ok(0),
     }
 }
 
-fn build(app: &App, node: Option<&Node>, what: &str) -> Result<u8> {
-    let Some(node) = node else {
-        let what =
-            "templates are built for the standalone node only; on a node of Proxmox VE use `pveam download`";
-        return Err(Error::Unsupported { what: what.to_owned(), vmid: None });
+/// Builds in this process: the builders take the caller's environment (proxies, the settings of apt), which a client
+/// hands to no program.
+fn build(app: &App, place: &Place, what: &str) -> Result<u8> {
+    let Some(node) = &standalone::of_place(app, place) else {
+        let what = match place {
+            Place::Far { root: Some(_), destination, .. } => format!(
+                "the templates of a standalone node are managed with 'pvect template' on that node, at {destination}"
+            ),
+            _ => "templates are built for the standalone node only; on a node of Proxmox VE use `pveam download`"
+                .to_owned(),
+        };
+        return Err(Error::Unsupported { what, vmid: None });
     };
     let mut progress = |line: &str| {
         if !app.ui.globals.quiet {
@@ -72,60 +68,40 @@ fn build(app: &App, node: Option<&Node>, what: &str) -> Result<u8> {
     let form = app.form(Form::Plain);
     app.ui.print(match form {
         Form::Plain | Form::Table => format!("{}\n", built.volume),
-        _ => render::record(&app.ui.globals, form, &listed(&built))?,
+        _ => {
+            let listed = StoredTemplate { volid: built.volume.to_string(), size: built.size };
+            render::record(&app.ui.globals, form, &listed)?
+        }
     })?;
     Ok(0)
 }
 
-async fn list(app: &App, client: &Client, node: Option<&Node>, storage: &str) -> Result<u8> {
+async fn list(app: &App, client: &Client, storage: &str) -> Result<u8> {
     let form = app.form(Form::Table);
-    let list = match node {
-        Some(node) => {
-            let all = storage::templates(node).map_err(|failure| failed(&failure))?;
-            all.iter().filter(|one| one.volume.storage() == storage).map(listed).collect()
-        }
-        None if form == Form::Plain && !matches!(client.place(), Place::Api { .. }) => {
-            app.ui.print(client.template_table(storage).await?)?;
-            return Ok(0);
-        }
-        None => client.stored_templates(storage).await?,
-    };
+    if form == Form::Plain && !matches!(client.place(), Place::Api { .. } | Place::Standalone { .. }) {
+        app.ui.print(client.template_table(storage).await?)?;
+        return Ok(0);
+    }
+    let list = client.stored_templates(storage).await?;
     app.ui.print(render::records(&app.ui.globals, form, &["volid", "size"], &list)?)?;
     Ok(0)
 }
 
-async fn remove(app: &App, client: &Client, node: Option<&Node>, volume: &str) -> Result<u8> {
+async fn remove(app: &App, client: &Client, volume: &str) -> Result<u8> {
     let id: VolumeId = volume
         .parse()
         .map_err(|error: pvect_core::id::InvalidId| Error::bad_argument("volume", error.to_string()))?;
     if app.ui.globals.dry_run {
-        let program = client.program().display();
-        let text = if node.is_some() {
-            format!("{program} template remove {id}\n")
-        } else {
-            format!("pveam remove {id}\n")
-        };
-        app.ui.print(text)?;
+        let line = client.remove_template_line(&id)?;
+        app.ui.print(format!("{}\n", shell_quoted(&line)))?;
         return Ok(0);
     }
-    match node {
-        Some(node) => storage::remove_template(node, &id).map_err(|failure| match failure.kind {
-            FailureKind::NoVolume { .. } => {
-                Error::Found { finding: Finding::NoTemplate { volume: id }, vmid: None, run: None }
-            }
-            _ => failed(&failure),
-        })?,
-        None => client.remove_template(&id).await?,
-    }
+    client.remove_template(&id).await?;
     Ok(0)
 }
 
-fn listed(template: &Template) -> StoredTemplate {
-    StoredTemplate { volid: template.volume.to_string(), size: template.size }
-}
-
 fn failed(failure: &Failure) -> Error {
-    if matches!(failure.kind, FailureKind::NoVolume { .. } | FailureKind::NoStorage { .. }) {
+    if matches!(failure.kind, FailureKind::NoStorage { .. }) {
         return Error::NotFound { what: failure.text.clone(), vmid: None };
     }
     Error::Failed {

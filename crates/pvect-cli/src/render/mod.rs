@@ -15,7 +15,7 @@ pub type Row = Map<String, Value>;
 /// Renders a list of typed records; `columns` are those of the table.
 ///
 /// # Errors
-/// For a column that there is not.
+/// For a column that does not exist.
 pub fn records<T: Serialize>(globals: &Globals, form: Form, columns: &[&str], list: &[T]) -> Result<String> {
     let mut rows = list.iter().map(row).collect::<Result<Vec<Row>>>()?;
     let mut known: Vec<String> = columns.iter().map(|name| (*name).to_owned()).collect();
@@ -52,7 +52,7 @@ pub fn records<T: Serialize>(globals: &Globals, form: Form, columns: &[&str], li
 /// Renders one typed record: an object, or a table of keys and values.
 ///
 /// # Errors
-/// For a column that there is not.
+/// For a column that does not exist.
 pub fn record<T: Serialize>(globals: &Globals, form: Form, value: &T) -> Result<String> {
     let mut object = row(value)?;
     if let Some(chosen) = &globals.columns {

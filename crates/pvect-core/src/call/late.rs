@@ -10,7 +10,7 @@ use crate::property::{MountIdmap, MountPoint, MountSource, NetInterface, RootFs}
 use crate::schema::{Reason, Verb, Violation, boolean, options, split_list};
 use crate::shape;
 
-/// Names that no snapshot may have.
+/// Names that snapshots must not have.
 const RESERVED: [&str; 2] = ["current", "vzdump"];
 
 /// Returns every violation.
@@ -90,9 +90,9 @@ fn layout(call: &Call) -> Vec<Violation> {
     let is_point = |name: &str| options::config_option(name).is_some_and(|(spec, _)| spec.name == "mp");
     let restores = call.verb() == Verb::Restore || is(call, "restore", true);
     if call.options().iter().any(|(name, _)| is_point(name)) {
-        vec![alone("rootfs", "rootfs: missing", "is needed where a mount point (--mp[n]) is given")]
+        vec![alone("rootfs", "rootfs: missing", "is needed if a mount point (--mp[n]) is given")]
     } else if restores && call.args().get(1).is_some_and(|archive| archive == "-") {
-        vec![alone("rootfs", "rootfs: missing", "is needed where the backup comes from stdin")]
+        vec![alone("rootfs", "rootfs: missing", "is needed if the backup comes from stdin")]
     } else {
         Vec::new()
     }
@@ -109,7 +109,7 @@ fn reserved(call: &Call) -> Vec<Violation> {
     .collect()
 }
 
-/// The rules between the entries of a map: 1 stands alone, one target for the rest, each source once.
+/// The rules between the entries of a map: 1 is alone, one target for the rest, each source once.
 fn map(call: &Call, name: &str) -> Option<Violation> {
     let text = call.get(name)?;
     let entries = split_list(text);
@@ -122,7 +122,7 @@ fn map(call: &Call, name: &str) -> Option<Violation> {
     } else if pairs.iter().collect::<BTreeSet<_>>().len() < pairs.len() {
         wrong("a source (SOURCE:TARGET) may be named once")
     } else if name == "target-storage" && call.verb() == Verb::RemoteMigrate && entries.contains(&"1") {
-        wrong("another cluster has other storages: SOURCE:TARGET or TARGET")
+        wrong("another cluster has other storages: give SOURCE:TARGET or TARGET")
     } else {
         None
     }
@@ -135,7 +135,7 @@ fn mode(call: &Call) -> Option<Violation> {
         Some(digits) => !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_hexdigit()),
         None => !text.is_empty() && text.bytes().all(|b| (b'0'..=b'7').contains(&b)),
     };
-    (!good).then(|| other("perms", format!("'{text}' is not allowed: a mode in octal digits, as 0644")))
+    (!good).then(|| other("perms", format!("'{text}' is not allowed: a mode in octal digits, such as 0644")))
 }
 
 /// What is mounted has a form, and the ranges of an id map may not overlap.
@@ -145,7 +145,7 @@ fn volume(call: &Call, name: &str, fs: &RootFs) -> Option<Violation> {
         let sized = call.verb() != Verb::Set && shape::is_decimal(text);
         if !text.contains(':') && !sized {
             let rule =
-                "STORAGE:GIB for a new volume, STORAGE:VOLUME for one that is there, or a path of the host";
+                "STORAGE:GIB for a new volume, STORAGE:VOLUME for an existing one, or a path of the host";
             return Some(other(name, format!("'{text}' is not allowed: {rule}")));
         }
     }
@@ -170,7 +170,7 @@ fn managed(name: &str, net: &NetInterface) -> Option<Violation> {
     (net.host_managed && auto && !net.link_down).then(|| {
         other(
             &format!("{name}.ip6"),
-            "'auto' is not allowed where the host sets the addresses (host-managed=1)".to_owned(),
+            "'auto' is not allowed if the host sets the addresses (host-managed=1)".to_owned(),
         )
     })
 }
@@ -203,10 +203,10 @@ mod tests {
                 Verb::Create,
                 &["101", "t"],
                 &[("mp0", "local:1,mp=/a")],
-                "--rootfs: is needed where a mount point (--mp[n]) is given",
+                "--rootfs: is needed if a mount point (--mp[n]) is given",
             ),
             (Verb::Create, &["101", "t"], &[("mp0", "local:1,mp=/a"), ("rootfs", "8")], ""),
-            (Verb::Restore, &["101", "-"], &[], "--rootfs: is needed where the backup comes from stdin"),
+            (Verb::Restore, &["101", "-"], &[], "--rootfs: is needed if the backup comes from stdin"),
             (
                 Verb::Snapshot,
                 &["101", "current"],
@@ -244,14 +244,14 @@ mod tests {
                 Verb::Push,
                 &["101", "a", "b"],
                 &[("perms", "899")],
-                "--perms: '899' is not allowed: a mode in octal digits, as 0644",
+                "--perms: '899' is not allowed: a mode in octal digits, such as 0644",
             ),
             (Verb::Create, &["101", "t"], &[("rootfs", "8")], ""),
             (
                 Verb::Set,
                 &["101"],
                 &[("rootfs", "8")],
-                "--rootfs: '8' is not allowed: STORAGE:GIB for a new volume, STORAGE:VOLUME for one that is there, or a \
+                "--rootfs: '8' is not allowed: STORAGE:GIB for a new volume, STORAGE:VOLUME for an existing one, or a \
                  path of the host",
             ),
             (
@@ -265,7 +265,7 @@ mod tests {
                 Verb::Set,
                 &["101"],
                 &[("net0", "name=eth0,ip6=auto,host-managed=1")],
-                "--net0.ip6: 'auto' is not allowed where the host sets the addresses (host-managed=1)",
+                "--net0.ip6: 'auto' is not allowed if the host sets the addresses (host-managed=1)",
             ),
         ] {
             assert_eq!(told(verb, args, options), text, "{verb} {args:?} {options:?}");

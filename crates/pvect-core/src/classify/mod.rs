@@ -13,7 +13,6 @@ use crate::error::{ErrorKind, Exit};
 use crate::schema::{ExitRule, VerbSpec};
 
 pub use clean::{clean, message};
-pub use subject::subject;
 
 /// What a run came to.
 #[derive(Debug, Clone, PartialEq, Eq)]

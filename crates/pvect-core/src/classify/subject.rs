@@ -14,7 +14,7 @@ impl Error {
 }
 
 /// Returns what the text of pct or of the API is about.
-pub fn subject(kind: ErrorKind, text: &str) -> Option<Subject> {
+fn subject(kind: ErrorKind, text: &str) -> Option<Subject> {
     let found = match kind {
         ErrorKind::NotFound
             if text.starts_with("Configuration file ") && text.ends_with(" does not exist") =>

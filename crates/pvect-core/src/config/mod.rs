@@ -1,6 +1,6 @@
 //! A container's configuration: the file `<vmid>.conf`, parsed, changed and printed.
 //!
-//! The text is the truth: values are kept as they stand in the file, typed access parses them when asked. So an
+//! The text is the truth: values are kept as they are in the file, typed access parses them on demand. So an
 //! unknown key, a value outside the schema or a raw `lxc.*` line survives a change of something else.
 
 mod parse;
@@ -26,7 +26,7 @@ use crate::{SnapshotName, Vmid};
 /// Why a configuration could not be parsed or printed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
-    /// A line is none of the grammar's (strict mode only).
+    /// A line does not fit the grammar (strict mode only).
     #[error("line {line}: {what}")]
     Line {
         /// Its number, from 1.
@@ -34,7 +34,7 @@ pub enum ConfigError {
         /// What is wrong.
         what: String,
     },
-    /// A value may not hold a line break.
+    /// A value must not contain a line break.
     #[error("the value of '{key}' holds a line break")]
     LineBreak {
         /// The key.

@@ -55,7 +55,7 @@ impl ContainerConfig {
     /// with its NULs, then raw `lxc.*` lines.
     ///
     /// # Errors
-    /// For the first line that is no `key: value`.
+    /// For the first line that is not `key: value`.
     pub fn parse_output(bytes: &[u8]) -> Result<Self, ConfigError> {
         let mut config = Self::default();
         for (index, line) in utf8(bytes)?.split('\n').enumerate() {
@@ -247,7 +247,7 @@ fn value_of<'a>(line: &'a str, name: &str) -> Option<&'a str> {
     (!value.is_empty()).then_some(value)
 }
 
-/// Finds `snapstate: prepare` or `snapstate: delete` at the end of a line, whatever stands before, as pct does.
+/// Finds `snapstate: prepare` or `snapstate: delete` at the end of a line, whatever comes before it, as pct does.
 fn snapstate(line: &str) -> Option<&'static str> {
     ["prepare", "delete"].into_iter().find(|state| {
         line.strip_suffix(state)

@@ -34,7 +34,7 @@ pub struct PendingItem {
 
 /// Parses the value of `delete:`: option names separated by `,`, `;` or blanks, `!` before one to force it.
 ///
-/// Of a name that is there twice, the last counts.
+/// Of a repeated name, the last counts.
 pub fn parse_delete(text: &str) -> Vec<PendingDelete> {
     let mut entries: Vec<PendingDelete> = Vec::new();
     for entry in split_list(text) {

@@ -5,7 +5,7 @@
 pub enum RawKey {
     /// Kept.
     Allowed,
-    /// Kept, with a warning: what to use in its place.
+    /// Kept, with a warning: what to use instead.
     Deprecated(String),
     /// Refused, and why.
     Refused(&'static str),

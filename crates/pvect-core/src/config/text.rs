@@ -17,7 +17,7 @@ pub fn encode(text: &str) -> String {
     encoded
 }
 
-/// Decodes `%HH` in either case; what is no such triple stays as it is, invalid UTF-8 becomes U+FFFD.
+/// Decodes `%HH` in either case; anything else stays as it is, invalid UTF-8 becomes U+FFFD.
 pub fn decode(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut decoded = Vec::with_capacity(bytes.len());

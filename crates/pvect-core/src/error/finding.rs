@@ -1,6 +1,6 @@
 //! What pvect itself finds wrong, as data.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::ErrorKind;
@@ -22,9 +22,9 @@ pub enum Finding {
     NoSuchName {
         /// The name.
         name: String,
-        /// A name that is like it.
+        /// A similar name.
         near: Option<String>,
-        /// The containers that there are, each as it is shown; the last may stand for all others.
+        /// The containers that exist, each as it is shown; the last may represent all others.
         candidates: Vec<String>,
     },
     /// The container has no such snapshot.
@@ -39,6 +39,12 @@ pub enum Finding {
         /// The template.
         volume: VolumeId,
     },
+    /// The node has no such program.
+    #[error("{program} is not installed on this node")]
+    NoProgram {
+        /// The program's name.
+        program: String,
+    },
     /// Somebody who is not root listens on the command socket of a container.
     #[error("somebody else holds the socket of CT {vmid} {}", holder_words(*holder))]
     ForeignSocket {
@@ -47,7 +53,7 @@ pub enum Finding {
         /// The user and the process, where one can be seen.
         holder: Option<(u32, i32)>,
     },
-    /// A task of the API is not waited for any more.
+    /// A task of the API that is no longer waited for.
     #[error("{}", goes_on(upid, *after))]
     TaskGoesOn {
         /// The task's name.
@@ -56,10 +62,12 @@ pub enum Finding {
         after: Option<Duration>,
     },
     /// Another command holds the lock file of the configuration.
-    #[error("only the first environment variable is set: can't lock file '{}' - got timeout", path.display())]
+    #[error("{}", lock_file_held(path, done.as_deref()))]
     LockFileHeld {
         /// The lock file.
         path: PathBuf,
+        /// What was done before the lock file was needed, as a clause; `None` when nothing was.
+        done: Option<String>,
     },
 }
 
@@ -71,6 +79,7 @@ impl Finding {
             | Self::NoSuchName { .. }
             | Self::NoSnapshot { .. }
             | Self::NoTemplate { .. } => ErrorKind::NotFound,
+            Self::NoProgram { .. } => ErrorKind::PctCommandFailed,
             Self::ForeignSocket { .. } => ErrorKind::PctOperationFailed,
             Self::TaskGoesOn { .. } => ErrorKind::PctTimeout,
             Self::LockFileHeld { .. } => ErrorKind::Locked,
@@ -81,6 +90,7 @@ impl Finding {
     pub fn subject(&self) -> Option<Subject> {
         match self {
             Self::NoSuchName { candidates, .. } if !candidates.is_empty() => None,
+            Self::NoProgram { .. } => None,
             Self::NoContainer { .. } | Self::NoSuchName { .. } => Some(Subject::Container),
             Self::NoSnapshot { .. } => Some(Subject::Snapshot),
             Self::NoTemplate { .. } => Some(Subject::Template),
@@ -106,7 +116,16 @@ fn no_such_name(name: &str, near: Option<&str>, candidates: &[String]) -> String
 fn holder_words(holder: Option<(u32, i32)>) -> String {
     match holder {
         Some((uid, pid)) => format!("(uid {uid}, pid {pid})"),
-        None => "(no process can be seen that does)".to_owned(),
+        None => "(its process is not visible)".to_owned(),
+    }
+}
+
+/// After what was done, the text is pct's.
+fn lock_file_held(path: &Path, done: Option<&str>) -> String {
+    let text = format!("can't lock file '{}' - got timeout", path.display());
+    match done {
+        Some(done) => format!("{done}: {text}"),
+        None => text,
     }
 }
 

@@ -12,9 +12,9 @@ pub enum ErrorKind {
     ConnectionLost,
     /// No host of the API could be reached: nothing was sent.
     ApiUnreachable,
-    /// The server is not the one that is trusted, or does not speak TLS.
+    /// The server is not trusted, or does not speak TLS.
     ApiUntrusted,
-    /// The API does not take the token, the ticket or the password.
+    /// The API refuses the token, the ticket or the password.
     ApiUnauthenticated,
     /// The API answered, but could not reach the node (595, 596, 599).
     NodeUnreachable,
@@ -32,11 +32,11 @@ pub enum ErrorKind {
     NotFound,
     /// The id or name is taken.
     AlreadyExists,
-    /// The container runs already.
+    /// The container is already running.
     AlreadyRunning,
-    /// The container does not run.
+    /// The container is not running.
     NotRunning,
-    /// The configuration holds a `lock:`, or another command holds its lock file.
+    /// The configuration has a `lock:`, or another command holds its lock file.
     Locked,
     /// `protection: 1` forbids it.
     Protected,
@@ -149,22 +149,20 @@ impl ErrorKind {
                 "the connection to the node was lost; the error says whether the command may have run"
             }
             Self::ApiUnreachable => "no host of the API could be reached; nothing was sent",
-            Self::ApiUntrusted => {
-                "the API's certificate is not the one to trust, or the port does not speak TLS"
-            }
-            Self::ApiUnauthenticated => "the API does not take the token, the ticket or the password",
+            Self::ApiUntrusted => "the API's certificate is not trusted, or the port does not speak TLS",
+            Self::ApiUnauthenticated => "the API refuses the token, the ticket or the password",
             Self::NodeUnreachable => "the API answered, but could not reach the node (595, 596, 599)",
             Self::PctCommandFailed => {
                 "pct could not be run to its end (signal, spawn error), or failed for a reason not listed here"
             }
             Self::PctOperationFailed => "the task ended in an error; its text and log are in the error",
             Self::PctInvalidOutput => "what pct printed could not be understood; the raw text is kept",
-            Self::PctTimeout => "the time-out passed; the error says what state was left",
+            Self::PctTimeout => "the time-out passed; the error says what was left behind",
             Self::PctPermissionDenied => "not root, or 403 of Proxmox",
             Self::NotFound => "no such container, snapshot, volume or template",
             Self::AlreadyExists => "the id or name is taken",
-            Self::AlreadyRunning => "the container runs already",
-            Self::NotRunning => "the container does not run",
+            Self::AlreadyRunning => "the container is already running",
+            Self::NotRunning => "the container is not running",
             Self::Locked => "the configuration is locked, or another command holds its lock file",
             Self::Protected => "protection is on for the container",
             Self::Conflict => "the configuration was changed by somebody else meanwhile (digest)",

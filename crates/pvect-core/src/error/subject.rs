@@ -1,14 +1,14 @@
 //! What a failure is about, finer than its kind.
 
-/// What a failure is about, where that decides the next step.
+/// What a failure is about, if that decides the next step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Subject {
-    /// A container that is not there.
+    /// A container that does not exist.
     Container,
-    /// A snapshot that is not there.
+    /// A snapshot that does not exist.
     Snapshot,
-    /// A template that is not there.
+    /// A template that does not exist.
     Template,
     /// The number for a new container, which is taken.
     Number,
@@ -16,13 +16,13 @@ pub enum Subject {
     LockFile,
     /// The command socket of a container, which somebody else holds.
     ForeignSocket,
-    /// A task that goes on.
+    /// A task that continues.
     Task,
     /// A full clone of a container that runs.
     FullClone,
-    /// A linked clone of a volume whose storage has none.
+    /// A linked clone of a volume whose storage does not support them.
     LinkedClone,
-    /// Snapshots of volumes whose storage has none.
+    /// Snapshots of volumes whose storage does not support them.
     Snapshots,
     /// What only a node of Proxmox VE can do, and the standalone node cannot.
     Proxmox,

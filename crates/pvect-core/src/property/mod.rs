@@ -1,4 +1,4 @@
-//! Property strings: `key=value` pairs joined with commas, one of them perhaps bare.
+//! Property strings: `key=value` pairs joined with commas, one of them perhaps without its key.
 
 mod dev;
 mod features;

@@ -218,14 +218,14 @@ impl Format {
             Self::Ipv4 => "an IPv4 address",
             Self::Ipv6 => "an IPv6 address",
             Self::Ipv4Config => {
-                "dhcp, manual, or an IPv4 address with its prefix length (8 to 32), as 10.0.0.5/24"
+                "dhcp, manual, or an IPv4 address with its prefix length (8 to 32), such as 10.0.0.5/24"
             }
             Self::Ipv6Config => {
-                "auto, dhcp, manual, or an IPv6 address with its prefix length (8 to 128), as 2001:db8::5/64"
+                "auto, dhcp, manual, or an IPv6 address with its prefix length (8 to 128), such as 2001:db8::5/64"
             }
             Self::IpWithInterface => "an IP address; a link-local one may end in %INTERFACE",
             Self::Address => "an IP address or a DNS name",
-            Self::MacAddress => "a unicast MAC address, as BC:24:11:00:00:01",
+            Self::MacAddress => "a unicast MAC address, such as BC:24:11:00:00:01",
             Self::DiskSize => "a size: digits, perhaps a fraction, then K, M, G or T (bytes without)",
             Self::ResizeSize => "a size with K, M, G or T (bytes without), '+' before it to add",
             Self::TimeZone => "'host', 'UTC' or a zone such as Europe/Vienna",
@@ -235,7 +235,7 @@ impl Format {
             Self::DevicePath => "a path below /dev without '.' and '..' steps",
             Self::Trunks => "VLAN numbers joined with ';'",
             Self::FsTypes => "file system types joined with ';'",
-            Self::OctalMode => "0 and three octal digits, as 0660",
+            Self::OctalMode => "0 and three octal digits, such as 0660",
             Self::Startup => "[[order=]N][,up=SECONDS][,down=SECONDS]",
             Self::Digest => "a SHA-1 in hex",
             Self::Fingerprint => "32 pairs of hex digits joined with ':'",

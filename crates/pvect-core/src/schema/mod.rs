@@ -7,7 +7,7 @@ pub mod check;
 pub mod format;
 mod lookup;
 pub mod options;
-pub mod pairs;
+pub(crate) mod pairs;
 pub mod properties;
 mod scalar;
 mod shared;
@@ -102,7 +102,7 @@ pub struct ArgSpec {
 /// How pct's exit status is to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExitRule {
-    /// 0 when the task ended well or with warnings, else non-zero.
+    /// 0 when the task succeeded, with or without warnings; else non-zero.
     TaskChecked,
     /// 0 even when the task failed: judge by stderr.
     TaskUnchecked,
@@ -125,7 +125,7 @@ pub enum TimeClass {
     Unbounded,
 }
 
-/// The HTTPS API's twin of a verb.
+/// The HTTPS API's counterpart of a verb.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ApiTwin {
     /// GET, POST, PUT or DELETE.
@@ -134,7 +134,7 @@ pub struct ApiTwin {
     pub path: &'static str,
 }
 
-/// Everything known of one verb.
+/// Everything known about one verb.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct VerbSpec {
     /// The verb.
@@ -155,7 +155,7 @@ pub struct VerbSpec {
     pub exit: ExitRule,
     /// How long it may take.
     pub time: TimeClass,
-    /// The twin in the HTTPS API.
+    /// The counterpart in the HTTPS API.
     pub api: Option<ApiTwin>,
     /// Whether it changes anything.
     pub mutates: bool,

@@ -53,7 +53,7 @@ pub const OSTYPES: &[&str] = &[
 
 /// Every option that create, restore and set take, sorted by name.
 ///
-/// `parent` and `snaptime` are keys of the file but no options; see [`INTERNAL_KEYS`].
+/// `parent` and `snaptime` are keys of the file but not options; see [`INTERNAL_KEYS`].
 pub static CONFIG_OPTIONS: &[OptionSpec] = &[
     with_default(option("arch", Enum(ARCHES), "The architecture of the container."), "amd64"),
     with_default(
@@ -68,7 +68,7 @@ pub static CONFIG_OPTIONS: &[OptionSpec] = &[
     option(
         "cores",
         Integer { min: Some(1), max: Some(8192) },
-        "Number of CPU cores that the container may use; all of the host's when unset.",
+        "Number of CPU cores that the container may use; all of the host's if unset.",
     ),
     with_default(
         option(
@@ -82,7 +82,7 @@ pub static CONFIG_OPTIONS: &[OptionSpec] = &[
         option(
             "cpuunits",
             Integer { min: Some(0), max: Some(500_000) },
-            "Weight of the container when CPUs are short; at most 10000 on cgroup v2.",
+            "Weight of the container if CPU time is short; at most 10000 on cgroup v2.",
         ),
         "cgroup v1: 1024, cgroup v2: 100",
     ),
@@ -110,12 +110,12 @@ pub static CONFIG_OPTIONS: &[OptionSpec] = &[
         "mp",
         255,
         Properties(&properties::MOUNT_POINT),
-        "A further volume, bind mount or device; STORAGE:GIB makes a new volume.",
+        "Another volume, bind mount or device; STORAGE:GIB makes a new volume.",
     ),
     option(
         "nameserver",
         List(Format::IpWithInterface),
-        "DNS servers; the host's when neither this nor searchdomain is set.",
+        "DNS servers; the host's if neither this nor searchdomain is set.",
     ),
     family("net", 31, Properties(&properties::NET), "A network interface."),
     flag("onboot", Some("0"), "Start the container when the node starts."),
@@ -133,7 +133,7 @@ pub static CONFIG_OPTIONS: &[OptionSpec] = &[
     option(
         "searchdomain",
         List(Format::DnsName),
-        "DNS search domains; the host's when neither this nor nameserver is set.",
+        "DNS search domains; the host's if neither this nor nameserver is set.",
     ),
     option(
         "startup",

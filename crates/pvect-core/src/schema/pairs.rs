@@ -110,7 +110,7 @@ pub fn print(schema: &PropertySchema, pairs: &[(String, String)]) -> String {
     parts.collect::<Vec<_>>().join(",")
 }
 
-/// Parses a property string, puts `changes` in the place of the pairs that it has, and prints it.
+/// Parses a property string, replaces the pairs that `changes` has, and prints it.
 ///
 /// What is not changed keeps its spelling, as in Proxmox VE: an IPv6 address, a `firewall=0`. A change to `None`
 /// removes the key.

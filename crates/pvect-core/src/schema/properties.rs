@@ -12,7 +12,7 @@ pub struct Property {
     pub kind: Kind,
     /// Must be there.
     pub required: bool,
-    /// What help puts in the place of the value, such as `<DiskSize>`, without brackets.
+    /// What help prints for the value, such as `<DiskSize>`, without brackets.
     pub placeholder: &'static str,
 }
 

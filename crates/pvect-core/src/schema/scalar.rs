@@ -1,4 +1,4 @@
-//! Checks values that are no property strings.
+//! Checks values that are not property strings.
 
 use super::format::split_list;
 use super::{Format, Kind, Reason, Violation};

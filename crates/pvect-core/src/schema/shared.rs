@@ -17,7 +17,7 @@ pub(super) const OSTEMPLATE: ArgSpec = ArgSpec {
 pub(super) const EXTRA: ArgSpec = ArgSpec {
     optional: true,
     rest: true,
-    ..arg("extra-args", Text(Format::Any), "Further words, taken as they are.")
+    ..arg("extra-args", Text(Format::Any), "Further arguments, passed on as they are.")
 };
 pub(super) const ONLY_VMID: &[ArgSpec] = &[VMID];
 pub(super) const SNAP_ARGS: &[ArgSpec] = &[VMID, SNAPNAME];
@@ -29,7 +29,7 @@ pub(super) const DIGEST: OptionSpec = option(
     Text(Format::Digest),
     "Refuse the change unless the configuration file still has this SHA-1 digest.",
 );
-pub(super) const BWLIMIT_TEXT: &str = "Limit of the I/O bandwidth, in KiB/s.";
+pub(super) const BWLIMIT_TEXT: &str = "Limit for the I/O bandwidth, in KiB/s.";
 pub(super) const fn bwlimit(default: &'static str) -> OptionSpec {
     OptionSpec {
         default: Some(default),
@@ -47,23 +47,27 @@ const CREATING: [OptionSpec; 11] = [
     bwlimit("restore limit from datacenter or storage config"),
     flag("force", None, "With restore: overwrite an existing container."),
     flag("ha-managed", Some("0"), "Make the new container a resource of the HA manager."),
-    flag("ignore-unpack-errors", None, "Carry on when the template could not be unpacked whole."),
+    flag("ignore-unpack-errors", None, "Continue even if the template could not be unpacked completely."),
     OptionSpec {
         secret: true,
         length: (Some(5), None),
         ..option(
             "password",
             Text(Format::Any),
-            "Password of root inside the container; prompts when it has no value.",
+            "Password of root inside the container; asks for it if it has no value.",
         )
     },
     option("pool", Text(Format::PoolId), "Make the container a member of this pool."),
     flag("restore", None, "The argument is a backup, not a template."),
     OptionSpec {
         file: true,
-        ..option("ssh-public-keys", Text(Format::FilePath), "A file with public keys for root, one a line.")
+        ..option(
+            "ssh-public-keys",
+            Text(Format::FilePath),
+            "A file with public keys for root, one on each line.",
+        )
     },
-    flag("start", Some("0"), "Start the container once it is there."),
+    flag("start", Some("0"), "Start the container after it is made."),
     OptionSpec { default: Some("local"), ..option("storage", Text(Format::StorageId), STORAGE_TEXT) },
     flag("unique", None, "With restore: give the network interfaces new MAC addresses."),
 ];

@@ -108,7 +108,7 @@ pub static VERBS: [VerbSpec; 38] = [
             bwlimit(MIGRATE_LIMIT),
             flag("online", None, "Live migration (refused for running containers)."),
             flag("restart", None, "Stop the container, move it, start it there."),
-            option("target-storage", List(Format::StorageMap), "Which storage takes the place of which."),
+            option("target-storage", List(Format::StorageMap), "Which storage replaces which."),
             OptionSpec {
                 default: Some("180"),
                 ..option("timeout", Integer { min: None, max: None }, "Seconds to wait for the shutdown.")
@@ -288,7 +288,7 @@ pub static VERBS: [VerbSpec; 38] = [
     ),
     VerbSpec {
         options: &[
-            flag("forceStop", Some("0"), "Kill the container when the time has passed."),
+            flag("forceStop", Some("0"), "Kill the container after that time."),
             OptionSpec {
                 default: Some("60"),
                 ..option("timeout", Integer { min: Some(0), max: None }, "Seconds to wait for the shutdown.")
@@ -303,7 +303,7 @@ pub static VERBS: [VerbSpec; 38] = [
         )
     },
     VerbSpec {
-        options: &[flag("debug", Some("0"), "Write the log of the start at its most verbose."), SKIPLOCK],
+        options: &[flag("debug", Some("0"), "Log the start as verbosely as possible."), SKIPLOCK],
         ..task(
             Verb::Start,
             ONLY_VMID,
@@ -417,15 +417,11 @@ pub static VERBS: [VerbSpec; 38] = [
             flag("restart", None, "Stop the container, move it, start it there."),
             OptionSpec {
                 required: true,
-                ..option("target-bridge", List(Format::BridgeMap), "Which bridge takes the place of which.")
+                ..option("target-bridge", List(Format::BridgeMap), "Which bridge replaces which.")
             },
             OptionSpec {
                 required: true,
-                ..option(
-                    "target-storage",
-                    List(Format::StorageMap),
-                    "Which storage takes the place of which.",
-                )
+                ..option("target-storage", List(Format::StorageMap), "Which storage replaces which.")
             },
             OptionSpec {
                 default: Some("180"),
@@ -456,10 +452,10 @@ pub static VERBS: [VerbSpec; 38] = [
     },
     VerbSpec {
         options: &[
-            flag("dryrun", Some("0"), "Only say what would be written."),
+            flag("dryrun", Some("0"), "Only print what would be written."),
             option("vmid", Text(Format::Vmid), "Only this container."),
         ],
-        ..verb(Verb::Rescan, &[], "Bring sizes and unused volumes in the configurations up to date.")
+        ..verb(Verb::Rescan, &[], "Update sizes and unused volumes in the configurations.")
     },
     VerbSpec {
         options: &[flag("verbose", None, "All fields, not only the state.")],

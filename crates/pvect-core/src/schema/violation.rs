@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// The text that stands for a secret wherever one is shown.
+/// The text that replaces a secret wherever one is shown.
 pub const MASK: &str = "********";
 
 /// One value that breaks the schema.
@@ -79,7 +79,7 @@ pub enum Reason {
     },
     /// A key that the property string does not have.
     UnknownProperty {
-        /// The keys that there are.
+        /// The known keys.
         allowed: Vec<String>,
     },
     /// A required key or option is missing.
@@ -93,7 +93,7 @@ pub enum Reason {
     },
     /// More words than the verb takes.
     TooManyArguments {
-        /// What is too much, and how many the verb takes.
+        /// The first extra word, and how many the verb takes.
         text: String,
     },
     /// pct prints its words alone, without the heading of parameter errors and without usage.

@@ -9,10 +9,10 @@ use pvect_core::property::MountPoint;
 use pvect_core::{ContainerConfig, Lock, Vmid};
 
 use super::archive::{self, Contents};
-use super::job::Job;
 use super::journal::Journal;
 use super::options::{Mode, notes};
 use super::parts::{included, mount, open, sources};
+use super::plan::Plan;
 use super::prune::{NOTES, PROTECTED, archives, base_name};
 use super::snapshot;
 use crate::idmap::IdMap;
@@ -20,7 +20,7 @@ use crate::interrupt::Interrupt;
 use crate::rooted::Rooted;
 use crate::runtime::{self, StopMode};
 use crate::storage::{self, PrivateMounts};
-use crate::{Failure, Node, NodeResult, locked, store};
+use crate::{Failure, Node, NodeResult, files, locked, store};
 
 /// Archives hold the container's secrets.
 const ARCHIVE_MODE: u32 = 0o640;
@@ -32,7 +32,7 @@ const STANDARD_EXCLUDES: [&str; 3] = ["/tmp/?*", "/var/tmp/?*", "/var/run/?*.pid
 /// A backup under way, and what has to be undone whatever happens.
 pub(super) struct Backup<'a> {
     node: &'a Node,
-    job: &'a Job<'a>,
+    plan: &'a Plan<'a>,
     vmid: Vmid,
     interrupt: &'a Interrupt,
     base: String,
@@ -46,11 +46,11 @@ pub(super) struct Backup<'a> {
 }
 
 impl<'a> Backup<'a> {
-    pub(super) fn new(node: &'a Node, job: &'a Job<'a>, vmid: Vmid, interrupt: &'a Interrupt) -> Self {
+    pub(super) fn new(node: &'a Node, plan: &'a Plan<'a>, vmid: Vmid, interrupt: &'a Interrupt) -> Self {
         let base = base_name(vmid, &jiff::Zoned::now().datetime());
         Self {
             node,
-            job,
+            plan,
             vmid,
             interrupt,
             base,
@@ -86,13 +86,13 @@ impl<'a> Backup<'a> {
         }
         journal.keep_in(None);
         if let Ok(text) = std::fs::read(&kept) {
-            let _ = std::fs::write(self.job.directory.join(format!("{}.log", self.base)), text);
+            let _ = std::fs::write(self.plan.directory.join(format!("{}.log", self.base)), text);
         }
         done
     }
 
     fn work(&mut self, config: &ContainerConfig, journal: &mut Journal<'_, '_>) -> NodeResult<()> {
-        let (node, vmid, options) = (self.node, self.vmid, self.job.options);
+        let (node, vmid, options) = (self.node, self.vmid, self.plan.options);
         journal.info(format!("Starting Backup of VM {vmid} (lxc)"));
         journal.say(format!("Backup started at {}", jiff::Zoned::now().strftime("%F %H:%M:%S")));
         let running = runtime::is_running(node, vmid);
@@ -156,7 +156,7 @@ impl<'a> Backup<'a> {
         }
         journal.info("stopping virtual guest");
         self.restart = true;
-        let timeout = Duration::from_secs(self.job.options.stopwait_minutes * 60);
+        let timeout = Duration::from_secs(self.plan.options.stopwait_minutes * 60);
         journal.capture(|output| {
             let _held = store::lock(node, vmid, store::LOCK_SECONDS, output)?;
             runtime::stop(node, vmid, config, StopMode::Shutdown { timeout, then_kill: false }, output)
@@ -187,8 +187,8 @@ impl<'a> Backup<'a> {
         mode: Mode,
         journal: &mut Journal<'_, '_>,
     ) -> NodeResult<PathBuf> {
-        let (node, options) = (self.node, self.job.options);
-        let directory = &self.job.directory;
+        let (node, options) = (self.node, self.plan.options);
+        let directory = &self.plan.directory;
         let target = directory.join(format!("{}.tar{}", self.base, options.compress.extension()));
         let temporary = directory.join(format!("{}.dat", self.base));
         self.sweep();
@@ -242,7 +242,7 @@ impl<'a> Backup<'a> {
     /// Removes what backups of this container that were killed left: we hold its lock, so none of them goes on.
     fn sweep(&self) {
         let (archive, described) = (format!("vzdump-lxc-{}-", self.vmid), described_prefix(self.vmid));
-        let directories = [self.job.directory.clone(), self.node.layout.container(self.vmid)];
+        let directories = [self.plan.directory.clone(), self.node.layout.container(self.vmid)];
         for entry in directories.iter().filter_map(|path| std::fs::read_dir(path).ok()).flatten().flatten() {
             let name = entry.file_name();
             let name = name.to_string_lossy();
@@ -256,8 +256,8 @@ impl<'a> Backup<'a> {
 
     /// Patterns of what is left out.
     fn excludes(&self) -> Vec<String> {
-        let mut excludes = self.job.options.excludes.clone();
-        if self.job.options.standard_excludes {
+        let mut excludes = self.plan.options.excludes.clone();
+        if self.plan.options.standard_excludes {
             excludes.extend(STANDARD_EXCLUDES.map(str::to_owned));
         }
         excludes
@@ -275,29 +275,43 @@ impl<'a> Backup<'a> {
             path.push(end);
             PathBuf::from(path)
         };
-        if let Some(template) = self.job.options.notes_template.as_deref().filter(|text| !text.is_empty()) {
+        if let Some(template) = self.plan.options.notes_template.as_deref().filter(|text| !text.is_empty()) {
             journal.info("adding notes to backup");
             let text = notes(template, &config.name(self.vmid), self.node.name.as_str(), self.vmid);
-            if let Err(error) = store::replace(&beside(NOTES), text.as_bytes(), ARCHIVE_MODE) {
+            if let Err(error) = files::replace(&beside(NOTES), text.as_bytes(), ARCHIVE_MODE) {
                 journal.warn(format!("unable to add notes - {error}"));
             }
         }
-        if self.job.options.protected {
+        if self.plan.options.protected {
             journal.info("marking backup as protected");
+            self.check_protected()?;
             let path = beside(PROTECTED);
-            store::replace(&path, b"", ARCHIVE_MODE)
+            files::replace(&path, b"", ARCHIVE_MODE)
                 .map_err(|error| Failure::new(format!("unable to set protected flag - {error}")))?;
         }
         Ok(())
     }
 
+    /// Refuses one protected backup more than the storage lets a container have.
+    fn check_protected(&self) -> NodeResult<()> {
+        let Some((storage, most)) = &self.plan.most_protected else { return Ok(()) };
+        let all = archives(&self.plan.directory)?;
+        if all.iter().filter(|archive| archive.vmid == self.vmid && archive.protected).count() < *most {
+            return Ok(());
+        }
+        Err(Failure::new(format!(
+            "unable to set protected flag - The number of protected backups per guest is limited to {most} on storage \
+             '{storage}'"
+        )))
+    }
+
     fn prune(&self, journal: &mut Journal<'_, '_>) -> NodeResult<()> {
-        let Some(keep) = self.job.keep.as_ref().filter(|keep| self.job.options.remove && !keep.keeps_all())
+        let Some(keep) = self.plan.keep.as_ref().filter(|keep| self.plan.options.remove && !keep.keeps_all())
         else {
             return Ok(());
         };
         journal.info(format!("prune older backups with retention: {}", keep.text()));
-        let mut own = archives(&self.job.directory)?;
+        let mut own = archives(&self.plan.directory)?;
         own.retain(|archive| archive.vmid == self.vmid);
         let superfluous = keep.superfluous(&own);
         for archive in &superfluous {
@@ -364,7 +378,7 @@ impl Drop for Backup<'_> {
     /// For a panic only: [`Backup::run`] has undone everything.
     fn drop(&mut self) {
         let (mut out, mut err) = (std::io::sink(), std::io::sink());
-        let mut output = crate::Output { out: &mut out, err: &mut err };
+        let mut output = crate::Output::new(&mut out, &mut err);
         if self.frozen {
             let _ = self.thaw();
         }

@@ -59,7 +59,7 @@ impl<'a, 'b> Journal<'a, 'b> {
     /// What a start or stop prints becomes lines of ours.
     pub(super) fn capture<T>(&mut self, work: impl FnOnce(&mut Output<'_>) -> T) -> T {
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let result = work(&mut Output { out: &mut out, err: &mut err });
+        let result = work(&mut Output::new(&mut out, &mut err));
         for bytes in [out, err] {
             self.info(String::from_utf8_lossy(&bytes));
         }

@@ -1,26 +1,36 @@
-//! The backups on a storage, in the columns of pvesm(1).
+//! The backups on a storage, for clients.
 
-use std::io::Write;
+use serde::Serialize;
 
 use super::prune;
 use crate::storage::Storages;
 use crate::{Failure, Layout, NodeResult};
 
-/// The helper verb that lists the backups of containers: `backups ROOT NODE STORAGE`.
+/// The helper verb that lists the backups of containers: `backups ROOT NODE STORAGE`. It answers in JSON.
 pub(crate) const NAME: &str = "backups";
 
-/// Writes one line for each backup to stdout: volume id, format, type, size in bytes, vmid.
-pub(crate) fn list(root: &str, node: &str, storage: &str) -> NodeResult<()> {
+/// A backup on a storage.
+#[derive(Debug, Serialize)]
+pub(crate) struct Listed {
+    /// Its volume id.
+    volid: String,
+    /// Whose it is.
+    vmid: u32,
+    /// Its size in bytes.
+    size: u64,
+}
+
+/// Lists the backups on a storage.
+pub(crate) fn list(root: &str, node: &str, storage: &str) -> NodeResult<Vec<Listed>> {
     let node = node.parse().map_err(|_| Failure::new("bad node name"))?;
     let storages = Storages::load(&Layout::new(root, node))?;
-    let directory = storages.find(storage)?.path()?.join("dump");
-    let mut text = String::new();
-    for archive in prune::archives(&directory)? {
+    let found = storages.find(storage)?;
+    found.present()?;
+    let directory = found.directories()?.of("backup");
+    let listed = prune::archives(&directory)?.into_iter().map(|archive| {
         let name = archive.path.file_name().unwrap_or_default().to_string_lossy();
-        let format = name.split_once('.').map_or("", |(_, format)| format);
         let size = std::fs::metadata(&archive.path).map_or(0, |meta| meta.len());
-        text += &format!("{storage}:backup/{name} {format} backup {size} {}\n", archive.vmid);
-    }
-    let failed = |error: std::io::Error| Failure::new(format!("the list cannot be written: {error}"));
-    std::io::stdout().write_all(text.as_bytes()).map_err(failed)
+        Listed { volid: format!("{storage}:backup/{name}"), vmid: archive.vmid.into(), size }
+    });
+    Ok(listed.collect())
 }

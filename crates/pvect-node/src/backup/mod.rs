@@ -6,6 +6,7 @@
 //!
 //! - `options`: the command line
 //! - `job`: all containers of one call
+//! - `plan`: where the archives go, which older ones stay
 //! - `container`: one container, from its lock to its restart
 //! - `archive`: tar and packing
 //! - `prune`: names of archives, and which old ones go
@@ -19,6 +20,7 @@ mod journal;
 mod list;
 mod options;
 mod parts;
+mod plan;
 pub mod prune;
 mod snapshot;
 
@@ -52,7 +54,7 @@ pub(crate) fn try_run(node: &Node, words: &[String], output: &mut Output<'_>) ->
     store::ensure_root(node)?;
     if options.quiet {
         let (mut out, mut err) = (std::io::sink(), std::io::sink());
-        return job::run(node, &options, &mut Output { out: &mut out, err: &mut err });
+        return job::run(node, &options, &mut Output::new(&mut out, &mut err));
     }
     job::run(node, &options, output)
 }

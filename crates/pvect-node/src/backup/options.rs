@@ -215,7 +215,7 @@ impl Options {
                     "1" | "lzo" => {
                         return Err(refused(
                             name,
-                            "the standalone node cannot pack by lzo; use zstd or gzip",
+                            "the standalone node cannot compress with lzo; use zstd or gzip",
                         ));
                     }
                     _ => return Err(not_one_of(name, &last, "0, 1, gzip, lzo, zstd")),
@@ -365,7 +365,10 @@ mod tests {
                 "101 --mode fast",
                 "mode: value 'fast' does not have a value in the enumeration 'snapshot, suspend, stop'",
             ),
-            ("101 --compress lzo", "compress: the standalone node cannot pack by lzo; use zstd or gzip"),
+            (
+                "101 --compress lzo",
+                "compress: the standalone node cannot compress with lzo; use zstd or gzip",
+            ),
             ("101 --stopwait x", "stopwait: type check ('integer') failed - got 'x'"),
             ("101 --stdout", "stdout: not supported by the standalone node"),
             (

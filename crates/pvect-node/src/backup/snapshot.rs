@@ -1,4 +1,4 @@
-//! Mode `snapshot`: what is packed is a snapshot of the container, which runs on meanwhile.
+//! Mode `snapshot`: packs a snapshot of the container, which keeps running.
 //!
 //! Source of the order and the texts: pve-container's `PVE::VZDump::LXC`.
 

@@ -1,25 +1,18 @@
-//! The command line of pct: parsing, usage texts, dispatch.
+//! The command line of pct: parsing, dispatch.
 //!
 //! - `getopt`: options as Getopt::Long takes them
 //! - `parse`: words to a checked call
-//! - `usage`: which verb is meant, and the usage lines
-//! - `describe`, `wrap`: the help of a verb
 //! - `password`: the prompt for a password
 
-mod describe;
 pub(crate) mod getopt;
 mod parse;
 mod password;
-pub(crate) mod report;
-mod usage;
-mod wrap;
 
 use pvect_core::Verb;
 
+use crate::usage::{Meant, refuse, resolve};
 use crate::{Failure, Node, NodeResult, Output, store, verbs};
-pub(crate) use describe::describe;
 pub(crate) use parse::check_zone;
-pub(crate) use usage::{Meant, all_usages, refuse, resolve, usage_line};
 
 /// Parses the words after `pct`, runs the verb, and returns the exit status.
 pub fn run(node: &Node, words: &[String], output: &mut Output<'_>) -> u8 {
@@ -53,7 +46,11 @@ fn run_verb(node: &Node, verb: Verb, words: &[String], output: &mut Output<'_>) 
     if verb == Verb::Help {
         return verbs::dispatch(node, &parsed.call, output);
     }
-    store::ensure_root(node)?;
+    // Whoever only looks, or goes into a container, makes no node where none is.
+    let makes_node = verb.spec().mutates && !matches!(verb, Verb::Exec | Verb::Enter | Verb::Console);
+    if makes_node || node.layout.root().is_dir() {
+        store::ensure_root(node)?;
+    }
     if parsed.json {
         verbs::dispatch_json(node, &parsed.call, output)
     } else {

@@ -6,8 +6,8 @@ use pvect_core::schema::{Format, Kind, OptionSpec, Reason, Violation};
 use pvect_core::{Call, Verb};
 
 use super::getopt::{Spec, Takes};
-use super::report::{USAGE_EXIT, bad_request, refused};
-use super::usage::usage_line;
+use crate::usage::report::{USAGE_EXIT, bad_request, refused};
+use crate::usage::usage_line;
 use crate::{Failure, NodeResult};
 
 /// An extension of this node: `--output-format json` on these verbs. The real pct has no such option; it is found

@@ -1,4 +1,4 @@
-//! The prompt for a new password, as the real pct has it.
+//! The prompt for a new password, like that of the real pct.
 //!
 //! On a terminal each character is shown as `*`, unless the first key is Backspace or Tab is pressed; elsewhere two
 //! lines are read from stdin without a prompt.

@@ -103,7 +103,7 @@ fn bad_lines(node: &Node, vmid: Vmid, stored: &Stored) -> Vec<Finding> {
 fn without_configuration(node: &Node, host: &Host, vmid: Vmid, running: bool) -> NodeResult<Vec<Finding>> {
     if running {
         let command = format!("lxc-stop -P {} -n {vmid} --kill", node.layout.lxc().display());
-        let what = format!("CT {vmid} runs and has no configuration");
+        let what = format!("CT {vmid} is running but has no configuration");
         let path = node.layout.config(vmid);
         return Ok(vec![Finding::new(Kind::Monitor, Some(vmid), path.display(), what).by_hand(command)]);
     }
@@ -126,11 +126,11 @@ fn interrupted(node: &Node, vmid: Vmid, config: &ContainerConfig) -> NodeResult<
             } else {
                 ("made", "remove what was made of it")
             };
-            let what = format!("CT {vmid} was being {what} when that ended");
+            let what = format!("CT {vmid} was being {what} when the command ended");
             finding(Kind::UnfinishedCreate, what).by(mend, Action::UndoCreate)
         }),
         Some(Lock::Destroyed) => {
-            let what = format!("CT {vmid} was being destroyed when that ended");
+            let what = format!("CT {vmid} was being destroyed when the command ended");
             Some(finding(Kind::UnfinishedDestroy, what).by("destroy what is left of it", Action::Destroy))
         }
         _ => None,
@@ -145,12 +145,12 @@ fn snapshots(node: &Node, vmid: Vmid, config: &ContainerConfig) -> Vec<Finding> 
         .filter_map(|(name, section)| Some((name, section.options.get("snapstate")?.as_str())));
     let finding = |(name, state): (&String, &str)| {
         let how = if state == "prepare" { "made" } else { "removed" };
-        let what = format!("snapshot '{name}' of CT {vmid} was being {how} when that ended");
+        let what = format!("snapshot '{name}' of CT {vmid} was being {how} when the command ended");
         let place = node.layout.config(vmid);
         let finding = Finding::new(Kind::UnfinishedSnapshot, Some(vmid), place.display(), what);
         match config.lock() {
             None | Some(Lock::Snapshot | Lock::SnapshotDelete) => {
-                finding.by("remove what there is of the snapshot", Action::DropSnapshot(name.clone()))
+                finding.by("remove what exists of the snapshot", Action::DropSnapshot(name.clone()))
             }
             Some(_) => {
                 finding.by_hand(format!("pvect unlock {vmid}; pvect delsnapshot {vmid} {name} --force 1"))
@@ -181,7 +181,7 @@ fn lock(node: &Node, host: &Host, vmid: Vmid, config: &ContainerConfig) -> NodeR
         // Which snapshot it was is known to people only. Where volumes are put back and the configuration is not, the
         // rollback has to be done once more.
         Lock::Rollback => Some(
-            finding(" and nothing works on it").by_hand(format!("pvect rollback {vmid} SNAPSHOT, once more")),
+            finding(" and nothing works on it").by_hand(format!("pvect rollback {vmid} SNAPSHOT, again")),
         ),
         Lock::Create | Lock::Destroyed | Lock::Migrate | Lock::Other(_) => {
             Some(finding(" and nothing works on it").by_hand(by_hand))

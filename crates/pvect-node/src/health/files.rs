@@ -33,10 +33,10 @@ pub(super) fn temporary(node: &Node, host: &Host) -> NodeResult<Vec<Finding>> {
         let path = layout.lxc().join(name);
         (path, (|name: &str| name.ends_with(".tmp")) as IsTemporary)
     }));
-    for storage in storage::Storages::load(layout)?.0 {
-        let Ok(path) = storage.path() else { continue };
-        directories.push((path.join("template/cache"), is_ours));
-        directories.push((path.join("dump"), |name| {
+    for storage in storage::Storages::load(layout)?.enabled() {
+        let Some(places) = storage::there(storage) else { continue };
+        directories.push((places.of("vztmpl"), is_ours));
+        directories.push((places.of("backup"), |name| {
             is_ours(name) || (name.starts_with("vzdump-") && name.ends_with(".dat"))
         }));
     }
@@ -54,7 +54,7 @@ pub(super) fn temporary(node: &Node, host: &Host) -> NodeResult<Vec<Finding>> {
         !open.contains(&real) && !is_being_built(&host.proc, path)
     });
     let finding = |path: PathBuf| {
-        let what = "a temporary file that nobody writes";
+        let what = "a temporary file that nobody is writing";
         let finding = Finding::new(Kind::TemporaryFile, None, path.display(), what);
         finding.by("remove it", Action::RemoveFile(path))
     };

@@ -32,7 +32,7 @@ pub(super) fn cgroups(node: &Node, host: &Host, vmid: Vmid) -> Option<Finding> {
     if is_another_nodes(&ours, vmid) {
         return None;
     }
-    let what = format!("CT {vmid} does not run and has control groups");
+    let what = format!("CT {vmid} is not running but has control groups");
     let finding = Finding::new(Kind::Cgroup, Some(vmid), first.display(), what);
     Some(finding.by("kill the processes in them, remove them", Action::KillCgroups))
 }
@@ -46,7 +46,7 @@ pub(super) fn devices(node: &Node, host: &Host, vmid: Vmid) -> Vec<Finding> {
         return Vec::new();
     }
     let finding = |device: String| {
-        let what = format!("CT {vmid} does not run and has the network device {device}");
+        let what = format!("CT {vmid} is not running but has the network device {device}");
         let finding = Finding::new(Kind::Device, Some(vmid), &device, what);
         finding.by("remove the device", Action::RemoveDevice(device))
     };
@@ -83,7 +83,7 @@ pub(super) fn loop_devices(node: &Node, host: &Host, vmid: Vmid) -> NodeResult<V
         let Ok(file) = std::fs::read_to_string(block.join(&name).join("loop/backing_file")) else { continue };
         let file = Path::new(file.trim_end_matches('\n'));
         if images.iter().any(|image| image == file) {
-            let what = format!("CT {vmid} does not run and {} is on a loop device", file.display());
+            let what = format!("CT {vmid} is not running but {} is on a loop device", file.display());
             let device = Path::new("/dev").join(&name);
             let finding = Finding::new(Kind::LoopDevice, Some(vmid), device.display(), what);
             found.push(finding.by("detach it", Action::Detach(device)));

@@ -9,7 +9,7 @@ use pvect_core::Vmid;
 
 use super::{Action, Finding, Host, Kind, names};
 use crate::ids::{HostFiles, Ids, Range, is_ours};
-use crate::{Node, NodeResult, storage, store};
+use crate::{Node, NodeResult, storage, store, vmids};
 
 /// What the mode of a directory or file gives to others.
 const OTHERS: u32 = 0o007;
@@ -58,7 +58,7 @@ fn ids(node: &Node, host: &Host) -> NodeResult<Vec<Finding>> {
 /// The running containers that could be moved.
 fn running(node: &Node, host: &Host) -> NodeResult<Vec<Vmid>> {
     let reader = host.reader(node);
-    let mut all = store::vmids(node)?;
+    let mut all = vmids::all(node)?;
     all.retain(|vmid| {
         reader.is_running(*vmid) && store::load(node, *vmid).is_ok_and(|stored| is_ours(&stored.config))
     });
@@ -69,12 +69,12 @@ fn running(node: &Node, host: &Host) -> NodeResult<Vec<Vmid>> {
 fn open_places(node: &Node) -> NodeResult<Vec<Finding>> {
     let layout = &node.layout;
     let mut places: Vec<PathBuf> = vec![layout.tasks(), layout.run_dir(), layout.root().join("run/lock")];
-    for storage in storage::Storages::load(layout)?.0 {
-        if let (true, Ok(path)) = (storage.holds("rootdir"), storage.path()) {
-            places.push(path.join("images"));
-        }
-        if let (true, Ok(path)) = (storage.holds("backup"), storage.path()) {
-            places.push(path.join("dump"));
+    for storage in storage::Storages::load(layout)?.enabled() {
+        let Some(directories) = storage::there(storage) else { continue };
+        for (content, directory) in [("rootdir", "images"), ("backup", "backup")] {
+            if storage.holds(content) {
+                places.push(directories.of(directory));
+            }
         }
     }
     for name in names(&layout.lxc()) {

@@ -1,4 +1,4 @@
-//! Putting right what was found.
+//! Repairs what was found.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -9,7 +9,8 @@ use pvect_core::{Call, Lock, Verb, Vmid};
 use super::{Action, Finding, Host, Mended, container, files, host_users, live, volumes};
 use crate::tool::Tool;
 use crate::{
-    Failure, FailureKind, Node, NodeResult, Output, creation, held, ids, runtime, storage, store, task, verbs,
+    Failure, FailureKind, Node, NodeResult, Output, creation, ids, lock_files, runtime, storage, store, task,
+    verbs,
 };
 
 /// How long a loop device may take to be free.
@@ -28,7 +29,7 @@ pub(super) fn mend(
         return of_the_node(node, host, finding, output);
     };
     let mut quiet = (Vec::new(), Vec::new());
-    let mut nobody = Output { out: &mut quiet.0, err: &mut quiet.1 };
+    let mut nobody = Output::new(&mut quiet.0, &mut quiet.1);
     let lock = match store::lock(node, vmid, 0, &mut nobody) {
         Err(Failure { kind: FailureKind::Held, .. }) => return Ok(Mended::Busy),
         other => other?,
@@ -91,11 +92,11 @@ fn of_the_node(node: &Node, host: &Host, finding: &Finding, output: &mut Output<
 fn for_host_users(node: &Node, action: &Action, output: &mut Output<'_>) -> NodeResult<()> {
     match action {
         // The finding has just been seen again: it is not a symlink.
-        Action::Close(path) => store::close_to_others(path),
+        Action::Close(path) => crate::files::close_to_others(path),
         Action::ReserveIds => ids::reserve(node),
         _ => {
             let mut said = Vec::new();
-            let mut told = Output { out: output.out, err: &mut said };
+            let mut told = Output::new(output.out, &mut said);
             match ids::move_ids(node, &ids::Moving::default(), &mut told)? {
                 0 => Ok(()),
                 _ => Err(Failure::new(String::from_utf8_lossy(&said).trim_end().to_owned())),
@@ -206,7 +207,7 @@ fn unlock(node: &Node, vmid: Vmid, lock: &Lock) -> NodeResult<()> {
         config.main.remove("lock");
         store::save(node, vmid, &config)?;
     }
-    held::end_operation(&node.layout.operation_lock(vmid));
+    lock_files::end_operation(&node.layout.operation_lock(vmid));
     Ok(())
 }
 
@@ -218,7 +219,8 @@ fn undo_create(node: &Node, vmid: Vmid) -> NodeResult<()> {
     let kept: Vec<_> =
         note.before.iter().filter_map(|volume| storage::volume_path(node, volume).ok()).collect();
     for (volume, path) in super::volumes_of(node, vmid)? {
-        if !note.before.contains(&volume) && !kept.contains(&path) {
+        let unseen = note.unseen.iter().any(|name| name == volume.storage());
+        if !unseen && !note.before.contains(&volume) && !kept.contains(&path) {
             storage::free(node, &volume)?;
         }
     }

@@ -1,7 +1,7 @@
 //! What a crash left on the node: found, named, repaired.
 //!
 //! A killed command leaves no half-written file, but it may leave a lock value that nobody will remove, volumes that
-//! nothing names, mounts, cgroups, network devices. [`inspect`] names all of it, [`mend`] puts one thing right.
+//! nothing names, mounts, cgroups, network devices. [`inspect`] names all of it, [`mend`] repairs one thing.
 //!
 //! What is under way is left alone: a container whose lock file somebody holds, or on which a task works whose
 //! process lives (same id, same start). A finding is repaired only when it is found once more while the container's
@@ -26,7 +26,7 @@ use pvect_core::{Lock, Vmid, VolumeId};
 use pvect_native::{Cgroups, NativeReader};
 use serde::Serialize;
 
-use crate::{Node, NodeResult, Output, storage, store};
+use crate::{Node, NodeResult, Output, storage, vmids};
 
 /// Where the host's own files are; parameters, so that tests need not read the host's.
 #[derive(Debug, Clone)]
@@ -131,7 +131,7 @@ pub struct Finding {
     /// What is wrong, a sentence.
     pub what: String,
     /// What [`mend()`] does, or the command for what it leaves to people.
-    pub mend: String,
+    pub fix: String,
     /// Whether [`mend()`] repairs it.
     pub automatic: bool,
     #[serde(skip)]
@@ -170,7 +170,7 @@ enum Action {
 impl Finding {
     fn new(kind: Kind, vmid: Option<Vmid>, place: impl std::fmt::Display, what: impl Into<String>) -> Self {
         let (place, what) = (format!("{place}"), what.into());
-        Self { kind, vmid, place, what, mend: String::new(), automatic: false, action: Action::None }
+        Self { kind, vmid, place, what, fix: String::new(), automatic: false, action: Action::None }
     }
 
     /// Whether the kernel or LXC may be about to remove it.
@@ -180,11 +180,11 @@ impl Finding {
 
     /// Leaves it to people: this is the command.
     fn by_hand(self, command: impl Into<String>) -> Self {
-        Self { mend: command.into(), ..self }
+        Self { fix: command.into(), ..self }
     }
 
-    fn by(self, mend: impl Into<String>, action: Action) -> Self {
-        Self { mend: mend.into(), automatic: true, action, ..self }
+    fn by(self, fix: impl Into<String>, action: Action) -> Self {
+        Self { fix: fix.into(), automatic: true, action, ..self }
     }
 }
 
@@ -242,12 +242,12 @@ pub fn mend(node: &Node, host: &Host, finding: &Finding, output: &mut Output<'_>
 
 /// All containers that anything on this machine is named after.
 fn everyone(node: &Node, host: &Host) -> NodeResult<BTreeSet<Vmid>> {
-    let mut found: BTreeSet<Vmid> = store::vmids(node)?.into_iter().collect();
+    let mut found: BTreeSet<Vmid> = vmids::all(node)?.into_iter().collect();
     let numbers = |path: &Path| names(path).into_iter().filter_map(|name| name.parse::<Vmid>().ok());
     found.extend(numbers(&node.layout.lxc()));
-    for storage in storage::Storages::load(&node.layout)?.0 {
-        if let (true, Ok(path)) = (storage.holds("rootdir"), storage.path()) {
-            found.extend(numbers(&path.join("images")));
+    for storage in storage::Storages::load(&node.layout)?.enabled().filter(|one| one.holds("rootdir")) {
+        if let Some(places) = storage::there(storage) {
+            found.extend(numbers(&places.of("images")));
         }
     }
     let reader = host.reader(node);

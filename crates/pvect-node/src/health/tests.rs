@@ -5,7 +5,7 @@ use pvect_core::{ContainerConfig, NodeName};
 use pvect_native::Names;
 
 use super::*;
-use crate::{Layout, creation};
+use crate::{Layout, creation, lock_files, store};
 
 struct Place {
     _dir: tempfile::TempDir,
@@ -57,7 +57,7 @@ impl Place {
 
     fn mend(&self, finding: &Finding) -> NodeResult<Mended> {
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        mend(&self.node, &self.host, finding, &mut Output { out: &mut out, err: &mut err })
+        mend(&self.node, &self.host, finding, &mut Output::new(&mut out, &mut err))
     }
 
     /// Mends all that can be, and shows that it is gone.
@@ -96,7 +96,7 @@ fn lock_values_that_nobody_holds_are_named() {
         place.config("101", &format!("lock: {lock}\n{ROOTFS}"));
         assert_eq!(place.kinds(), [(kind, automatic)], "{lock}");
     }
-    assert_eq!(place.found()[0].what, "CT 101 was being destroyed when that ended");
+    assert_eq!(place.found()[0].what, "CT 101 was being destroyed when the command ended");
     place.config("101", &format!("lock: backup\n{ROOTFS}"));
     place.mend_all();
     assert_eq!(store::load(&place.node, id("101")).unwrap().config.lock(), None);
@@ -109,7 +109,7 @@ fn what_is_under_way_is_left_alone() {
     place.config("101", &format!("lock: backup\n{ROOTFS}"));
     let finding = place.found().remove(0);
     for path in [place.node.layout.config_lock(id("101")), place.node.layout.operation_lock(id("101"))] {
-        let held = store::lock_file(&path, 0, &mut |_| {}).unwrap();
+        let held = lock_files::take(&path, 0, &mut |_| {}).unwrap();
         assert_eq!(place.found(), [], "{}", path.display());
         assert_eq!(place.mend(&finding), Ok(Mended::Busy));
         drop(held);
@@ -185,7 +185,7 @@ fn lines_that_pct_does_not_take_are_named() {
     let found = place.found();
     let of = |vmid: &str| -> Vec<(String, String)> {
         let is_of = |finding: &&Finding| finding.vmid == Some(id(vmid)) && finding.kind == Kind::BadConfig;
-        found.iter().filter(is_of).map(|finding| (finding.what.clone(), finding.mend.clone())).collect()
+        found.iter().filter(is_of).map(|finding| (finding.what.clone(), finding.fix.clone())).collect()
     };
     let mend = |vmid: &str| format!("correct the line in {}", place.node.layout.config(id(vmid)).display());
     assert_eq!(
@@ -203,7 +203,7 @@ fn lines_that_pct_does_not_take_are_named() {
     assert_eq!(of("102"), [(unfit, mend("102"))]);
     let missing = found.iter().find(|finding| finding.kind == Kind::MissingVolume).unwrap();
     // pct refuses to delete it.
-    assert!(missing.mend.ends_with("or: pvect destroy 101"), "{missing:?}");
+    assert!(missing.fix.ends_with("or: pvect destroy 101"), "{missing:?}");
 }
 
 #[test]
@@ -242,6 +242,42 @@ fn a_storage_that_is_away_is_no_finding() {
     fs::write(&cfg, "dir: usb\n\tpath /none/usb\n\tcontent rootdir\n").unwrap();
     place.config("101", "rootfs: usb:101/vm-101-disk-0.raw,size=4\n");
     assert_eq!(place.found(), []);
+}
+
+#[test]
+fn storages_that_this_node_may_not_use_are_left_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = place();
+    let path = place.host.sys.with_file_name("st");
+    for name in ["images", "dump", "images/102"] {
+        fs::create_dir_all(path.join(name)).unwrap();
+        fs::set_permissions(path.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    put(&path.join("images/101/vm-101-disk-0.raw"), "data");
+    for (keys, count) in [("nodes pve2", 0), ("disable", 0), ("is_mountpoint 1", 0), ("nodes vm,pve2", 4)] {
+        let text = format!("dir: st\n\tpath {}\n\tcontent rootdir,backup\n\t{keys}\n", path.display());
+        fs::write(place.node.layout.storage_cfg(), text).unwrap();
+        assert_eq!(place.found().len(), count, "{keys}: {:?}", place.found());
+    }
+}
+
+#[test]
+fn volumes_that_nobody_could_see_when_a_create_began_stay() {
+    let place = place();
+    let path = place.host.sys.with_file_name("st");
+    put(&path.join("images/101/vm-101-disk-0.raw"), "data");
+    let storages = |mounted: &str| {
+        let text = format!("dir: st\n\tpath {}\n\tcontent rootdir\n{mounted}", path.display());
+        fs::write(place.node.layout.storage_cfg(), text).unwrap();
+    };
+    storages("\tis_mountpoint 1\n");
+    let mut config = ContainerConfig::default();
+    config.main.set("lock", "create");
+    store::create(&place.node, id("101"), &config).unwrap();
+    let made = place.volume("101", "vm-101-disk-0.raw");
+    storages("");
+    place.mend_all();
+    assert!(!made.exists() && path.join("images/101/vm-101-disk-0.raw").exists());
 }
 
 #[test]
@@ -357,5 +393,5 @@ fn unfinished_snapshots_are_named_with_their_lock() {
     }
     place.config("101", &format!("lock: backup\n{ROOTFS}\n[one]\n{ROOTFS}snapstate: prepare\n"));
     assert_eq!(place.kinds(), [(Kind::StaleLock, true), (Kind::UnfinishedSnapshot, false)]);
-    assert_eq!(place.found()[1].mend, "pvect unlock 101; pvect delsnapshot 101 one --force 1");
+    assert_eq!(place.found()[1].fix, "pvect unlock 101; pvect delsnapshot 101 one --force 1");
 }

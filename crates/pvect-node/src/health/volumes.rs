@@ -8,7 +8,7 @@ use pvect_core::property::MountSource;
 use pvect_core::{ContainerConfig, Vmid, VolumeId};
 
 use super::{Action, Finding, Kind};
-use crate::named::{self, owner};
+use crate::config_volumes::{self, owner};
 use crate::storage::{self, grow, snapshot};
 use crate::{FailureKind, Node, NodeResult};
 
@@ -30,9 +30,9 @@ pub(super) fn ownerless(node: &Node, vmid: Vmid) -> NodeResult<Vec<Finding>> {
 
 /// The directories for a container's volumes in which nothing is.
 pub(super) fn empty_directories(node: &Node, vmid: Vmid) -> NodeResult<Vec<PathBuf>> {
-    let storages = storage::Storages::load(&node.layout)?.0;
-    let usable = storages.iter().filter(|storage| storage.holds("rootdir"));
-    let paths = usable.filter_map(|storage| Some(storage::dir::images(storage.path().ok()?, vmid)));
+    let storages = storage::Storages::load(&node.layout)?;
+    let usable = storages.enabled().filter(|storage| storage.holds("rootdir"));
+    let paths = usable.filter_map(|storage| Some(storage::dir::images(&storage::there(storage)?, vmid)));
     let is_empty = |path: &PathBuf| std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
     Ok(paths.filter(is_empty).collect())
 }
@@ -84,7 +84,7 @@ fn half_a_template(vmid: Vmid, config: &ContainerConfig, running: bool) -> Optio
     if config.is_set("template") {
         return None;
     }
-    let what = format!("CT {vmid} was being made a template when that ended");
+    let what = format!("CT {vmid} was being made a template when the command ended");
     let finding = Finding::new(Kind::UnfinishedTemplate, Some(vmid), volume, what);
     Some(if running {
         finding.by_hand(format!("pvect shutdown {vmid}; pvect template {vmid}"))
@@ -96,8 +96,8 @@ fn half_a_template(vmid: Vmid, config: &ContainerConfig, running: bool) -> Optio
 /// The volumes that a configuration names anywhere, each with the first option that does; the main section first.
 fn named(config: &ContainerConfig) -> BTreeMap<VolumeId, (String, bool)> {
     let mut found = BTreeMap::new();
-    for (index, section) in named::sections(config).enumerate() {
-        for (key, volume) in named::all(section) {
+    for (index, section) in config_volumes::sections(config).enumerate() {
+        for (key, volume) in config_volumes::all(section) {
             found.entry(volume).or_insert((key, index == 0));
         }
     }
@@ -113,7 +113,7 @@ fn missing(node: &Node, vmid: Vmid, named: &BTreeMap<VolumeId, (String, bool)>) 
         if !main || !is_missing || !storage_is_there(node, volume) {
             continue;
         }
-        let what = format!("{key} of CT {vmid} names a volume that is not there");
+        let what = format!("{key} of CT {vmid} names a volume that does not exist");
         let finding = Finding::new(Kind::MissingVolume, Some(vmid), volume, what);
         found.push(if key.starts_with("unused") {
             finding.by(format!("delete {key}"), Action::DropUnused(key.clone()))
@@ -122,16 +122,16 @@ fn missing(node: &Node, vmid: Vmid, named: &BTreeMap<VolumeId, (String, bool)>) 
                 "put it back, or: pvect restore {vmid} BACKUP --force 1, or: pvect destroy {vmid}"
             ))
         } else {
-            finding.by_hand(format!("put it back, or: pvect set {vmid} --delete {key}"))
+            finding.by_hand(format!("restore it, or: pvect set {vmid} --delete {key}"))
         });
     }
     found
 }
 
 fn storage_is_there(node: &Node, volume: &VolumeId) -> bool {
-    let storages = storage::Storages::load(&node.layout);
-    let path = storages.ok().and_then(|all| all.find(volume.storage()).ok()?.path().ok().map(Path::to_owned));
-    path.is_some_and(|path| path.join("images").is_dir())
+    let Ok(storages) = storage::Storages::load(&node.layout) else { return false };
+    let places = storages.find(volume.storage()).ok().and_then(storage::there);
+    places.is_some_and(|places| places.of("images").is_dir())
 }
 
 /// Volumes of the container that its configuration does not name.
@@ -152,7 +152,8 @@ fn not_named(
             continue;
         }
         if origin(&volume).is_some_and(|origin| ids.contains(&&origin)) && is_btrfs(node, &volume) {
-            let what = format!("CT {vmid} was being made a template when that ended, and left this copy");
+            let what =
+                format!("CT {vmid} was being made a template when the command ended, and left this copy");
             let finding = Finding::new(Kind::LeftCopy, Some(vmid), &volume, what);
             found.push(finding.by("remove the copy; the volume stays", Action::FreeVolume(volume)));
             continue;

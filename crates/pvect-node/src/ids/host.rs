@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use pvect_core::config::IdMap;
 use rustix::fs::{FlockOperation, fcntl_lock};
 
-use crate::{Failure, Layout, NodeResult, store};
+use crate::{Failure, Layout, NodeResult, files};
 
 /// The files that grant ranges: of users, of groups.
 const GRANTS: [&str; 2] = ["subuid", "subgid"];
@@ -196,7 +196,7 @@ impl HostFiles {
             let mode = std::fs::metadata(&file).map_or(0o644, |meta| meta.permissions().mode() & 0o7777);
             // Some systems keep it elsewhere.
             let real = file.canonicalize().unwrap_or_else(|_| file.clone());
-            store::replace(&real, text.as_bytes(), mode).map_err(failed)?;
+            files::replace(&real, text.as_bytes(), mode).map_err(failed)?;
         }
         Ok(())
     }

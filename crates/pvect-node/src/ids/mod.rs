@@ -31,14 +31,14 @@ pub(crate) use host::{HostFiles, Range};
 pub(crate) use moving::go_on;
 pub use moving::{Moving, move_ids};
 
-use crate::{Failure, Layout, Node, NodeResult, store};
+use crate::{Failure, Layout, Node, NodeResult, files, lock_files, vmids};
 
 /// How long another command may hold the file, seconds: it only reads and writes it.
 const WAIT: u64 = 10;
 const MODE: u32 = 0o644;
 /// The first lines of the file.
 const HEAD: &str =
-    "# The host's ids of this node's unprivileged containers. Change it by 'pvect node move-ids'.\n";
+    "# The host's ids of this node's unprivileged containers. Change it with 'pvect node move-ids'.\n";
 
 /// The lines that the file may have.
 const KINDS: &str = "'base: ID', 'shared: 0|1', 'ct N: ID' or 'ct N: ID to ID', with ids from 65536 on";
@@ -135,7 +135,7 @@ impl Ids {
 
     fn save(&self, layout: &Layout) -> NodeResult<()> {
         let path = layout.ids_cfg();
-        store::replace(&path, self.to_text().as_bytes(), MODE)
+        files::replace(&path, self.to_text().as_bytes(), MODE)
             .map_err(|error| Failure::io("can't write", &path, &error))
     }
 
@@ -176,7 +176,7 @@ fn is_base(base: u32) -> bool {
 
 /// Nobody else changes the file as long as this lives.
 fn lock(layout: &Layout) -> NodeResult<File> {
-    store::lock_file_for_a_moment(&layout.ids_lock(), WAIT)
+    lock_files::take_for_a_moment(&layout.ids_lock(), WAIT)
 }
 
 /// Changes the file under its lock.
@@ -250,8 +250,8 @@ pub(crate) fn forget(node: &Node, vmid: Vmid) -> NodeResult<()> {
 pub(crate) fn check_whole(node: &Node, vmid: Vmid) -> NodeResult<()> {
     match Ids::load(&node.layout)?.elsewhere.get(&vmid) {
         Some(Place::Between { from, to }) => Err(Failure::new(format!(
-            "the files of CT {vmid} are on their way from the ids at {from} to those at {to}: 'pvect node move-ids \
-             {vmid}' goes on with it"
+            "the files of CT {vmid} are on their way from the ids at {from} to those at {to}: \
+             'pvect node move-ids {vmid}' continues the move"
         ))),
         _ => Ok(()),
     }
@@ -307,7 +307,7 @@ pub(crate) fn found(node: &Node) -> NodeResult<()> {
     let host = HostFiles::of(layout);
     let _held = lock(layout)?;
     // Existing containers use the range that applies without the file.
-    if layout.ids_cfg().exists() || !store::vmids(node)?.is_empty() {
+    if layout.ids_cfg().exists() || !vmids::all(node)?.is_empty() {
         return Ok(());
     }
     let base = host.choose(&[])?;

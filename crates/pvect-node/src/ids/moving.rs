@@ -10,7 +10,10 @@ use pvect_rootfs::shift::{Shift, Summary};
 use super::{HostFiles, Ids, Place, Range, is_base, is_ours};
 use crate::interrupt::Interrupt;
 use crate::storage::{self, PrivateMounts};
-use crate::{Failure, Node, NodeResult, Output, error, held, locked, named, runtime, store};
+use crate::{
+    Failure, Node, NodeResult, Output, config_volumes, error, files, lock_files, locked, runtime, store,
+    vmids,
+};
 
 /// What is to be moved.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -67,7 +70,7 @@ fn end_earlier(node: &Node, vmid: Vmid, interrupt: &Interrupt, output: &mut Outp
 /// The containers that are meant.
 fn containers(node: &Node, only: Option<&[Vmid]>) -> NodeResult<Vec<Vmid>> {
     let Some(only) = only else {
-        let mut all = store::vmids(node)?;
+        let mut all = vmids::all(node)?;
         // One that cannot be read cannot start either.
         all.retain(|vmid| store::load(node, *vmid).is_ok_and(|stored| is_ours(&stored.config)));
         return Ok(all);
@@ -85,7 +88,7 @@ fn containers(node: &Node, only: Option<&[Vmid]>) -> NodeResult<Vec<Vmid>> {
 
 fn check_stopped(node: &Node, vmid: Vmid) -> NodeResult<()> {
     match runtime::is_running(node, vmid) {
-        true => Err(Failure::new(format!("CT {vmid} runs; stop it first: pvect shutdown {vmid}"))),
+        true => Err(Failure::new(format!("CT {vmid} is running; stop it first: pvect shutdown {vmid}"))),
         false => Ok(()),
     }
 }
@@ -103,7 +106,7 @@ fn begin(node: &Node, to: Option<u32>) -> NodeResult<u32> {
             host.reserve(target)?;
         }
         if target != ids.base {
-            for vmid in store::vmids(node)? {
+            for vmid in vmids::all(node)? {
                 // One that is being made has taken the old range and does not say yet that it is unprivileged.
                 let is_other =
                     |config: &ContainerConfig| !is_ours(config) && config.lock() != Some(Lock::Create);
@@ -128,8 +131,8 @@ fn checked(host: &HostFiles, ids: &Ids, to: u32) -> NodeResult<u32> {
     let is_other = |base: &&u32| **base != to && Range::at(**base).overlaps(Range::at(to));
     if let Some(base) = ids.bases().iter().find(is_other) {
         return Err(Failure::new(format!(
-            "the range at {to} overlaps with that at {base}, which containers have; a file could not be told apart \
-             that was moved already"
+            "the range at {to} overlaps with that at {base}, which containers have; \
+             files that were already moved could not be told apart"
         )));
     }
     match host.taken()?.iter().find(|other| other.range.overlaps(Range::at(to))) {
@@ -217,7 +220,7 @@ fn end_dead(node: &Node, vmid: Vmid, mut config: ContainerConfig) -> NodeResult<
     store::check_dead(node, vmid, &Lock::Disk, 0)?;
     config.main.remove("lock");
     store::save(node, vmid, &config)?;
-    held::end_operation(&node.layout.operation_lock(vmid));
+    lock_files::end_operation(&node.layout.operation_lock(vmid));
     Ok(())
 }
 
@@ -231,7 +234,7 @@ fn volumes(
     output: &mut Output<'_>,
 ) -> NodeResult<()> {
     let mut known: Vec<VolumeId> = Vec::new();
-    for section in named::sections(config) {
+    for section in config_volumes::sections(config) {
         for (key, mount) in section.volumes() {
             match &mount.fs.source {
                 MountSource::Bind(place) | MountSource::Device(place) => {
@@ -240,12 +243,12 @@ fn volumes(
                 MountSource::Volume(_) | MountSource::Allocate { .. } => {}
             }
         }
-        for (key, volume) in named::all(section) {
+        for (key, volume) in config_volumes::all(section) {
             if known.contains(&volume) {
                 continue;
             }
             known.push(volume.clone());
-            if named::owner(&volume) != Some(vmid) {
+            if config_volumes::owner(&volume) != Some(vmid) {
                 output.line(format!("CT {vmid}: {key}: the files of {volume} keep their owners"));
                 continue;
             }
@@ -305,7 +308,7 @@ struct Directory(PathBuf);
 
 impl Directory {
     fn make(path: PathBuf) -> NodeResult<Self> {
-        store::make_directories(&path, 0o700)?;
+        files::make_directories(&path, 0o700)?;
         Ok(Self(path))
     }
 }

@@ -8,9 +8,9 @@ use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
-use super::dnsmasq::Lease;
+use super::leases::Lease;
 use super::subnet::Net4;
-use crate::{Failure, NodeResult, store};
+use crate::{Failure, NodeResult, files};
 
 /// A MAC address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -110,7 +110,7 @@ impl Addresses {
         let text: String = self.0.iter().map(|(mac, address)| format!("{mac} {address}\n")).collect();
         let directory = path.parent().map_or(Ok(()), std::fs::create_dir_all);
         directory
-            .and_then(|()| store::replace(path, text.as_bytes(), 0o644))
+            .and_then(|()| files::replace(path, text.as_bytes(), 0o644))
             .map_err(|error| Failure::io("can't write", path, &error))
     }
 

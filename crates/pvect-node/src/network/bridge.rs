@@ -141,7 +141,7 @@ pub fn make(kernel: &Kernel, root: &Path, network: &Network) -> NodeResult<()> {
 
 /// The failure of a kernel without VLANs in bridges.
 pub fn no_vlans() -> Failure {
-    Failure::new("this kernel's bridges know no VLANs (CONFIG_BRIDGE_VLAN_FILTERING is off)")
+    Failure::new("this kernel's bridges do not support VLANs (CONFIG_BRIDGE_VLAN_FILTERING is off)")
 }
 
 /// Gives the bridge its addresses and sets its link up.

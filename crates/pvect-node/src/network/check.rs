@@ -9,7 +9,7 @@ use super::bridge::{Kernel, Owner};
 use super::dnsmasq::{self, Files};
 use super::loaded;
 use super::settings::{DEFAULT_BRIDGE, Network, Settings};
-use crate::{Node, NodeResult, store};
+use crate::{Node, NodeResult, vmids};
 
 /// One finding.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,7 +113,7 @@ fn of_bridge(kernel: &Kernel, node: &Node, network: &Network) -> Vec<Check> {
         found.push(Check::wrong(format!("nothing gives addresses or answers names on '{name}'"), &up));
     }
     if network.nat && !forwards(&kernel.proc) {
-        found.push(Check::wrong(format!("the host forwards no packets of '{name}'"), &up));
+        found.push(Check::wrong(format!("the host does not forward packets of '{name}'"), &up));
     }
     if found.is_empty() {
         let count = kernel.ports(name).len();
@@ -128,7 +128,7 @@ fn containers_on(kernel: &Kernel, node: &Node, network: &Network) -> Vec<String>
         return Vec::new();
     }
     let names = Names::new(node.layout.lxc());
-    let vmids = store::vmids(node).unwrap_or_default();
+    let vmids = vmids::all(node).unwrap_or_default();
     let is_container = |device: &String| vmids.iter().any(|vmid| names.is_device(*vmid, device));
     kernel.ports(&network.bridge).into_iter().filter(is_container).collect()
 }
@@ -234,7 +234,7 @@ mod tests {
             [
                 "'vmbr0' has lost its address 10.1.2.1/24, or is down",
                 "nothing gives addresses or answers names on 'vmbr0'",
-                "the host forwards no packets of 'vmbr0'"
+                "the host does not forward packets of 'vmbr0'"
             ]
         );
         assert!(

@@ -20,7 +20,7 @@ use super::settings::Network;
 use super::subnet::Net4;
 use crate::process::Process;
 use crate::tool::Tool;
-use crate::{Failure, Layout, NodeResult, store};
+use crate::{Failure, Layout, NodeResult, files};
 
 /// How long a lease is for.
 const LEASE: &str = "12h";
@@ -294,7 +294,7 @@ pub fn start(proc: &Path, files: &Files, texts: &Texts) -> NodeResult<()> {
 }
 
 fn write(path: &Path, text: &str) -> NodeResult<()> {
-    store::replace(path, text.as_bytes(), 0o644).map_err(|error| Failure::io("can't write", path, &error))
+    files::replace(path, text.as_bytes(), 0o644).map_err(|error| Failure::io("can't write", path, &error))
 }
 
 fn failed(error: &std::io::Error) -> Failure {
@@ -322,28 +322,6 @@ pub fn stop(proc: &Path, files: &Files) -> NodeResult<()> {
         return Ok(());
     }
     Err(Failure::new(format!("dnsmasq (process {}) does not end", pid.as_raw_nonzero())))
-}
-
-/// A lease: MAC address, address, name (`*` for none).
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Lease {
-    /// The MAC address; of IPv6, what the client calls itself.
-    pub mac: String,
-    /// The address.
-    pub ip: String,
-    /// The name.
-    pub name: Option<String>,
-}
-
-/// Reads the text of a lease file.
-pub fn leases(text: &str) -> Vec<Lease> {
-    let lease = |line: &str| {
-        let words: Vec<&str> = line.split_ascii_whitespace().collect();
-        let [_, mac, ip, name, ..] = words[..] else { return None };
-        let name = (name != "*").then(|| name.to_owned());
-        Some(Lease { mac: mac.to_owned(), ip: ip.to_owned(), name })
-    };
-    text.lines().filter(|line| !line.starts_with("duid ")).filter_map(lease).collect()
 }
 
 #[cfg(test)]
@@ -453,16 +431,6 @@ mod tests {
                  bc:24:11:00:00:06,id:*,[fd00:1::be24:11ff:fe00:6],CT106\n"
             )
         );
-    }
-
-    #[test]
-    fn leases_are_read() {
-        let text = "1700000000 bc:24:11:00:00:01 10.1.2.130 web 01:bc:24:11:00:00:01\n\
-                    1700000000 bc:24:11:00:00:02 10.1.2.131 * *\nduid 00:01\nshort\n";
-        let found = leases(text);
-        assert_eq!(found.len(), 2);
-        assert_eq!((found[0].ip.as_str(), found[0].name.as_deref()), ("10.1.2.130", Some("web")));
-        assert_eq!(found[1].name, None);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::filter::{self, Port};
 use super::nat;
 use super::settings::Network;
 use crate::tool::Tool;
-use crate::{Failure, FailureKind, Layout, NodeResult, store};
+use crate::{Failure, FailureKind, Layout, NodeResult, files};
 
 /// How often the kernel is asked again when it is busy with the rules of somebody else, and the pause between.
 const TRIES: u32 = 10;
@@ -47,7 +47,7 @@ pub fn load(layout: &Layout, table: &str, networks: &[&Network], ports: &[Port])
     // Both at once is one process.
     let Err(failure) = run(&path, &both) else {
         // Without it the next start loads them again.
-        let _ = list(&tables(&both)).map(|text| store::replace(&listing, text.as_bytes(), 0o644));
+        let _ = list(&tables(&both)).map(|text| files::replace(&listing, text.as_bytes(), 0o644));
         return Loaded { nat: Ok(()), filter: Ok(()) };
     };
     if matches!(failure.kind, FailureKind::NotInstalled { .. }) {
@@ -60,7 +60,7 @@ pub fn load(layout: &Layout, table: &str, networks: &[&Network], ports: &[Port])
 }
 
 fn run(path: &Path, rules: &str) -> NodeResult<()> {
-    store::replace(path, rules.as_bytes(), 0o644)
+    files::replace(path, rules.as_bytes(), 0o644)
         .map_err(|error| Failure::io("can't write", path, &error))?;
     let mut tried = 0;
     loop {

@@ -17,6 +17,7 @@ mod check;
 mod dnsmasq;
 mod filter;
 mod ipset;
+mod leases;
 mod loaded;
 mod nat;
 mod ports;
@@ -35,14 +36,14 @@ use serde::Serialize;
 
 pub use bridge::{Kernel, no_vlans};
 pub use check::{Check, checks};
-pub use dnsmasq::Lease;
 pub use ipset::allows_more;
+pub use leases::Lease;
 pub use settings::{DEFAULT_BRIDGE, Network, Settings, Six};
 pub use starting::StartMark;
 pub use subnet::{Net4, Net6};
 
 use crate::guest::HostDns;
-use crate::{Failure, Node, NodeResult, Output, random, store};
+use crate::{Failure, Node, NodeResult, Output, lock_files, random, store, vmids};
 use addresses::Addresses;
 use bridge::Owner;
 use dnsmasq::Files;
@@ -82,7 +83,7 @@ fn is_proxmox() -> bool {
 }
 
 fn lock(output: &mut Output<'_>) -> NodeResult<fs::File> {
-    store::lock_file(Path::new(LOCK), LOCK_SECONDS, &mut |waiting| {
+    lock_files::take(Path::new(LOCK), LOCK_SECONDS, &mut |waiting| {
         let _ = output.err.write_all(waiting.text().as_bytes());
     })
 }
@@ -320,10 +321,10 @@ fn raise(
     let directory = layout.network_run();
     fs::create_dir_all(&directory).map_err(|error| Failure::io("can't create", &directory, &error))?;
     if network.nat {
-        note("containers reach no other network", nat::forward(kernel));
+        note("containers cannot reach other networks", nat::forward(kernel));
     }
     let Served { containers, addresses, lacking, loaded } = serve_ports(node, kernel, settings, starting)?;
-    note("containers reach no other network", loaded.nat);
+    note("containers cannot reach other networks", loaded.nat);
     if network.dhcp || network.dns {
         let addresses = addresses.get(&name).cloned().unwrap_or_default();
         let done = serve(node, kernel, &network, &net, &host, &containers, &addresses);
@@ -397,7 +398,7 @@ fn containers(node: &Node, starting: Starting<'_>) -> NodeResult<Vec<(Vmid, Cont
         Some((current, config)) if current == vmid => Some((vmid, config.clone())),
         _ => Some((vmid, store::load(node, vmid).ok()?.config)),
     };
-    let all = store::vmids(node)?.into_iter().filter_map(load);
+    let all = vmids::all(node)?.into_iter().filter_map(load);
     // A template never runs.
     Ok(all.filter(|(_, config)| !config.is_set("template")).collect())
 }
@@ -475,7 +476,7 @@ fn state(node: &Node, kernel: &Kernel, network: &Network) -> State {
         nat: network.nat,
         domain: network.domain.clone(),
         ports: if owner == Owner::Us { kernel.ports(&network.bridge) } else { Vec::new() },
-        leases: dnsmasq::leases(&fs::read_to_string(&files.leases).unwrap_or_default()),
+        leases: leases::parse(&fs::read_to_string(&files.leases).unwrap_or_default()),
     }
 }
 

@@ -9,12 +9,13 @@ use pvect_native::{Names, NativeReader};
 
 use super::addresses::{Addresses, Limits, Mac};
 use super::bridge::{self, Kernel};
-use super::dnsmasq::{self, Files};
+use super::dnsmasq::Files;
 use super::filter::Port;
 use super::ipset;
+use super::leases;
 use super::settings::Network;
 use super::starting::is_starting;
-use crate::{Failure, Node, NodeResult, store};
+use crate::{Failure, Node, NodeResult, vmids};
 
 /// The bridges that are up, the containers, and the tables of addresses.
 pub struct Plan<'a> {
@@ -64,7 +65,7 @@ impl<'a> Plan<'a> {
             .map(|(vmid, key, net, network)| self.port(&names, vmid, key, &net, network))
             .collect();
         let known: BTreeSet<String> = ports.iter().map(|port| port.device.clone()).collect();
-        let vmids = store::vmids(self.node)?;
+        let vmids = vmids::all(self.node)?;
         for network in self.networks {
             let unknown = kernel.ports(&network.bridge).into_iter().filter(|device| !known.contains(device));
             for device in unknown {
@@ -127,7 +128,7 @@ impl<'a> Plan<'a> {
             };
             if port.mac.is_none() && port.key.starts_with("net") {
                 return Err(Failure::new(format!(
-                    "{}: an interface on bridge '{}' needs a MAC address (hwaddr), which the node holds it to",
+                    "{}: an interface on bridge '{}' needs a MAC address (hwaddr), to which the node restricts it",
                     port.key, port.bridge
                 )));
             }
@@ -180,7 +181,7 @@ impl<'a> Plan<'a> {
                 }
             }
             let files = Files::of(&self.node.layout, &network.bridge);
-            let leases = dnsmasq::leases(&std::fs::read_to_string(files.leases).unwrap_or_default());
+            let leases = leases::parse(&std::fs::read_to_string(files.leases).unwrap_or_default());
             let limits = Limits { range, net, fixed: &all, starting: &own, leases: &leases };
             let table = self.addresses.entry(network.bridge.clone()).or_default();
             let before = table.clone();

@@ -8,7 +8,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
 use super::subnet::{Net4, Net6};
-use crate::{Failure, NodeResult, store};
+use crate::{Failure, FailureKind, NodeResult, files};
 
 /// The bridge that is made without being named anywhere.
 pub const DEFAULT_BRIDGE: &str = "vmbr0";
@@ -57,6 +57,11 @@ pub struct Network {
     other: Vec<(String, String)>,
 }
 
+/// A value that cannot be used (2).
+fn wrong_value(text: String) -> Failure {
+    Failure::with_exit(text.clone(), 2).of_kind(FailureKind::BadRequest { message: text })
+}
+
 impl Network {
     /// A bridge with the defaults.
     ///
@@ -70,7 +75,7 @@ impl Network {
             || !bridge.bytes().all(fits)
         {
             let text = format!("'{bridge}' is not a bridge name: up to 15 letters, digits, '-', '_', '.'");
-            return Err(Failure::with_exit(text, 2));
+            return Err(wrong_value(text));
         }
         Ok(Self {
             bridge: bridge.to_owned(),
@@ -92,7 +97,7 @@ impl Network {
     /// # Errors
     /// Key, value and what is allowed.
     pub fn set(&mut self, key: &str, value: &str) -> NodeResult<()> {
-        let wrong = |allowed: &str| Failure::with_exit(format!("{key}: '{value}' is not {allowed}"), 2);
+        let wrong = |allowed: &str| wrong_value(format!("{key}: '{value}' is not {allowed}"));
         let switch = || pvect_core::property::boolean(value).ok_or_else(|| wrong("0 or 1"));
         match key {
             "address" => {
@@ -147,7 +152,7 @@ impl Network {
             return Ok(());
         }
         let text = format!("range: {first}-{last} does not lie in {net} beside the host's own address");
-        Err(Failure::with_exit(text, 2))
+        Err(wrong_value(text))
     }
 
     /// First and last address that DHCP gives.
@@ -237,7 +242,7 @@ impl Settings {
             if !indented && let Some(name) = words.strip_prefix("bridge:") {
                 let name = name.trim();
                 if settings.find(name).is_some() {
-                    return Err(Failure::new(format!("bridge '{name}' is there twice")));
+                    return Err(Failure::new(format!("bridge '{name}' appears twice")));
                 }
                 settings.networks.push(Network::new(name)?);
                 ours = true;
@@ -286,7 +291,7 @@ impl Settings {
     /// # Errors
     /// When it cannot be written; the old one is then untouched.
     pub fn save(&self, path: &Path) -> NodeResult<()> {
-        store::replace(path, self.print().as_bytes(), 0o644)
+        files::replace(path, self.print().as_bytes(), 0o644)
             .map_err(|error| Failure::io("can't write", path, &error))
     }
 }
@@ -332,7 +337,7 @@ mod tests {
                 "bridge: b\n\taddress 10.1.2.1/24\n\trange 10.1.3.1-10.1.3.9\n",
                 "bridge 'b': range: 10.1.3.1-10.1.3.9 does not lie in 10.1.2.1/24 beside the host's own address",
             ),
-            ("bridge: b\nbridge: b\n", "bridge 'b' is there twice"),
+            ("bridge: b\nbridge: b\n", "bridge 'b' appears twice"),
             ("bridge: a name\n", "'a name' is not a bridge name: up to 15 letters, digits, '-', '_', '.'"),
             (
                 "bridge: b\n\tip6 fd00::1/48\n",

@@ -7,7 +7,7 @@ use pvect_core::Vmid;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
-use crate::{Node, NodeResult, store};
+use crate::{Node, NodeResult, lock_files};
 
 /// The mark of a container that starts. It goes with this, and with the process.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ impl StartMark {
     /// When the mark cannot be made.
     pub fn mark(node: &Node, vmid: Vmid) -> NodeResult<Self> {
         let path = path(node, vmid);
-        let file = store::lock_file_for_a_moment(&path, 1)?;
+        let file = lock_files::take_for_a_moment(&path, 1)?;
         Ok(Self { path, _file: file })
     }
 }

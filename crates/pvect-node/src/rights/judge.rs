@@ -1,4 +1,4 @@
-//! What an asker may change: one judgement, by the effect, for the API and for every worker.
+//! What an asker may change: one judgement by the effect, for the API and for every worker.
 //!
 //! Source: `check_ct_modify_config_perm` and create of pve-container, `check_volume_access` of pve-storage. Stricter
 //! than those: a volume that cannot be understood is denied; `unused[n]` counts as the volume that it names; privileged
@@ -10,7 +10,7 @@ use pvect_core::{Vmid, VolumeId};
 use super::{Asker, Denied};
 use crate::change::is_family;
 use crate::storage::dir::Volume;
-use crate::{Node, named, runtime};
+use crate::{Node, config_volumes, runtime};
 
 /// What is denied to all but `root@pam`.
 const PATHS: &str = "Only root can pass arbitrary filesystem paths.";
@@ -87,10 +87,10 @@ pub fn archive(asker: &Asker, vmid: Vmid, text: &str, content: Content) -> Resul
     let storage = format!("/storage/{}", volume.storage());
     let missing = || Err(Denied(format!("missing privileges to access {volume}")));
     match (Volume::parse(volume.volume()), content) {
-        (Ok(Volume::File { directory: "template/cache", .. }), Content::Template) => {
+        (Ok(Volume::File { content: "vztmpl", .. }), Content::Template) => {
             asker.check(&storage, &["Datastore.AllocateSpace", "Datastore.Audit", "Datastore.Allocate"])
         }
-        (Ok(Volume::File { directory: "dump", name }), Content::Backup) => {
+        (Ok(Volume::File { content: "backup", name }), Content::Backup) => {
             if asker.may(&storage, "Datastore.Allocate") {
                 return Ok(());
             }
@@ -116,8 +116,8 @@ pub fn privileged(asker: &Asker, node: &Node) -> Result<(), Denied> {
         return Ok(());
     }
     Err(Denied(format!(
-        "privileged containers are root@pam's alone on this node (leave out 'unprivileged=0'; root allows them to \
-         others by '{PRIVILEGED}: all' in {})",
+        "only root@pam may make privileged containers on this node (leave out 'unprivileged=0'; \
+         root allows them to others with '{PRIVILEGED}: all' in {})",
         node.layout.datacenter_cfg().display()
     )))
 }
@@ -143,7 +143,7 @@ fn mount(asker: &Asker, vmid: Vmid, name: &str, value: &str) -> Result<(), Denie
     let source = if name == "rootfs" {
         RootFs::parse(value).map_err(|_| unreadable())?.source
     } else if is_family(name, "unused") {
-        MountSource::Volume(named::unused_volume(value).to_owned())
+        MountSource::Volume(config_volumes::unused_volume(value).to_owned())
     } else {
         MountPoint::parse(name, value).map_err(|_| unreadable())?.fs.source
     };

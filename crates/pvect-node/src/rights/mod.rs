@@ -1,4 +1,4 @@
-//! For whom the node acts, and what they may: users, tokens, roles and access lists, and the one judgement of a change.
+//! For whom the node acts, and what they may do: users, tokens, roles, access lists, and the one judgement of a change.
 //!
 //! - [`Asker`]: root at the command line; in a worker of the API the user or token of its job
 //! - [`UserConfig`], which is `etc/pve/user.cfg`
@@ -20,7 +20,7 @@ use rustix::fs::{FlockOperation, flock};
 pub use asker::{Asker, Denied};
 pub use config::{Token, User, UserConfig};
 
-use crate::{Failure, Layout, Node, NodeResult, store};
+use crate::{Failure, Layout, Node, NodeResult, files};
 
 /// The one user that may do everything, and that is there from the start.
 pub const ROOT: &str = "root@pam";
@@ -37,7 +37,7 @@ pub enum UserError {
     #[error("'{0}' is not a name of the form {1}")]
     Name(String, &'static str),
     /// It is there already.
-    #[error("{0} is there already")]
+    #[error("{0} already exists")]
     Exists(String),
     /// It is not there.
     #[error("there is no {0}")]
@@ -109,7 +109,7 @@ pub fn change<T>(
     flock(&lock, FlockOperation::LockExclusive).map_err(|error| failed(error.into()))?;
     let mut config = UserConfig::load(layout)?;
     let done = make(&mut config)?;
-    store::replace(&path, config.to_text().as_bytes(), 0o640).map_err(failed)?;
+    files::replace(&path, config.to_text().as_bytes(), 0o640).map_err(failed)?;
     Ok(done)
 }
 

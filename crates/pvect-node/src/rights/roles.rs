@@ -1,4 +1,4 @@
-//! Privileges and the roles that are there from the start. Source: `create_roles` of pve-access-control.
+//! Privileges and the built-in roles. Source: `create_roles` of pve-access-control.
 
 /// Who gets a privilege beyond Administrator: admin, user and auditor roles each include the next ones.
 #[derive(Clone, Copy, PartialEq, Eq)]

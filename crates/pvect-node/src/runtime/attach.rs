@@ -16,8 +16,7 @@ use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SI
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 
-use super::PATH;
-use super::start::cannot_run;
+use super::{PATH, cannot_run};
 use crate::{Node, NodeResult};
 
 /// What a process in the container gets of our environment.

@@ -6,6 +6,7 @@ use pvect_core::ContainerConfig;
 use pvect_core::property::DeviceEntry;
 use rustix::fs::{CWD, FileType, Gid, Mode, Uid};
 
+use super::small_file_system;
 use crate::idmap::IdMap;
 use crate::{Failure, NodeResult};
 
@@ -32,6 +33,11 @@ impl Device {
             FileType::CharacterDevice | FileType::BlockDevice => Ok(Self { kind, number: stat.st_rdev }),
             _ => Err(Failure::new(format!("{key}: {} is not a device", entry.path))),
         }
+    }
+
+    /// A block device by its number.
+    pub(super) fn block(number: u64) -> Self {
+        Self { kind: FileType::BlockDevice, number }
     }
 
     /// What the rules of the devices controller name it: `c 10:229`.
@@ -70,7 +76,7 @@ pub(super) fn make_nodes(directory: &Path, config: &ContainerConfig) -> NodeResu
 /// # Errors
 /// When it cannot be mounted.
 pub(super) fn make_place(directory: &Path) -> NodeResult<()> {
-    super::live::small_file_system(&directory_of(directory))
+    small_file_system::mount(&directory_of(directory))
 }
 
 /// Makes the node of one entry.
@@ -88,56 +94,6 @@ pub(super) fn make_node(directory: &Path, key: &str, entry: &DeviceEntry, map: &
         .and_then(|()| rustix::fs::chown(&path, Some(Uid::from_raw(user)), Some(Gid::from_raw(group))))
         .and_then(|()| rustix::fs::chmod(&path, mode))
         .map_err(|errno| Failure::io("can't make the device node", &path, &errno.into()))
-}
-
-/// Makes the nodes of the block devices that hold file systems with quotas, which the guest's tools open, and adds what
-/// lets the container use them to its LXC configuration. `root` is where the file systems are mounted.
-///
-/// # Errors
-/// As [`make_nodes`], and when the configuration cannot be written.
-pub(super) fn make_quota_nodes(directory: &Path, config: &ContainerConfig, root: &Path) -> NodeResult<()> {
-    let mut lines = String::new();
-    // In a user namespace quotactl(2) is refused, and nobody there is to write to a device of the host.
-    let volumes = if IdMap::of(config).is_identity() { config.volumes() } else { Vec::new() };
-    for (key, point) in volumes {
-        if !point.fs.quota || point.fs.read_only {
-            continue;
-        }
-        let Some((name, number)) = block_device(&root.join(point.path.trim_start_matches('/'))) else {
-            continue;
-        };
-        make_place(directory)?;
-        let path = node_path(directory, &format!("quota-{key}"));
-        let mode = Mode::from_raw_mode(0o666);
-        rustix::fs::mknodat(CWD, &path, FileType::BlockDevice, mode, number)
-            .and_then(|()| rustix::fs::chmod(&path, mode))
-            .map_err(|errno| Failure::io("can't make the device node", &path, &errno.into()))?;
-        let device = Device { kind: FileType::BlockDevice, number };
-        lines.push_str(&super::lxc_config::device_lines(
-            &device.rule(),
-            "rwm",
-            &path,
-            &format!("dev/{name}"),
-        )?);
-    }
-    if lines.is_empty() {
-        return Ok(());
-    }
-    let path = directory.join(super::START_CONFIG);
-    let mut file = std::fs::OpenOptions::new().append(true).open(&path);
-    file.as_mut()
-        .map_err(|error| std::io::Error::from(error.kind()))
-        .and_then(|file| std::io::Write::write_all(file, lines.as_bytes()))
-        .map_err(|error| Failure::io("can't write", &path, &error))
-}
-
-/// The name and number of the block device of a mounted file system; `None` for one that has none.
-fn block_device(mounted: &Path) -> Option<(String, u64)> {
-    let number = rustix::fs::stat(mounted).ok()?.st_dev;
-    let (major, minor) = (rustix::fs::major(number), rustix::fs::minor(number));
-    let text = std::fs::read_to_string(format!("/sys/dev/block/{major}:{minor}/uevent")).ok()?;
-    let name = text.lines().find_map(|line| line.strip_prefix("DEVNAME="))?;
-    Some((name.to_owned(), number))
 }
 
 #[cfg(test)]

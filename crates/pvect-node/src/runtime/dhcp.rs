@@ -44,12 +44,12 @@ pub(super) fn ask(node: &Node, vmid: Vmid, config: &ContainerConfig, output: &mu
             continue;
         }
         if net.ip6 == Some(Ipv6Config::Dhcp) {
-            output.line(format!("WARN: {key}: the standalone node gets no IPv6 address by DHCP"));
+            output.warning(format!("{key}: the standalone node gets no IPv6 address by DHCP"));
         }
         if net.ip == Some(Ipv4Config::Dhcp)
             && let Err(failure) = lease(node, vmid, config, &net.name)
         {
-            output.line(format!("WARN: {key}: no address by DHCP - {}", failure.text));
+            output.warning(format!("{key}: no address by DHCP - {}", failure.text));
         }
     }
 }

@@ -37,7 +37,7 @@ fn check_below(etc: &Path, node: &Node, config: &ContainerConfig) -> NodeResult<
             let IdMap { container, host, count, .. } = map;
             let kind = if is_user { 'u' } else { 'g' };
             return Err(Failure::new(format!(
-                "the id map '{kind} {container} {host} {count}' is not granted to root: '{}' has to have the line \
+                "the id map '{kind} {container} {host} {count}' is not granted to root: '{}' must have the line \
                  'root:{host}:{count}'",
                 etc.join(name).display()
             )));
@@ -95,7 +95,7 @@ mod tests {
         };
         let lacks = |map: &str, file: &str, line: &str| {
             format!(
-                "the id map '{map}' is not granted to root: '/etc/{file}' has to have the line 'root:{line}'"
+                "the id map '{map}' is not granted to root: '/etc/{file}' must have the line 'root:{line}'"
             )
         };
         for (lines, expected) in [

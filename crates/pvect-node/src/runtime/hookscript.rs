@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use pvect_core::{ContainerConfig, Vmid, VolumeId};
 
+use super::hook_path;
 use crate::tool::Tool;
 use crate::{Failure, FailureKind, Node, NodeResult, Output, storage};
 
@@ -22,6 +23,7 @@ pub(crate) fn run(
     let Some(volume) = config.main.options.get("hookscript") else { return Ok(()) };
     let ran = script(node, volume).and_then(|path| {
         let tool = Tool::new(&path, "none").args([vmid.to_string().as_str(), phase]);
+        let tool = hook_path::on_node(tool, node)?;
         match tool.merge(&mut |line| output.line(line))? {
             0 => Ok(()),
             code => Err(Failure::new(format!("command '{path} {vmid} {phase}' failed: exit code {code}"))),
@@ -82,7 +84,7 @@ mod tests {
             let mut config = ContainerConfig::default();
             config.main.set("hookscript", volume);
             let (mut out, mut err) = (Vec::new(), Vec::new());
-            let mut output = Output { out: &mut out, err: &mut err };
+            let mut output = Output::new(&mut out, &mut err);
             let ran = run(&node, "101".parse().unwrap(), &config, "pre-start", &mut output);
             (ran.map_err(|failure| failure.text), String::from_utf8(out).unwrap())
         };

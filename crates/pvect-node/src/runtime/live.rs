@@ -15,11 +15,11 @@ use pvect_core::{ContainerConfig, Vmid};
 use pvect_native::{Cgroups, Version};
 use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, ResolveFlags, Uid};
 use rustix::io::Errno;
-use rustix::mount::{MountFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags};
+use rustix::mount::{MoveMountFlags, OpenTreeFlags, UnmountFlags};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
 
 use super::devices::{self, Device};
-use super::names;
+use super::{names, small_file_system};
 use crate::idmap::IdMap;
 use crate::tool::Tool;
 use crate::{Failure, Node, NodeResult, storage};
@@ -211,7 +211,7 @@ fn open_inside(root: &OwnedFd, path: &Path) -> Result<OwnedFd, Errno> {
 
 /// A directory for one mount on a small file system that only the monitor's namespace has.
 fn stage_directory(stage: &Path, key: &str) -> NodeResult<PathBuf> {
-    small_file_system(stage)?;
+    small_file_system::mount(stage)?;
     let directory = stage.join(key);
     match std::fs::create_dir(&directory) {
         Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
@@ -219,18 +219,6 @@ fn stage_directory(stage: &Path, key: &str) -> NodeResult<PathBuf> {
         }
         _ => Ok(directory),
     }
-}
-
-/// Mounts a small file system, unless one is mounted there already.
-pub(super) fn small_file_system(place: &Path) -> NodeResult<()> {
-    std::fs::create_dir_all(place).map_err(|error| Failure::io("can't create", place, &error))?;
-    let table = Path::new("/proc/thread-self/mountinfo");
-    let place = place.canonicalize().map_err(|error| Failure::io("can't find", place, &error))?;
-    if storage::mounted_below_in(table, &place)?.contains(&place) {
-        return Ok(());
-    }
-    rustix::mount::mount("none", &place, "tmpfs", MountFlags::empty(), c"size=64k,mode=0755")
-        .map_err(|errno| failed("can't mount a file system at", &place, errno))
 }
 
 fn unstage(staged: &Path) -> NodeResult<()> {

@@ -4,12 +4,14 @@
 
 use std::path::{Path, PathBuf};
 
-use pvect_core::config::IdMap;
+use pvect_core::config::{IdMap, Section};
 use pvect_core::property::{DeviceEntry, Ipv4Config, Ipv6Config, NetInterface};
+use pvect_core::schema::check;
 use pvect_core::{ContainerConfig, Vmid};
 use pvect_native::{Cgroups, Names, Version};
 
 use super::apparmor::AppArmor;
+use super::user_namespace::has_user_namespace;
 use super::{devices, environment, limits, seccomp};
 use crate::{Failure, NodeResult};
 
@@ -41,7 +43,7 @@ impl Host {
             share: "/usr/share/lxc/config".into(),
             net: "/sys/class/net".into(),
             apparmor: AppArmor::of_this_machine(),
-            lxcfs: lxcfs_hooks(Path::new("/var/lib/lxcfs/proc"), Path::new("/usr/share/lxcfs")),
+            lxcfs: own_lxcfs_hooks(),
             syscalld: seccomp::daemon(),
         }
     }
@@ -79,6 +81,11 @@ impl Host {
             }
         }
     }
+}
+
+/// The hooks of LXCFS on this machine.
+pub(super) fn own_lxcfs_hooks() -> Vec<(&'static str, PathBuf)> {
+    lxcfs_hooks(Path::new("/var/lib/lxcfs/proc"), Path::new("/usr/share/lxcfs"))
 }
 
 /// The hooks of LXCFS, as its package sets them; none where it does not run. Its post-stop hook sleeps for half a second.
@@ -127,6 +134,20 @@ fn put_idmap(lines: &mut Lines, config: &ContainerConfig) -> NodeResult<()> {
     Ok(())
 }
 
+/// Refuses features and devices that cannot be parsed: without them, the container would not be the one that was asked
+/// for. Interfaces are parsed where their lines are made.
+///
+/// # Errors
+/// pct's words, such as `format error`, then `gid: type check ('integer') failed - got 'video'`.
+fn check_values(section: &Section) -> NodeResult<()> {
+    let features = section.options.get("features").map(|text| ("features", text.as_str()));
+    let devices = section.family("dev").into_iter().map(|(_, key, value)| (key, value));
+    for (key, value) in features.into_iter().chain(devices) {
+        check::stored(key, value).map_err(Failure::new)?;
+    }
+    Ok(())
+}
+
 /// Makes the text of the LXC configuration.
 ///
 /// `directory` is `lib/lxc/<vmid>`; `hook` is the command of our own post-stop hook, if there is to be one; `reader` is who
@@ -143,7 +164,8 @@ pub(super) fn text(
     reader: Reader,
 ) -> NodeResult<String> {
     let section = &config.main;
-    let user_namespace = is_user_namespace(config);
+    check_values(section)?;
+    let user_namespace = has_user_namespace(config);
     let features = section.features();
     let mut lines = Lines::default();
     put_cgroup(&mut lines, host, vmid)?;
@@ -242,12 +264,6 @@ fn put_hooks(lines: &mut Lines, host: &Host) -> NodeResult<()> {
         lines.put(&format!("lxc.hook.{kind}"), utf8(hook)?)?;
     }
     Ok(())
-}
-
-/// Whether a container runs in a user namespace of its own.
-pub(super) fn is_user_namespace(config: &ContainerConfig) -> bool {
-    config.is_unprivileged()
-        || ["lxc.idmap", "lxc.id_map"].iter().any(|key| config.main.raw_values(key).next().is_some())
 }
 
 /// A path as it can stand in a configuration.

@@ -11,18 +11,24 @@ mod dhcp;
 mod environment;
 mod freezer;
 mod granted;
+mod hook_path;
 mod hookscript;
 mod hotplug;
 mod limits;
 mod live;
 mod lxc_config;
+mod mount_hooks;
 mod network;
+mod overlaps;
+mod quota;
 mod reachable;
 mod seccomp;
 mod shell_words;
+mod small_file_system;
 mod start;
 mod startable;
 mod stop;
+mod user_namespace;
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -36,8 +42,9 @@ use pvect_native::{Init, Names, NativeReader};
 pub use attach::{Environment, attach, console};
 pub(crate) use freezer::{freeze, thaw};
 pub(crate) use hookscript::run as run_hookscript;
-pub(crate) use start::{hide_id_map_tools, start};
+pub(crate) use start::start;
 pub(crate) use startable::{check as check_startable, check_mtu};
+pub(crate) use user_namespace::hide_id_map_tools;
 
 use crate::idmap::IdMap;
 use crate::{Failure, Node, NodeResult, Output};
@@ -248,13 +255,13 @@ pub(crate) fn make_directory(
     config: &ContainerConfig,
 ) -> NodeResult<std::path::PathBuf> {
     let (directory, rootfs) = (node.layout.container(vmid), node.layout.rootfs(vmid));
-    crate::store::make_directories(&directory, 0o700)?;
+    crate::files::make_directories(&directory, 0o700)?;
     let group = IdMap::of(config).root().1;
     std::os::unix::fs::chown(&directory, Some(0), Some(group))
         .map_err(|error| Failure::io("can't change the owner of", &directory, &error))?;
     std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(DIRECTORY_MODE))
         .map_err(|error| Failure::io("can't change the mode of", &directory, &error))?;
-    crate::store::make_directories(&rootfs, 0o755)?;
+    crate::files::make_directories(&rootfs, 0o755)?;
     Ok(directory)
 }
 
@@ -268,4 +275,23 @@ fn write(path: &std::path::Path, text: &str) -> NodeResult<()> {
         .and_then(|mut file| file.write_all(text.as_bytes()))
         .and_then(|()| std::fs::rename(&temporary, path))
         .map_err(|error| Failure::io("can't write", path, &error))
+}
+
+/// The failure of a program of LXC that cannot be run.
+fn cannot_run(name: &str, error: &std::io::Error) -> Failure {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => Failure::not_installed(name, "lxc"),
+        _ => Failure::new(format!("can't run {name} - {}", crate::error::os_text(error))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_program_names_its_package() {
+        let failure = cannot_run("lxc-start", &std::io::ErrorKind::NotFound.into());
+        assert_eq!(failure.text, "lxc-start is not installed: apt-get install lxc");
+    }
 }

@@ -48,7 +48,7 @@ pub(super) fn after_start(
             ip(&["link", "set", "dev", &device, "down"])?;
         }
         if let Err(failure) = limit_rate(&device, &net) {
-            output.line(format!("WARN: {key}: can't limit the rate - {}", failure.text));
+            output.warning(format!("{key}: can't limit the rate - {}", failure.text));
         }
     }
     dhcp::ask(node, vmid, config, output);
@@ -113,7 +113,7 @@ pub(super) fn hotplug(
     after.main.set(key, value);
     let (mut out, mut err) = (std::io::sink(), std::io::sink());
     let mut rules = |config: &ContainerConfig| {
-        let mut output = Output { out: &mut out, err: &mut err };
+        let mut output = Output::new(&mut out, &mut err);
         crate::network::ensure(node, vmid, config, Unfiltered::Refuse, &mut output)
     };
     let old = old.filter(|_| is_there);

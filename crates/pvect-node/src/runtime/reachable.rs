@@ -1,4 +1,4 @@
-//! Sees to it that a container's root can reach its root file system.
+//! Makes sure that a container's root can reach its root file system.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use pvect_core::ContainerConfig;
 
-use super::lxc_config::is_user_namespace;
+use super::user_namespace::has_user_namespace;
 use crate::{Failure, NodeResult};
 
 /// Where pve-lxc-syscalld listens, which carries out mknod for containers. Source: pve-container, `LXC.pm`.
@@ -27,7 +27,7 @@ pub(super) fn warnings(config: &ContainerConfig, daemon: Option<&Path>) -> Vec<S
     } else if config.main.raw_values("lxc.seccomp.profile").next().is_some() {
         let list = asked.join(", ");
         vec![format!("explicitly configured lxc.seccomp.profile overrides the following settings: {list}")]
-    } else if features.mknod && is_user_namespace(config) && daemon.is_none() {
+    } else if features.mknod && has_user_namespace(config) && daemon.is_none() {
         let text = "features: 'mknod' has no effect here: it needs pve-lxc-syscalld, which does not run";
         vec![text.to_owned()]
     } else {
@@ -41,7 +41,7 @@ pub(super) const FILE: &str = "rules.seccomp";
 /// Returns whether a container gets a profile of its own: unprivileged ones that do not name one. Others have the
 /// one that LXC's common configuration names.
 pub(super) fn is_generated(config: &ContainerConfig) -> bool {
-    is_user_namespace(config) && config.main.raw_values("lxc.seccomp.profile").next().is_none()
+    has_user_namespace(config) && config.main.raw_values("lxc.seccomp.profile").next().is_none()
 }
 
 /// Makes the profile: LXC's common one and further rules. Source: seccomp(7) and LXC's seccomp profiles, version 2.

@@ -13,7 +13,7 @@ use crate::{Failure, Node, NodeResult};
 pub(super) fn hook(node: &Node, word: &str, vmid: Vmid) -> NodeResult<String> {
     let quoted = |path: &std::path::Path| match path.to_str() {
         Some(text) if !text.contains(['\n', '\r', '\0']) => Ok(quote(text)),
-        _ => Err(Failure::new(format!("the path '{}' cannot stand in a hook", path.display()))),
+        _ => Err(Failure::new(format!("the path '{}' cannot be used in a hook", path.display()))),
     };
     let (helper, root) = (quoted(&node.helper)?, quoted(node.layout.root())?);
     Ok(format!("{helper} __node {word} {root} {} {vmid}", quote(node.name.as_str())))

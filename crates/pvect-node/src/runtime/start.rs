@@ -1,24 +1,22 @@
 //! Starts a container.
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use pvect_core::{ContainerConfig, Vmid};
 use pvect_native::Cgroups;
 
-use super::lxc_config::is_user_namespace;
+use super::user_namespace::{has_user_namespace, hide_id_map_tools};
 use super::{
-    PATH, START_CONFIG, StopMode, apparmor, cgroups, devices, environment, granted, hookscript, names,
-    network, reachable, seccomp, shell_words, stop, write_lxc_config,
+    PATH, START_CONFIG, StopMode, apparmor, cannot_run, cgroups, devices, environment, granted, hookscript,
+    mount_hooks, names, network, overlaps, quota, reachable, seccomp, shell_words, stop, write_lxc_config,
 };
-use crate::error::os_text;
 use crate::idmap::IdMap;
 use crate::interrupt::Interrupt;
 use crate::network::{StartMark, Unfiltered};
 use crate::storage::{self, PrivateMounts};
-use crate::{Failure, Node, NodeResult, Output, held, ids, process, setup};
+use crate::{Failure, Node, NodeResult, Output, ids, lock_files, process, setup};
 
 /// How long lxc-start may go on after a signal. Killed halfway, it would leave a monitor that goes on without it.
 const START_GRACE: Duration = Duration::from_secs(5);
@@ -42,18 +40,14 @@ pub(crate) fn start(
     let interrupt = Interrupt::watch();
     super::startable::check(node, config)?;
     ids::check_start(node, vmid, config)?;
+    if let Some(overlap) = config.id_maps().ok().and_then(|maps| overlaps::first(&maps)) {
+        output.line(format!("lxc.idmap: {overlap}"));
+    }
     granted::check(node, config)?;
     let _starting = StartMark::mark(node, vmid)?;
     crate::network::ensure(node, vmid, config, Unfiltered::Warn, output)?;
     write_lxc_config(node, vmid, config)?;
-    for warning in seccomp::warnings(config, seccomp::daemon().as_deref()) {
-        output.line(warning);
-    }
-    if config.main.raw_values("lxc.apparmor.profile").next().is_none()
-        && let Some(warning) = apparmor::warning()
-    {
-        output.line(warning);
-    }
+    warn(config, output);
     hookscript::run(node, vmid, config, "pre-start", output)?;
     interrupt.check()?;
     // What a killed monitor left.
@@ -61,11 +55,18 @@ pub(crate) fn start(
     cgroups::remove(&cgroup_root, &names, vmid);
     let debug = debug || config.is_set("debug");
     let log = node.layout.run_dir().join(format!("ct-{vmid}.stderr"));
-    let launched = launch(node, vmid, config, debug, &log, &interrupt);
+    let mut notes = Vec::new();
+    let launched = launch(node, vmid, config, debug, &log, &interrupt, &mut notes);
+    // Also when the start failed: they may be why.
+    for (text, is_warning) in notes {
+        if is_warning { output.warning(text) } else { output.line(text) }
+    }
     let failed = matches!(launched, Ok(false));
     if debug || failed {
-        for line in readable(&log, vmid) {
-            output.line(line);
+        let lines = readable(&log, vmid);
+        lines.iter().for_each(|line| output.line(line));
+        if let Some(cause) = mount_hooks::explain(&lines, vmid, config).filter(|_| failed) {
+            output.line(cause);
         }
     }
     let done = launched.and_then(|running| match running {
@@ -81,7 +82,20 @@ pub(crate) fn start(
     Ok(())
 }
 
-/// Mounts everything and runs `lxc-start`; returns whether the container runs.
+/// Says what the container does not get of its configuration here.
+fn warn(config: &ContainerConfig, output: &mut Output<'_>) {
+    for warning in seccomp::warnings(config, seccomp::daemon().as_deref()) {
+        output.line(warning);
+    }
+    let has_profile = config.main.raw_values("lxc.apparmor.profile").next().is_some();
+    if let Some(warning) = apparmor::warning().filter(|_| !has_profile) {
+        output.line(warning);
+    }
+    storage::ignored_idmaps(config).iter().for_each(|text| output.warning(text));
+}
+
+/// Mounts everything and runs `lxc-start`; returns whether the container runs. What is to be said of the guest goes to
+/// `notes`, with whether it is a warning.
 fn launch(
     node: &Node,
     vmid: Vmid,
@@ -89,6 +103,7 @@ fn launch(
     debug: bool,
     log: &Path,
     interrupt: &Interrupt,
+    notes: &mut Vec<(String, bool)>,
 ) -> NodeResult<bool> {
     let root = node.layout.rootfs(vmid);
     reachable::check(&root, &IdMap::of(config))?;
@@ -97,17 +112,18 @@ fn launch(
     let guest = setup::Guest::mounted(node, vmid, config, &root)?;
     // Starting a process takes about as long as mounting.
     let mut helper = guest.prepare()?;
-    if is_user_namespace(config) {
+    if has_user_namespace(config) {
         hide_id_map_tools()?;
     }
     // `pct mount` may have mounted it.
     storage::unmount_all(&root)?;
     storage::mount_own(node, vmid, config, &root)?;
     // Nothing of the host is mounted yet that a symlink of the guest could lead to.
-    guest.start(&mut helper, crate::network::resolver(node, config))?;
+    let dns = crate::network::resolver(node, config);
+    guest.start(&mut helper, dns, &mut |text, is_warning| notes.push((text.to_owned(), is_warning)))?;
     storage::mount_rest(node, config, &root)?;
     devices::make_nodes(&node.layout.container(vmid), config)?;
-    devices::make_quota_nodes(&node.layout.container(vmid), config, &root)?;
+    quota::make_nodes(&node.layout.container(vmid), config, &root)?;
     interrupt.check()?;
     let _ = std::fs::remove_file(log);
     let mut command = Command::new("lxc-start");
@@ -128,7 +144,7 @@ fn launch(
         .stderr(Stdio::null());
     // It keeps the lock files open until the container runs or has failed, also when we are killed: nobody takes it
     // for stopped meanwhile. The monitor, being a daemon, closes them (lxc-start(1), --close-all-fds).
-    let child = held::inherited(|| command.spawn()).map_err(|error| cannot_run("lxc-start", &error))?;
+    let child = lock_files::inherited(|| command.spawn()).map_err(|error| cannot_run("lxc-start", &error))?;
     Ok(process::wait(child, Some(interrupt), START_GRACE)?.success())
 }
 
@@ -141,32 +157,6 @@ fn init_words(config: &ContainerConfig) -> Vec<String> {
     let words = command.and_then(|text| shell_words::split(text)).unwrap_or_default();
     let separator = (!words.is_empty()).then(|| "--".to_owned());
     separator.into_iter().chain(words).collect()
-}
-
-/// The failure of a program of LXC that cannot be run.
-pub(super) fn cannot_run(name: &str, error: &std::io::Error) -> Failure {
-    match error.kind() {
-        std::io::ErrorKind::NotFound => Failure::not_installed(name, "lxc"),
-        _ => Failure::new(format!("can't run {name} - {}", os_text(error))),
-    }
-}
-
-/// Hides newuidmap and newgidmap from LXC, in this mount namespace only.
-///
-/// LXC uses them wherever they are installed, and they let root map only what `/etc/subuid` grants root, which on
-/// plain Debian is nothing. Without them LXC, being root, writes the maps itself.
-/// Source: `lxc_map_ids` of LXC 5.0.2 (conf.c).
-pub(crate) fn hide_id_map_tools() -> NodeResult<()> {
-    let candidates = PATH.split(':').flat_map(|directory| {
-        ["newuidmap", "newgidmap"].map(|name| std::fs::canonicalize(PathBuf::from(directory).join(name)))
-    });
-    // Directories may be links to one another.
-    let tools: BTreeSet<PathBuf> = candidates.flatten().collect();
-    for tool in tools {
-        rustix::mount::mount_bind("/dev/null", &tool)
-            .map_err(|errno| Failure::io("can't hide from LXC", &tool, &errno.into()))?;
-    }
-    Ok(())
 }
 
 /// The lines of LXC's log without program, number and time: `ERROR    conf - ...`.
@@ -203,11 +193,5 @@ mod tests {
             ["ERROR    conf - ../src/lxc/conf.c:lxc_map_ids:3708 - no", "odd line"]
         );
         assert!(readable(&dir.path().join("none"), "301".parse().unwrap()).is_empty());
-    }
-
-    #[test]
-    fn a_missing_program_names_its_package() {
-        let failure = cannot_run("lxc-start", &std::io::ErrorKind::NotFound.into());
-        assert_eq!(failure.text, "lxc-start is not installed: apt-get install lxc");
     }
 }

@@ -8,8 +8,7 @@ use pvect_core::property::MountSource;
 use pvect_core::{ContainerConfig, Vmid};
 use pvect_native::{Cgroups, CommandSocket, Names};
 
-use super::start::cannot_run;
-use super::{PATH, StopMode, cgroups, hookscript, names, reader};
+use super::{PATH, StopMode, cannot_run, cgroups, hookscript, names, reader};
 use crate::interrupt::Interrupt;
 use crate::process::{self, Process};
 use crate::tool::Tool;

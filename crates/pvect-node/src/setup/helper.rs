@@ -14,7 +14,7 @@ use super::{GO, HOST, MAPPED, NAME, Said};
 use crate::error::os_text;
 use crate::idmap::IdMap;
 use crate::rooted::READ_LIMIT;
-use crate::{Failure, Node, NodeResult, held};
+use crate::{Failure, Node, NodeResult, lock_files};
 
 /// The longest line that is read, bytes: two files of the largest size, each of their bytes as a number and a comma.
 const LONGEST: usize = 2 * 4 * READ_LIMIT as usize + 1024;
@@ -54,7 +54,7 @@ impl Helper {
             .stdout(Stdio::piped())
             .stderr(Stdio::null());
         // Should we be killed, the container stays locked until its files are whole.
-        let child = held::inherited(|| command.spawn())
+        let child = lock_files::inherited(|| command.spawn())
             .map_err(|error| Failure::io("can't run", &node.helper, &error))?;
         Ok(Self { child, map, time, done: false })
     }

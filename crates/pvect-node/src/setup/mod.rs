@@ -1,4 +1,4 @@
-//! Sets the files of guests up, in a process of its own that can do no more than the guest itself.
+//! Sets up the files of guests, in a separate process that can do no more than the guest itself.
 //!
 //! That process sees the container's own volumes and nothing else: no directory or device of the host that is mounted
 //! below them, no host. It has the ids of the container: that of an unprivileged one is in a user namespace with the
@@ -14,7 +14,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use pvect_core::{ContainerConfig, Vmid};
-use pvect_rootfs::guest::{Done, HOST_KEYS, HostDns, Job, Work};
+use pvect_native::Cgroups;
+use pvect_rootfs::guest::{Done, HOST_KEYS, HostDns, Job, Note, Work};
 use serde::{Deserialize, Serialize};
 
 use crate::{Failure, Node, NodeResult, host_keys, storage};
@@ -88,11 +89,21 @@ impl<'a> Guest<'a> {
 
     /// Writes what belongs to every start, by a process that was [prepared](Self::prepare) before the volumes were
     /// mounted. `dns` is what a container without name servers or search domains of its own gets instead of the host's.
+    /// `log` gets lines, and whether each is a warning.
     ///
     /// # Errors
-    /// When a file cannot be written, or the process cannot be confined.
-    pub(crate) fn start(&self, helper: &mut Helper, dns: Option<HostDns>) -> NodeResult<()> {
-        self.perform_in(helper, Work::Start(dns.unwrap_or_else(HostDns::of_this_host))).map(drop)
+    /// When the system is not supported, a file cannot be written, or the process cannot be confined.
+    pub(crate) fn start(
+        &self,
+        helper: &mut Helper,
+        dns: Option<HostDns>,
+        log: &mut dyn FnMut(&str, bool),
+    ) -> NodeResult<()> {
+        let dns = dns.unwrap_or_else(HostDns::of_this_host);
+        let is_cgroup2 = Cgroups::new("/sys/fs/cgroup").is_unified();
+        let done = self.perform_in(helper, Work::Start { dns, is_cgroup2 })?;
+        say(written(done, log)?.0, log);
+        Ok(())
     }
 
     /// Writes the network, for the guest's next start of it. `dns` as in [`Guest::start`].
@@ -100,19 +111,21 @@ impl<'a> Guest<'a> {
     /// # Errors
     /// As [`Guest::start`].
     pub(crate) fn network(&self, dns: Option<HostDns>) -> NodeResult<()> {
-        self.perform(Work::Network(dns.unwrap_or_else(HostDns::of_this_host))).map(drop)
+        let done = self.perform(Work::Network(dns.unwrap_or_else(HostDns::of_this_host)))?;
+        written(done, &mut |_, _| ()).map(drop)
     }
 
-    /// Removes from a clone what each machine must have its own of.
+    /// Removes from a clone what each machine must have its own of. `log` gets lines, and whether each is a warning.
     ///
     /// # Errors
     /// As [`Guest::start`].
-    pub(crate) fn after_clone(&self) -> NodeResult<()> {
-        self.perform(Work::AfterClone).map(drop)
+    pub(crate) fn after_clone(&self, log: &mut dyn FnMut(&str, bool)) -> NodeResult<()> {
+        say(written(self.perform(Work::AfterClone)?, log)?.0, log);
+        Ok(())
     }
 
     /// Sets up what was just unpacked. The password may be plain or a crypt(5) hash, none locks root; keys are one a
-    /// line. `log` gets pct's lines.
+    /// line. `log` gets pct's lines, and whether each is a warning.
     ///
     /// # Errors
     /// As [`Guest::start`], and when the password cannot be hashed or ssh-keygen fails.
@@ -120,32 +133,45 @@ impl<'a> Guest<'a> {
         &self,
         password: Option<&str>,
         ssh_keys: Option<&str>,
-        log: &mut dyn FnMut(&str),
+        log: &mut dyn FnMut(&str, bool),
     ) -> NodeResult<()> {
         let first = Work::first(password, ssh_keys, HostDns::of_this_host())?;
-        if self.perform(first)? != Done::HostKeysWanted {
-            return Ok(());
+        let (notes, host_keys) = written(self.perform(first)?, log)?;
+        let (lines, warnings) = notes.into_iter().partition(|note| matches!(note, Note::Line(_)));
+        say(lines, log);
+        if host_keys {
+            self.make_host_keys(log)?;
         }
+        say(warnings, log);
+        Ok(())
+    }
+
+    fn make_host_keys(&self, log: &mut dyn FnMut(&str, bool)) -> NodeResult<()> {
         let name = self.config.name(self.vmid);
         let comment = format!("root@{}", name.split('.').next().unwrap_or_default());
         for kind in HOST_KEYS {
-            log(&format!("Creating SSH host key 'ssh_host_{kind}_key' - this may take some time ..."));
+            let text = format!("Creating SSH host key 'ssh_host_{kind}_key' - this may take some time ...");
+            log(&text, false);
             let key = host_keys::make(kind, &comment)?;
             let done = format!("done: {}", key.fingerprint);
-            self.perform(Work::HostKey(kind.to_owned(), key))?;
-            log(&done);
+            written(self.perform(Work::HostKey(kind.to_owned(), key))?, log)?;
+            log(&done, false);
         }
         Ok(())
     }
 
-    /// Detects the distribution and the architecture, with a message if the distribution is in doubt.
+    /// Detects the distribution, and the architecture if the configuration has none. `log` gets what is to be said about
+    /// them, and whether each line is a warning.
     ///
     /// # Errors
-    /// When the process cannot be confined.
-    pub(crate) fn detect(&self) -> NodeResult<(String, Option<String>, Option<String>)> {
+    /// When the distribution or its version is not supported, or the process cannot be confined.
+    pub(crate) fn detect(&self, log: &mut dyn FnMut(&str, bool)) -> NodeResult<(String, Option<String>)> {
         match self.perform(Work::Detect)? {
-            Done::Found { ostype, doubt, arch } => Ok((ostype, doubt, arch)),
-            _ => Err(ended_early()),
+            Done::Found { ostype, arch, notes } => {
+                say(notes, log);
+                Ok((ostype, arch))
+            }
+            other => written(other, log).and(Err(ended_early())),
         }
     }
 
@@ -186,5 +212,26 @@ impl<'a> Guest<'a> {
             Failure::new(format!("can't write down the work on the guest's files - {error}"))
         })?;
         helper.perform(&job)
+    }
+}
+
+/// What is to be said of what was written, and whether host keys are wanted. Where nothing was, why is said, and fails.
+fn written(done: Done, log: &mut dyn FnMut(&str, bool)) -> NodeResult<(Vec<Note>, bool)> {
+    match done {
+        Done::Written { notes, host_keys } => Ok((notes, host_keys)),
+        Done::Refused { why, notes } => {
+            say(notes, log);
+            Err(Failure::new(why))
+        }
+        _ => Err(ended_early()),
+    }
+}
+
+fn say(notes: Vec<Note>, log: &mut dyn FnMut(&str, bool)) {
+    for note in notes {
+        match note {
+            Note::Line(text) => log(&text, false),
+            Note::Warning(text) => log(&text, true),
+        }
     }
 }

@@ -8,7 +8,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::dir::{self, Volume};
+use super::dir::{self, Directories, Volume};
 use crate::tool::Tool;
 use crate::{Failure, NodeResult};
 
@@ -32,8 +32,8 @@ pub(super) fn check(storage: &Path) -> NodeResult<()> {
     }
 }
 
-/// Returns where a volume lies on a storage with this path.
-pub(super) fn path(volume: &Volume, storage: &Path) -> PathBuf {
+/// Returns where a volume lies on a storage with these directories.
+pub(super) fn path(volume: &Volume, storage: &Directories) -> PathBuf {
     match subvolume(volume, storage) {
         Some(subvolume) if matches!(volume, Volume::Image { .. }) => subvolume.join(IMAGE),
         Some(subvolume) => subvolume,
@@ -42,7 +42,7 @@ pub(super) fn path(volume: &Volume, storage: &Path) -> PathBuf {
 }
 
 /// Returns the subvolume of a volume; `None` for images of other formats and what is not a container's.
-pub(super) fn subvolume(volume: &Volume, storage: &Path) -> Option<PathBuf> {
+pub(super) fn subvolume(volume: &Volume, storage: &Directories) -> Option<PathBuf> {
     match volume {
         Volume::Image { vmid, name } => Some(dir::images(storage, *vmid).join(name.strip_suffix(".raw")?)),
         Volume::Directory { vmid, name } => Some(dir::images(storage, *vmid).join(name)),
@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn volumes_are_subvolumes() {
-        let root = Path::new("/btr");
+        let root = &Directories::new(Path::new("/btr"), []);
         for (name, subvolume_of, path_of) in [
             ("401/vm-401-disk-0.raw", Some("vm-401-disk-0"), "/btr/images/401/vm-401-disk-0/disk.raw"),
             ("401/base-401-disk-0.raw", Some("base-401-disk-0"), "/btr/images/401/base-401-disk-0/disk.raw"),

@@ -1,11 +1,16 @@
-//! `storage.cfg`: which storages there are.
+//! `storage.cfg`: which storages exist.
 //!
 //! The grammar is Proxmox VE's: `TYPE: NAME` begins a section, indented `key value` lines follow, a bare key means
 //! true. Types other than `dir` and `btrfs` are kept and named, but cannot be used.
 
 use std::path::Path;
 
+use pvect_core::NodeName;
+
 use crate::{Failure, Layout, NodeResult};
+
+/// The storage that is always there.
+const LOCAL: &str = "local";
 
 /// The types of storages that this node can use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +54,12 @@ impl Storage {
         self.get("disable").is_some_and(|value| pvect_core::property::boolean(value) != Some(false))
     }
 
+    /// Returns whether a node may use it: `nodes` lists those that may; `local` is every node's own.
+    fn is_for(&self, node: &NodeName) -> bool {
+        let listed = |list: &str| list.split([',', ';', ' ']).any(|name| name.trim() == node.as_str());
+        self.name == LOCAL || self.get("nodes").is_none_or(listed)
+    }
+
     /// Returns the type.
     ///
     /// # Errors
@@ -77,66 +88,93 @@ impl Storage {
     }
 }
 
-/// All storages of a node.
+/// The storages of `storage.cfg`, as one node sees them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Storages(pub Vec<Storage>);
+pub struct Storages {
+    all: Vec<Storage>,
+    node: NodeName,
+}
 
 impl Storages {
-    /// Reads `storage.cfg`; without one there is `local`, a directory below the node's root.
+    /// Reads `storage.cfg`. Without a section `local` there is one all the same: a directory below the node's root.
     ///
     /// # Errors
     /// When the file is there and cannot be read.
     pub fn load(layout: &Layout) -> NodeResult<Self> {
         let path = layout.storage_cfg();
-        match std::fs::read(&path) {
-            Ok(bytes) => Ok(Self::parse(&String::from_utf8_lossy(&bytes))),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                Ok(Self(vec![local(&layout.local_storage())]))
-            }
-            Err(error) => Err(Failure::io("can't read", &path, &error)),
+        let text = match std::fs::read(&path) {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(Failure::io("can't read", &path, &error)),
+        };
+        let mut storages = Self::parse(&text, layout.node().clone());
+        if !storages.all.iter().any(|storage| storage.name == LOCAL) {
+            storages.all.insert(0, local(&layout.local_storage()));
         }
+        Ok(storages)
     }
 
     /// Parses the text of a `storage.cfg`. Lines outside a section and lines that are no pair are left out, as the
     /// real one does with a warning; of two sections with one name the first counts.
-    pub fn parse(text: &str) -> Self {
-        let mut storages: Vec<Storage> = Vec::new();
+    pub fn parse(text: &str, node: NodeName) -> Self {
+        let mut all: Vec<Storage> = Vec::new();
         for line in text.lines() {
             let indented = line.starts_with([' ', '\t']);
             let line = line.trim();
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
-            if !indented && let Some((kind, name)) = line.split_once(':') {
+            if let (false, Some((kind, name))) = (indented, line.split_once(':')) {
                 let (kind, name) = (kind.trim().to_owned(), name.trim().to_owned());
-                storages.push(Storage { name, kind, keys: Vec::new() });
-            } else if indented && let Some(storage) = storages.last_mut() {
+                all.push(Storage { name, kind, keys: Vec::new() });
+            } else if let (true, Some(storage)) = (indented, all.last_mut()) {
                 let (key, value) = line.split_once([' ', '\t']).unwrap_or((line, "1"));
                 storage.keys.push((key.to_owned(), value.trim().to_owned()));
             }
         }
-        Self(storages)
+        Self { all, node }
+    }
+
+    /// All of them, also those that this node cannot use.
+    pub fn all(&self) -> &[Storage] {
+        &self.all
+    }
+
+    /// Those that are not for other nodes only.
+    pub fn of_this_node(&self) -> impl Iterator<Item = &Storage> {
+        self.all.iter().filter(|storage| storage.is_for(&self.node))
+    }
+
+    /// Those that this node may use. Whether their keys can be understood and their places are there is not known yet.
+    pub fn enabled(&self) -> impl Iterator<Item = &Storage> {
+        self.of_this_node().filter(|storage| !storage.disabled())
     }
 
     /// Finds a storage that can be used.
     ///
     /// # Errors
-    /// `storage '<name>' does not exist`, `storage '<name>' is disabled`.
+    /// `storage '<name>' does not exist`, `storage '<name>' is disabled`, `storage '<name>' is not available on node
+    /// '<node>'`; which key cannot be understood.
     pub fn find(&self, name: &str) -> NodeResult<&Storage> {
-        let storage = self.0.iter().find(|storage| storage.name == name);
+        let storage = self.all.iter().find(|storage| storage.name == name);
         let storage = storage.ok_or_else(|| Failure::no_storage(name))?;
         if storage.disabled() {
             return Err(Failure::new(format!("storage '{name}' is disabled")));
         }
+        if !storage.is_for(&self.node) {
+            let text = format!("storage '{name}' is not available on node '{}'", self.node);
+            return Err(Failure::new(text));
+        }
+        storage.check_keys()?;
         Ok(storage)
     }
 }
 
-/// The storage `local` of a node without `storage.cfg`.
+/// The storage `local` that no section describes.
 fn local(path: &Path) -> Storage {
     let pair = |key: &str, value: String| (key.to_owned(), value);
     Storage {
-        name: "local".to_owned(),
+        name: LOCAL.to_owned(),
         kind: "dir".to_owned(),
         keys: vec![
             pair("path", path.to_string_lossy().into_owned()),
@@ -152,10 +190,14 @@ mod tests {
     const TEXT: &str = "# a comment\ndir: local\n\tpath /var/lib/vz\n\tcontent rootdir,vztmpl,images\n\nzfspool: tank\n\
         \tpool tank\n\tcontent rootdir\n\nbtrfs: btr\n\tpath /var/lib/pve-btrfs\n\tcontent rootdir,images\n\ndir: off\n    path /x\n\tdisable\n";
 
+    fn parse(text: &str) -> Storages {
+        Storages::parse(text, "vm".parse().unwrap())
+    }
+
     #[test]
     fn sections_and_keys_are_kept() {
-        let storages = Storages::parse(TEXT);
-        assert_eq!(storages.0.len(), 4);
+        let storages = parse(TEXT);
+        assert_eq!(storages.all().len(), 4);
         let local = storages.find("local").unwrap();
         assert_eq!(local.path().unwrap(), Path::new("/var/lib/vz"));
         assert!(local.holds("vztmpl") && !local.holds("iso"));
@@ -173,9 +215,9 @@ mod tests {
     #[test]
     fn any_text_is_taken() {
         for text in ["", ":", "\t", "dir\n\tpath", "\tkey value\ndir: a", ": \n\t \n x"] {
-            let _ = Storages::parse(text);
+            let _ = parse(text);
         }
-        assert_eq!(Storages::parse("dir: a\n\tshared\n").0[0].get("shared"), Some("1"));
+        assert_eq!(parse("dir: a\n\tshared\n").all()[0].get("shared"), Some("1"));
     }
 
     #[test]
@@ -184,5 +226,22 @@ mod tests {
         let layout = Layout::new(dir.path(), "vm".parse().unwrap());
         let storages = Storages::load(&layout).unwrap();
         assert_eq!(storages.find("local").unwrap().path().unwrap(), dir.path().join("vz"));
+        std::fs::create_dir_all(dir.path().join("etc/pve")).unwrap();
+        std::fs::write(layout.storage_cfg(), "dir: other\n\tpath /x\n").unwrap();
+        let storages = Storages::load(&layout).unwrap();
+        assert_eq!(storages.find("local").unwrap().path().unwrap(), dir.path().join("vz"));
+        assert_eq!(storages.find("other").unwrap().path().unwrap(), Path::new("/x"));
+    }
+
+    #[test]
+    fn storages_of_other_nodes_are_theirs() {
+        let text = "dir: a\n\tpath /a\n\tnodes pve2,pve3\ndir: b\n\tpath /b\n\tnodes pve2 vm\n\
+                    dir: local\n\tpath /l\n\tnodes pve2\ndir: c\n\tpath /c\n\tdisable 1\n\tnodes pve2\n";
+        let storages = parse(text);
+        assert_eq!(storages.find("a").unwrap_err().text, "storage 'a' is not available on node 'vm'");
+        assert_eq!(storages.find("c").unwrap_err().text, "storage 'c' is disabled");
+        let names: Vec<&str> = storages.enabled().map(|storage| storage.name.as_str()).collect();
+        assert_eq!(names, ["b", "local"]);
+        assert!(storages.find("b").is_ok() && storages.find("local").is_ok());
     }
 }

@@ -1,10 +1,39 @@
-//! Names of volumes, and where they lie on a storage of the type `dir`.
+//! Names of volumes, and where they are on a storage of the type `dir`.
 
 use std::path::{Path, PathBuf};
 
 use pvect_core::{Vmid, VolumeId};
 
 use crate::{Failure, NodeResult};
+
+/// Where the contents of a storage lie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Directories {
+    root: PathBuf,
+    others: Vec<(String, String)>,
+}
+
+impl Directories {
+    /// Those of a storage with this path; `others` are contents with other directories than the usual ones, below the
+    /// path.
+    pub fn new(root: &Path, others: impl IntoIterator<Item = (String, String)>) -> Self {
+        Self { root: root.to_owned(), others: others.into_iter().collect() }
+    }
+
+    /// Returns the directory of a content (`images`, `vztmpl`, `backup`, ...).
+    pub fn of(&self, content: &str) -> PathBuf {
+        let other = self.others.iter().find(|(known, _)| known == content);
+        let usual = match content {
+            "vztmpl" => "template/cache",
+            "iso" => "template/iso",
+            "backup" => "dump",
+            "rootdir" => "private",
+            other => other,
+        };
+        let below = other.map_or(usual, |(_, path)| path.as_str());
+        self.root.join(below.trim_start_matches('/'))
+    }
+}
 
 /// What a volume name on a `dir` storage says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,8 +54,8 @@ pub enum Volume {
     },
     /// `vztmpl/<file>`: a template; `iso/`, `snippets/` and `backup/` likewise.
     File {
-        /// The directory below the storage.
-        directory: &'static str,
+        /// What it is: `vztmpl`, `iso`, `snippets`, `backup`.
+        content: &'static str,
         /// The file's name.
         name: String,
     },
@@ -59,11 +88,11 @@ impl Volume {
             return Err(bad());
         }
         let name = name.to_owned();
-        let directory = match first {
-            "vztmpl" if is_template(&name) => "template/cache",
-            "iso" => "template/iso",
+        let content = match first {
+            "vztmpl" if is_template(&name) => "vztmpl",
+            "iso" => "iso",
             "snippets" => "snippets",
-            "backup" => "dump",
+            "backup" => "backup",
             _ => {
                 let vmid: Vmid = first.parse().map_err(|_| bad())?;
                 return match name.rsplit_once('.') {
@@ -75,21 +104,21 @@ impl Volume {
                 };
             }
         };
-        Ok(Self::File { directory, name })
+        Ok(Self::File { content, name })
     }
 
-    /// Returns where it lies on a storage with this path.
-    pub fn path(&self, storage: &Path) -> PathBuf {
+    /// Returns where it lies on a storage with these directories.
+    pub fn path(&self, storage: &Directories) -> PathBuf {
         match self {
             Self::Image { vmid, name } | Self::Directory { vmid, name } => images(storage, *vmid).join(name),
-            Self::File { directory, name } => storage.join(directory).join(name),
+            Self::File { content, name } => storage.of(content).join(name),
         }
     }
 }
 
 /// Returns the directory of a container's images.
-pub fn images(storage: &Path, vmid: Vmid) -> PathBuf {
-    storage.join("images").join(vmid.to_string())
+pub fn images(storage: &Directories, vmid: Vmid) -> PathBuf {
+    storage.of("images").join(vmid.to_string())
 }
 
 /// Returns whether a file's name is a template's. Source: pve-storage's `vztmpl` names, zst and bz2 included.
@@ -125,7 +154,7 @@ mod tests {
 
     #[test]
     fn names_lead_to_paths() {
-        let root = Path::new("/vz");
+        let root = &Directories::new(Path::new("/vz"), []);
         for (name, path) in [
             ("101/vm-101-disk-0.raw", "/vz/images/101/vm-101-disk-0.raw"),
             ("101/base-101-disk-0.raw", "/vz/images/101/base-101-disk-0.raw"),

@@ -1,39 +1,37 @@
 //! Storages: storage.cfg, volumes, templates.
 
+mod active;
+mod allocation;
 pub mod base;
 mod btrfs;
 pub mod cfg;
 pub mod copy;
 pub mod dir;
 pub mod grow;
+mod keys;
 mod mounts;
 mod namespace;
 pub mod snapshot;
+pub(crate) mod stored;
+mod templates;
 pub mod usage;
 
 use std::path::{Path, PathBuf};
 
-use pvect_core::size::DiskSize;
-use pvect_core::{Vmid, VolumeId};
+use pvect_core::{Verb, Vmid, VolumeId};
 
+pub use allocation::allocate;
 pub use cfg::{Storage, StorageKind, Storages};
 pub use mounts::{MountFor, mount_all, mount_all_for, unmount_all};
-pub(crate) use mounts::{check_mount, mount_own, mount_rest, mounted_below_in, own_paths, stage};
+pub(crate) use mounts::{
+    check_mount, ignored_idmaps, mount_own, mount_rest, mounted_below_in, own_paths, stage,
+};
 pub use namespace::PrivateMounts;
+pub use templates::{Template, remove_template, template_path, templates};
 
-use crate::{Failure, Node, NodeResult, image};
-use dir::Volume;
-
-/// A template on a storage.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Template {
-    /// Its volume id, such as `local:vztmpl/debian-12.tar.zst`.
-    pub volume: VolumeId,
-    /// Where it lies.
-    pub path: PathBuf,
-    /// Its size in bytes.
-    pub size: u64,
-}
+use crate::usage::report::bad_parameters;
+use crate::{Failure, Node, NodeResult};
+use dir::{Directories, Volume};
 
 /// Where a volume lies.
 #[derive(Debug)]
@@ -52,7 +50,8 @@ impl Place {
         let (storage, name) = volume.split();
         let storages = Storages::load(&node.layout)?;
         let storage = storages.find(storage)?;
-        let (kind, root) = (storage.usable_kind()?, storage.path()?);
+        storage.present()?;
+        let (kind, root) = (storage.usable_kind()?, &storage.directories()?);
         let volume = Volume::parse(name)?;
         Ok(match kind {
             StorageKind::Dir => Self { kind, path: volume.path(root), subvolume: None, volume },
@@ -92,127 +91,23 @@ pub fn volume_path(node: &Node, volume: &VolumeId) -> NodeResult<PathBuf> {
     Ok(path)
 }
 
-/// Checks that a storage exists, is of a type that can be used, and may hold root file systems.
+/// Checks that a storage exists, is of a type that can be used, and may hold root file systems; makes it ready.
 ///
 /// # Errors
-/// `storage '<name>' does not exist`, or pct's parameter error about the content type (2).
-pub fn check_rootdir(node: &Node, storage: &str) -> NodeResult<()> {
+/// `storage '<name>' does not exist`, or pct's parameter error about the content type (2); those of
+/// [`Storage::activate`].
+pub(crate) fn check_rootdir(node: &Node, verb: Verb, storage: &str) -> NodeResult<()> {
     let storages = Storages::load(&node.layout)?;
     let found = storages.find(storage)?;
     if !found.holds("rootdir") {
         let text = format!("storage '{storage}' does not support container directories");
-        let line = format!("storage: {text}");
-        return Err(Failure::bad_parameters(vec![("storage".to_owned(), text)], &line));
+        return Err(bad_parameters(verb, &["storage"], &text));
     }
-    found.path().map(|_| ())
-}
-
-/// Makes a volume for a container, formatted and empty: a raw ext4 image, or a directory when `size` is 0. Its root
-/// directory gets this owner (host ids).
-/// What mkfs and the like print is passed to `log`, line by line, in pct's form.
-///
-/// # Errors
-/// When the storage does not exist, cannot hold root file systems, or is full; nothing is left then.
-pub fn allocate(
-    node: &Node,
-    storage: &str,
-    vmid: Vmid,
-    size: DiskSize,
-    owner: (u32, u32),
-    log: &mut dyn FnMut(&str),
-) -> NodeResult<VolumeId> {
-    let storages = Storages::load(&node.layout)?;
-    let found = storages.find(storage)?;
-    if !found.holds("rootdir") {
-        return Err(Failure::new(format!(
-            "content type 'rootdir' is not available or configured on storage '{storage}'"
-        )));
-    }
-    let (kind, path) = (found.usable_kind()?, found.path()?);
-    if kind == StorageKind::Btrfs {
-        btrfs::check(path)?;
-    }
-    let name = new_volume(path, vmid, |directory, number| match kind {
-        StorageKind::Dir => make_file(directory, vmid, number, size, owner, log),
-        StorageKind::Btrfs => make_subvolume(directory, vmid, number, size, owner, log),
-    })?;
-    volume_id(storage, vmid, &name)
+    found.activate()
 }
 
 fn volume_id(storage: &str, vmid: Vmid, name: &str) -> NodeResult<VolumeId> {
     format!("{storage}:{vmid}/{name}").parse().map_err(|error| Failure::new(format!("{error}")))
-}
-
-/// Has a volume made in a container's directory on a storage; `make` gets the directory and a free number and returns
-/// the name.
-fn new_volume(
-    storage: &Path,
-    vmid: Vmid,
-    make: impl FnOnce(&Path, u32) -> NodeResult<String>,
-) -> NodeResult<String> {
-    let directory = dir::images(storage, vmid);
-    // What lies in a volume has its force on the host, too: a set-user-id file, the ids of another container.
-    crate::store::make_directories(&directory, 0o700)?;
-    let made = file_names(&directory)
-        .and_then(|names| make(&directory, dir::next_number(vmid, names.iter().map(String::as_str))));
-    if made.is_err() {
-        // Only an empty one goes.
-        let _ = std::fs::remove_dir(&directory);
-    }
-    made
-}
-
-fn make_file(
-    directory: &Path,
-    vmid: Vmid,
-    number: u32,
-    size: DiskSize,
-    owner: (u32, u32),
-    log: &mut dyn FnMut(&str),
-) -> NodeResult<String> {
-    if size.0 > 0 {
-        let name = format!("vm-{vmid}-disk-{number}.raw");
-        image::create(&directory.join(&name), size, owner, log)?;
-        return Ok(name);
-    }
-    let name = format!("subvol-{vmid}-disk-{number}.subvol");
-    let path = directory.join(&name);
-    std::fs::create_dir(&path).map_err(|error| Failure::io("can't create", &path, &error))?;
-    give(&path, owner).inspect_err(|_| {
-        let _ = std::fs::remove_dir(&path);
-    })?;
-    Ok(name)
-}
-
-fn make_subvolume(
-    directory: &Path,
-    vmid: Vmid,
-    number: u32,
-    size: DiskSize,
-    owner: (u32, u32),
-    log: &mut dyn FnMut(&str),
-) -> NodeResult<String> {
-    let (name, entry) = if size.0 > 0 {
-        let stem = format!("vm-{vmid}-disk-{number}");
-        (format!("{stem}.raw"), stem)
-    } else {
-        let name = format!("subvol-{vmid}-disk-{number}.subvol");
-        (name.clone(), name)
-    };
-    let volume = Volume::parse(&format!("{vmid}/{name}"))?;
-    let subvolume = directory.join(entry);
-    btrfs::create(&subvolume)?;
-    let path = btrfs::inside(&volume, &subvolume);
-    let made = if size.0 > 0 { image::create_quietly(&path, size, owner, log) } else { give(&path, owner) };
-    if made.is_err() {
-        let _ = btrfs::delete(&subvolume);
-    }
-    made.map(|()| name)
-}
-
-fn give(path: &Path, owner: (u32, u32)) -> NodeResult<()> {
-    std::os::unix::fs::chown(path, Some(owner.0), Some(owner.1))
-        .map_err(|error| Failure::io("can't change the owner of", path, &error))
 }
 
 fn file_names(directory: &Path) -> NodeResult<Vec<String>> {
@@ -237,7 +132,7 @@ pub fn free(node: &Node, volume: &VolumeId) -> NodeResult<()> {
 /// # Errors
 /// As [`free`].
 pub fn free_own(node: &Node, vmid: Vmid, volume: &VolumeId, log: &mut dyn FnMut(&str)) -> NodeResult<()> {
-    if crate::named::owner(volume) == Some(vmid) {
+    if crate::config_volumes::owner(volume) == Some(vmid) {
         return free(node, volume);
     }
     log(&format!("ignore deletion of '{volume}', CT {vmid} isn't the owner!"));
@@ -298,15 +193,37 @@ fn remove_directory(path: &Path) -> std::io::Result<()> {
     pvect_rootfs::removal::remove_tree(std::fs::File::open(parent)?, name)
 }
 
-/// Returns all volumes of a container on all usable storages, sorted.
+/// Returns the directories of a storage that can be looked at: its type is known, its keys are understood, and it is
+/// there.
+pub(crate) fn there(storage: &Storage) -> Option<Directories> {
+    storage
+        .check_keys()
+        .and_then(|()| storage.present().map(|_| ()))
+        .and_then(|()| storage.directories())
+        .ok()
+}
+
+/// Returns the names of the storages for containers at which [`volumes_of`] does not look now, but may later.
+///
+/// # Errors
+/// When `storage.cfg` cannot be read.
+pub(crate) fn not_there(node: &Node) -> NodeResult<Vec<String>> {
+    let storages = Storages::load(&node.layout)?;
+    let seen: Vec<&str> =
+        storages.enabled().filter(|one| there(one).is_some()).map(|one| one.name.as_str()).collect();
+    let all = storages.all().iter().filter(|one| one.usable_kind().is_ok());
+    Ok(all.filter(|one| !seen.contains(&one.name.as_str())).map(|one| one.name.clone()).collect())
+}
+
+/// Returns all volumes of a container on all storages that can be used and are there, sorted.
 ///
 /// # Errors
 /// When a storage cannot be read.
 pub fn volumes_of(node: &Node, vmid: Vmid) -> NodeResult<Vec<VolumeId>> {
     let mut volumes = Vec::new();
-    for storage in Storages::load(&node.layout)?.0.iter().filter(|storage| storage.holds("rootdir")) {
-        let (Ok(kind), Ok(path)) = (storage.usable_kind(), storage.path()) else { continue };
-        let images = dir::images(path, vmid);
+    for storage in Storages::load(&node.layout)?.enabled().filter(|storage| storage.holds("rootdir")) {
+        let Some(directories) = there(storage) else { continue };
+        let (kind, images) = (storage.usable_kind()?, dir::images(&directories, vmid));
         for entry in file_names(&images)? {
             let name = match kind {
                 StorageKind::Dir => entry,
@@ -325,57 +242,10 @@ pub fn volumes_of(node: &Node, vmid: Vmid) -> NodeResult<Vec<VolumeId>> {
     Ok(volumes)
 }
 
-/// Returns the templates of all usable storages, by volume id.
-///
-/// # Errors
-/// When a storage cannot be read.
-pub fn templates(node: &Node) -> NodeResult<Vec<Template>> {
-    let mut found = Vec::new();
-    for storage in Storages::load(&node.layout)?.0.iter().filter(|storage| storage.holds("vztmpl")) {
-        let Ok(path) = storage.path() else { continue };
-        let cache = path.join("template/cache");
-        for name in file_names(&cache)?.into_iter().filter(|name| dir::is_template(name)) {
-            let path = cache.join(&name);
-            let (Ok(meta), Ok(volume)) =
-                (std::fs::metadata(&path), format!("{}:vztmpl/{name}", storage.name).parse())
-            else {
-                continue;
-            };
-            if meta.is_file() {
-                found.push(Template { volume, path, size: meta.len() });
-            }
-        }
-    }
-    found.sort_by(|a, b| a.volume.cmp(&b.volume));
-    Ok(found)
-}
-
-/// Removes a template.
-///
-/// # Errors
-/// `volume '<id>' does not exist`; when the volume is not a template or cannot be removed.
-pub fn remove_template(node: &Node, volume: &VolumeId) -> NodeResult<()> {
-    let path = volume_path(node, volume)?;
-    if !volume.volume().starts_with("vztmpl/") {
-        return Err(Failure::new(format!("volume '{volume}' is not a template")));
-    }
-    std::fs::remove_file(&path).map_err(|error| Failure::io("can't remove", &path, &error))
-}
-
-/// Returns the path of a template that is named by volume id or by absolute path.
-///
-/// # Errors
-/// `can't find file '<path>'`, and those of [`volume_path`].
-pub fn template_path(node: &Node, name: &str) -> NodeResult<PathBuf> {
-    match name.parse::<VolumeId>() {
-        Ok(volume) if !name.starts_with('/') => volume_path(node, &volume),
-        _ if name.starts_with('/') && Path::new(name).is_file() => Ok(PathBuf::from(name)),
-        _ => Err(Failure::new(format!("can't find file '{name}'"))),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use pvect_core::size::DiskSize;
+
     use super::*;
     use crate::idmap::IdMap;
 
@@ -386,10 +256,6 @@ mod tests {
         (dir, Node { layout, name, helper: "/bin/false".into() })
     }
 
-    fn id(text: &str) -> VolumeId {
-        text.parse().unwrap()
-    }
-
     #[test]
     fn missing_volumes_have_the_recorded_texts() {
         let (_dir, node) = node();
@@ -398,6 +264,7 @@ mod tests {
             ("nosuch:vztmpl/x.tar.gz", "storage 'nosuch' does not exist"),
             ("/no/such/file.tar.gz", "can't find file '/no/such/file.tar.gz'"),
             ("bogus", "can't find file 'bogus'"),
+            ("./bogus", "can't find file './bogus'"),
             ("local:abc", "unable to parse directory volume name 'abc'"),
         ] {
             assert_eq!(template_path(&node, name).unwrap_err().text, text);
@@ -449,28 +316,6 @@ mod tests {
     }
 
     #[test]
-    fn templates_are_listed_and_removed() {
-        let (_dir, node) = node();
-        assert_eq!(templates(&node).unwrap(), []);
-        let cache = node.layout.local_storage().join("template/cache");
-        std::fs::create_dir_all(&cache).unwrap();
-        for name in ["b.tar.gz", "a.tar.zst", "readme.txt", ".tmp.tar.gz"] {
-            std::fs::write(cache.join(name), "123").unwrap();
-        }
-        let found: Vec<_> =
-            templates(&node).unwrap().into_iter().map(|one| (one.volume.to_string(), one.size)).collect();
-        assert_eq!(
-            found,
-            [("local:vztmpl/a.tar.zst".to_owned(), 3), ("local:vztmpl/b.tar.gz".to_owned(), 3)]
-        );
-        remove_template(&node, &id("local:vztmpl/a.tar.zst")).unwrap();
-        assert_eq!(
-            remove_template(&node, &id("local:vztmpl/a.tar.zst")).unwrap_err().text,
-            "volume 'local:vztmpl/a.tar.zst' does not exist"
-        );
-    }
-
-    #[test]
     fn a_storage_without_the_content_is_refused() {
         let (dir, node) = node();
         let cfg = node.layout.storage_cfg();
@@ -484,6 +329,6 @@ mod tests {
                 .text,
             "content type 'rootdir' is not available or configured on storage 'local'"
         );
-        assert_eq!(check_rootdir(&node, "local").unwrap_err().exit, 2);
+        assert_eq!(check_rootdir(&node, Verb::Create, "local").unwrap_err().exit, 2);
     }
 }

@@ -148,6 +148,15 @@ fn is_mount_point(key: &str) -> bool {
         .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
+/// Says which mounts of a privileged container have a map of ids, which has no meaning there. Source: pve-container.
+pub(crate) fn ignored_idmaps(config: &ContainerConfig) -> Vec<String> {
+    let mounts = if IdMap::of(config).is_identity() { config.volumes() } else { Vec::new() };
+    let mapped = mounts.into_iter().filter(|(_, point)| point.fs.idmap.is_some());
+    mapped
+        .map(|(key, _)| format!("'{key}' - ignoring 'idmap' option unsupported by privileged container"))
+        .collect()
+}
+
 /// Checks what cannot be mounted at all.
 ///
 /// # Errors
@@ -184,8 +193,9 @@ fn mount_one(
     let Some(path) = &mount.path else {
         return attach(node, mount, root, purpose);
     };
-    if purpose == MountFor::Setup && matches!(mount.fs.source, MountSource::Bind(_)) {
-        return Ok(());
+    if let (MountFor::Setup, MountSource::Bind(source)) = (purpose, &mount.fs.source) {
+        // It is not for us, but has to be there.
+        return open_source(Path::new(source)).map(drop);
     }
     let inside = Rooted::open(root, owner).map_err(|error| Failure::io("can't open", root, &error))?;
     let failed = |error: std::io::Error| Failure::io("can't make the mount point", path, &error);
@@ -400,6 +410,15 @@ pub fn mounted_below_in(table: &Path, path: &Path) -> NodeResult<Vec<PathBuf>> {
     // The table has real paths.
     let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     Ok(text.lines().filter_map(mount_point).filter(|mounted| mounted.starts_with(&path)).collect())
+}
+
+/// Returns whether something is mounted at a path, symlinks resolved.
+///
+/// # Errors
+/// When the mounts cannot be read.
+pub(super) fn is_mounted(path: &Path) -> NodeResult<bool> {
+    let Ok(real) = path.canonicalize() else { return Ok(false) };
+    Ok(mounted_below_in(Path::new("/proc/thread-self/mountinfo"), &real)?.contains(&real))
 }
 
 /// The mount point of a line of mountinfo, its octal escapes decoded. Source: proc(5).

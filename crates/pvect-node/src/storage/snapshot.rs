@@ -7,8 +7,9 @@
 use pvect_core::{SnapshotName, Vmid, VolumeId};
 use rustix::fs::{CWD, RenameFlags};
 
+use super::allocation::new_volume;
 use super::dir::Volume;
-use super::{Place, StorageKind, Storages, btrfs, dir, new_volume, volume_id};
+use super::{Place, StorageKind, Storages, btrfs, dir, volume_id};
 use crate::error::os_text;
 use crate::{Failure, Node, NodeResult, image};
 
@@ -111,7 +112,7 @@ pub fn link(
         None => subvolume.clone(),
     };
     let storages = Storages::load(&node.layout)?;
-    let storage = storages.find(volume.storage())?.path()?;
+    let storage = &storages.find(volume.storage())?.directories()?;
     let name = new_volume(storage, vmid, |directory, number| {
         let (entry, end) = match &place.volume {
             Volume::Directory { .. } => (format!("subvol-{vmid}-disk-{number}.subvol"), ""),
@@ -161,7 +162,7 @@ pub fn can_rename(node: &Node, volume: &VolumeId) -> NodeResult<bool> {
 pub fn rename(node: &Node, volume: &VolumeId, vmid: Vmid) -> NodeResult<VolumeId> {
     let place = Place::of(node, volume)?;
     let storages = Storages::load(&node.layout)?;
-    let storage = storages.find(volume.storage())?.path()?;
+    let storage = &storages.find(volume.storage())?.directories()?;
     let source = place.subvolume.as_ref().unwrap_or(&place.path);
     let format = match &place.volume {
         Volume::Image { name, .. } => name.rsplit_once('.').map_or("raw", |(_, format)| format),

@@ -133,7 +133,7 @@ pub fn build_busybox(node: &Node, progress: &mut dyn FnMut(&str)) -> NodeResult<
     let host = Rooted::open(Path::new("/"), (0, 0))
         .map_err(|error| Failure::io("can't open", Path::new("/"), &error))?;
     let architecture = guest::elf_architecture(&host, BUSYBOX)
-        .ok_or_else(|| Failure::new(format!("'{BUSYBOX}' is not a program of a known architecture")))?;
+        .map_err(|_| Failure::new(format!("'{BUSYBOX}' is not a program of a known architecture")))?;
     let (version, applets) = describe()?;
     let unfinished = Unfinished::begin(node, format!("busybox-{version}-pvect_1_{architecture}.tar.zst"))?;
     progress(&format!("packing BusyBox {version} with {} applets", applets.len()));

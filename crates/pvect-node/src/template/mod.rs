@@ -33,8 +33,8 @@ impl Unfinished {
         if !storage.holds("vztmpl") {
             return Err(Failure::new(format!("storage '{STORAGE}' does not allow content type 'vztmpl'")));
         }
-        let cache = storage.path()?.join("template/cache");
-        crate::store::make_directories(&cache, 0o700)?;
+        storage.activate()?;
+        let cache = storage.directories()?.of("vztmpl");
         // Hidden names are no templates, see `storage::dir::is_template`. The ending tells mmdebstrap how to pack.
         let temporary = cache.join(format!(".building-{}-{name}", std::process::id()));
         Ok(Self { temporary, place: cache.join(&name), name })

@@ -8,16 +8,18 @@ use pvect_core::config::Section;
 use pvect_core::property::{MountPoint, MountSource, NetInterface};
 use pvect_core::{Call, ContainerConfig, Lock, SnapshotName, Vmid, VolumeId};
 
-use super::create::Undo;
+use super::bandwidth;
+use super::new_container::Undo;
+use super::new_volumes::index;
+use crate::config_volumes::is_unused;
 use crate::idmap::IdMap;
 use crate::interrupt::Interrupt;
-use crate::named::is_unused;
 use crate::rights::{Asker, judge};
 use crate::setup::Guest;
 use crate::storage::copy::Copy;
 use crate::storage::{self, MountFor, PrivateMounts, snapshot};
 use crate::task::TaskLog;
-use crate::{Failure, Node, NodeResult, Output, creation, ids, locked, random, runtime, store, task};
+use crate::{Failure, Node, NodeResult, Output, creation, files, ids, locked, random, runtime, store, task};
 
 /// How long clone waits for the lock file of the new container, seconds. Source: pve-container, `lock_config`.
 const LOCK_WAIT: u64 = 5;
@@ -154,19 +156,11 @@ impl<'a> Plan<'a> {
             }
         }
         let config = ContainerConfig { main, id_base: config.id_base, ..ContainerConfig::default() };
-        let bandwidth = call.get("bwlimit").and_then(bandwidth);
+        let target = |volume: &VolumeId| storage.unwrap_or(volume.storage()).to_owned();
+        let places = volumes.iter().flat_map(|(_, _, volume)| [volume.storage().to_owned(), target(volume)]);
+        let bandwidth = bandwidth::of(node, call, "clone", places)?;
         Ok(Self { source, vmid, snapshot, storage, full, bandwidth, config, volumes })
     }
-}
-
-/// A limit in KiB a second; 0 means none.
-pub(super) fn bandwidth(text: &str) -> Option<u64> {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a limit of this size is none"
-    )]
-    text.parse::<f64>().ok().map(|limit| limit.max(0.0) as u64).filter(|limit| *limit > 0)
 }
 
 /// The volumes of a section: nothing else can be cloned.
@@ -191,11 +185,11 @@ fn volumes(section: &Section) -> NodeResult<Vec<(String, MountPoint, VolumeId)>>
 fn new_section(section: &Section) -> NodeResult<Section> {
     let mut new = section.clone();
     new.options.retain(|key, _| {
-        let volume = key == "rootfs" || super::create::index(key, "mp").is_some() || is_unused(key);
+        let volume = key == "rootfs" || index(key, "mp").is_some() || is_unused(key);
         !volume && !OWN_KEYS.contains(&key.as_str())
     });
     for (key, value) in &mut new.options {
-        if super::create::index(key, "net").is_some()
+        if index(key, "net").is_some()
             && let Ok(mut net) = NetInterface::parse(key, value)
         {
             net.hwaddr = Some(random::mac_address()?);
@@ -250,16 +244,25 @@ fn build(
     }
     tracing::debug!(source = %plan.source, vmid = %plan.vmid, "volumes are cloned");
     interrupt.check()?;
-    forget_identity(node, plan.vmid, &config)?;
+    forget_identity(node, plan.vmid, &config, &mut |line, is_warning| match is_warning {
+        true => log.warn(output, line),
+        false => log.line(output, line),
+    })?;
     Ok(config)
 }
 
-/// Removes what each machine must have its own of, in mounts that end with this function whatever happens.
-fn forget_identity(node: &Node, vmid: Vmid, config: &ContainerConfig) -> NodeResult<()> {
+/// Removes what each machine must have its own of, in mounts that end with this function whatever happens. `log` gets
+/// lines, and whether each is a warning.
+fn forget_identity(
+    node: &Node,
+    vmid: Vmid,
+    config: &ContainerConfig,
+    log: &mut dyn FnMut(&str, bool),
+) -> NodeResult<()> {
     let root = node.layout.rootfs(vmid);
     let _mounts = PrivateMounts::enter()?;
     storage::mount_all_for(node, vmid, config, &root, MountFor::Setup)?;
-    let done = Guest::mounted(node, vmid, config, &root).and_then(|guest| guest.after_clone());
+    let done = Guest::mounted(node, vmid, config, &root).and_then(|guest| guest.after_clone(log));
     let unmounted = storage::unmount_all(&root);
     done?;
     unmounted
@@ -289,7 +292,7 @@ fn copy_firewall(
             );
             Ok(())
         }
-        Ok(rules) => store::replace(&to, &rules, 0o640).map_err(failed),
+        Ok(rules) => files::replace(&to, &rules, 0o640).map_err(failed),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(failed(error)),
     }
@@ -316,7 +319,7 @@ impl Drop for SourceLock<'_> {
     fn drop(&mut self) {
         let (mut out, mut err) = (std::io::sink(), std::io::sink());
         let vmid = self.vmid;
-        if let Err(failure) = self.release(&mut Output { out: &mut out, err: &mut err }) {
+        if let Err(failure) = self.release(&mut Output::new(&mut out, &mut err)) {
             tracing::error!(%vmid, "removing the lock of a clone's source: {}", failure.text);
         }
     }
@@ -355,12 +358,5 @@ mod tests {
         assert_eq!(text("mp0: /srv,mp=/a\n"), "unable to clone mountpoint 'mp0' (type bind)");
         assert_eq!(text("mp1: /dev/sdb,mp=/a\n"), "unable to clone mountpoint 'mp1' (type device)");
         assert_eq!(volumes(&section("rootfs: local:101/vm-101-disk-0.raw\n")).unwrap().len(), 1);
-    }
-
-    #[test]
-    fn limits_are_whole_kibibytes() {
-        for (text, limit) in [("0", None), ("100", Some(100)), ("1.5", Some(1)), ("-1", None)] {
-            assert_eq!(bandwidth(text), limit, "{text}");
-        }
     }
 }

@@ -6,8 +6,8 @@ use pvect_core::config::Section;
 use pvect_core::schema::{Kind, options};
 use serde_json::{Map, Value};
 
-use crate::cli::report::refused;
 use crate::store::Stored;
+use crate::usage::report::refused;
 use crate::{Failure, Node, NodeResult, Output, store, verified};
 
 /// Shows the configuration of a container. Returns the exit status.

@@ -6,7 +6,7 @@ use std::path::Path;
 use pvect_core::{Call, Vmid};
 use pvect_native::{Controller, NativeReader, Version};
 
-use crate::{Node, NodeResult, Output, hostmount, store};
+use crate::{Node, NodeResult, Output, hostmount, vmids};
 
 /// The longest list of CPUs that is printed: the kernel's own bound.
 const CPU_MAX: u32 = 8192;
@@ -18,7 +18,7 @@ const CPU_MAX: u32 = 8192;
 pub fn run(node: &Node, _call: &Call, output: &mut Output<'_>) -> NodeResult<u8> {
     let reader = hostmount::reader(node);
     let running = reader.running();
-    let known = store::vmids(node)?.into_iter().filter(|vmid| running.contains(vmid));
+    let known = vmids::all(node)?.into_iter().filter(|vmid| running.contains(vmid));
     // One that has ended since is passed over.
     let sets = known.filter_map(|vmid| Some((vmid.to_string(), cpus(&reader, vmid)?)));
     output.text(table(sets.collect()));

@@ -3,21 +3,24 @@
 //! The configuration with `lock: create` is there before anything else, so that no other create takes the number
 //! and a killed create can be named. Whatever fails or interrupts the work, what was made is removed again.
 
+use std::cell::RefCell;
 use std::path::Path;
 
 use pvect_core::call::Value;
-use pvect_core::property::{MountPoint, MountSource, RootFs};
 use pvect_core::{Call, ContainerConfig, Vmid, VolumeId};
 use secrecy::{ExposeSecret, SecretString};
 
+use super::bandwidth;
+use super::new_container::{Keys, OWN_OPTIONS, Undo, detect_guest, judge_new, judge_volumes, read_keys};
+use super::new_volumes::{Mount, check_source, index, make_volumes, parse_mount};
 use crate::idmap::IdMap;
 use crate::interrupt::Interrupt;
 use crate::rights::Asker;
-use crate::rights::judge::{self, Content, Target};
+use crate::rights::judge::{self, Content};
 use crate::setup::Guest;
 use crate::storage::{self, MountFor, PrivateMounts};
 use crate::task::TaskLog;
-use crate::{Failure, Node, NodeResult, Output, creation, ids, oci, options, store, task, unpack};
+use crate::{Failure, Node, NodeResult, Output, creation, ids, oci, options, store, task, unpack, vmids};
 
 /// How long create waits for the configuration's lock file, seconds. Source: pve-container, `lock_config`.
 const LOCK_WAIT: u64 = 5;
@@ -34,36 +37,6 @@ struct Plan {
     ssh_keys: Option<String>,
     start: bool,
     ignore_unpack_errors: bool,
-}
-
-/// A parsed `rootfs` or `mp[n]`.
-#[derive(Clone)]
-pub(super) enum Mount {
-    Root(RootFs),
-    Point(MountPoint),
-}
-
-impl Mount {
-    pub(super) fn source(&self) -> &MountSource {
-        match self {
-            Self::Root(fs) => &fs.source,
-            Self::Point(point) => &point.fs.source,
-        }
-    }
-
-    pub(super) fn fs(&mut self) -> &mut RootFs {
-        match self {
-            Self::Root(fs) => fs,
-            Self::Point(point) => &mut point.fs,
-        }
-    }
-
-    pub(super) fn text(&self) -> String {
-        match self {
-            Self::Root(fs) => fs.to_string(),
-            Self::Point(point) => point.to_string(),
-        }
-    }
 }
 
 /// Makes a container from a template. Returns the exit status.
@@ -106,7 +79,7 @@ impl Plan {
         let template = call.args().get(1).cloned().unwrap_or_default();
         let is_on = |name: &str| call.get(name).and_then(pvect_core::property::boolean) == Some(true);
         let ssh_keys = call.get("ssh-public-keys").map(read_keys).transpose()?;
-        store::check_unused(node, vmid)?;
+        vmids::check_unused(node, vmid)?;
         let ssh_keys = ssh_keys.map(Keys::checked).transpose()?;
         if let Some(pool) = call.get("pool") {
             return Err(super::no_pool(pool));
@@ -126,8 +99,9 @@ impl Plan {
         let volumes =
             given.iter().map(|(key, text)| parse_mount(key, text)).collect::<NodeResult<Vec<_>>>()?;
         for (_, mount) in &volumes {
-            check_source(node, mount.source())?;
+            check_source(node, call.verb(), mount.source())?;
         }
+        bandwidth::check_unpacking(node, call, volumes.iter().filter_map(|(_, mount)| mount.storage()))?;
         Ok(Self {
             vmid,
             template,
@@ -141,53 +115,9 @@ impl Plan {
     }
 }
 
-/// Judges the options of a new container, volumes aside.
-pub(super) fn judge_new(
-    asker: &Asker,
-    node: &Node,
-    vmid: Vmid,
-    config: &ContainerConfig,
-    is_unprivileged: bool,
-) -> NodeResult<()> {
-    if !is_unprivileged {
-        judge::privileged(asker, node)?;
-    }
-    let target = Target { vmid, is_unprivileged };
-    for key in config.main.keys().into_iter().filter(|key| *key != "unprivileged") {
-        judge::option(asker, target, key, None, config.main.get(key).as_deref())?;
-    }
-    Ok(())
-}
-
-/// Judges the volumes of a new container.
-pub(super) fn judge_volumes(asker: &Asker, vmid: Vmid, volumes: &[(String, String)]) -> NodeResult<()> {
-    let target = Target { vmid, is_unprivileged: true };
-    for (key, text) in volumes {
-        judge::option(asker, target, key, None, Some(text))?;
-    }
-    Ok(())
-}
-
 fn password(call: &Call) -> Option<SecretString> {
     call.get_secret("password").cloned().or_else(|| call.get("password").map(|text| text.to_owned().into()))
 }
-
-/// Options of create that are no options of a container.
-pub(super) const OWN_OPTIONS: [&str; 13] = [
-    "bwlimit",
-    "force",
-    "ha-managed",
-    "ignore-unpack-errors",
-    "password",
-    "pool",
-    "restore",
-    "ssh-public-keys",
-    "start",
-    "storage",
-    super::TRUST_CONFIG,
-    "unique",
-    "unprivileged",
-];
 
 /// Splits the options into the configuration (in the form of the file) and the volumes, `rootfs` first.
 fn split_options(
@@ -224,65 +154,6 @@ fn split_options(
     Ok((config, volumes))
 }
 
-pub(super) fn index(key: &str, family: &str) -> Option<u32> {
-    key.strip_prefix(family)?.parse().ok()
-}
-
-pub(super) fn parse_mount(key: &str, text: &str) -> NodeResult<(String, Mount)> {
-    let bad = |_| Failure::new(format!("unable to parse {key} '{text}'"));
-    let mount = if key == "rootfs" {
-        Mount::Root(RootFs::parse(text).map_err(bad)?)
-    } else {
-        Mount::Point(MountPoint::parse(key, text).map_err(bad)?)
-    };
-    Ok((key.to_owned(), mount))
-}
-
-/// Checks what can be known of a volume's storage.
-pub(super) fn check_source(node: &Node, source: &MountSource) -> NodeResult<()> {
-    match source {
-        MountSource::Allocate { storage, .. } => storage::check_rootdir(node, storage),
-        MountSource::Volume(text) => storage::check_rootdir(node, volume_id(text)?.storage()),
-        MountSource::Device(_) | MountSource::Bind(_) => Ok(()),
-    }
-}
-
-pub(super) fn volume_id(text: &str) -> NodeResult<VolumeId> {
-    text.parse().map_err(|_| Failure::new(format!("unable to parse volume ID '{text}'")))
-}
-
-/// A file of public keys that was read and not yet looked at.
-pub(super) struct Keys<'a> {
-    path: &'a str,
-    text: String,
-}
-
-/// Reads a file of public keys.
-pub(super) fn read_keys(path: &str) -> NodeResult<Keys<'_>> {
-    let failed =
-        |error| Failure::with_exit(format!("can't open '{path}' - {}", crate::error::os_text(&error)), 2);
-    std::fs::read_to_string(path).map(|text| Keys { path, text }).map_err(failed)
-}
-
-impl Keys<'_> {
-    /// Checks each line. The real pct does so when it knows that the number is free.
-    pub(super) fn checked(self) -> NodeResult<String> {
-        let is_key = |line: &str| {
-            let mut words = line.split_ascii_whitespace();
-            let kinds = ["ssh-", "ecdsa-sha2-", "sk-ssh-", "sk-ecdsa-"];
-            // Options may stand before the type.
-            line.starts_with('#') || words.any(|word| kinds.iter().any(|kind| word.starts_with(kind)))
-        };
-        match self.text.lines().map(str::trim).find(|line| !line.is_empty() && !is_key(line)) {
-            Some(_) => Err(Failure::with_exit(
-                format!("SSH public key validation error: '{}' has a line that is not a key", self.path),
-                2,
-            )),
-            None => Ok(self.text),
-        }
-    }
-}
-
 /// Makes volumes, unpacks the template, sets the guest up; returns the configuration as it was saved last.
 fn build(
     node: &Node,
@@ -295,6 +166,10 @@ fn build(
     let vmid = plan.vmid;
     let mut config = plan.config.clone();
     ids::assign(node, vmid, &mut config)?;
+    // That there is none, pct says when the disk is formatted.
+    if let Ok(archive) = storage::template_path(node, &plan.template) {
+        unpack::check(&archive)?;
+    }
     make_volumes(node, vmid, &plan.volumes, &mut config, &mut undo.volumes, interrupt, &mut |line| {
         log.line(output, line);
     })?;
@@ -302,7 +177,10 @@ fn build(
     let wanted_lock = config.main.options.get("lock").cloned();
     config.main.set("lock", "create");
     store::save(node, vmid, &config)?;
-    fill(node, plan, &mut config, interrupt, &mut |line| log.line(output, line))?;
+    fill(node, plan, &mut config, interrupt, &mut |line, is_warning| match is_warning {
+        true => log.warn(output, line),
+        false => log.line(output, line),
+    })?;
     interrupt.check()?;
     for (key, value) in [("hostname", format!("CT{vmid}")), ("memory", "512".into()), ("swap", "512".into())]
     {
@@ -322,49 +200,14 @@ fn build(
     Ok(config)
 }
 
-/// Makes the volumes that are asked for as new, and puts all of them into the configuration. What was made is in
-/// `made`, also when it fails.
-pub(super) fn make_volumes(
-    node: &Node,
-    vmid: Vmid,
-    volumes: &[(String, Mount)],
-    config: &mut ContainerConfig,
-    made: &mut Vec<VolumeId>,
-    interrupt: &Interrupt,
-    log: &mut dyn FnMut(&str),
-) -> NodeResult<()> {
-    // What must exist is looked for before anything is made.
-    for (_, mount) in volumes {
-        if let MountSource::Volume(text) = mount.source() {
-            storage::volume_path(node, &volume_id(text)?)?;
-        }
-    }
-    let owner = IdMap::of(config).root();
-    for (key, mount) in volumes {
-        interrupt.check()?;
-        let mut mount = mount.clone();
-        let fs = mount.fs();
-        match fs.source.clone() {
-            MountSource::Allocate { storage, size } => {
-                let volume = storage::allocate(node, &storage, vmid, size, owner, log)?;
-                made.push(volume.clone());
-                fs.source = MountSource::Volume(volume.to_string());
-                fs.size = Some(size);
-            }
-            MountSource::Volume(_) | MountSource::Device(_) | MountSource::Bind(_) => {}
-        }
-        config.main.set(key, mount.text());
-    }
-    Ok(())
-}
-
-/// Unpacks the template and sets the guest up, in mounts that end with this function whatever happens.
+/// Unpacks the template and sets the guest up, in mounts that end with this function whatever happens. `log` gets lines,
+/// and whether each is a warning.
 fn fill(
     node: &Node,
     plan: &Plan,
     config: &mut ContainerConfig,
     interrupt: &Interrupt,
-    log: &mut dyn FnMut(&str),
+    log: &mut dyn FnMut(&str, bool),
 ) -> NodeResult<()> {
     let root = node.layout.rootfs(plan.vmid);
     let _mounts = PrivateMounts::enter()?;
@@ -381,27 +224,9 @@ fn fill_mounted(
     config: &mut ContainerConfig,
     root: &Path,
     interrupt: &Interrupt,
-    log: &mut dyn FnMut(&str),
+    log: &mut dyn FnMut(&str, bool),
 ) -> NodeResult<()> {
-    let archive = storage::template_path(node, &plan.template).inspect_err(|failure| log(&failure.text))?;
-    let idmap = IdMap::of(config);
-    let options = unpack::Options {
-        idmap: &idmap,
-        ignore_errors: plan.ignore_unpack_errors,
-        most: unpack::in_proportion(&archive)?,
-        interrupted: &|| interrupt.came(),
-    };
-    if unpack::oci::is_image(&archive) {
-        log("Detected OCI archive");
-        let arch = config.main.options.get("arch").map_or(oci::host_architecture(), String::as_str);
-        let image = unpack::oci::extract(&archive, root, arch, &options)?;
-        let before = config.clone();
-        oci::apply(&image, &Guest::mounted(node, plan.vmid, &before, root)?, config, log)?;
-    } else {
-        log(&format!("extracting archive '{}'", archive.display()));
-        let summary = unpack::extract(&archive, root, &options)?;
-        log(&summary.line());
-    }
+    unpack_template(node, plan, config, root, interrupt, log)?;
     let before = config.clone();
     detect_guest(&Guest::mounted(node, plan.vmid, &before, root)?, config, log)?;
     interrupt.check()?;
@@ -409,82 +234,35 @@ fn fill_mounted(
     Guest::mounted(node, plan.vmid, config, root)?.first(password, plan.ssh_keys.as_deref(), log)
 }
 
-/// Finds the distribution and the architecture and puts them into the configuration.
-pub(super) fn detect_guest(
-    guest: &Guest<'_>,
+fn unpack_template(
+    node: &Node,
+    plan: &Plan,
     config: &mut ContainerConfig,
-    log: &mut dyn FnMut(&str),
+    root: &Path,
+    interrupt: &Interrupt,
+    log: &mut dyn FnMut(&str, bool),
 ) -> NodeResult<()> {
-    let (ostype, doubt, arch) = guest.detect()?;
-    let expected = config.main.options.get("ostype").cloned();
-    // What is in a guest that is left alone is nobody's business.
-    let arch = arch.filter(|_| expected.as_deref() != Some("unmanaged"));
-    if expected.as_deref() != Some("unmanaged") {
-        if let Some(doubt) = doubt {
-            log(&doubt);
-        }
-        if let Some(expected) = expected.filter(|expected| *expected != ostype) {
-            log(&format!("got unexpected ostype ({ostype} != {expected})"));
-        }
-        config.main.set("ostype", ostype);
+    let archive =
+        storage::template_path(node, &plan.template).inspect_err(|failure| log(&failure.text, false))?;
+    let log = RefCell::new(log);
+    let say = |line: &str| log.borrow_mut()(line, false);
+    let idmap = IdMap::of(config);
+    let options = unpack::Options {
+        idmap: &idmap,
+        ignore_errors: plan.ignore_unpack_errors,
+        report: &say,
+        most: unpack::in_proportion(&archive)?,
+        interrupted: &|| interrupt.came(),
+    };
+    if unpack::oci::is_image(&archive) {
+        say("Detected OCI archive");
+        let arch = config.main.options.get("arch").map_or(oci::host_architecture(), String::as_str);
+        let image = unpack::oci::extract(&archive, root, arch, &options)?;
+        let before = config.clone();
+        let guest = Guest::mounted(node, plan.vmid, &before, root)?;
+        return oci::apply(&image, &guest, config, &mut |line| say(line));
     }
-    if !config.main.options.contains_key("arch") {
-        match arch {
-            Some(arch) => {
-                log(&format!("Detected container architecture: {arch}"));
-                config.main.set("arch", arch);
-            }
-            None => {
-                log("Falling back to amd64.");
-                log("Use `pct set VMID --arch ARCH` to change.");
-                config.main.set("arch", "amd64");
-            }
-        }
-    }
+    say(&format!("extracting archive '{}'", archive.display()));
+    unpack::extract(&archive, root, &options)?.lines().iter().for_each(|line| say(line));
     Ok(())
-}
-
-/// Removes what a create or a clone made, also when it panics.
-pub(super) struct Undo<'a> {
-    node: &'a Node,
-    vmid: Vmid,
-    /// What was made so far.
-    pub(super) volumes: Vec<VolumeId>,
-    armed: bool,
-}
-
-impl<'a> Undo<'a> {
-    /// Of a container whose configuration was just made.
-    pub(super) fn of(node: &'a Node, vmid: Vmid) -> Self {
-        Self { node, vmid, volumes: Vec::new(), armed: true }
-    }
-
-    /// The container is whole: nothing is removed any more.
-    pub(super) fn disarm(&mut self) {
-        self.armed = false;
-    }
-
-    /// Removes it now; `log` gets what cannot be removed.
-    pub(super) fn now(&mut self, log: &mut dyn FnMut(&str)) {
-        if !std::mem::take(&mut self.armed) {
-            return;
-        }
-        for volume in self.volumes.drain(..).rev() {
-            if let Err(failure) = storage::free(self.node, &volume) {
-                log(&failure.text);
-            }
-        }
-        let _ = std::fs::remove_dir(self.node.layout.rootfs(self.vmid));
-        let _ = std::fs::remove_dir(self.node.layout.container(self.vmid));
-        if let Err(failure) = store::remove(self.node, self.vmid) {
-            log(&failure.text);
-        }
-    }
-}
-
-impl Drop for Undo<'_> {
-    fn drop(&mut self) {
-        let vmid = self.vmid;
-        self.now(&mut |text| tracing::error!(%vmid, "undoing a create: {text}"));
-    }
 }

@@ -3,9 +3,8 @@
 use pvect_core::config::Section;
 use pvect_core::{Call, ContainerConfig, Lock, SnapshotName, Vmid};
 
-use super::snapshot::name;
+use crate::config_volumes::{add_unused, in_use};
 use crate::interrupt::Interrupt;
-use crate::named::{add_unused, in_use};
 use crate::storage::snapshot;
 use crate::{Failure, Node, NodeResult, Output, locked, store, task};
 
@@ -14,7 +13,7 @@ use crate::{Failure, Node, NodeResult, Output, locked, store, task};
 /// # Errors
 /// The text and status that pct ends with.
 pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> {
-    let (vmid, name) = (super::vmid(call)?, name(call)?);
+    let (vmid, name) = (super::vmid(call)?, super::snapshot_name(call)?);
     let force = super::is_on(call, "force");
     task::run(node, "vzdelsnapshot", &vmid.to_string(), output, |_, output| {
         let _interrupt = Interrupt::watch();

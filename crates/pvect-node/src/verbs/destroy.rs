@@ -6,7 +6,7 @@ use pvect_core::{Call, ContainerConfig, Vmid, VolumeId};
 
 use crate::runtime::{self, StopMode};
 use crate::task::TaskLog;
-use crate::{Failure, Node, NodeResult, Output, named, rights, storage, store, task};
+use crate::{Failure, Node, NodeResult, Output, config_volumes, rights, storage, store, task};
 
 /// How long destroy waits for the configuration's lock file, seconds.
 const LOCK_WAIT: u64 = 10;
@@ -100,9 +100,9 @@ fn remove(
 ///
 /// A volume of another container, that somebody made a mount point of, stays. A name that no volume can have names none.
 pub(super) fn volumes_of(config: &ContainerConfig, vmid: Vmid) -> BTreeSet<VolumeId> {
-    let named = named::sections(config).flat_map(named::all).map(|(_, volume)| volume);
+    let named = config_volumes::sections(config).flat_map(config_volumes::all).map(|(_, volume)| volume);
     let is_own = |volume: &VolumeId| {
-        named::owner(volume) == Some(vmid) && storage::dir::Volume::parse(volume.volume()).is_ok()
+        config_volumes::owner(volume) == Some(vmid) && storage::dir::Volume::parse(volume.volume()).is_ok()
     };
     named.filter(is_own).collect()
 }

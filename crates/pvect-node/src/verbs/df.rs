@@ -7,7 +7,7 @@ use pvect_core::{Call, ContainerConfig, Lock, Vmid};
 use crate::interrupt::Interrupt;
 use crate::storage::usage::{Usage, table};
 use crate::storage::{self, PrivateMounts};
-use crate::{Node, NodeResult, Output, hostmount, locked, runtime, store};
+use crate::{Failure, Node, NodeResult, Output, hostmount, locked, runtime, store};
 
 /// Shows how full a container's file systems are. A stopped container is mounted meanwhile, in a mount namespace of
 /// this command, and locked as `mounted`. Returns the exit status.
@@ -18,6 +18,12 @@ use crate::{Node, NodeResult, Output, hostmount, locked, runtime, store};
 /// The text and status that pct ends with.
 pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> {
     let vmid = super::vmid(call)?;
+    let unknown = format!("{vmid} doesn't exist");
+    if !node.layout.root().is_dir() {
+        // The lock file would be the beginning of a node.
+        output.warn(unknown);
+        return Err(Failure::missing(&node.name, vmid));
+    }
     let _lock = store::lock(node, vmid, store::LOCK_SECONDS, output)?;
     let text = match hostmount::init_pid(node, vmid) {
         Some(_) => {
@@ -28,7 +34,7 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
         None => {
             if !hostmount::is_known_to_lxc(node, vmid) {
                 // What lxc-info says when the real pct asks it for the container's init.
-                output.warn(format!("{vmid} doesn't exist"));
+                output.warn(unknown);
             }
             stopped(node, vmid, output)?
         }

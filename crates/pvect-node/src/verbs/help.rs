@@ -2,7 +2,7 @@
 
 use pvect_core::Call;
 
-use crate::cli::{self, Meant};
+use crate::usage::{self, Meant};
 use crate::{Node, NodeResult, Output};
 
 /// Explains a verb, or all of them. Returns the exit status.
@@ -13,18 +13,18 @@ pub fn run(_node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8>
     let word = call.args().first().map(String::as_str);
     let full = call.get("verbose") != Some("0");
     // A beginning of several verbs is explained as pct does it: all of them, the word repeated in each.
-    let (prefix, verb) = match word.map(|word| (word, cli::resolve(word))) {
+    let (prefix, verb) = match word.map(|word| (word, usage::resolve(word))) {
         None => ("pct".to_owned(), None),
         Some((_, Meant::Verb(verb))) => ("pct".to_owned(), Some(verb)),
         Some((word, Meant::Several)) => (format!("pct {word}"), None),
         Some((word, Meant::Nothing)) => {
-            return Ok(cli::refuse(&format!("unknown command '{word}'"), None, output));
+            return Ok(usage::refuse(&format!("unknown command '{word}'"), None, output));
         }
     };
     let text = match verb {
-        _ if full => cli::describe(&prefix, verb),
-        Some(verb) => format!("USAGE: {}\n", cli::usage_line(verb)),
-        None => format!("USAGE: {}", cli::all_usages(&prefix).trim_start()),
+        _ if full => usage::describe(&prefix, verb),
+        Some(verb) => format!("USAGE: {}\n", usage::usage_line(verb)),
+        None => format!("USAGE: {}", usage::all_usages(&prefix).trim_start()),
     };
     output.line(text);
     Ok(0)
@@ -42,7 +42,7 @@ mod tests {
         let node = Node { layout, name, helper: "/bin/false".into() };
         let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let exit = cli::run(&node, &words, &mut Output { out: &mut out, err: &mut err });
+        let exit = crate::cli::run(&node, &words, &mut Output::new(&mut out, &mut err));
         (exit, String::from_utf8(out).unwrap())
     }
 

@@ -3,7 +3,7 @@
 use pvect_core::{Call, Listing, RunState, Vmid};
 use pvect_native::Counted;
 
-use crate::{Failure, FailureKind, Node, NodeResult, Output, store, verified};
+use crate::{Failure, FailureKind, Node, NodeResult, Output, store, verified, vmids};
 
 /// Lists the containers. Returns the exit status.
 ///
@@ -30,7 +30,7 @@ pub fn run_json(node: &Node, output: &mut Output<'_>) -> NodeResult<u8> {
 fn listings(node: &Node, output: &mut Output<'_>) -> NodeResult<Vec<Listing>> {
     let (mut listings, mut counted) = (Vec::new(), Vec::new());
     let reader = super::status::reader(node);
-    let store::Numbers { strays, vmids } = store::numbers(node)?;
+    let vmids::Numbers { strays, vmids } = vmids::numbers(node)?;
     let running = reader.running();
     reader.foreigners(&vmids).iter().for_each(|foreign| output.warn(foreign.to_string()));
     // Their numbers are below all others.

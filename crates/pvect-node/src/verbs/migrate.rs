@@ -2,7 +2,7 @@
 
 use pvect_core::{Call, Verb};
 
-use crate::cli::report::bad_parameters;
+use crate::usage::report::bad_parameters;
 use crate::{Failure, Node, NodeResult, Output, store};
 
 /// The exit status of what is refused before the container is looked at.

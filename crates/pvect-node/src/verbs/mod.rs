@@ -1,5 +1,6 @@
 //! One file for each verb. A verb takes the checked call and returns the exit status.
 
+mod bandwidth;
 mod clone;
 mod config;
 mod console;
@@ -18,6 +19,8 @@ mod listsnapshot;
 mod migrate;
 mod mount;
 mod move_volume;
+mod new_container;
+mod new_volumes;
 mod pending;
 mod pull;
 mod push;
@@ -40,7 +43,7 @@ mod unmount;
 pub use config::typed;
 pub use status::status_record;
 
-use pvect_core::{Call, Verb, Vmid};
+use pvect_core::{Call, SnapshotName, Verb, Vmid};
 
 use crate::rights::Denied;
 use crate::{Failure, Node, NodeResult, Output, runtime};
@@ -135,6 +138,12 @@ const AFTER_LOAD_EXIT: u8 = 25;
 fn vmid(call: &Call) -> NodeResult<Vmid> {
     // The parser has checked it.
     call.vmid().ok_or_else(not_enough_arguments)
+}
+
+/// Returns the name of the snapshot that a call is about.
+fn snapshot_name(call: &Call) -> NodeResult<SnapshotName> {
+    let text = call.args().get(1).ok_or_else(not_enough_arguments)?;
+    text.parse().map_err(|error| Failure::with_exit(format!("{error}"), 2))
 }
 
 /// `400 not enough arguments`.

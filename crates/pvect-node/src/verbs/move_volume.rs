@@ -5,14 +5,14 @@ use pvect_core::schema::check;
 use pvect_core::{Call, ContainerConfig, Lock, Verb, Vmid, VolumeId};
 
 use super::resize::mount_point;
-use crate::cli::report::{bad_parameters, refused};
+use crate::config_volumes::{add_unused, in_use, is_unused, unused_volume};
 use crate::idmap::IdMap;
 use crate::interrupt::Interrupt;
-use crate::named::{add_unused, in_use, is_unused, unused_volume};
 use crate::storage::base::Base;
 use crate::storage::copy::Copy;
 use crate::storage::{self, snapshot};
 use crate::task::TaskLog;
+use crate::usage::report::{bad_parameters, refused};
 use crate::{Failure, Node, NodeResult, Output, ids, locked, runtime, store, task};
 
 /// Moves a volume of a stopped container. Returns the exit status.
@@ -53,7 +53,6 @@ fn to_storage(
     output: &mut Output<'_>,
 ) -> NodeResult<u8> {
     let delete = super::is_on(call, "delete");
-    let bandwidth = call.get("bwlimit").and_then(super::clone::bandwidth);
     let interrupt = Interrupt::watch();
     let (config, mount, volume) = {
         let _held = store::lock(node, vmid, store::LOCK_SECONDS, output)?;
@@ -61,10 +60,12 @@ fn to_storage(
         locked::set(node, vmid, &Lock::Disk, output)?;
         found
     };
-    let copy =
-        Copy { source: &volume, snapshot: None, storage, vmid, owner: IdMap::of(&config).root(), bandwidth };
     let template = config.is_set("template");
     let done = task::run(node, "move_volume", &vmid.to_string(), output, |log, output| {
+        let places = [volume.storage().to_owned(), storage.to_owned()];
+        let bandwidth = super::bandwidth::of(node, call, "move", places)?;
+        let owner = IdMap::of(&config).root();
+        let copy = Copy { source: &volume, snapshot: None, storage, vmid, owner, bandwidth };
         let (new, size) = copy.run(node, &interrupt, &mut |line| log.line(output, line))?;
         let mut new_name = new.clone();
         let switched = interrupt.check().and_then(|()| {

@@ -8,7 +8,7 @@ use pvect_core::size::DiskSize;
 use pvect_core::{Call, ContainerConfig, Vmid, VolumeId};
 
 use crate::storage::{self, grow};
-use crate::{Failure, Node, NodeResult, Output, locked, named, store};
+use crate::{Failure, Node, NodeResult, Output, config_volumes, locked, store, vmids};
 
 /// Writes the sizes of volumes, and volumes that no option names (as `unused[n]`), into one configuration or all.
 /// Returns the exit status.
@@ -25,7 +25,7 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
         Some(text) => {
             vec![text.parse().map_err(|_| Failure::new(format!("unable to parse container ID '{text}'")))?]
         }
-        None => store::vmids(node)?,
+        None => vmids::all(node)?,
     };
     for vmid in vmids {
         let _lock = store::lock(node, vmid, store::LOCK_SECONDS, output)?;
@@ -57,14 +57,14 @@ fn add_unused(
 ) -> NodeResult<()> {
     let path = |volume: &VolumeId| storage::volume_path(node, volume).ok();
     // What only a snapshot or a pending change names is in use too: the real pct offers it for removal.
-    let named = named::sections(config).flat_map(named::all);
+    let named = config_volumes::sections(config).flat_map(config_volumes::all);
     let mut known: BTreeSet<PathBuf> = named.filter_map(|(_, volume)| path(&volume)).collect();
     for volume in volumes {
         let Some(path) = path(volume) else { continue };
         if !known.insert(path) {
             continue;
         }
-        let key = named::list_as_unused(config, volume.as_str())?;
+        let key = config_volumes::list_as_unused(config, volume.as_str())?;
         output.line(format!("CT {vmid}: add unreferenced volume '{volume}' as '{key}' to config."));
     }
     Ok(())

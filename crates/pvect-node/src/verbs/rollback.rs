@@ -7,9 +7,9 @@ use pvect_core::config::Section;
 use pvect_core::{Call, ContainerConfig, Lock, SnapshotName, Vmid};
 
 use super::delsnapshot::section;
-use super::snapshot::{copy_of, name};
+use super::snapshot::copy_of;
+use crate::config_volumes::{add_unused, in_use, is_unused};
 use crate::interrupt::Interrupt;
-use crate::named::{add_unused, in_use, is_unused};
 use crate::runtime::{self, StopMode};
 use crate::storage::snapshot;
 use crate::task::TaskLog;
@@ -20,7 +20,7 @@ use crate::{Failure, Node, NodeResult, Output, locked, store, task};
 /// # Errors
 /// The text and status that pct ends with.
 pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> {
-    let (vmid, name) = (super::vmid(call)?, name(call)?);
+    let (vmid, name) = (super::vmid(call)?, super::snapshot_name(call)?);
     let start = super::is_on(call, "start");
     task::run(node, "vzrollback", &vmid.to_string(), output, |log, output| {
         // Signals are noted and change nothing: half a rollback is worse than a whole one.

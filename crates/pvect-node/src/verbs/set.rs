@@ -12,10 +12,10 @@ use pvect_core::{Call, ContainerConfig, Verb, Vmid, VolumeId};
 
 use super::AFTER_LOAD_EXIT;
 use crate::change::{Changes, is_family};
-use crate::cli::report::{USAGE_EXIT, refused};
 use crate::rights::Asker;
 use crate::rights::judge::{self, Target};
-use crate::storage::{Storages, dir};
+use crate::storage::{self, Storages, dir};
+use crate::usage::report::{USAGE_EXIT, refused};
 use crate::{Failure, Node, NodeResult, Output, options, runtime, store};
 
 /// Where the kernel lists the network interfaces.
@@ -190,14 +190,14 @@ fn check_value(
                 Ok(RootFs { source: MountSource::Allocate { .. }, .. }) => {
                     Err(Failure::new("a container keeps its rootfs: give the volume that it has"))
                 }
-                Ok(fs) => check_source(node, &fs.source),
+                Ok(fs) => check_mount(node, config, option, &fs),
                 Err(violations) => Err(refused(Verb::Set, &violations)),
             }
         }
         _ if is_family(option, "mp") => {
             check_protection(config, &format!("can't update CT {vmid} drive '{option}'"))?;
             match MountPoint::parse(option, text) {
-                Ok(point) => check_source(node, &point.fs.source),
+                Ok(point) => check_mount(node, config, option, &point.fs),
                 Err(violations) => Err(refused(Verb::Set, &violations)),
             }
         }
@@ -218,6 +218,12 @@ fn check_value(
 
 fn has_no_path(violation: &Violation) -> bool {
     violation.name.ends_with(".path") && violation.reason == Reason::Missing
+}
+
+fn check_mount(node: &Node, config: &ContainerConfig, option: &str, fs: &RootFs) -> NodeResult<()> {
+    // Else the container is found not to start, later.
+    storage::check_mount(config, option, fs)?;
+    check_source(node, &fs.source)
 }
 
 fn check_source(node: &Node, source: &MountSource) -> NodeResult<()> {
@@ -268,12 +274,12 @@ fn check_device(path: &Path) -> NodeResult<()> {
 fn check_hookscript(node: &Node, text: &str) -> NodeResult<()> {
     let volume = volume_id(text)?;
     let storages = Storages::load(&node.layout)?;
-    let storage = storages.find(volume.storage())?.path()?;
+    let directories = storages.find(volume.storage())?.directories()?;
     let parsed = dir::Volume::parse(volume.volume())?;
-    if !matches!(parsed, dir::Volume::File { directory: "snippets", .. }) {
+    if !matches!(parsed, dir::Volume::File { content: "snippets", .. }) {
         return Err(Failure::new(format!("'{text}' is not in the snippets directory")));
     }
-    match std::fs::metadata(parsed.path(storage)) {
+    match std::fs::metadata(parsed.path(&directories)) {
         Ok(meta) if meta.is_file() && meta.permissions().mode() & 0o111 != 0 => Ok(()),
         Ok(meta) if meta.is_file() => Err(Failure::new(format!("script '{text}' is not executable"))),
         _ => Err(Failure::with_exit(format!("script '{text}' does not exist"), 2)),

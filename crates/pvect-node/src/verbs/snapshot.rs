@@ -12,8 +12,8 @@ use pvect_core::{Call, ContainerConfig, Lock, SnapshotName, Vmid};
 use rustix::fs::OFlags;
 
 use super::delsnapshot::{self, Removal};
+use crate::config_volumes::{in_use, is_unused};
 use crate::interrupt::Interrupt;
-use crate::named::{in_use, is_unused};
 use crate::rooted::Rooted;
 use crate::storage::snapshot;
 use crate::{Failure, Node, NodeResult, Output, ids, locked, runtime, store, task};
@@ -29,7 +29,7 @@ const OWN_KEYS: [&str; 5] = ["snapstate", "snaptime", "vmstate", "lock", "digest
 /// The text and status that pct ends with.
 pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> {
     let vmid = super::vmid(call)?;
-    let name = name(call)?;
+    let name = super::snapshot_name(call)?;
     if RESERVED.contains(&name.as_str()) {
         return Err(Failure::with_exit(format!("unable to use snapshot name '{name}' (reserved name)"), 2));
     }
@@ -38,12 +38,6 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
         create(node, vmid, &name, description, output)
     })?;
     Ok(0)
-}
-
-/// Returns the name of the snapshot that a call is about.
-pub(super) fn name(call: &Call) -> NodeResult<SnapshotName> {
-    let text = call.args().get(1).ok_or_else(super::not_enough_arguments)?;
-    text.parse().map_err(|error| Failure::with_exit(format!("{error}"), 2))
 }
 
 /// Takes the snapshot; what was made of it is removed again when that fails.

@@ -22,13 +22,13 @@ pub struct Ran {
 /// One node at a time: a child that another thread starts holds our locks and open files until its program runs.
 static ALONE: Mutex<()> = Mutex::new(());
 
-pub struct TestNode {
+pub struct NodeInProcess {
     pub node: Node,
     dir: tempfile::TempDir,
     _alone: MutexGuard<'static, ()>,
 }
 
-impl TestNode {
+impl NodeInProcess {
     /// `None`, with a note, where volumes and mounts are not to be had.
     pub fn new(test: &str) -> Option<Self> {
         if !rustix::process::geteuid().is_root() {
@@ -60,8 +60,7 @@ impl TestNode {
     /// Runs a call that may have options which only this node knows.
     pub fn run_extended(&self, call: &Call) -> Ran {
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let result =
-            pvect_node::verbs::dispatch(&self.node, call, &mut Output { out: &mut out, err: &mut err });
+        let result = pvect_node::verbs::dispatch(&self.node, call, &mut Output::new(&mut out, &mut err));
         let (exit, text) = match result {
             Ok(exit) => (exit, String::new()),
             Err(failure) => (failure.exit, failure.text),

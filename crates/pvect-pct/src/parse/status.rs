@@ -79,7 +79,7 @@ impl Fields {
             }
             fields.lines = number;
             if fields.values.insert(key.to_owned(), (number, value.to_owned())).is_some() {
-                return Err(ParseError::at(number, format!("'{key}' is there twice")));
+                return Err(ParseError::at(number, format!("'{key}' appears twice")));
             }
         }
         Ok(fields)
@@ -208,7 +208,7 @@ mod tests {
             error("status: stopped\nvmid: 99\n"),
             "line 2: '99' is not a valid VM ID: a whole number from 100 to 999999999"
         );
-        assert_eq!(error("vmid: 100\nvmid: 100\n"), "line 2: 'vmid' is there twice");
+        assert_eq!(error("vmid: 100\nvmid: 100\n"), "line 2: 'vmid' appears twice");
         assert_eq!(error("some words\n"), "line 1: 'key: value' was expected, found 'some words'");
     }
 }

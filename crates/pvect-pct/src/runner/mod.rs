@@ -3,6 +3,7 @@
 mod family;
 mod output;
 mod remote;
+mod session;
 mod stop;
 mod terminal;
 mod watch;

@@ -15,7 +15,7 @@ use tokio::process::{Child, ChildStdin};
 use tokio::sync::mpsc;
 
 use super::output::Capture;
-use super::remote::{Session, Start};
+use super::session::{Session, Start};
 use super::stop::{Far, Guard, Stopper};
 use super::terminal::{self, Terminal};
 use super::{

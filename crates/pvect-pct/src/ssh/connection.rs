@@ -308,7 +308,7 @@ impl Connection {
         let (status, output, errors) = match tokio::time::timeout(limit, work).await.ok()? {
             Ok(done) => done,
             Err(error) if io::Error::kind(&error) == io::ErrorKind::FileTooLarge => {
-                let stderr = format!("it said more than {} MiB", HELPER_OUTPUT >> 20);
+                let stderr = format!("it sent more than {} MiB", HELPER_OUTPUT >> 20);
                 return Some(Helped { status: None, stdout: Vec::new(), stderr, excess: true });
             }
             Err(_) => return None,
@@ -342,7 +342,9 @@ fn private_dir(dir: &Path) -> Result<()> {
                 true => {
                     format!("anyone can write to '{}' (mode {:04o})", above.display(), data.mode() & 0o7777)
                 }
-                false => format!("'{}' belongs to uid {}, who could replace it", above.display(), data.uid()),
+                false => {
+                    format!("'{}' belongs to uid {}, which could replace it", above.display(), data.uid())
+                }
             };
             let what = format!("'{}' is not safe for connections: {why}", dir.display());
             return Err(Error::PermissionDenied { what });
@@ -442,7 +444,7 @@ mod tests {
         set(&dir, 0o700);
         if rustix::process::geteuid().is_root() {
             std::os::unix::fs::chown(&above, Some(1234), None).unwrap();
-            assert!(said().contains("belongs to uid 1234, who could replace it"), "{}", said());
+            assert!(said().contains("belongs to uid 1234, which could replace it"), "{}", said());
             std::os::unix::fs::chown(&above, Some(0), None).unwrap();
         }
         std::os::unix::fs::symlink(&dir, place.path().join("link")).unwrap();

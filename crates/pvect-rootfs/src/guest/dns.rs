@@ -6,7 +6,7 @@ use pvect_core::property::{Ipv4Config, Ipv6Config, NetInterface};
 use serde::{Deserialize, Serialize};
 
 use super::Guest;
-use super::ifcfg;
+use super::assignment::assign;
 use super::section::{self, Otherwise};
 use crate::NodeResult;
 
@@ -109,11 +109,11 @@ pub fn set_hostname(guest: &Guest<'_>, host: &HostDns) -> NodeResult<()> {
     guest.modify("/etc/hosts", &text, Otherwise::Append)?;
     match guest.system.ostype.as_str() {
         // They want it whole, domain and all.
-        "centos" | "fedora" => {
+        "centos" | "fedora" | "openeuler" => {
             guest.write("/etc/hostname", &format!("{}\n", guest.name), 0o644)?;
             let path = "/etc/sysconfig/network";
             match guest.read(path)? {
-                Some(old) => guest.write(path, &ifcfg::assign(&old, "HOSTNAME", &guest.name), 0o644),
+                Some(old) => guest.write(path, &assign(&old, "HOSTNAME", &guest.name), 0o644),
                 None => Ok(()),
             }
         }

@@ -29,6 +29,10 @@ pub fn after_unpacking(guest: &Guest<'_>) -> NodeResult<()> {
             guest.remove("/etc/systemd/system/getty@.service")?;
             forget_lxc_name(guest)
         }
+        "openeuler" => {
+            forget_lxc_name(guest)?;
+            if init::has_systemd(guest) { mask(guest, "dev-mqueue.mount") } else { Ok(()) }
+        }
         "opensuse" => {
             missing(guest, "/etc/locale.conf", "LANG=C.utf8")?;
             if guest.files.lstat("/etc/localtime").is_ok_and(|found| found.is_none()) {

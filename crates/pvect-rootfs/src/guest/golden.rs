@@ -54,8 +54,7 @@ fn changed(before: &[(&str, &str)]) -> String {
     let host = HostDns { servers: Vec::new(), search: vec!["example.org".to_owned()] };
     let guest = || {
         let files = Rooted::open(dir.path(), me).unwrap();
-        let system = detect(&files).0;
-        Guest { files, system, config: &config, name: config.name("101".parse().unwrap()) }
+        Guest::new(files, "101".parse().unwrap(), &config, &mut Vec::new()).unwrap()
     };
     let mut text = format!("{:?}\n", guest().system);
     if guest().system.ostype != "unmanaged" {
@@ -117,6 +116,7 @@ golden! {
     ];
     ubuntu_with_early_netplan: [
         ("etc/os-release", "ID=ubuntu\nVERSION_ID=\"20.04\"\n"), HOSTS, SYSTEMD, GETTY,
+        ("etc/lsb-release", "DISTRIB_ID=Ubuntu\nDISTRIB_RELEASE=20.04\n"),
         ("etc/netplan/10-lxc.yaml", "network:\n  version: 2\n"),
     ];
     ubuntu_of_old: [
@@ -147,6 +147,10 @@ golden! {
         ("etc/sysconfig/network", "# mine\n"),
         ("etc/sysconfig/network-scripts/route-eth0", "# --- BEGIN PVE ---\n10.9.9.9 dev eth0\n# --- END PVE ---\n"),
         ("etc/sysconfig/network-scripts/route-eth2", "172.16.0.0/12 via 10.2.0.9\n"),
+    ];
+    openeuler: [
+        ("etc/os-release", "ID=\"openEuler\"\nVERSION_ID=\"24.03\"\n"), HOSTS, SYSTEMD, GETTY, SECURETTY,
+        ("etc/openEuler-release", "openEuler release 24.03 (LTS)\n"),
     ];
     opensuse_with_wicked: [
         ("etc/os-release", "ID=\"opensuse-leap\"\nVERSION_ID=\"15.6\"\n"), HOSTS, SYSTEMD, GETTY,

@@ -1,4 +1,4 @@
-//! `/etc/sysconfig/network-scripts`, for CentOS and its kin before version 10 and Fedora before 28.
+//! `/etc/sysconfig/network-scripts`, for CentOS and its relatives before version 10 and Fedora before 28.
 //!
 //! Source: sysconfig.txt of initscripts; which keys are written is what Proxmox VE writes.
 
@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 
 use pvect_core::property::{Ipv4Config, Ipv6Config, NetInterface};
 
+use super::assignment::assign;
 use super::interfaces::{netmask, reachable};
 use super::{Guest, HostDns, dns};
 use crate::NodeResult;
@@ -34,21 +35,6 @@ pub fn setup(guest: &Guest<'_>, host: &HostDns) -> NodeResult<()> {
         }
     }
     guest.write(NETWORK, &text, 0o644)
-}
-
-/// Replaces the value of a shell-like assignment, or adds one.
-pub(super) fn assign(text: &str, key: &str, value: &str) -> String {
-    let mut found = false;
-    let mut lines: Vec<String> = Vec::new();
-    for line in text.lines() {
-        let is_it = line.trim_start().split_once('=').is_some_and(|(name, _)| name == key) && !found;
-        found |= is_it;
-        lines.push(if is_it { format!("{key}={value}") } else { line.to_owned() });
-    }
-    if !found {
-        lines.push(format!("{key}={value}"));
-    }
-    lines.join("\n") + "\n"
 }
 
 /// `None` for an interface of which nothing is known.
@@ -126,17 +112,4 @@ fn routes(net: &NetInterface) -> (String, String) {
         _ => String::new(),
     };
     (four, six)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn assignments_are_replaced_or_added() {
-        assert_eq!(assign("A=1\nB=2\n", "B", "yes"), "A=1\nB=yes\n");
-        assert_eq!(assign("A=1", "B", "yes"), "A=1\nB=yes\n");
-        assert_eq!(assign("", "B", "x"), "B=x\n");
-        assert_eq!(assign("AB=1\n", "B", "x"), "AB=1\nB=x\n");
-    }
 }

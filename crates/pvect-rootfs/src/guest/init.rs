@@ -1,6 +1,9 @@
 //! What a guest's init needs: terminals, units, identity, time zone.
 
-use super::Guest;
+use super::elf::Systemd;
+use super::{Guest, Note};
+use pvect_core::property::Features;
+
 use crate::NodeResult;
 
 /// The number of ttys when the configuration has none. Source: pct(1), option `tty`.
@@ -53,6 +56,10 @@ pub fn setup(guest: &Guest<'_>) -> NodeResult<()> {
             container_gettys(guest)?;
             // From here on its own preset prefers NetworkManager.
             if system.at_least(37, 0) { preset(guest, Some("enable")) } else { Ok(()) }
+        }
+        "openeuler" => {
+            container_gettys(guest)?;
+            preset(guest, None)
         }
         "opensuse" => container_gettys(guest),
         "ubuntu" => {
@@ -152,18 +159,55 @@ pub fn forget_identity(guest: &Guest<'_>) -> NodeResult<()> {
     guest.remove("/etc/machine-id")
 }
 
-/// Points `/etc/localtime` at the configured time zone, if the container has it. The host's was put in its place.
-pub fn set_timezone(guest: &Guest<'_>) -> NodeResult<()> {
-    let Some(zone) = guest.config.main.options.get("timezone") else { return Ok(()) };
+/// Points `/etc/localtime` at the configured time zone, or says that the container does not have it. The host's was put
+/// in its place.
+pub fn set_timezone(guest: &Guest<'_>) -> NodeResult<Option<Note>> {
+    // NixOS has it in its own configuration.
+    let zone = guest.config.main.options.get("timezone").filter(|_| guest.system.ostype != "nixos");
+    let Some(zone) = zone else { return Ok(None) };
     let path = format!("/usr/share/zoneinfo/{zone}");
     if !guest.files.is_file(&path) {
-        return Ok(());
+        let text = format!("container does not have {path}, timezone can not be modified");
+        return Ok(Some(Note::Line(text)));
     }
     guest.symlink(&path, "/etc/localtime")?;
     if guest.files.is_file("/etc/timezone") {
         guest.write("/etc/timezone", &format!("{zone}\n"), 0o644)?;
     }
-    Ok(())
+    Ok(None)
+}
+
+/// The newest systemd that needs no nesting: Debian 10's.
+const WITHOUT_NESTING: u32 = 241;
+/// The first systemd that runs where there is nothing but cgroup v2.
+const FIRST_CGROUP2: u32 = 232;
+
+/// What is to be said of a systemd that is newer than the container's features allow for.
+pub fn check_nesting(guest: &Guest<'_>) -> NodeResult<Option<Note>> {
+    let features = guest.config.main.options.get("features").map(|text| Features::parse(text));
+    if guest.system.is_unmanaged() || matches!(features, Some(Ok(features)) if features.nesting) {
+        return Ok(None);
+    }
+    let version = Systemd::of(&guest.files)?.and_then(|systemd| systemd.version);
+    Ok(version
+        .filter(|version| *version > WITHOUT_NESTING)
+        .map(|version| Note::Warning(format!("Systemd {version} detected. You may need to enable nesting."))))
+}
+
+/// What is to be said of a systemd that is too old for a host with nothing but cgroup v2.
+pub fn check_cgroup2(guest: &Guest<'_>) -> NodeResult<Option<Note>> {
+    if matches!(guest.system.ostype.as_str(), "unmanaged" | "alpine" | "devuan") {
+        return Ok(None);
+    }
+    let systemd = Systemd::of(&guest.files)?;
+    let is_old = systemd.is_some_and(|systemd| systemd.version.is_none_or(|version| version < FIRST_CGROUP2));
+    Ok(is_old.then(|| {
+        Note::Warning(
+            "old systemd (< v232) detected, container won't run in a pure cgroupv2 environment! Please see \
+             documentation -> container -> cgroup version."
+                .to_owned(),
+        )
+    }))
 }
 
 /// The time zone of this host.

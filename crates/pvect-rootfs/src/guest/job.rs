@@ -9,12 +9,15 @@ use std::path::Path;
 use pvect_core::{ContainerConfig, Vmid};
 use serde::{Deserialize, Serialize};
 
-use super::{Guest, HostDns, HostKey, architecture, detect, fixup, init, users};
+use super::{Guest, HostDns, HostKey, Note, elf, fixup, init, users};
 use crate::rooted::Rooted;
 use crate::{Failure, NodeResult};
 
 /// The kinds of host keys that a new container gets, as ssh-keygen names them.
 pub const HOST_KEYS: [&str; 3] = ["rsa", "ecdsa", "ed25519"];
+
+/// The architecture of a guest whose programs do not tell.
+const FALLBACK_ARCH: &str = "amd64";
 
 /// What is to be done for one container. Passwords and keys may be in it: it is never printed.
 #[derive(Serialize, Deserialize)]
@@ -24,11 +27,16 @@ pub struct Job {
     work: Work,
 }
 
-/// What is to be done. `dns` is what a container without name servers or search domains of its own gets.
+/// What is to be done. `HostDns` is what a container without name servers or search domains of its own gets.
 #[derive(Serialize, Deserialize)]
 pub enum Work {
-    /// What belongs to every start: hostname, hosts, resolv.conf, network, by `ostype`.
-    Start(HostDns),
+    /// What belongs to every start: hostname, hosts, resolv.conf, network, by distribution.
+    Start {
+        /// What a container without name servers or search domains of its own gets.
+        dns: HostDns,
+        /// Whether the host has nothing but cgroup v2.
+        is_cgroup2: bool,
+    },
     /// The network alone, of a container that runs.
     Network(HostDns),
     /// Removes from a clone what each machine must have its own of.
@@ -64,19 +72,29 @@ pub enum Work {
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Done {
     /// Files are written.
-    Written,
-    /// Files are written, and [`HOST_KEYS`] are wanted for the sshd of the guest.
-    HostKeysWanted,
+    Written {
+        /// What is to be said about the guest.
+        notes: Vec<Note>,
+        /// Whether [`HOST_KEYS`] are wanted for its sshd.
+        host_keys: bool,
+    },
+    /// The system cannot be set up.
+    Refused {
+        /// Why.
+        why: String,
+        /// What is to be said about it.
+        notes: Vec<Note>,
+    },
     /// The content of each file; `None` where there is none.
     Read(Vec<Option<Vec<u8>>>),
     /// The distribution and the architecture.
     Found {
         /// The value of `ostype`.
         ostype: String,
-        /// A message if the distribution is in doubt.
-        doubt: Option<String>,
-        /// The value of `arch`; `None` when it is unknown.
+        /// The value of `arch`, if the configuration has none: of the guest's programs, or what is taken for it.
         arch: Option<String>,
+        /// What is to be said about it.
+        notes: Vec<Note>,
     },
 }
 
@@ -107,42 +125,87 @@ impl Job {
     /// # Errors
     /// When a file cannot be read, written or removed.
     pub fn perform(&self, files: Rooted) -> NodeResult<Done> {
+        let nothing = Done::Written { notes: Vec::new(), host_keys: false };
         match &self.work {
-            Work::Detect => {
-                let (found, doubt) = detect(&files);
-                let arch = architecture(&files).map(str::to_owned);
-                return Ok(Done::Found { ostype: found.ostype, doubt, arch });
-            }
             Work::Read(paths) => return read(&files, paths).map(Done::Read),
-            Work::MakeDirs(paths) => return make_dirs(&files, paths).map(|()| Done::Written),
-            Work::Remove { files: paths, empty } => {
-                return remove(&files, paths, empty).map(|()| Done::Written);
-            }
+            Work::MakeDirs(paths) => return make_dirs(&files, paths).map(|()| nothing),
+            Work::Remove { files: paths, empty } => return remove(&files, paths, empty).map(|()| nothing),
             _ => {}
         }
         let vmid: Vmid = self.vmid.parse().map_err(|_| Failure::new("bad vmid"))?;
         let mut config = ContainerConfig::default();
         self.options.iter().for_each(|(key, value)| config.main.set(key, value.as_str()));
-        let guest = Guest::new(files, vmid, &config);
-        let is_managed = guest.system.ostype != "unmanaged";
+        let mut found = Vec::new();
+        let guest = match Guest::new(files, vmid, &config, &mut found) {
+            Ok(guest) => guest,
+            Err(failure) => return Ok(Done::Refused { why: failure.text, notes: found }),
+        };
+        let is_managed = !guest.system.is_unmanaged();
+        let mut notes = Vec::new();
+        let mut host_keys = false;
         match &self.work {
-            Work::Start(dns) => guest.each_start(dns)?,
-            Work::Network(dns) => guest.network(dns)?,
-            Work::AfterClone if is_managed => init::forget_identity(&guest)?,
-            Work::First { password, ssh_keys, dns } => {
-                first(&guest, password.as_deref(), ssh_keys.as_deref(), dns)?;
-                if is_managed && users::has_sshd(&guest) {
-                    return Ok(Done::HostKeysWanted);
+            Work::Detect => return Ok(detected(&guest, found)),
+            Work::Start { dns, is_cgroup2 } => {
+                notes.extend(found);
+                notes.extend(guest.each_start(dns)?);
+                notes.extend(init::check_nesting(&guest)?);
+                if *is_cgroup2 {
+                    notes.extend(init::check_cgroup2(&guest)?);
                 }
+                // The rest was said when the container was made; pct does not repeat it.
+                notes.retain(|note| matches!(note, Note::Warning(_)));
+            }
+            Work::Network(dns) => guest.network(dns)?,
+            Work::AfterClone if is_managed => {
+                notes = found;
+                init::forget_identity(&guest)?;
+                notes.extend(init::check_nesting(&guest)?);
+            }
+            Work::First { password, ssh_keys, dns } if is_managed => {
+                notes = first(&guest, password.as_deref(), ssh_keys.as_deref(), dns)?;
+                host_keys = users::has_sshd(&guest);
+            }
+            Work::First { password, ssh_keys, .. } if password.is_some() || ssh_keys.is_some() => {
+                let text = "ostype is 'unmanaged': no password and no SSH keys are set in the container";
+                notes.push(Note::Line(text.to_owned()));
             }
             Work::HostKey(kind, key) if HOST_KEYS.contains(&kind.as_str()) => {
                 users::set_host_key(&guest, kind, key)?;
             }
             Work::HostKey(..) => return Err(Failure::new("unknown kind of host key")),
-            Work::AfterClone | Work::Detect | Work::Read(_) | Work::MakeDirs(_) | Work::Remove { .. } => {}
+            Work::AfterClone | Work::First { .. } => {}
+            Work::Read(_) | Work::MakeDirs(_) | Work::Remove { .. } => {}
         }
-        Ok(Done::Written)
+        Ok(Done::Written { notes, host_keys })
     }
+}
+
+/// What was found, the architecture too if the configuration has none.
+fn detected(guest: &Guest<'_>, mut notes: Vec<Note>) -> Done {
+    let ostype = guest.system.ostype.clone();
+    if guest.config.main.options.contains_key("arch") {
+        return Done::Found { ostype, arch: None, notes };
+    }
+    let mut line = |text: String| notes.push(Note::Line(text));
+    let found = match guest.system.is_unmanaged() {
+        true => None,
+        false => match elf::architecture(&guest.files, &ostype) {
+            Ok(arch) => Some(arch),
+            Err(why) => {
+                line(why);
+                line("Architecture detection failed: error in setup task (eval)".to_owned());
+                None
+            }
+        },
+    };
+    match found {
+        Some(arch) => line(format!("Detected container architecture: {arch}")),
+        None => {
+            line(format!("Falling back to {FALLBACK_ARCH}."));
+            line("Use `pct set VMID --arch ARCH` to change.".to_owned());
+        }
+    }
+    Done::Found { ostype, arch: Some(found.unwrap_or(FALLBACK_ARCH).to_owned()), notes }
 }
 
 fn read(files: &Rooted, paths: &[String]) -> NodeResult<Vec<Option<Vec<u8>>>> {
@@ -172,19 +235,22 @@ fn remove(files: &Rooted, paths: &[String], empty: &[String]) -> NodeResult<()> 
     Ok(())
 }
 
-fn first(guest: &Guest<'_>, password: Option<&str>, ssh_keys: Option<&str>, dns: &HostDns) -> NodeResult<()> {
-    let is_managed = guest.system.ostype != "unmanaged";
-    if is_managed {
-        init::forget_identity(guest)?;
-        fixup::after_unpacking(guest)?;
-    }
-    if is_managed || password.is_some() {
-        users::set_password(guest, "root", password)?;
-    }
+/// Sets up what was just unpacked.
+fn first(
+    guest: &Guest<'_>,
+    password: Option<&str>,
+    ssh_keys: Option<&str>,
+    dns: &HostDns,
+) -> NodeResult<Vec<Note>> {
+    init::forget_identity(guest)?;
+    fixup::after_unpacking(guest)?;
+    users::set_password(guest, "root", password)?;
     if let Some(keys) = ssh_keys {
         users::set_ssh_keys(guest, keys)?;
     }
-    guest.each_start(dns)
+    let mut notes = guest.each_start(dns)?;
+    notes.extend(init::check_nesting(guest)?);
+    Ok(notes)
 }
 
 #[cfg(test)]
@@ -216,14 +282,25 @@ mod tests {
             job.perform(Rooted::open(dir.path(), me).unwrap())
         };
         let found = perform(Work::Detect);
-        assert_eq!(found, Ok(Done::Found { ostype: "alpine".to_owned(), doubt: None, arch: None }));
+        let said = [
+            "open '/bin/sh' failed: No such file or directory",
+            "Architecture detection failed: error in setup task (eval)",
+            "Falling back to amd64.",
+            "Use `pct set VMID --arch ARCH` to change.",
+        ];
+        let notes = said.map(|text| Note::Line(text.to_owned())).to_vec();
+        assert_eq!(
+            found,
+            Ok(Done::Found { ostype: "alpine".to_owned(), arch: Some("amd64".to_owned()), notes })
+        );
         let dns = HostDns { servers: vec!["9.9.9.9".to_owned()], search: Vec::new() };
         let first = Work::first(Some("plain"), None, dns.clone()).unwrap();
         assert!(matches!(&first, Work::First { password: Some(text), .. } if text.starts_with("$6$")));
-        assert_eq!(perform(Work::first(Some("$5$salt$hash"), None, dns).unwrap()), Ok(Done::HostKeysWanted));
+        let written = |host_keys| Ok(Done::Written { notes: Vec::new(), host_keys });
+        assert_eq!(perform(Work::first(Some("$5$salt$hash"), None, dns).unwrap()), written(true));
         let key =
             HostKey { private: "one\n".to_owned(), public: "two\n".to_owned(), fingerprint: String::new() };
-        assert_eq!(perform(Work::HostKey("rsa".to_owned(), key.clone())), Ok(Done::Written));
+        assert_eq!(perform(Work::HostKey("rsa".to_owned(), key.clone())), written(false));
         assert!(perform(Work::HostKey("../../x".to_owned(), key)).is_err());
         let read = |path: &str| fs::read_to_string(dir.path().join(path)).unwrap();
         assert_eq!(read("etc/hostname"), "web\n");
@@ -240,7 +317,7 @@ mod tests {
             Ok(Done::Read(vec![Some(b"web\n".to_vec()), None]))
         );
         let empty = vec!["etc".to_owned(), "none".to_owned()];
-        assert_eq!(perform(Work::Remove { files: paths.into(), empty }), Ok(Done::Written));
+        assert_eq!(perform(Work::Remove { files: paths.into(), empty }), written(false));
         assert!(dir.path().join("etc").exists() && !dir.path().join("etc/hostname").exists());
     }
 }

@@ -1,4 +1,4 @@
-//! `/etc/NetworkManager/system-connections/NAME.nmconnection`, for CentOS and its kin from version 10.
+//! `/etc/NetworkManager/system-connections/NAME.nmconnection`, for CentOS and its relatives from version 10.
 //!
 //! Source: nm-settings-keyfile(5); which keys are written is what Proxmox VE writes.
 

@@ -4,8 +4,10 @@
 //! container can move between both. Each distribution has its network in the form of its own tools; `unmanaged` is left
 //! alone. A file `.pve-ignore.NAME` beside a file keeps it as it is.
 
+mod assignment;
 mod detect;
 mod dns;
+mod elf;
 mod fixup;
 mod gentoo;
 mod ifcfg;
@@ -14,8 +16,10 @@ mod interfaces;
 mod job;
 mod keyfile;
 mod networkd;
+mod release_files;
 mod section;
 mod users;
+mod versions;
 mod wicked;
 
 use std::net::IpAddr;
@@ -24,8 +28,9 @@ use std::path::Path;
 use pvect_core::property::NetInterface;
 use pvect_core::{ContainerConfig, Vmid};
 
-pub use detect::{Detected, architecture, detect, elf_architecture};
+pub use detect::{Detected, detect};
 pub use dns::HostDns;
+pub use elf::elf_architecture;
 pub use job::{Done, HOST_KEYS, Job, Work};
 use section::Otherwise;
 
@@ -34,6 +39,15 @@ use sha2::{Digest, Sha256};
 
 use crate::rooted::Rooted;
 use crate::{Failure, NodeResult};
+
+/// What is to be said about a guest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Note {
+    /// A line of the log.
+    Line(String),
+    /// A warning of the task.
+    Warning(String),
+}
 
 /// A new host key for sshd.
 #[derive(Clone, Serialize, Deserialize)]
@@ -55,12 +69,16 @@ struct Guest<'a> {
 }
 
 impl<'a> Guest<'a> {
-    fn new(files: Rooted, vmid: Vmid, config: &'a ContainerConfig) -> Self {
-        let system = match config.main.options.get("ostype") {
-            Some(ostype) => Detected::known(&files, ostype),
-            None => detect(&files).0,
-        };
-        Self { files, system, config, name: config.name(vmid) }
+    /// Looks at a root file system; its distribution is what is found, whatever the configuration says, `unmanaged`
+    /// aside. What is to be said about it goes to `notes`, also when it fails.
+    fn new(
+        files: Rooted,
+        vmid: Vmid,
+        config: &'a ContainerConfig,
+        notes: &mut Vec<Note>,
+    ) -> NodeResult<Self> {
+        let system = detect(&files, config.main.options.get("ostype").map(String::as_str), notes)?;
+        Ok(Self { files, system, config, name: config.name(vmid) })
     }
 
     /// Writes a file unless it is to be kept or already has this content.
@@ -148,16 +166,16 @@ impl<'a> Guest<'a> {
         nets.into_iter().map(|(_, net)| net).collect()
     }
 
-    /// What belongs to every start.
-    fn each_start(&self, host: &HostDns) -> NodeResult<()> {
-        if self.system.ostype == "unmanaged" {
-            return Ok(());
+    /// What belongs to every start, and what is to be said about it.
+    fn each_start(&self, host: &HostDns) -> NodeResult<Vec<Note>> {
+        if self.system.is_unmanaged() {
+            return Ok(Vec::new());
         }
         init::setup(self)?;
         self.network(host)?;
         dns::set_hostname(self, host)?;
         dns::set_resolver(self, host)?;
-        init::set_timezone(self)
+        Ok(init::set_timezone(self)?.into_iter().collect())
     }
 
     /// The network in the form of the distribution's own tools.
@@ -167,6 +185,7 @@ impl<'a> Guest<'a> {
             "debian" | "devuan" | "alpine" => interfaces::setup(self),
             "ubuntu" if !system.at_least(17, 10) => interfaces::setup(self),
             "ubuntu" | "archlinux" | "nixos" => networkd::setup(self),
+            "openeuler" => keyfile::setup(self, host),
             "centos" if system.at_least(10, 0) => keyfile::setup(self, host),
             "centos" => ifcfg::setup(self, host),
             "fedora" => {
@@ -188,6 +207,8 @@ pub fn is_in_network(address: IpAddr, other: IpAddr, prefix: u8) -> bool {
     interfaces::reachable(address, other, prefix)
 }
 
+#[cfg(test)]
+mod found;
 #[cfg(test)]
 mod golden;
 #[cfg(test)]

@@ -8,7 +8,7 @@ use super::*;
 const INTERFACES: &str = "auto lo\niface lo inet loopback\n";
 
 /// A root file system with these files; the owner of what is written is whoever runs the test.
-fn root(files: &[(&str, &str)]) -> tempfile::TempDir {
+pub(super) fn root(files: &[(&str, &str)]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     for (path, text) in files {
         let path = dir.path().join(path);
@@ -18,14 +18,13 @@ fn root(files: &[(&str, &str)]) -> tempfile::TempDir {
     dir
 }
 
-fn guest<'a>(dir: &Path, config: &'a ContainerConfig) -> Guest<'a> {
+pub(super) fn guest<'a>(dir: &Path, config: &'a ContainerConfig) -> Guest<'a> {
     let me = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     let files = Rooted::open(dir, me).unwrap();
-    let system = detect(&files).0;
-    Guest { files, system, config, name: config.name("202".parse().unwrap()) }
+    Guest::new(files, "202".parse().unwrap(), config, &mut Vec::new()).unwrap()
 }
 
-fn config(options: &[(&str, &str)]) -> ContainerConfig {
+pub(super) fn config(options: &[(&str, &str)]) -> ContainerConfig {
     let mut config = ContainerConfig::default();
     for (key, value) in options {
         config.main.set(key, *value);
@@ -127,47 +126,6 @@ fn debian_with_systemd_gets_its_gettys() {
     assert!(
         text(&dir, "etc/systemd/system-preset/00-pve.preset").ends_with("disable systemd-networkd.service\n")
     );
-}
-
-#[test]
-fn distributions_are_detected() {
-    for (files, ostype, doubt) in [
-        (&[("etc/os-release", "NAME=x\nID=\"rocky\"\nVERSION_ID=\"9.3\"\n")][..], "centos", None),
-        (&[("etc/os-release", "ID='opensuse-leap'\n")], "opensuse", None),
-        (&[("usr/lib/os-release", "ID=ubuntu\nVERSION_ID=\"24.04\"\n")], "ubuntu", None),
-        (
-            &[("etc/os-release", "ID=mint\n"), ("etc/debian_version", "trixie/sid\n")],
-            "debian",
-            Some("unknown ID 'mint' in /etc/os-release file, trying fallback detection"),
-        ),
-        (&[("etc/lsb-release", "DISTRIB_ID=Ubuntu\n")], "ubuntu", None),
-        (
-            &[("bin/x", "")],
-            "unmanaged",
-            Some("/etc/os-release file not found and autodetection failed, falling back to 'unmanaged'"),
-        ),
-    ] {
-        let dir = root(files);
-        let (found, said) = detect(&Rooted::open(dir.path(), (0, 0)).unwrap());
-        assert_eq!((found.ostype.as_str(), said.as_deref()), (ostype, doubt));
-    }
-}
-
-#[test]
-fn the_architecture_is_in_the_elf_header() {
-    let dir = root(&[("bin/busybox", "")]);
-    std::os::unix::fs::symlink("/bin/busybox", dir.path().join("bin/sh")).unwrap();
-    let files = Rooted::open(dir.path(), (0, 0)).unwrap();
-    assert_eq!(architecture(&files), None);
-    for (class, machine, name) in
-        [(2, 62, Some("amd64")), (2, 183, Some("arm64")), (1, 40, Some("armhf")), (2, 99, None)]
-    {
-        let mut head = vec![0x7f, b'E', b'L', b'F', class, 1];
-        head.resize(18, 0);
-        head.extend([machine, 0, 1, 0]);
-        fs::write(dir.path().join("bin/busybox"), head).unwrap();
-        assert_eq!(architecture(&files), name);
-    }
 }
 
 #[test]

@@ -9,6 +9,7 @@
 //! ACLs, `user.*` attributes and file capabilities are kept.
 
 mod attributes;
+mod numbers;
 pub mod oci;
 mod pax;
 mod reader;
@@ -25,7 +26,7 @@ pub use reader::{Compression, in_proportion};
 use crate::Failure;
 use crate::error::os_text;
 use crate::idmap::IdMap;
-use writer::Writer;
+use writer::{Writer, Written};
 
 /// The most members of an archive; a distribution has less than a million files.
 const MOST_MEMBERS: u64 = 10_000_000;
@@ -77,11 +78,17 @@ pub struct Summary {
     pub bytes: u64,
     /// How long it took.
     pub time: Duration,
-    /// How many members could not be unpacked (with `ignore_errors` only).
+    /// How many members were left out or lost something (with `ignore_errors` only).
     pub failed: u64,
 }
 
 impl Summary {
+    /// Returns what GNU tar ends with: [`Summary::line`], and a line about what failed.
+    pub fn lines(&self) -> Vec<String> {
+        let failed = "tar: Exiting with failure status due to previous errors".to_owned();
+        std::iter::once(self.line()).chain((self.failed > 0).then_some(failed)).collect()
+    }
+
     /// Returns the line that GNU tar ends with: `Total bytes read: 2150400 (2.1MiB, 92MiB/s)`.
     pub fn line(&self) -> String {
         #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
@@ -113,13 +120,34 @@ fn human(bytes: f64) -> String {
 pub struct Options<'a> {
     /// From the container's ids to the host's.
     pub idmap: &'a IdMap,
-    /// Carry on when a member cannot be unpacked.
+    /// Carry on when a member cannot be unpacked. A member whose owner is not in the map belongs to the container's
+    /// root, without set-user-id and set-group-id bits.
     pub ignore_errors: bool,
+    /// Gets a line for each member that was left out or changed.
+    pub report: &'a dyn Fn(&str),
     /// The most bytes that it may unpack to, see [`in_proportion`]; `None` for an archive of our own making, which may
     /// hold any amount of zeros.
     pub most: Option<u64>,
     /// Asked between members and blocks; `true` ends the work.
     pub interrupted: &'a dyn Fn() -> bool,
+}
+
+impl Options<'_> {
+    /// Reports a member that was left out or changed; returns whether it is whole.
+    fn judge(&self, written: Result<Written, UnpackError>) -> Result<bool, UnpackError> {
+        match written {
+            Ok(Written::Whole) => Ok(true),
+            Ok(Written::But(line, is_lost)) => {
+                (self.report)(&line);
+                Ok(!is_lost)
+            }
+            Err(UnpackError::Member { member, what, full: false }) if self.ignore_errors => {
+                (self.report)(&writer::line(&member, &what));
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
 }
 
 /// Unpacks an archive into an existing directory.
@@ -137,7 +165,8 @@ pub fn extract(archive: &Path, root: &Path, options: &Options<'_>) -> Result<Sum
     let count = counted.count();
     let records = pax::Records::default();
     let mut tar = tar::Archive::new(pax::Stream::new(counted, &records));
-    let mut writer = Writer::new(root, options.idmap).map_err(read_failed)?.with_records(&records);
+    let writer = Writer::new(root, options.idmap).map_err(read_failed)?;
+    let mut writer = writer.with_records(&records).leniently(options.ignore_errors);
     let mut members = 0_u64;
     let mut failed = 0_u64;
     for entry in tar.entries().map_err(|error| reader::explain(archive, error))? {
@@ -150,11 +179,7 @@ pub fn extract(archive: &Path, root: &Path, options: &Options<'_>) -> Result<Sum
             let what = format!("it has more than {MOST_MEMBERS} members");
             return Err(UnpackError::NotAnArchive { path: archive.to_owned(), what });
         }
-        match writer.write(&mut entry, options.interrupted) {
-            Ok(()) => {}
-            Err(UnpackError::Member { full: false, .. }) if options.ignore_errors => failed += 1,
-            Err(error) => return Err(error),
-        }
+        failed += u64::from(!options.judge(writer.write(&mut entry, options.interrupted))?);
     }
     if members == 0 {
         return Err(UnpackError::NotAnArchive {
@@ -165,6 +190,33 @@ pub fn extract(archive: &Path, root: &Path, options: &Options<'_>) -> Result<Sum
     writer.finish()?;
     let bytes = count.get().next_multiple_of(10_240);
     Ok(Summary { bytes, time: started.elapsed(), failed })
+}
+
+/// Checks that a file is an archive, by its beginning.
+///
+/// # Errors
+/// When it is not one, with what it is instead, where that can be told; when it cannot be read.
+pub fn check(archive: &Path) -> Result<(), UnpackError> {
+    let read_failed = |source| UnpackError::Read { path: archive.to_owned(), source };
+    let not_one = |what: &str| UnpackError::NotAnArchive { path: archive.to_owned(), what: what.to_owned() };
+    let file = File::open(archive).map_err(read_failed)?;
+    let mut head = Vec::new();
+    io::Read::read_to_end(&mut io::Read::take(&file, reader::HEAD), &mut head).map_err(read_failed)?;
+    if head.is_empty() {
+        return Err(not_one("it is empty"));
+    }
+    if let Some(other) = reader::other_kind(&head) {
+        return Err(not_one(&format!("it is {other}")));
+    }
+    io::Seek::rewind(&mut &file).map_err(read_failed)?;
+    let mut stream = reader::open(file).map_err(|error| reader::explain(archive, error))?;
+    let mut header = [0; 512];
+    io::Read::read_exact(&mut stream, &mut header).map_err(|error| reader::explain(archive, error))?;
+    // Nothing but zeros is the end of an archive: that it has no members is said when it is unpacked.
+    if header != [0; 512] && numbers::rewrite(&mut header).is_none() {
+        return Err(not_one("what is in it is not a tar"));
+    }
+    Ok(())
 }
 
 /// Reads one regular member of an archive, by its path below the root; `None` when there is none.
@@ -199,5 +251,17 @@ pub fn read_member(archive: &Path, name: &Path, limit: u64) -> Result<Option<Vec
     Ok(None)
 }
 
+/// Bounds what the tar crate keeps in memory of a stream of tar blocks: long names, extended headers, and the maps of
+/// sparse files.
+///
+/// For a stream that somebody else makes and that is unpacked in another way than by [`extract`]. What is beyond the
+/// bounds, and an extended header that is damaged or has a name with a line break, is an error of the kind
+/// `InvalidData` when it is read.
+pub fn bounded(from: impl io::Read) -> impl io::Read {
+    pax::Stream::new(from, &pax::Records::default()).with_plain_names()
+}
+
+#[cfg(test)]
+mod gnu;
 #[cfg(test)]
 mod tests;

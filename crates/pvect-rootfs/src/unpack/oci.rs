@@ -139,17 +139,14 @@ pub fn extract(
         let whiteouts =
             whiteouts(&layout, layer, &Reading { options, records: &records, allowance: &looked_at })?;
         let writer = Writer::of_layers(root, options.idmap).map_err(read_failed)?;
-        let mut writer = writer.with_records(&records);
+        let mut writer = writer.with_records(&records).leniently(options.ignore_errors);
         whiteouts.iter().try_for_each(|name| writer.whiteout(name).map(|_| ()))?;
         let reading = Reading { options, records: &records, allowance: &written };
         layout.members_of(layer, &reading, &mut |entry| {
             if is_whiteout(&entry.path_bytes()) {
                 return Ok(());
             }
-            match writer.write(entry, options.interrupted) {
-                Err(UnpackError::Member { full: false, .. }) if options.ignore_errors => Ok(()),
-                other => other,
-            }
+            options.judge(writer.write(entry, options.interrupted)).map(drop)
         })?;
         writer.finish()?;
     }
@@ -300,7 +297,7 @@ impl<'a> Layout<'a> {
                 kind => return Err(self.bad(format!("its index names something of the type '{kind}'"))),
             }
         }
-        Err(self.bad("its indexes are nested too deep"))
+        Err(self.bad("its indexes are nested too deeply"))
     }
 
     /// The first image of an index that is for an architecture; one that does not say may be.

@@ -1,4 +1,4 @@
-//! Extended headers read as posix says: a record is as long as it says, and its value may hold line breaks.
+//! Extended headers read as posix says: a record is as long as it says, and its value may contain line breaks.
 //!
 //! The tar crate ends a record at the first line break. So it is given a stream in which the line breaks of values are
 //! replaced, and the records as they are go beside it. Source: pax(1), "pax Extended Header"; the manual of GNU tar,
@@ -9,6 +9,8 @@ use std::io::{self, Read};
 use std::ops::Range;
 use std::rc::Rc;
 
+use super::numbers;
+
 const BLOCK: usize = 512;
 /// The largest extended header, in bytes: attributes have at most 64 KiB each.
 const LARGEST: u64 = 16 << 20;
@@ -16,6 +18,8 @@ const LARGEST: u64 = 16 << 20;
 const LONGEST_NAME: u64 = 1 << 20;
 /// The most further blocks of the map of an old sparse file; each has 21 pieces.
 const MAP_BLOCKS: u64 = 50_000;
+/// What a global header may set: names and sizes belong to one member.
+const OF_ALL: [&str; 3] = ["uid", "gid", "mtime"];
 /// What the tar crate sees in place of a line break.
 const STAND_IN: u8 = b'?';
 
@@ -24,6 +28,13 @@ const STAND_IN: u8 = b'?';
 pub(super) struct Record {
     pub(super) key: String,
     pub(super) value: Vec<u8>,
+}
+
+impl Record {
+    /// Whether the crate takes it for a name, and would see another one.
+    fn is_broken_name(&self) -> bool {
+        ["path", "linkpath"].contains(&self.key.as_str()) && self.value.contains(&b'\n')
+    }
 }
 
 /// The records of the member whose header was read last.
@@ -57,14 +68,34 @@ pub(super) struct Stream<R> {
     at: usize,
     /// The records for the next member.
     waiting: Vec<Record>,
+    /// The records for all members from here on.
+    global: Vec<Record>,
     current: Records,
+    /// Whether a name that the crate would see with a stand-in is refused.
+    plain_names: bool,
 }
 
 impl<R: Read> Stream<R> {
     /// Wraps a stream that begins with a header; `records` gets those of each member in turn.
     pub(super) fn new(inner: R, records: &Records) -> Self {
-        let (ready, waiting) = (Vec::new(), Vec::new());
-        Self { inner, next: Next::Header, ready, at: 0, waiting, current: records.clone() }
+        let (waiting, global, current) = (Vec::new(), Vec::new(), records.clone());
+        Self {
+            inner,
+            next: Next::Header,
+            ready: Vec::new(),
+            at: 0,
+            waiting,
+            global,
+            current,
+            plain_names: false,
+        }
+    }
+
+    /// Refuses names with line breaks in extended headers: for who takes names from the crate and not from the
+    /// records.
+    pub(super) fn with_plain_names(mut self) -> Self {
+        self.plain_names = true;
+        self
     }
 
     /// Reads up to so many bytes to what is ready; fewer only at the end of the stream.
@@ -77,6 +108,9 @@ impl<R: Read> Stream<R> {
             self.next = Next::Rest;
             return Ok(());
         }
+        let Some(header) = self.ready.first_chunk_mut::<BLOCK>() else { return Ok(()) };
+        // The crate names what is wrong with a header that stays as it is.
+        let _ = numbers::rewrite(header);
         let header = tar::Header::from_byte_slice(&self.ready);
         let (kind, size) = (header.entry_type(), header.entry_size());
         let is_extended = kind.is_gnu_sparse() && header.as_gnu().is_some_and(tar::GnuHeader::is_extended);
@@ -99,17 +133,24 @@ impl<R: Read> Stream<R> {
             self.next = Next::Header;
             return self.extended_header(size);
         }
-        if kind.is_pax_global_extensions() || kind.is_gnu_longname() || kind.is_gnu_longlink() {
+        if kind.is_pax_global_extensions() {
+            // The crate would take it for the header's member.
+            if !self.waiting.is_empty() {
+                return Err(refused(
+                    "a global extended header stands between a member and its own".to_owned(),
+                ));
+            }
+            self.next = Next::Header;
+            return self.global_header(size);
+        }
+        if kind.is_gnu_longname() || kind.is_gnu_longlink() {
             self.next = Next::Data(padded(size));
             return Ok(());
         }
-        let records = std::mem::take(&mut self.waiting);
-        let size = match records.iter().find(|record| record.key == "size") {
-            // The crate would go by the size in the header, and what is data here would be headers there.
-            Some(record) => number(record)
-                .ok_or_else(|| refused("an extended header has a size that is not a number".to_owned()))?,
-            None => size,
-        };
+        let local = std::mem::take(&mut self.waiting);
+        let size = stored_size(&local)?.unwrap_or(size);
+        // What stands later counts.
+        let records = self.global.iter().cloned().chain(local).collect();
         self.next = match is_extended {
             true => Next::SparseMap(padded(size), 0),
             false => Next::Data(padded(size)),
@@ -120,22 +161,44 @@ impl<R: Read> Stream<R> {
 
     /// Reads an extended header and takes its records.
     fn extended_header(&mut self, size: u64) -> io::Result<()> {
+        self.waiting = self.records(size)?;
+        Ok(())
+    }
+
+    /// Reads the extended header of all members that follow, and keeps what it may set.
+    fn global_header(&mut self, size: u64) -> io::Result<()> {
+        let records = self.records(size)?;
+        if stored_size(&records)?.is_some() {
+            return Err(refused("a global extended header gives all members one size".to_owned()));
+        }
+        for record in records.into_iter().filter(|record| OF_ALL.contains(&record.key.as_str())) {
+            self.global.retain(|old| old.key != record.key);
+            self.global.push(record);
+        }
+        Ok(())
+    }
+
+    /// Reads the body of an extended header; none when it ends too early, which the crate reports.
+    fn records(&mut self, size: u64) -> io::Result<Vec<Record>> {
         let found = self.fetch(padded(size))? as u64;
         if found < size {
-            // It ends too early, which the crate reports.
-            return Ok(());
+            return Ok(Vec::new());
         }
         let size = usize::try_from(size).unwrap_or(usize::MAX);
-        let Some(body) = self.ready.get_mut(BLOCK..BLOCK + size) else { return Ok(()) };
+        let Some(body) = self.ready.get_mut(BLOCK..BLOCK + size) else { return Ok(Vec::new()) };
         // The crate would read it in its own way, and the two would disagree about where the next member begins.
         let Some(ranges) = ranges(body) else {
             return Err(refused("an extended header is damaged".to_owned()));
         };
-        self.waiting = ranges.iter().filter_map(|(key, value)| record(body, key, value)).collect();
+        let records: Vec<Record> =
+            ranges.iter().filter_map(|(key, value)| record(body, key, value)).collect();
+        if self.plain_names && records.iter().any(Record::is_broken_name) {
+            return Err(refused("an extended header has a name with a line break".to_owned()));
+        }
         for (_, value) in ranges {
             body[value].iter_mut().filter(|byte| **byte == b'\n').for_each(|byte| *byte = STAND_IN);
         }
-        Ok(())
+        Ok(records)
     }
 
     fn sparse_map(&mut self, data: u64, blocks: u64) -> io::Result<()> {
@@ -204,8 +267,16 @@ fn padded(size: u64) -> u64 {
     size.checked_next_multiple_of(BLOCK as u64).unwrap_or(u64::MAX)
 }
 
-fn number(record: &Record) -> Option<u64> {
-    std::str::from_utf8(&record.value).ok()?.parse().ok()
+/// The size that an extended header gives its member. The crate has to read the same one: where it went by another, what is
+/// data here would be headers there.
+fn stored_size(records: &[Record]) -> io::Result<Option<u64>> {
+    let mut sizes = records.iter().filter(|record| record.key == "size");
+    let Some(first) = sizes.next() else { return Ok(None) };
+    if sizes.any(|other| other.value != first.value) {
+        return Err(refused("an extended header has two sizes".to_owned()));
+    }
+    let size = std::str::from_utf8(&first.value).ok().and_then(|text| text.parse().ok());
+    size.map(Some).ok_or_else(|| refused("an extended header has a size that is not a number".to_owned()))
 }
 
 /// Where keys and values are in an extended header; `None` when it is damaged.
@@ -326,6 +397,27 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_would_change_is_refused_where_nobody_reads_the_records() {
+        let names = |key: &str, value: &[u8]| {
+            let mut tar = tar::Builder::new(Vec::new());
+            tar.append_pax_extensions([(key, value)]).unwrap();
+            tar.append(tar::Header::from_byte_slice(&header(tar::EntryType::Regular, 0)), io::empty())
+                .unwrap();
+            let bytes = tar.into_inner().unwrap();
+            let stream = Stream::new(bytes.as_slice(), &Records::default()).with_plain_names();
+            let mut tar = tar::Archive::new(stream);
+            let names = tar.entries().unwrap().map(|entry| Ok(entry?.path_bytes().into_owned()));
+            names.collect::<io::Result<Vec<_>>>().map_err(|error| error.to_string())
+        };
+        assert_eq!(names("path", b"new").unwrap(), [b"new"]);
+        assert_eq!(names("SCHILY.xattr.user.a", b"a\nb").unwrap().len(), 1);
+        for key in ["path", "linkpath"] {
+            let refused = names(key, b"new\nname").unwrap_err();
+            assert_eq!(refused, "an extended header has a name with a line break");
+        }
+    }
+
+    #[test]
     fn extension_members_are_bounded() {
         use tar::EntryType as Kind;
         for (kind, text) in [
@@ -361,6 +453,7 @@ mod tests {
         };
         assert_eq!(refusal(&pax(b"99 size=3\n")), "an extended header is damaged");
         assert_eq!(refusal(&pax(b"10 size=x\n")), "an extended header has a size that is not a number");
+        assert_eq!(refusal(&pax(b"10 size=0\n10 size=9\n")), "an extended header has two sizes");
         let mut old = tar::Header::new_old();
         old.set_entry_type(tar::EntryType::GNULongName);
         old.set_size(5);

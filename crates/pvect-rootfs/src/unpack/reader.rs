@@ -45,11 +45,33 @@ impl Compression {
     }
 }
 
+/// So many bytes tell what kind of file it is.
+pub(super) const HEAD: u64 = 512;
+
+/// What a file is that was taken for an archive: mostly one that something else was downloaded into.
+pub(super) fn other_kind(head: &[u8]) -> Option<&'static str> {
+    const KINDS: &[(&[u8], &str)] = &[
+        (b"QFI\xfb", "a disk image (qcow2)"),
+        (b"hsqs", "a squashfs image"),
+        (b"PK\x03\x04", "a zip archive"),
+        (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+        (b"!<arch>", "a Debian package"),
+        (b"\x7fELF", "a program"),
+    ];
+    let text = head.trim_ascii_start();
+    let begins = |with: &[u8]| text.get(..with.len()).is_some_and(|text| text.eq_ignore_ascii_case(with));
+    if [&b"<!doctype"[..], b"<html", b"<?xml"].iter().any(|with| begins(with)) {
+        return Some("a web page: the download of the template failed");
+    }
+    KINDS.iter().find(|(with, _)| head.starts_with(with)).map(|(_, what)| *what)
+}
+
 /// Opens the stream of tar blocks in a file.
 pub(super) fn open(file: File) -> io::Result<Box<dyn Read>> {
     let mut buffered = BufReader::with_capacity(256 * 1024, file);
     let unsupported = |name: &str| {
-        let text = format!("it is packed by {name}; supported are tar, tar.gz, tar.bz2, tar.xz and tar.zst");
+        let text =
+            format!("it is compressed with {name}; supported are tar, tar.gz, tar.bz2, tar.xz and tar.zst");
         Err(io::Error::new(io::ErrorKind::Unsupported, text))
     };
     match Compression::of(buffered.fill_buf()?) {
@@ -100,7 +122,7 @@ pub(super) fn explain(archive: &Path, error: io::Error) -> UnpackError {
     let what = match error.kind() {
         io::ErrorKind::UnexpectedEof => "it ends too early".to_owned(),
         _ if error.to_string().contains("requires too much memory") => {
-            "unpacking it takes a window of more than 128 MiB: pack it without zstd's option --long"
+            "unpacking it takes a window of more than 128 MiB: compress it without zstd's option --long"
                 .to_owned()
         }
         _ => error.to_string(),

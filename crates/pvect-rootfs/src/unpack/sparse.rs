@@ -1,8 +1,8 @@
 //! Files with holes as GNU tar stores them in posix archives, which is how vzdump packs them.
 //!
-//! Two forms: 0.1 has the map in a record of the extended header, 1.0 in decimal lines before the data, padded to
-//! whole blocks. Source: the manual of GNU tar, "PAX Format, Version 1.0". (The older form of GNU archives is read
-//! by the tar crate.)
+//! Three forms: 0.0 has two records of the extended header for each piece, 0.1 has the map in one record, 1.0 in decimal
+//! lines before the data, padded to whole blocks. Source: the manual of GNU tar, "Storing Sparse Files". (The older form
+//! of GNU archives is read by the tar crate.)
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -22,7 +22,7 @@ pub(super) struct Sparse {
     pub(super) name: Option<Vec<u8>>,
     /// Its size with the holes.
     pub(super) size: u64,
-    /// Offset and length of each piece (form 0.1).
+    /// Offset and length of each piece (forms 0.0 and 0.1).
     map: Option<Vec<(u64, u64)>>,
 }
 
@@ -48,7 +48,7 @@ impl Sparse {
     /// When they are damaged, or of a form that is not known.
     pub(super) fn of(records: &[Record]) -> Result<Option<Self>, Problem> {
         let mut sparse = Self::default();
-        let (mut found, mut major) = (false, None);
+        let (mut found, mut major, mut offset) = (false, None, None);
         for record in records {
             let Some(key) = record.key.strip_prefix(PREFIX) else { continue };
             found = true;
@@ -58,6 +58,17 @@ impl Sparse {
                 "size" | "realsize" => sparse.size = number()?,
                 "major" => major = Some(number()?),
                 "map" => sparse.map = Some(pairs(&record.value)?),
+                // A file that is nothing but a hole has no pieces.
+                "numblocks" => sparse.map = Some(sparse.map.unwrap_or_default()),
+                "offset" => offset = Some(number()?),
+                "numbytes" => {
+                    let offset = offset.take().ok_or(Problem::Map(DAMAGED))?;
+                    let map = sparse.map.get_or_insert_default();
+                    map.push((offset, number()?));
+                    if map.len() > MOST_PIECES {
+                        return Err(Problem::Map(DAMAGED));
+                    }
+                }
                 _ => {}
             }
         }

@@ -90,7 +90,7 @@ impl Place {
     fn unpack_at_most(&self, bytes: &[u8], idmap: &IdMap, most: Option<u64>) -> Result<Summary, UnpackError> {
         let path = self.dir.path().join("template.tar");
         fs::write(&path, bytes).unwrap();
-        let options = Options { idmap, ignore_errors: false, most, interrupted: &|| false };
+        let options = Options { idmap, ignore_errors: false, report: &|_| (), most, interrupted: &|| false };
         extract(&path, &self.root(), &options)
     }
 
@@ -325,7 +325,7 @@ fn what_is_no_archive_is_said_so() {
         (vec![b'x'; 2048], "is not a template archive: "),
         (
             b"\x89LZOrest".to_vec(),
-            "is not a template archive: it is packed by lzop; supported are tar, tar.gz, tar.bz2, tar.xz and tar.zst",
+            "is not a template archive: it is compressed with lzop; supported are tar, tar.gz, tar.bz2, tar.xz and tar.zst",
         ),
         (b"\xfd7zXZ\0rest".to_vec(), "is not a template archive: "),
         (b"BZh9rest".to_vec(), "is not a template archive: "),
@@ -343,7 +343,8 @@ fn a_signal_ends_the_work() {
     let path = place.dir.path().join("template.tar");
     fs::write(&path, archive(&[file("./x", b"x")])).unwrap();
     let idmap = IdMap::identity();
-    let options = Options { idmap: &idmap, ignore_errors: true, most: None, interrupted: &|| true };
+    let options =
+        Options { idmap: &idmap, ignore_errors: true, report: &|_| (), most: None, interrupted: &|| true };
     assert!(matches!(extract(&path, &place.root(), &options), Err(UnpackError::Interrupted)));
 }
 
@@ -405,4 +406,79 @@ fn what_unpacks_out_of_all_proportion_is_refused() {
     File::create(&path).unwrap().set_len(1 << 30).unwrap();
     assert_eq!(in_proportion(&path).unwrap(), Some(200 << 30));
     assert_eq!(in_proportion(Path::new("/dev/null")).unwrap(), None);
+}
+
+#[test]
+fn what_cannot_be_kept_is_named_and_no_file_is_lost() {
+    let Some(place) = Place::new() else { return };
+    let bytes = archive(&[
+        directory("./var"),
+        Member { uid: 100_999, mode: 0o4755, ..file("./var/doc", b"precious\n") },
+        Member { kind: EntryType::Block, ..file("./var/null\u{1b}[2J", b"") },
+        file("./var/other", b"x"),
+    ]);
+    let path = place.dir.path().join("template.tar");
+    fs::write(&path, bytes).unwrap();
+    let said = std::cell::RefCell::new(Vec::new());
+    let options = Options {
+        idmap: &IdMap::unprivileged(),
+        ignore_errors: true,
+        report: &|line| said.borrow_mut().push(line.to_owned()),
+        most: None,
+        interrupted: &|| false,
+    };
+    let summary = extract(&path, &place.root(), &options).unwrap();
+    assert_eq!(summary.failed, 2);
+    assert_eq!(
+        *said.borrow(),
+        [
+            "tar: ./var/doc: Cannot change ownership to uid 100999, gid 0: Invalid argument",
+            "tar: ./var/null\\u{1b}[2J: an unprivileged container cannot have device nodes",
+        ]
+    );
+    let lines = summary.lines();
+    assert_eq!(lines.last().unwrap(), "tar: Exiting with failure status due to previous errors");
+    assert_eq!(place.text("var/doc"), "precious\n");
+    let doc = place.meta("var/doc");
+    assert_eq!((doc.uid(), doc.gid(), doc.mode() & 0o7777), (100_000, 100_000, 0o755));
+    assert_eq!(place.text("var/other"), "x");
+}
+
+#[test]
+fn the_root_has_the_mode_of_the_archive() {
+    for (name, mode) in [("./", 0o751), ("etc", 0o755)] {
+        let Some(place) = Place::new() else { return };
+        fs::set_permissions(place.root(), fs::Permissions::from_mode(0o755)).unwrap();
+        let bytes = archive(&[Member { mode: 0o751, ..directory(name) }]);
+        place.unpack(&bytes, &IdMap::identity()).unwrap();
+        assert_eq!(fs::metadata(place.root()).unwrap().mode() & 0o7777, mode, "{name}");
+    }
+}
+
+#[test]
+fn what_is_no_archive_is_told_by_its_beginning() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("template.tar.gz");
+    let said = |bytes: &[u8]| {
+        fs::write(&path, bytes).unwrap();
+        check(&path).map_err(|error| {
+            let text = error.to_string();
+            text.split_once("is not a template archive: ").map_or(text.clone(), |(_, what)| what.to_owned())
+        })
+    };
+    let refused = |what: &str| Err(what.to_owned());
+    assert_eq!(said(b""), refused("it is empty"));
+    assert_eq!(
+        said(b"\n<!DOCTYPE html><html>404</html>"),
+        refused("it is a web page: the download of the template failed")
+    );
+    assert_eq!(said(b"QFI\xfb\0\0\0\x03"), refused("it is a disk image (qcow2)"));
+    assert_eq!(said(b"some text"), refused("it ends too early"));
+    assert_eq!(said(&[b'x'; 2000]), refused("what is in it is not a tar"));
+    assert!(said(b"\x89LZO\0").unwrap_err().starts_with("it is compressed with lzop"));
+    let whole = archive(&[file("a", b"x")]);
+    assert_eq!(said(&whole), Ok(()));
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(&whole).unwrap();
+    assert_eq!(said(&packed.finish().unwrap()), Ok(()));
 }

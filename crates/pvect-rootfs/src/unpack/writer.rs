@@ -14,6 +14,7 @@ use tar::EntryType;
 
 use super::UnpackError;
 use super::attributes::{Attribute, attribute};
+use super::numbers::{self, Time};
 use super::pax::{Record, Records};
 use super::sparse::{self, Sparse};
 use crate::error::os_text;
@@ -26,6 +27,12 @@ const BLOCK: usize = 128 * 1024;
 /// Runs of zeros of this many bytes become holes.
 const HOLE: usize = 4096;
 
+/// Types of GNU tar: the directory of a dump, a part of a file on several volumes, long names of old, a label.
+const DUMPED_DIRECTORY: u8 = b'D';
+const CONTINUED: u8 = b'M';
+const OLD_LONG_NAMES: u8 = b'N';
+const VOLUME_LABEL: u8 = b'V';
+
 /// Writes members below one root.
 pub(super) struct Writer<'a> {
     root: Rooted,
@@ -33,12 +40,23 @@ pub(super) struct Writer<'a> {
     /// The directory of the last member: members mostly come directory by directory.
     parent: Option<(PathBuf, OwnedFd)>,
     /// Directories, whose times are set when nothing more is put into them.
-    times: Vec<(PathBuf, u64)>,
+    times: Vec<(PathBuf, Time)>,
     block: Vec<u8>,
     /// The records of the member that is being written, where they are read apart from the archive.
     records: Records,
     /// Whether a member replaces what is there, as the layers of an image do.
     replaces: bool,
+    /// Whether a member whose owner is not in the map goes to the container's root.
+    lenient: bool,
+}
+
+/// How a member was written.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Written {
+    /// As the archive has it.
+    Whole,
+    /// Not quite so: a line about it, and whether something of it is lost.
+    But(String, bool),
 }
 
 /// What is common to every kind of member.
@@ -46,8 +64,18 @@ struct Meta {
     uid: u32,
     gid: u32,
     mode: u32,
-    mtime: u64,
+    mtime: Time,
     attributes: Vec<Attribute>,
+    /// The owner and group in the archive, if they are not in the map.
+    lost: Option<(u64, u64)>,
+}
+
+/// How a member was not written quite as the archive has it.
+enum But {
+    /// It belongs to the container's root, and not to this user and group, which the map does not have.
+    OtherOwner(u64, u64),
+    /// It is of no known type.
+    UnknownKind(u8),
 }
 
 /// Why one member failed, before its name is put to it.
@@ -90,6 +118,7 @@ impl<'a> Writer<'a> {
             block: vec![0; BLOCK],
             records: Records::default(),
             replaces: false,
+            lenient: false,
         })
     }
 
@@ -117,6 +146,12 @@ impl<'a> Writer<'a> {
         removed.map_err(|problem| named(String::from_utf8_lossy(name).into_owned(), problem))
     }
 
+    /// Has it write members whose owner is not in the map, as the container's root.
+    pub(super) fn leniently(mut self, lenient: bool) -> Self {
+        self.lenient = lenient;
+        self
+    }
+
     /// Has it take the records of members from here: those of a [`super::pax::Stream`].
     pub(super) fn with_records(mut self, records: &Records) -> Self {
         self.records = records.clone();
@@ -128,38 +163,49 @@ impl<'a> Writer<'a> {
         &mut self,
         entry: &mut tar::Entry<'_, R>,
         interrupted: &dyn Fn() -> bool,
-    ) -> Result<(), UnpackError> {
+    ) -> Result<Written, UnpackError> {
         let member = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-        self.try_write(entry, interrupted).map_err(|problem| named(member, problem))
+        match self.try_write(entry, interrupted) {
+            Ok(None) => Ok(Written::Whole),
+            Ok(Some(But::OtherOwner(user, group))) => {
+                let why = format!("Cannot change ownership to uid {user}, gid {group}: Invalid argument");
+                Ok(Written::But(line(&member, &why), true))
+            }
+            Ok(Some(But::UnknownKind(kind))) => {
+                let why = format!("Unknown file type '{}', extracted as normal file", kind.escape_ascii());
+                Ok(Written::But(line(&member, &why), false))
+            }
+            Err(problem) => Err(named(member, problem)),
+        }
     }
 
     fn try_write<R: Read>(
         &mut self,
         entry: &mut tar::Entry<'_, R>,
         interrupted: &dyn Fn() -> bool,
-    ) -> Result<(), Problem> {
+    ) -> Result<Option<But>, Problem> {
         let records = self.records(entry)?;
-        let value =
-            |key: &str| records.iter().find(|record| record.key == key).map(|record| &record.value[..]);
+        let value = |key: &str| value(&records, key);
         let sparse = Sparse::of(&records)?;
-        let path = match sparse.as_ref().and_then(|sparse| sparse.name.as_deref()).or(value("path")) {
-            Some(name) => relative(name)?,
-            None => relative(&entry.path_bytes())?,
-        };
+        let name = sparse.as_ref().and_then(|sparse| sparse.name.as_deref()).or(value("path"));
+        let name = name.map_or_else(|| entry.path_bytes(), Cow::Borrowed).into_owned();
+        let path = relative(&name)?;
         let target = value("linkpath").map(Cow::Borrowed).or_else(|| entry.link_name_bytes());
         let target = target.unwrap_or_default().into_owned();
-        let kind = entry.header().entry_type();
-        if kind.is_pax_global_extensions() || is_device_file(&path) {
-            return Ok(());
+        let (kind, unknown) = kind_of(entry.header(), &name);
+        if kind.is_pax_global_extensions() || kind.as_byte() == VOLUME_LABEL || is_device_file(&path) {
+            return Ok(None);
         }
         let meta = self.meta(entry.header(), &records)?;
-        if path.as_os_str().is_empty() {
-            return if kind.is_dir() { self.directory(&path, &meta) } else { Ok(()) };
+        let but = meta.lost.map(|(user, group)| But::OtherOwner(user, group)).or(unknown);
+        if path.as_os_str().is_empty() && !kind.is_dir() {
+            return Ok(None);
         }
         if kind.is_dir() {
-            return self.directory(&path, &meta);
+            return self.directory(&path, &meta).map(|()| but);
         }
-        let name = path.file_name().ok_or_else(|| Problem::Text("it has no name".to_owned()))?.to_owned();
+        let no_name = || Problem::Text("it has no name".to_owned());
+        let name = path.file_name().ok_or_else(no_name)?.to_owned();
         // A hard link to itself would lose its file.
         if self.replaces && !(kind.is_hard_link() && is_member(&target, &path)) {
             self.root.remove_all(&path)?;
@@ -184,7 +230,8 @@ impl<'a> Writer<'a> {
             ))),
         };
         self.parent = Some(parent);
-        made
+        // A hard link has the owner of its file.
+        made.map(|()| but.filter(|_| !kind.is_hard_link()))
     }
 
     /// The records of a member's extended header.
@@ -206,19 +253,29 @@ impl<'a> Writer<'a> {
     /// Maps the metadata.
     fn meta(&self, header: &tar::Header, records: &[Record]) -> Result<Meta, Problem> {
         let attributes = records.iter().filter_map(|record| attribute(&record.key, &record.value, self.map));
-        let id = |kind: &str, found: u64, mapped: &dyn Fn(u32) -> Option<u32>| {
-            u32::try_from(found)
-                .ok()
-                .and_then(mapped)
-                .ok_or_else(|| Problem::Text(format!("the container's id map has no {kind} {found}")))
+        let stored = |key: &str, field| stored_number(header, records, key, field);
+        let (user, group) = (stored("uid", numbers::UID)?, stored("gid", numbers::GID)?);
+        let mapped = |id: u64, map: &dyn Fn(u32) -> Option<u32>| u32::try_from(id).ok().and_then(map);
+        let owner = (mapped(user, &|id| self.map.user(id)), mapped(group, &|id| self.map.group(id)));
+        let mode = stored("", numbers::MODE)?;
+        let mode = u32::try_from(mode & 0o7777).unwrap_or(0);
+        let mtime = match value(records, "mtime") {
+            Some(text) => Time::parse(text).ok_or_else(|| not_a_number("mtime"))?,
+            None => Time::of(
+                numbers::number(&header.as_bytes()[numbers::MTIME]).ok_or_else(|| not_a_number("mtime"))?,
+            ),
         };
-        Ok(Meta {
-            uid: id("user", header.uid()?, &|id| self.map.user(id))?,
-            gid: id("group", header.gid()?, &|id| self.map.group(id))?,
-            mode: header.mode()? & 0o7777,
-            mtime: header.mtime().unwrap_or(0),
-            attributes: attributes.collect(),
-        })
+        let (uid, gid, mode, lost) = match owner {
+            (Some(uid), Some(gid)) => (uid, gid, mode, None),
+            _ if self.lenient => {
+                let (uid, gid) = self.root.owner();
+                // Not for whoever owned it to run as root.
+                (uid, gid, mode & 0o1777, Some((user, group)))
+            }
+            (None, _) => return Err(Problem::Text(format!("the container's id map has no user {user}"))),
+            (_, None) => return Err(Problem::Text(format!("the container's id map has no group {group}"))),
+        };
+        Ok(Meta { uid, gid, mode, mtime, attributes: attributes.collect(), lost })
     }
 
     /// Opens the directory of a member, making what is missing of it.
@@ -314,8 +371,13 @@ impl<'a> Writer<'a> {
     /// Device nodes are for privileged containers only, as in the real pct, whose tar runs in the user namespace;
     /// the 0:0 node, which overlayfs uses as a whiteout, is allowed there too.
     fn device(&self, kind: EntryType, header: &tar::Header) -> Result<(FileType, u64), Problem> {
-        let major = header.device_major()?.unwrap_or(0);
-        let minor = header.device_minor()?.unwrap_or(0);
+        let number = |field| {
+            let number = numbers::number(&header.as_bytes()[field]);
+            number.and_then(|number| u32::try_from(number).ok()).ok_or_else(|| not_a_number("device"))
+        };
+        let has_device = header.as_ustar().is_some() || header.as_gnu().is_some();
+        let (major, minor) =
+            if has_device { (number(numbers::MAJOR)?, number(numbers::MINOR)?) } else { (0, 0) };
         let node = if kind == EntryType::Char { FileType::CharacterDevice } else { FileType::BlockDevice };
         let whiteout = node == FileType::CharacterDevice && (major, minor) == (0, 0);
         if !self.map.is_identity() && !whiteout {
@@ -336,6 +398,49 @@ impl<'a> Writer<'a> {
             set.map_err(|error| named(path.display().to_string(), Problem::Io(error)))?;
         }
         Ok(())
+    }
+}
+
+/// A line about a member, as tar words it.
+pub(super) fn line(member: &str, what: &str) -> String {
+    let safe = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    format!("tar: {}: {what}", member.chars().map(safe).collect::<String>())
+}
+
+/// The value of a record; what stands later counts.
+fn value<'r>(records: &'r [Record], key: &str) -> Option<&'r [u8]> {
+    records.iter().rev().find(|record| record.key == key).map(|record| &record.value[..])
+}
+
+/// A number of the extended header, else of the header.
+fn stored_number(
+    header: &tar::Header,
+    records: &[Record],
+    key: &str,
+    field: std::ops::Range<usize>,
+) -> Result<u64, Problem> {
+    let number = match value(records, key) {
+        Some(text) => std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()),
+        None => numbers::number(&header.as_bytes()[field]).and_then(|number| u64::try_from(number).ok()),
+    };
+    number.ok_or_else(|| not_a_number(if key.is_empty() { "mode" } else { key }))
+}
+
+fn not_a_number(what: &str) -> Problem {
+    Problem::Text(format!("its {what} is not a number that it can have"))
+}
+
+/// What is made of a member. A file whose name ends with a slash is a directory, as the oldest archives have them; what is
+/// of no known type is a file.
+fn kind_of(header: &tar::Header, name: &[u8]) -> (EntryType, Option<But>) {
+    let kind = header.entry_type();
+    match kind.as_byte() {
+        b'0' | b'7' if name.ends_with(b"/") => (EntryType::Directory, None),
+        DUMPED_DIRECTORY => (EntryType::Directory, None),
+        b'0'..=b'7' | b'g' | b'x' | b'L' | b'K' | b'S' | CONTINUED | OLD_LONG_NAMES | VOLUME_LABEL => {
+            (kind, None)
+        }
+        byte => (EntryType::Regular, Some(But::UnknownKind(byte))),
     }
 }
 
@@ -417,8 +522,8 @@ fn special(
     Ok(rustix::fs::utimensat(parent, name, &stamps(meta.mtime), nofollow)?)
 }
 
-fn stamps(mtime: u64) -> Timestamps {
-    let time = Timespec { tv_sec: i64::try_from(mtime).unwrap_or(i64::MAX), tv_nsec: 0 };
+fn stamps(mtime: Time) -> Timestamps {
+    let time = Timespec { tv_sec: mtime.seconds, tv_nsec: mtime.nanoseconds.into() };
     Timestamps { last_access: time, last_modification: time }
 }
 

@@ -2,7 +2,7 @@
 
 use pvect_core::Vmid;
 use pvect_core::schema::{Format, Kind};
-use pvect_node::store;
+use pvect_node::vmids;
 use serde_json::{Value, json};
 
 use super::{Answer, Asked, Reply, Row, lxc, node, storage};
@@ -67,7 +67,7 @@ fn resources(asked: &Asked) -> Answer {
 /// The first number that is free, from 100 on: as text, as the real one.
 fn next_id(asked: &Asked) -> Answer {
     asked.params.check(&[optional("vmid", Kind::Text(Format::Vmid))])?;
-    let taken = store::vmids(asked.node()).map_err(|failure| Refusal::of_failure(&failure))?;
+    let taken = vmids::all(asked.node()).map_err(|failure| Refusal::of_failure(&failure))?;
     if let Some(text) = asked.params.get("vmid") {
         return match text.parse::<Vmid>() {
             Ok(vmid) if !taken.contains(&vmid) => Ok(Reply::Data(text.into())),
@@ -88,6 +88,6 @@ fn status(asked: &Asked) -> Answer {
     let name = asked.node().name.to_string();
     Ok(Reply::Data(json!([{
         "type": "node", "id": format!("node/{name}"), "name": name, "nodeid": 0, "local": 1, "online": 1,
-        "ip": asked.server.options().listen.ip().to_string(), "level": "",
+        "ip": asked.shared.options.listen.ip().to_string(), "level": "",
     }])))
 }

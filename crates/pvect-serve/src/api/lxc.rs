@@ -4,6 +4,7 @@ use pvect_core::schema::{Format, Kind};
 use pvect_core::{Call, ContainerConfig, Status, Verb, Vmid};
 use pvect_node::storage::snapshot;
 use pvect_node::store::{self, Stored};
+use pvect_node::vmids;
 use pvect_node::{Failure, FailureKind, Node, Output, runtime, verbs};
 use secrecy::ExposeSecret;
 use serde_json::{Map, Value, json};
@@ -95,7 +96,7 @@ pub(super) fn record(status: &Status) -> Map<String, Value> {
 pub(super) fn visible(asked: &Asked) -> Result<Vec<Status>, Refusal> {
     let rights = asked.rights()?;
     let node = asked.node();
-    let vmids = store::vmids(node).map_err(|failure| Refusal::of_failure(&failure))?;
+    let vmids = vmids::all(node).map_err(|failure| Refusal::of_failure(&failure))?;
     let mut found = Vec::new();
     for vmid in vmids {
         if !rights.may(&asked.who, &format!("/vms/{vmid}"), "VM.Audit") {
@@ -145,7 +146,7 @@ fn config(asked: &Asked) -> Answer {
 
 fn config_json(node: &Node, call: &Call) -> Result<Value, Refusal> {
     let (mut out, mut err) = (Vec::new(), std::io::sink());
-    let mut output = Output { out: &mut out, err: &mut err };
+    let mut output = Output::new(&mut out, &mut err);
     verbs::dispatch_json(node, call, &mut output).map_err(|failure| Refusal::of_failure(&failure))?;
     serde_json::from_slice(&out).map_err(|error| Refusal::failed(error.to_string()))
 }
@@ -227,7 +228,7 @@ fn set_snapshot_config(asked: &Asked) -> Answer {
     let (node, vmid) = (asked.node(), asked.vmid()?);
     let change = || {
         let (mut out, mut err) = (std::io::sink(), std::io::sink());
-        let mut output = Output { out: &mut out, err: &mut err };
+        let mut output = Output::new(&mut out, &mut err);
         let _held = store::lock(node, vmid, store::LOCK_SECONDS, &mut output)?;
         let mut config = store::load(node, vmid)?.config;
         if let Some(lock) = config.lock() {

@@ -20,15 +20,15 @@ use serde_json::{Value, json};
 pub(crate) use access::{Admitted, capabilities, check_login};
 pub(crate) use upload::upload;
 
-use crate::http::Server;
 use crate::params::{Params, decode};
 use crate::refusal::Refusal;
+use crate::shared::Shared;
 use crate::users::UserConfig;
 
 /// What is asked of an endpoint.
 pub(crate) struct Asked {
     /// What all requests share.
-    pub(crate) server: Arc<Server>,
+    pub(crate) shared: Arc<Shared>,
     /// The user or token.
     pub(crate) who: String,
     /// The parts of the path that vary.
@@ -184,7 +184,7 @@ fn matched(names: &[&'static str], parts: &[String]) -> Option<BTreeMap<&'static
 
 impl Asked {
     pub(crate) fn node(&self) -> &pvect_node::Node {
-        &self.server.node
+        &self.shared.node
     }
 
     /// Returns a part of the path.
@@ -214,7 +214,7 @@ impl Asked {
     }
 
     pub(crate) fn rights(&self) -> Result<UserConfig, Refusal> {
-        self.server.users.load().map_err(|error| Refusal::failed(error.to_string()))
+        self.shared.users.load().map_err(|error| Refusal::failed(error.to_string()))
     }
 
     /// Refuses who has not this privilege.

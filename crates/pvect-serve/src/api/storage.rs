@@ -7,13 +7,14 @@ use pvect_core::schema::{Format, Kind, split_list};
 use pvect_core::{Vmid, VolumeId};
 use pvect_node::backup::prune;
 use pvect_node::storage::{self, Storage, Storages};
-use pvect_node::store;
+use pvect_node::vmids;
 use pvect_node::worker::{self, Job};
 use serde_json::{Value, json};
 
 use super::{Answer, Asked, Reply, Row};
 use crate::params::{COUNT, TEXT, Wanted, many, optional};
 use crate::refusal::Refusal;
+use crate::users::UserConfig;
 
 pub(super) const ENDPOINTS: &[Row] = &[
     ("GET", "/nodes/{node}/storage", list),
@@ -29,16 +30,18 @@ fn storages(asked: &Asked) -> Result<Storages, Refusal> {
     Storages::load(&asked.node().layout).map_err(|failure| Refusal::of_failure(&failure))
 }
 
-/// The storages that somebody may see, with what they hold and how full they are.
+/// The node's storages that somebody may see, with what they hold and how full they are.
 pub(super) fn summaries(asked: &Asked) -> Result<Vec<Value>, Refusal> {
     let rights = asked.rights()?;
-    let sees = |storage: &Storage| {
-        let path = format!("/storage/{}", storage.name);
-        ["Datastore.Audit", "Datastore.AllocateSpace"]
-            .iter()
-            .any(|privilege| rights.may(&asked.who, &path, privilege))
-    };
-    Ok(storages(asked)?.0.iter().filter(|storage| sees(storage)).map(summary).collect())
+    let storages = storages(asked)?;
+    Ok(storages.of_this_node().filter(|storage| sees(asked, &rights, storage)).map(summary).collect())
+}
+
+fn sees(asked: &Asked, rights: &UserConfig, storage: &Storage) -> bool {
+    let path = format!("/storage/{}", storage.name);
+    ["Datastore.Audit", "Datastore.AllocateSpace"]
+        .iter()
+        .any(|privilege| rights.may(&asked.who, &path, privilege))
 }
 
 fn summary(storage: &Storage) -> Value {
@@ -47,13 +50,13 @@ fn summary(storage: &Storage) -> Value {
         "type": storage.kind,
         "content": storage.get("content").unwrap_or("images,rootdir"),
         "enabled": u8::from(!storage.disabled()),
-        "shared": 0,
+        "shared": u8::from(storage.is_shared()),
         "active": 0,
         "total": 0,
         "used": 0,
         "avail": 0,
     });
-    let room = storage.path().ok().and_then(|path| rustix::fs::statvfs(path).ok());
+    let room = storage.present().ok().and_then(|path| rustix::fs::statvfs(path).ok());
     if let Some(room) = room.filter(|_| !storage.disabled()) {
         let total = room.f_blocks * room.f_frsize;
         let used = room.f_blocks.saturating_sub(room.f_bfree) * room.f_frsize;
@@ -89,8 +92,10 @@ fn list(asked: &Asked) -> Answer {
 
 fn configured(asked: &Asked) -> Answer {
     asked.params.check(&[optional("type", TEXT)])?;
-    let lines = summaries(asked)?.into_iter().map(|one| {
-        json!({ "storage": one["storage"], "type": one["type"], "content": one["content"], "shared": 0 })
+    let rights = asked.rights()?;
+    let storages = storages(asked)?;
+    let lines = storages.all().iter().filter(|storage| sees(asked, &rights, storage)).map(summary).map(|one| {
+        json!({ "storage": one["storage"], "type": one["type"], "content": one["content"], "shared": one["shared"] })
     });
     Ok(Reply::Data(lines.collect()))
 }
@@ -125,7 +130,8 @@ fn content(asked: &Asked) -> Answer {
     asked.params.check(&[optional("content", TEXT), optional("vmid", COUNT)])?;
     let storage = find(asked)?;
     let failed = |failure: pvect_node::Failure| Refusal::of_failure(&failure);
-    let path = storage.path().map_err(failed)?;
+    storage.present().map_err(failed)?;
+    let backups = storage.directories().map_err(failed)?.of("backup");
     let mut list = Vec::new();
     let templates = storage::templates(asked.node()).map_err(failed)?;
     for one in templates.into_iter().filter(|one| one.volume.storage() == storage.name) {
@@ -140,12 +146,12 @@ fn content(asked: &Asked) -> Answer {
             "volid": volume, "content": "vztmpl", "format": format, "size": one.size, "ctime": changed(&one.path),
         }));
     }
-    for vmid in store::vmids(asked.node()).map_err(failed)? {
+    for vmid in vmids::all(asked.node()).map_err(failed)? {
         for volume in storage::volumes_of(asked.node(), vmid).map_err(failed)? {
             list.extend(image(asked, &storage, vmid, &volume));
         }
     }
-    for one in prune::archives(&path.join("dump")).map_err(failed)? {
+    for one in prune::archives(&backups).map_err(failed)? {
         let Some(name) = one.path.file_name().and_then(|name| name.to_str()) else { continue };
         let size = one.path.metadata().map_or(0, |meta| meta.len());
         let format =

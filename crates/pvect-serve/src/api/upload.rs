@@ -17,9 +17,10 @@ use tempfile::NamedTempFile;
 use tokio::time::timeout;
 
 use super::{Asked, storage};
-use crate::http::blocking;
+
 use crate::params::{TEXT, optional, required};
 use crate::refusal::Refusal;
+use crate::shared::blocking;
 
 /// The longest field but for the file, bytes.
 const FIELD_LIMIT: usize = 16 * 1024;
@@ -43,9 +44,10 @@ pub(crate) async fn upload(mut asked: Asked, headers: &HeaderMap, body: Body) ->
     if !found.holds("vztmpl") {
         return Err(Refusal::failed(format!("storage '{}' does not support 'vztmpl' content", found.name)));
     }
-    let cache = found.path().map_err(|failure| Refusal::of_failure(&failure))?.join("template/cache");
-    let patience = asked.server.options().body;
-    let limit = asked.server.options().upload_limit;
+    found.activate().map_err(|failure| Refusal::of_failure(&failure))?;
+    let cache = found.directories().map_err(|failure| Refusal::of_failure(&failure))?.of("vztmpl");
+    let patience = asked.shared.options.body;
+    let limit = asked.shared.options.upload_limit;
 
     let mut request = Request::new(body);
     if let Some(kind) = headers.get(header::CONTENT_TYPE) {
@@ -99,7 +101,7 @@ pub(crate) async fn upload(mut asked: Asked, headers: &HeaderMap, body: Body) ->
     let (_, temporary) =
         target.keep().map_err(|error| Refusal::failed(format!("can't keep the upload - {error}")))?;
     let words = vec![temporary.to_string_lossy().into_owned(), found.name, name];
-    let started = asked.server.workers.start(Job::named(asked.who.clone(), worker::PLACE, words)).await;
+    let started = asked.shared.workers.start(Job::named(asked.who.clone(), worker::PLACE, words)).await;
     if started.is_err() {
         let _ = std::fs::remove_file(&temporary);
     }
@@ -111,7 +113,7 @@ fn broken() -> Refusal {
 }
 
 fn late() -> Refusal {
-    Refusal::new(408, "upload failed: nothing came for too long")
+    Refusal::new(408, "upload failed: nothing arrived for too long")
 }
 
 /// Writes a file of the form into the storage's cache as it comes.

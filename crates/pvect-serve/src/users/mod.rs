@@ -315,7 +315,7 @@ mod tests {
         assert_eq!(users.check_secret("joe@pve!cd=x"), Err("no such user ('joe@pve')".to_owned()));
         assert_eq!(
             users.add_token("root@pam!ci", true).unwrap_err().to_string(),
-            "token root@pam!ci is there already"
+            "token root@pam!ci already exists"
         );
         users.remove_token("root@pam!ci").unwrap();
         assert!(users.check_secret(&full(made.expose_secret())).is_err());

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use pvect_node::{random, store};
+use pvect_node::{files, random};
 use secrecy::SecretString;
 use sha_crypt::{PasswordHash, PasswordHasher, PasswordVerifier, ShaCrypt};
 use sha2::{Digest, Sha256};
@@ -91,7 +91,7 @@ impl Lines {
         let (between, after) = self.marks;
         let text: String =
             pairs.into_iter().map(|(name, value)| format!("{name}{between}{value}{after}\n")).collect();
-        store::replace(&self.path, text.as_bytes(), MODE)
+        files::replace(&self.path, text.as_bytes(), MODE)
             .map_err(|source| UserError::File { path: self.path.clone(), source })
     }
 }

@@ -157,7 +157,7 @@ fn of_command(key: &str, argv: Option<&[String]>) -> Result<SecretString> {
 fn first_line(key: &str, text: &str) -> Result<SecretString> {
     match text.lines().next().map(str::trim).filter(|line| !line.is_empty()) {
         Some(line) => Ok(SecretString::from(line.to_owned())),
-        None => Err(Error::Settings { what: format!("{key}: there is nothing in the first line") }),
+        None => Err(Error::Settings { what: format!("{key}: the first line is empty") }),
     }
 }
 
@@ -241,7 +241,7 @@ mod tests {
             ),
             (
                 r#""token_command": ["/bin/true"]"#,
-                "proxmox.legacy_api.token_command: there is nothing in the first line",
+                "proxmox.legacy_api.token_command: the first line is empty",
             ),
             (
                 r#""token": "a@b!c=d", "verify_ssl": false"#,

@@ -3,22 +3,24 @@
 use pvect_core::classify::{Verdict, judge};
 use pvect_core::error::{Exit, LeftBehind};
 use pvect_core::{Error, ErrorKind, Events, Result, Verb, Vmid};
-use pvect_pct::{End, Finished, PctConfig, Request, Runner};
+use pvect_pct::{End, Finished, PctConfig, Request, Runner, Transport};
 use serde::Serialize;
 
 use super::Client;
 
+/// The program's name.
+const VZDUMP: &str = "vzdump";
 /// How long a stopped vzdump may clean up: it unlocks its container and starts it again.
 const GRACE: std::time::Duration = std::time::Duration::from_secs(120);
 
-/// What is to be backed up.
+/// What to back up.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Backup {
     vmids: Vec<Vmid>,
     options: Vec<(String, String)>,
 }
 
-/// What became of one container's backup.
+/// The result of one container's backup.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct BackedUp {
     /// The container.
@@ -64,24 +66,26 @@ impl Backup {
 impl Client {
     /// Returns vzdump's command line for a request, program first.
     pub fn backup_line(&self, backup: &Backup) -> Vec<String> {
-        let config = self.vzdump();
-        let mut line = vec![config.program.display().to_string()];
-        line.extend(config.prefix_args);
-        line.extend(backup.words());
+        let words = backup.words();
+        let mut line = match self.vzdump(&words) {
+            Ok(config) => [vec![config.program.display().to_string()], config.prefix_args].concat(),
+            Err(_) => vec![VZDUMP.to_owned()],
+        };
+        line.extend(words);
         line
     }
 
-    /// Backs containers up, one after the other, and returns what became of each, in the order of the request.
+    /// Backs up containers, one after the other, and returns the result of each, in the order of the request.
     ///
-    /// There is no time limit unless the client was given one. When it passes, or the caller cancels, vzdump is told
+    /// There is no time limit unless the client was given one. When it passes, or the caller cancels, vzdump is asked
     /// to end and has two minutes to unlock its container and start it again.
     ///
     /// # Errors
     /// When vzdump cannot be run, or ends before it came to any container (a storage that does not exist, a wrong
     /// option). A backup that failed is in its [`BackedUp`].
     pub async fn back_up(&self, backup: &Backup, events: &mut dyn Events) -> Result<Vec<BackedUp>> {
-        let runner = Runner::new(self.vzdump(), self.node.cancel.clone());
         let words = backup.words();
+        let runner = Runner::new(self.vzdump(&words)?, self.node.cancel.clone());
         let limit = self.node.config.timeout;
         let request = Request { shown: words.clone(), words, limit, ..Request::default() };
         let finished = runner.run(&request, events).await?;
@@ -123,18 +127,26 @@ impl Client {
         }
     }
 
-    /// How vzdump is run: as pct, and from beside it.
-    fn vzdump(&self) -> PctConfig {
-        let mut config = self.node.config.clone();
-        config.grace = GRACE;
+    /// How vzdump is run: as pct, and from where the settings say, or where the node has it.
+    fn vzdump(&self, words: &[String]) -> Result<PctConfig> {
+        let mut config = PctConfig { grace: GRACE, ..self.node.config.clone() };
         // The program is pvect itself.
         if config.prefix_args.last().is_some_and(|word| word == "pct") {
             config.prefix_args = vec!["node".to_owned(), "vzdump".to_owned()];
-        } else {
-            let beside = config.program.with_file_name("vzdump");
-            config.program = self.node.settings.proxmox.vzdump_path.clone().unwrap_or(beside);
+            return Ok(config);
         }
-        config
+        let beside = config.program.with_file_name(VZDUMP);
+        match (&self.node.settings.proxmox.vzdump_path, &config.transport) {
+            (Some(path), _) => config.program.clone_from(path),
+            (None, Transport::Local) => return config.beside(VZDUMP, words),
+            // Only root may see what sudo may run.
+            (None, Transport::Sudo { .. }) => {
+                let found = config.beside(VZDUMP, words);
+                config.program = found.map_or(beside, |found| found.program);
+            }
+            (None, _) => config.program = beside,
+        }
+        Ok(config)
     }
 }
 

@@ -6,20 +6,16 @@ use std::time::Duration;
 
 use pvect_api::{ApiBackend, OneTimeCode};
 use pvect_core::error::Unavailable;
-use pvect_core::{Error, NodeName, Result};
+use pvect_core::{Error, Result};
 use pvect_pct::{CancelHandle, PctConfig, Transport};
 
+use super::defaults::{DEFAULT_PROGRAMS, DEFAULT_ROOT, host_name};
 use super::node::OnNode;
-use super::{Client, Place, api, far, fast, native};
+use super::{Client, Place, api, native, node_api, remote};
 use crate::Settings;
 use crate::settings::{Backend, Proxmox};
 
-/// Where pct is looked for when no path is set.
-pub const DEFAULT_PROGRAMS: [&str; 2] = ["/usr/sbin/pct", "/usr/bin/pct"];
-/// The root of the standalone node when none is set.
-pub const DEFAULT_ROOT: &str = "/var/lib/pvect";
-
-/// A client to be.
+/// What a client is made from.
 #[derive(Debug, Clone)]
 pub struct Builder {
     settings: Settings,
@@ -38,7 +34,7 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Starts with settings, everything else at its default.
+    /// Starts with settings, and defaults for everything else.
     pub fn new(settings: Settings) -> Self {
         Self {
             settings,
@@ -71,14 +67,14 @@ impl Builder {
         self
     }
 
-    /// Sets where the cluster's files are, in the place of `/etc/pve`.
+    /// Sets where the cluster's files are, instead of `/etc/pve`.
     #[must_use]
     pub fn pve(mut self, path: impl Into<PathBuf>) -> Self {
         self.pve = Some(path.into());
         self
     }
 
-    /// Sets where pct's lock files of configurations are, in the place of `/run/lock/lxc`.
+    /// Sets where pct's lock files of configurations are, instead of `/run/lock/lxc`.
     #[must_use]
     pub fn locks(mut self, path: impl Into<PathBuf>) -> Self {
         self.locks = path.into();
@@ -122,7 +118,7 @@ impl Builder {
     }
 
     /// Adds a variable to pct's environment, which is clean otherwise. To another node only `TERM` goes along: the rest
-    /// would stand in argv, where every user can read it.
+    /// would be in argv, where every user can read it.
     #[must_use]
     pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.env.push((name.into(), value.into()));
@@ -157,8 +153,8 @@ impl Builder {
                 api::connect(proxmox, &named, self.timeout, self.code.clone(), &self.cancel)?;
             return Ok(self.through_api(backend, place));
         }
-        if far::is_asked_for(proxmox, self.node_asked, host_name().ok().as_ref())? {
-            return Ok(self.connect_far());
+        if remote::is_asked_for(proxmox, self.node_asked, host_name().ok().as_ref())? {
+            return Ok(self.connect_remote());
         }
         let real = if self.settings.wants_standalone() {
             None
@@ -180,28 +176,29 @@ impl Builder {
         config.env.extend(self.env);
         let pve = self.pve.unwrap_or(pve);
         let native = native::reader(&self.settings.proxmox, &place, &pve)?;
-        let fast = fast_path(&self.settings.proxmox, &place, &pve, self.timeout, &self.cancel)?;
-        let node = OnNode { settings: self.settings, config, place, pve, cancel: self.cancel, fast, native };
+        let node_api = node_api_of(&self.settings.proxmox, &place, &pve, self.timeout, &self.cancel)?;
+        let node =
+            OnNode { settings: self.settings, config, place, pve, cancel: self.cancel, node_api, native };
         Ok(on_node(node, self.locks, self.check))
     }
 
     fn through_api(self, backend: ApiBackend, place: Place) -> Client {
-        let mut config = PctConfig::new(far::NOWHERE);
+        let mut config = PctConfig::new(remote::NOWHERE);
         config.timeout = self.timeout;
-        let pve = far::NOWHERE.into();
+        let pve = remote::NOWHERE.into();
         let (settings, cancel) = (self.settings, self.cancel);
-        let node = OnNode { settings, config, place, pve, cancel, fast: None, native: None };
+        let node = OnNode { settings, config, place, pve, cancel, node_api: None, native: None };
         // What leaves the check to a pct cannot leave it to the API.
         Client { node: Arc::new(node), way: Arc::new(backend), locks: self.locks, check: true }
     }
 
-    fn connect_far(self) -> Client {
+    fn connect_remote(self) -> Client {
         let (mut config, place, pve) =
-            far::reach(&self.settings.proxmox, self.node_asked, self.ssh_asks, self.ssh_env);
+            remote::reach(&self.settings.proxmox, self.node_asked, self.ssh_asks, self.ssh_env);
         config.timeout = self.timeout;
         config.env.extend(self.env.into_iter().filter(|(name, _)| name == "TERM"));
         let (settings, cancel) = (self.settings, self.cancel);
-        let node = OnNode { settings, config, place, pve, cancel, fast: None, native: None };
+        let node = OnNode { settings, config, place, pve, cancel, node_api: None, native: None };
         on_node(node, self.locks, self.check)
     }
 
@@ -241,7 +238,7 @@ fn on_node(node: OnNode, locks: PathBuf, check: bool) -> Client {
 }
 
 /// The node's own API daemon, where the settings have changes go through it; `--backend pct` has not.
-fn fast_path(
+fn node_api_of(
     proxmox: &Proxmox,
     place: &Place,
     pve: &Path,
@@ -255,20 +252,7 @@ fn fast_path(
         Place::Standalone { node, .. } => node.clone(),
         _ => proxmox.node.clone().map_or_else(host_name, Ok)?,
     };
-    fast::connect(settings, pve, &node, timeout, cancel).map(Some)
-}
-
-/// Returns the host's name up to its first dot, as a node's name.
-///
-/// # Errors
-/// [`Error::Settings`] when it cannot be one.
-pub fn host_name() -> Result<NodeName> {
-    let uname = rustix::system::uname();
-    let host = uname.nodename().to_string_lossy();
-    let short = host.split('.').next().unwrap_or_default();
-    short.parse().map_err(|error| Error::Settings {
-        what: format!("the host's name cannot be the node's name ({error}); set proxmox.node"),
-    })
+    node_api::connect(settings, pve, &node, timeout, cancel).map(Some)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::names::{self, Ids};
 /// How often another number is tried when somebody else took it meanwhile.
 const TRIES: usize = 64;
 
-/// A container to be made.
+/// A container to make.
 #[derive(Debug, Clone)]
 pub struct Create {
     verb: Verb,
@@ -89,7 +89,7 @@ impl Create {
         self.passthrough(["--trust-config".to_owned(), u8::from(trusts).to_string()])
     }
 
-    /// Adds words for pct that are not checked.
+    /// Adds arguments for pct that are not checked.
     #[must_use]
     pub fn passthrough(mut self, words: impl IntoIterator<Item = String>) -> Self {
         self.passthrough.extend(words);
@@ -112,7 +112,7 @@ impl Create {
 impl Client {
     /// Returns the lowest number that no container or virtual machine of the cluster has.
     ///
-    /// It is not reserved: somebody else may take it; [`Client::create`] copes with that.
+    /// It is not reserved: somebody else may take it; [`Client::create`] handles that.
     ///
     /// # Errors
     /// When the containers cannot be listed or every number is taken.

@@ -2,18 +2,20 @@
 
 mod api;
 mod backup;
-mod care;
 mod connect;
 mod create;
-mod far;
-mod fast;
+mod defaults;
 mod native;
 mod node;
+mod node_api;
 pub mod options;
+mod remote;
+mod safeguards;
 mod stored;
 mod verbs;
 mod way;
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -31,9 +33,10 @@ use pvect_pct::{CancelHandle, Captured, Streams};
 pub use pvect_api::OneTimeCode;
 
 pub use backup::{BackedUp, Backup};
-pub use care::{Manner, bytes_in_doubt};
-pub use connect::{Builder, DEFAULT_PROGRAMS, DEFAULT_ROOT, host_name};
+pub use connect::Builder;
 pub use create::Create;
+pub use defaults::{DEFAULT_PROGRAMS, DEFAULT_ROOT, host_name};
+pub use safeguards::{Manner, bytes_in_doubt};
 pub use stored::{StoredBackup, StoredTemplate};
 pub use verbs::{GuestCommand, RemoteEndpoint};
 
@@ -95,7 +98,7 @@ impl Client {
         Self::builder(settings).connect()
     }
 
-    /// Starts a client with more to choose.
+    /// Starts a client with more choices.
     pub fn builder(settings: Settings) -> Builder {
         Builder::new(settings)
     }
@@ -122,11 +125,11 @@ impl Client {
     }
 
     /// Returns the node's own API daemon, where changes go through it.
-    pub(crate) fn fast_path(&self) -> Option<&ApiBackend> {
-        self.node.fast.as_ref()
+    pub(crate) fn node_api(&self) -> Option<&ApiBackend> {
+        self.node.node_api.as_ref()
     }
 
-    /// Returns the handle that stops what runs: SIGTERM and a grace at first, SIGKILL the second time.
+    /// Returns the handle that stops what runs: SIGTERM and a grace period first, SIGKILL the second time.
     pub fn cancel_handle(&self) -> CancelHandle {
         self.node.cancel.clone()
     }
@@ -177,8 +180,9 @@ impl Client {
     /// Runs `exec`, `enter` or `console` on the caller's terminal; returns the command's status.
     ///
     /// # Errors
-    /// When pct does not start, or the id is a virtual machine's.
+    /// `InvalidArgument` for values that break the schema; when pct does not start, or the id is a virtual machine's.
     pub async fn interactive(&self, call: &CheckedCall) -> Result<i32> {
+        let call = &*self.checked_again(call)?;
         self.way.allow_session(call)?;
         self.node.backend(call.verb()).interactive(call).await
     }
@@ -211,12 +215,20 @@ impl Client {
         self.node.backend(Verb::Exec).exec_piped(&call, streams).await
     }
 
-    /// Checks a call, unless the client was told not to.
+    /// Checks a call, unless the client was built with `check(false)`.
     ///
     /// # Errors
     /// `InvalidArgument` with every value that breaks the schema.
     pub fn checked(&self, call: Call) -> Result<CheckedCall> {
         CheckedCall::with_strictness(call, self.check)
+    }
+
+    /// Checks a call that came here unchecked, unless the client was built with `check(false)`.
+    fn checked_again<'a>(&self, call: &'a CheckedCall) -> Result<Cow<'a, CheckedCall>> {
+        if call.is_strict() || !self.check {
+            return Ok(Cow::Borrowed(call));
+        }
+        self.checked(Call::clone(call)).map(Cow::Owned)
     }
 
     /// Carries out a call as pct does, traps included.

@@ -17,7 +17,7 @@ use pvect_native::{NativeBackend, Survey};
 use pvect_pct::{CancelHandle, Captured, PctBackend, PctConfig, Transport};
 
 use super::way::Way;
-use super::{Place, care, fast};
+use super::{Place, node_api, safeguards};
 use crate::Settings;
 use crate::names::{self, Ids};
 use crate::settings::Backend;
@@ -30,17 +30,35 @@ pub(super) struct OnNode {
     pub(super) place: Place,
     pub(super) pve: PathBuf,
     pub(super) cancel: CancelHandle,
-    pub(super) fast: Option<ApiBackend>,
+    pub(super) node_api: Option<ApiBackend>,
     pub(super) native: Option<NativeBackend>,
 }
 
 impl OnNode {
     /// Returns the backend for a verb: with the time limit that the settings give its class.
     pub(super) fn backend(&self, verb: Verb) -> PctBackend {
+        self.backend_for(verb.spec().time)
+    }
+
+    /// Returns the backend with the time limit that the settings give a class.
+    fn backend_for(&self, class: TimeClass) -> PctBackend {
+        PctBackend::new(self.config_for(class)).with_cancel(self.cancel.clone())
+    }
+
+    fn config_for(&self, class: TimeClass) -> PctConfig {
         let mut config = self.config.clone();
         if config.timeout.is_none() {
-            config.timeout = self.limit_of_settings(verb.spec().time);
+            config.timeout = self.limit_of_settings(class);
         }
+        config
+    }
+
+    /// Returns the backend for the helper verbs of the standalone node, whose program is its pct.
+    pub(super) fn helper(&self, class: TimeClass) -> PctBackend {
+        let mut config = self.config_for(class);
+        config.prefix_args = vec!["__node".to_owned()];
+        // Whoever may read a storage may list it.
+        config.require_root = false;
         PctBackend::new(config).with_cancel(self.cancel.clone())
     }
 
@@ -112,9 +130,9 @@ impl OnNode {
 #[async_trait]
 impl Way for OnNode {
     fn shown(&self, call: &Call) -> Vec<String> {
-        match self.fast.as_ref().filter(|fast| fast::takes(fast, call)) {
-            Some(fast) => fast.shown(call).unwrap_or_else(|_| call.masked_argv()),
-            None => self.backend(call.verb()).command_line(&care::as_run(call)),
+        match self.node_api.as_ref().filter(|api| node_api::takes(api, call)) {
+            Some(api) => api.shown(call).unwrap_or_else(|_| call.masked_argv()),
+            None => self.backend(call.verb()).command_line(&safeguards::as_run(call)),
         }
     }
 
@@ -137,8 +155,8 @@ impl Way for OnNode {
         }
     }
 
-    async fn run_other(&self, program: &str, words: &[&str]) -> Result<Captured> {
-        self.backend(Verb::List).run_other(program, words).await
+    async fn run_other(&self, program: &str, words: &[&str], class: TimeClass) -> Result<Captured> {
+        self.backend_for(class).run_other(program, words, class).await
     }
 
     fn allow_session(&self, call: &Call) -> Result<()> {
@@ -214,8 +232,8 @@ impl Operate for OnNode {
     async fn operate(&self, call: &CheckedCall, events: &mut dyn Events) -> Result<Outcome> {
         self.refuse_changes(call)?;
         self.refuse_foreign(call)?;
-        if let Some(fast) = self.fast.as_ref().filter(|fast| fast::takes(fast, call))
-            && let Some(done) = fast::operate(fast, call, events).await
+        if let Some(api) = self.node_api.as_ref().filter(|api| node_api::takes(api, call))
+            && let Some(done) = node_api::operate(api, call, events).await
         {
             return done;
         }

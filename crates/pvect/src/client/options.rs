@@ -67,7 +67,7 @@ macro_rules! options {
 options! {
     /// Options of `start`.
     StartOptions {
-        /// Write the log of the start at its most verbose.
+        /// Log the start as verbosely as possible.
         debug: bool = "debug",
         /// Ignore the lock of the configuration.
         skip_lock: bool = "skiplock",
@@ -85,7 +85,7 @@ options! {
 options! {
     /// Options of `shutdown`.
     ShutdownOptions {
-        /// Kill the container when the time has passed.
+        /// Kill the container after that time.
         force_stop: bool = "forceStop",
         /// Seconds to wait; 60 when unset.
         timeout: u32 = "timeout",
@@ -112,7 +112,7 @@ options! {
 options! {
     /// Options of `clone`.
     CloneOptions {
-        /// Limit of the I/O bandwidth in KiB/s.
+        /// Limit for the I/O bandwidth in KiB/s.
         bwlimit: f64 = "bwlimit",
         /// Description of the new container.
         description: String = "description",
@@ -134,19 +134,19 @@ options! {
     /// Options of `create` and `restore` that are not kept in the configuration. The password is
     /// [`crate::Create::password`].
     CreateOptions {
-        /// Limit of the I/O bandwidth in KiB/s.
+        /// Limit for the I/O bandwidth in KiB/s.
         bwlimit: f64 = "bwlimit",
         /// With restore: overwrite an existing container.
         force: bool = "force",
         /// Make the new container a resource of the HA manager.
         ha_managed: bool = "ha-managed",
-        /// Carry on when the template could not be unpacked whole.
+        /// Continue even if the template could not be unpacked completely.
         ignore_unpack_errors: bool = "ignore-unpack-errors",
         /// Make the container a member of this pool.
         pool: String = "pool",
-        /// A file of this machine with public keys for root, one a line.
+        /// A file of this machine with public keys for root, one on each line.
         ssh_public_keys: String = "ssh-public-keys",
-        /// Start the container once it is there.
+        /// Start the container after it is made.
         start: bool = "start",
         /// The storage for the new volumes.
         storage: StorageId = "storage",
@@ -168,13 +168,13 @@ options! {
 options! {
     /// Options of `migrate`.
     MigrateOptions {
-        /// Limit of the I/O bandwidth in KiB/s.
+        /// Limit for the I/O bandwidth in KiB/s.
         bwlimit: f64 = "bwlimit",
         /// Live migration, which pct refuses for running containers.
         online: bool = "online",
         /// Stop the container, move it, start it there.
         restart: bool = "restart",
-        /// Which storage takes the place of which: `SOURCE:TARGET`, or one target for all.
+        /// Which storage replaces which: `SOURCE:TARGET`, or one target for all.
         target_storage: Vec<String> = "target-storage",
         /// Seconds to wait for the shutdown; 180 when unset.
         timeout: i64 = "timeout",
@@ -183,7 +183,7 @@ options! {
 options! {
     /// Options of `remote-migrate`.
     RemoteMigrateOptions {
-        /// Limit of the I/O bandwidth in KiB/s.
+        /// Limit for the I/O bandwidth in KiB/s.
         bwlimit: u64 = "bwlimit",
         /// Remove the original after the move.
         delete: bool = "delete",
@@ -191,9 +191,9 @@ options! {
         online: bool = "online",
         /// Stop the container, move it, start it there.
         restart: bool = "restart",
-        /// Which bridge takes the place of which: `SOURCE:TARGET`, or one target for all. Required.
+        /// Which bridge replaces which: `SOURCE:TARGET`, or one target for all. Required.
         target_bridge: Vec<String> = "target-bridge",
-        /// Which storage takes the place of which: `SOURCE:TARGET`, or one target for all. Required.
+        /// Which storage replaces which: `SOURCE:TARGET`, or one target for all. Required.
         target_storage: Vec<String> = "target-storage",
         /// Seconds to wait for the shutdown; 180 when unset.
         timeout: i64 = "timeout",
@@ -202,7 +202,7 @@ options! {
 options! {
     /// Options of `move-volume`.
     MoveOptions {
-        /// Limit of the I/O bandwidth in KiB/s.
+        /// Limit for the I/O bandwidth in KiB/s.
         bwlimit: f64 = "bwlimit",
         /// Remove the original after the copy.
         delete: bool = "delete",
@@ -235,7 +235,7 @@ options! {
 options! {
     /// Options of `rescan`.
     RescanOptions {
-        /// Only say what would be written.
+        /// Only print what would be written.
         dry_run: bool = "dryrun",
         /// Only this container.
         vmid: Vmid = "vmid",
@@ -252,9 +252,9 @@ options! {
         console: bool = "console",
         /// Number of CPU cores, 1 to 8192.
         cores: u32 = "cores",
-        /// CPU time in CPUs, 0 to 8192; 0 is no limit.
+        /// CPU time in CPUs, 0 to 8192; 0 means no limit.
         cpulimit: f64 = "cpulimit",
-        /// Weight when CPUs are short, 0 to 500000.
+        /// Weight if CPU time is short, 0 to 500000.
         cpuunits: u32 = "cpuunits",
         /// Write verbose logs at start.
         debug: bool = "debug",

@@ -4,6 +4,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 use pvect_api::ApiBackend;
+use pvect_core::schema::TimeClass;
 use pvect_core::{Call, Error, Inspect, Operate, Result, Verb};
 use pvect_native::Survey;
 use pvect_pct::Captured;
@@ -23,8 +24,8 @@ pub(super) trait Way: Inspect + Operate + fmt::Debug {
     /// Returns what the cluster says about ids.
     async fn ids(&self) -> Result<Ids>;
 
-    /// Runs another program of the node than pct.
-    async fn run_other(&self, program: &str, words: &[&str]) -> Result<Captured>;
+    /// Runs another program of the node than pct, with the time limit of a class.
+    async fn run_other(&self, program: &str, words: &[&str], class: TimeClass) -> Result<Captured>;
 
     /// Refuses a session in a container (`exec`, `enter`, `console`) that cannot be had this way.
     fn allow_session(&self, call: &Call) -> Result<()>;
@@ -62,8 +63,8 @@ impl Way for ApiBackend {
         api::ids(self).await
     }
 
-    async fn run_other(&self, program: &str, _: &[&str]) -> Result<Captured> {
-        let what = format!("through the API no program of a node can be run, {program} neither");
+    async fn run_other(&self, program: &str, _: &[&str], _: TimeClass) -> Result<Captured> {
+        let what = format!("{program} cannot be run: the API cannot run programs on a node");
         Err(Error::Unsupported { what, vmid: None })
     }
 

@@ -13,11 +13,11 @@ pub(super) async fn all(client: &Client) -> Vec<Check> {
     };
     let mut checks = match api.version().await {
         Ok(version) => vec![Check::ok(NAME, format!("{}: version {version}, as {user}", hosts.join(", ")))],
-        Err(error) => return vec![Check::fail(NAME, error.to_string(), mend(&error))],
+        Err(error) => return vec![Check::fail(NAME, error.to_string(), fix(&error))],
     };
     if !api.api().config().credentials.is_root() {
         let detail =
-            "bind mounts, devices, hook scripts and features other than nesting are for root@pam alone";
+            "only root@pam may set bind mounts, devices, hook scripts and features other than nesting";
         checks.push(Check::ok("permissions", detail));
     }
     match api.guests().await {
@@ -32,12 +32,12 @@ pub(super) async fn all(client: &Client) -> Vec<Check> {
                 .collect();
             checks.push(super::cluster::locked("locks", &locked));
         }
-        Err(error) => checks.push(Check::fail("containers", error.to_string(), mend(&error))),
+        Err(error) => checks.push(Check::fail("containers", error.to_string(), fix(&error))),
     }
     if let Some(node) = node {
         checks.push(match client.list().await {
             Ok(_) => Check::ok("node", node.to_string()),
-            Err(error) => Check::fail("node", error.to_string(), mend(&error)),
+            Err(error) => Check::fail("node", error.to_string(), fix(&error)),
         });
     }
     checks
@@ -46,17 +46,17 @@ pub(super) async fn all(client: &Client) -> Vec<Check> {
 /// The node's own API daemon, where changes go through it. Where it does not answer, pct does them.
 pub(super) async fn fast_path(client: &Client) -> Option<Check> {
     const NAME: &str = "fast path";
-    let api = client.fast_path()?;
+    let api = client.node_api()?;
     let user = api.api().config().credentials.name();
     Some(match api.version().await {
         Ok(version) => Check::ok(NAME, format!("the node's API, version {version}, as {user}")),
-        Err(error) => Check::warn(NAME, format!("{error}; pct does it all"), mend(&error)),
+        Err(error) => Check::warn(NAME, format!("{error}; pct does everything"), fix(&error)),
     })
 }
 
-fn mend(error: &Error) -> &'static str {
+fn fix(error: &Error) -> &'static str {
     match error.kind() {
-        ErrorKind::ApiUnreachable => "is pveproxy running there? do hosts and port fit?",
+        ErrorKind::ApiUnreachable => "is pveproxy running there? are hosts and port right?",
         ErrorKind::ApiUntrusted => {
             "compare it with `pvenode cert info` (or `pvect node fingerprint`) there, then set fingerprint or ca_file"
         }
@@ -65,6 +65,6 @@ fn mend(error: &Error) -> &'static str {
             "`pveum acl modify /vms --tokens USER@REALM!ID --roles PVEVMAdmin` there"
         }
         ErrorKind::NodeUnreachable => "is the node up? `pvecm status` there",
-        _ => "the logs of pveproxy and pvedaemon there may tell more",
+        _ => "the logs of pveproxy and pvedaemon there may say more",
     }
 }

@@ -29,29 +29,57 @@ pub(super) fn node(client: &Client) -> Check {
     }
 }
 
-/// `type: name` lines of storage.cfg, with the `path` of each.
-fn storage_list(pve: &Path) -> Vec<(String, String, Option<PathBuf>)> {
-    let text = fs::read_to_string(pve.join("storage.cfg")).unwrap_or_default();
-    let mut list: Vec<(String, String, Option<PathBuf>)> = Vec::new();
+/// What storage.cfg says of a storage.
+struct Storage {
+    kind: String,
+    name: String,
+    path: Option<PathBuf>,
+    disabled: bool,
+    /// The nodes that may use it; `None`: all.
+    nodes: Option<String>,
+}
+
+impl Storage {
+    /// Whether a node uses it.
+    fn is_used_by(&self, node: &str) -> bool {
+        let listed = |list: &String| list.split([',', ';', ' ']).any(|name| name.trim() == node);
+        !self.disabled && (self.name == "local" || self.nodes.as_ref().is_none_or(listed))
+    }
+}
+
+/// The storages of storage.cfg that this node uses.
+fn storage_list(client: &Client) -> Vec<Storage> {
+    let text = fs::read_to_string(client.pve().join("storage.cfg")).unwrap_or_default();
+    let mut list: Vec<Storage> = Vec::new();
     for line in text.lines() {
         if let Some(rest) = line.strip_prefix([' ', '\t']) {
             let (key, value) = rest.trim().split_once(char::is_whitespace).unwrap_or((rest.trim(), ""));
-            if let Some(last) = list.last_mut().filter(|_| key == "path") {
-                last.2 = Some(PathBuf::from(value.trim()));
+            let (Some(last), value) = (list.last_mut(), value.trim()) else { continue };
+            match key {
+                "path" => last.path = Some(PathBuf::from(value)),
+                "disable" => last.disabled = pvect_core::property::boolean(value) != Some(false),
+                "nodes" => last.nodes = Some(value.to_owned()),
+                _ => {}
             }
         } else if let Some((kind, name)) = line.split_once(':').filter(|_| !line.starts_with('#')) {
-            list.push((kind.trim().to_owned(), name.trim().to_owned(), None));
+            let (kind, name) = (kind.trim().to_owned(), name.trim().to_owned());
+            list.push(Storage { kind, name, path: None, disabled: false, nodes: None });
         }
     }
+    let node = match client.place() {
+        Place::Standalone { node, .. } => Some(node.clone()),
+        Place::Proxmox | Place::Far { .. } | Place::Api { .. } => host_name().ok(),
+    };
+    list.retain(|storage| node.as_ref().is_none_or(|node| storage.is_used_by(node.as_str())));
     list
 }
 
 pub(super) fn storages(client: &Client) -> Check {
     const NAME: &str = "storages";
-    let list = storage_list(client.pve());
+    let list = storage_list(client);
     if list.is_empty() {
         return match client.place() {
-            Place::Standalone { .. } => Check::ok(NAME, "local (dir), made at the first use"),
+            Place::Standalone { .. } => Check::ok(NAME, "local (dir), made at first use"),
             Place::Proxmox | Place::Far { .. } | Place::Api { .. } => {
                 Check::fail(NAME, "storage.cfg names none", "pvesm add dir local --path /var/lib/vz")
             }
@@ -59,10 +87,10 @@ pub(super) fn storages(client: &Client) -> Check {
     }
     let gone: Vec<String> = list
         .iter()
-        .filter(|(_, _, path)| path.as_ref().is_some_and(|path| !path.is_dir()))
-        .map(|(_, name, _)| name.clone())
+        .filter(|storage| storage.path.as_ref().is_some_and(|path| !path.is_dir()))
+        .map(|storage| storage.name.clone())
         .collect();
-    let names: Vec<String> = list.iter().map(|(kind, name, _)| format!("{name} ({kind})")).collect();
+    let names: Vec<String> = list.iter().map(|one| format!("{} ({})", one.name, one.kind)).collect();
     if gone.is_empty() {
         Check::ok(NAME, names.join(", "))
     } else {
@@ -73,7 +101,7 @@ pub(super) fn storages(client: &Client) -> Check {
 pub(super) fn templates(client: &Client) -> Check {
     const NAME: &str = "templates";
     let mut dirs: Vec<PathBuf> =
-        storage_list(client.pve()).into_iter().filter_map(|(_, _, path)| path).collect();
+        storage_list(client).into_iter().filter_map(|storage| storage.path).collect();
     if let Place::Standalone { root, .. } = client.place() {
         dirs.push(root.join("vz"));
     }
@@ -141,19 +169,19 @@ pub(super) fn bridges(client: &Client, host: &Host) -> Check {
     let all: BTreeSet<String> =
         names.filter_map(|entry| entry.file_name().into_string().ok()).filter(|name| there(name)).collect();
     if let Some(first) = missing.first() {
-        let mend = format!("ip link add {first} type bridge && ip link set {first} up");
+        let fix = format!("ip link add {first} type bridge && ip link set {first} up");
         return Check::warn(
             NAME,
-            format!("containers name {}, which is not there", missing.join(", ")),
-            mend,
+            format!("containers use {}, which does not exist", missing.join(", ")),
+            fix,
         );
     }
     if all.is_empty() && !own.is_empty() {
         return Check::ok(NAME, "none yet; the node makes its own at first use");
     }
     if all.is_empty() {
-        let mend = "ip link add vmbr0 type bridge && ip link set vmbr0 up";
-        return Check::warn(NAME, "there is none: containers can have no network", mend);
+        let fix = "ip link add vmbr0 type bridge && ip link set vmbr0 up";
+        return Check::warn(NAME, "there is none: containers cannot have a network", fix);
     }
     Check::ok(NAME, all.into_iter().collect::<Vec<_>>().join(", "))
 }
@@ -173,8 +201,8 @@ fn own_bridges(client: &Client) -> BTreeSet<String> {
 pub(super) fn locked(name: &'static str, locked: &[(Vmid, String)]) -> Check {
     let Some((first, _)) = locked.first() else { return Check::ok(name, "no container is locked") };
     let list: Vec<String> = locked.iter().map(|(vmid, lock)| format!("{vmid} ({lock})")).collect();
-    let mend = format!("if nothing works on it any more: pvect unlock {first}");
-    Check::warn(name, format!("locked: {}", list.join(", ")), mend)
+    let fix = format!("if nothing works on it any more: pvect unlock {first}");
+    Check::warn(name, format!("locked: {}", list.join(", ")), fix)
 }
 
 #[cfg(test)]
@@ -196,7 +224,7 @@ mod tests {
         let client = client(dir.path());
         let host = Host { sys: dir.path().join("sys"), ..Host::default() };
         assert_eq!(storages(&client).verdict, Verdict::Ok);
-        assert_eq!(templates(&client).mend.as_deref(), Some("pvect template build busybox, or debian"));
+        assert_eq!(templates(&client).fix.as_deref(), Some("pvect template build busybox, or debian"));
         assert_eq!(bridges(&client, &host).detail, "none yet; the node makes its own at first use");
     }
 
@@ -209,16 +237,23 @@ mod tests {
         fs::create_dir_all(dir.path().join("sys/class/net/br7/bridge")).unwrap();
         fs::create_dir_all(dir.path().join("vz/template/cache")).unwrap();
         fs::write(dir.path().join("vz/template/cache/a.tar.zst"), "").unwrap();
-        let text = format!(
+        let cfg = format!(
             "dir: local\n\tpath {}\n\tcontent vztmpl\n\ndir: usb\n\tpath /none/usb\n",
             dir.path().join("vz").display()
         );
-        fs::write(client.pve().join("storage.cfg"), text).unwrap();
+        fs::write(client.pve().join("storage.cfg"), &cfg).unwrap();
         fs::write(lxc.join("101.conf"), "lock: backup\nnet0: name=eth0,bridge=br7\n").unwrap();
         fs::write(lxc.join("102.conf"), "net0: name=eth0,bridge=br8\n").unwrap();
         let host = Host { sys: dir.path().join("sys"), ..Host::default() };
         assert_eq!(storages(&client).detail, "the directory of usb is missing");
+        for keys in ["disable", "nodes other,another"] {
+            let text =
+                format!("dir: local\n\tpath {}\ndir: usb\n\tpath /none/usb\n\t{keys}\n", lxc.display());
+            fs::write(client.pve().join("storage.cfg"), text).unwrap();
+            assert_eq!(storages(&client), Check::ok("storages", "local (dir)"), "{keys}");
+        }
+        fs::write(client.pve().join("storage.cfg"), cfg).unwrap();
         assert_eq!(templates(&client), Check::ok("templates", "1 there"));
-        assert_eq!(bridges(&client, &host).detail, "containers name br8, which is not there");
+        assert_eq!(bridges(&client, &host).detail, "containers use br8, which does not exist");
     }
 }

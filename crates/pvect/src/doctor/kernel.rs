@@ -65,8 +65,12 @@ fn cgroups(host: &Host) -> Check {
     } else if missing.is_empty() {
         Check::ok(NAME, format!("{version} with {}", NEEDED.join(", ")))
     } else {
-        let mend = "enable them on the kernel's command line, such as cgroup_enable=memory";
-        Check::warn(NAME, format!("{version} without {}: such limits do nothing", missing.join(", ")), mend)
+        let fix = "enable them on the kernel's command line, such as cgroup_enable=memory";
+        Check::warn(
+            NAME,
+            format!("{version} without {}: these limits have no effect", missing.join(", ")),
+            fix,
+        )
     }
 }
 
@@ -131,14 +135,17 @@ mod tests {
                 ("apparmor", Verdict::Ok),
             ]
         );
-        assert_eq!(all(&host)[3].detail, "version 1 without cpuset, memory, pids: such limits do nothing");
+        assert_eq!(
+            all(&host)[3].detail,
+            "version 1 without cpuset, memory, pids: these limits have no effect"
+        );
         fs::write(dir.path().join("sys/fs/cgroup/cgroup.controllers"), "cpuset cpu io memory pids\n")
             .unwrap();
         assert_eq!(all(&host)[3].detail, "version 2 with cpu, cpuset, memory, pids");
         fs::create_dir_all(dir.path().join("sys/module/apparmor/parameters")).unwrap();
         fs::write(dir.path().join("sys/module/apparmor/parameters/enabled"), "Y\n").unwrap();
         assert_eq!(
-            (all(&host)[5].verdict, all(&host)[5].mend.as_deref()),
+            (all(&host)[5].verdict, all(&host)[5].fix.as_deref()),
             (Verdict::Warn, Some("apt-get install apparmor"))
         );
     }

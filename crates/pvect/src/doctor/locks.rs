@@ -23,7 +23,7 @@ pub(super) fn check(client: &Client, host: &Host) -> Check {
         Place::Standalone { node, .. } => Ok(node.clone()),
         Place::Proxmox | Place::Far { .. } | Place::Api { .. } => host_name(),
     };
-    let Ok(name) = name else { return Check::ok(NAME, "not looked at: this node's name is not known") };
+    let Ok(name) = name else { return Check::ok(NAME, "not checked: this node's name is not known") };
     let configs = configs_of(&client.pve().join("nodes").join(name.as_str()));
     let locked: Vec<(Vmid, Lock)> =
         configs.into_iter().filter_map(|(vmid, config)| Some((vmid, config.lock()?))).collect();
@@ -103,7 +103,7 @@ mod tests {
         fs::write(lxc.join("103.conf"), "memory: 512\n\n[snap]\nlock: backup\n").unwrap();
         let found = check(&client, &host);
         assert_eq!(found.detail, "locked, and nothing works on it: 101 (backup)");
-        assert_eq!((found.verdict, found.mend.as_deref()), (Verdict::Warn, Some("pvect unlock 101")));
+        assert_eq!((found.verdict, found.fix.as_deref()), (Verdict::Warn, Some("pvect unlock 101")));
 
         // The process of the task lives; then another one has its number.
         fs::write(dir.path().join("active"), "UPID:n:00000007:00067932:65540AF0:vzdump:101:root@pam: 0\n")

@@ -1,4 +1,4 @@
-//! Checks that everything is there that running containers needs, each with what would repair it.
+//! Checks whether everything that containers need is there; each says what would fix it.
 
 mod api;
 mod cluster;
@@ -18,7 +18,7 @@ pub use programs::pct_version;
 use crate::settings::Loaded;
 use crate::{Client, Place};
 
-/// How a check ended.
+/// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
@@ -35,26 +35,26 @@ pub enum Verdict {
 pub struct Check {
     /// How it ended.
     pub verdict: Verdict,
-    /// What was looked at.
+    /// What was checked.
     pub name: &'static str,
     /// What was found.
     pub detail: String,
-    /// What would repair it.
+    /// What would fix it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub mend: Option<String>,
+    pub fix: Option<String>,
 }
 
 impl Check {
     fn ok(name: &'static str, detail: impl Into<String>) -> Self {
-        Self { verdict: Verdict::Ok, name, detail: detail.into(), mend: None }
+        Self { verdict: Verdict::Ok, name, detail: detail.into(), fix: None }
     }
 
-    fn warn(name: &'static str, detail: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self { verdict: Verdict::Warn, name, detail: detail.into(), mend: Some(mend.into()) }
+    fn warn(name: &'static str, detail: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { verdict: Verdict::Warn, name, detail: detail.into(), fix: Some(fix.into()) }
     }
 
-    fn fail(name: &'static str, detail: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self { verdict: Verdict::Fail, name, detail: detail.into(), mend: Some(mend.into()) }
+    fn fail(name: &'static str, detail: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { verdict: Verdict::Fail, name, detail: detail.into(), fix: Some(fix.into()) }
     }
 }
 
@@ -126,6 +126,7 @@ pub async fn run(client: &Result<Client>, loaded: &Loaded, host: &Host) -> Vec<C
         }
         if matches!(client.place(), Place::Standalone { .. }) {
             checks.extend(programs::tools(host));
+            checks.push(programs::lxcfs(host));
         }
     }
     checks.extend(kernel::all(host));
@@ -139,7 +140,7 @@ fn settings(loaded: &Loaded) -> Check {
         ([], Some(file)) => Check::ok(NAME, file.display().to_string()),
         ([first, ..], _) => {
             let detail = format!("{}: {}: {}", first.file.display(), first.key, first.what);
-            Check::warn(NAME, detail, first.mend.clone().unwrap_or_else(|| "pvect settings check".to_owned()))
+            Check::warn(NAME, detail, first.fix.clone().unwrap_or_else(|| "pvect settings check".to_owned()))
         }
     }
 }

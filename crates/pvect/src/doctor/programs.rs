@@ -9,9 +9,9 @@ use super::{Check, Host};
 use crate::{Client, Place};
 
 pub(super) async fn pct(client: &Result<Client>) -> Check {
-    let mend = "install pve-container, set pct_path, or use --standalone";
+    let fix = "install pve-container, set pct_path, or use --standalone";
     match client {
-        Err(error) => Check::fail("pct", error.to_string(), mend),
+        Err(error) => Check::fail("pct", error.to_string(), fix),
         Ok(client) => match client.probe().await {
             Ok(()) => Check::ok("pct", describe(client)),
             Err(error) => Check::fail("pct", error.to_string(), "run pvect as root, or with --sudo"),
@@ -105,6 +105,25 @@ pub(super) fn tools(host: &Host) -> Vec<Check> {
     needed.chain(useful).collect()
 }
 
+/// Whether LXCFS runs, which shows each container its own limits as those of the machine.
+pub(super) fn lxcfs(host: &Host) -> Check {
+    const NAME: &str = "lxcfs";
+    let mounts = std::fs::read_to_string(host.proc.join("self/mounts")).unwrap_or_default();
+    let is_it = |line: &str| line.split(' ').nth(2) == Some("fuse.lxcfs");
+    if mounts.lines().any(is_it) {
+        return Check::ok(NAME, "shows containers their own memory and processors");
+    }
+    let installed = host.programs.iter().any(|directory| directory.join("lxcfs").is_file());
+    Check::warn(
+        NAME,
+        format!(
+            "{}: containers see the memory, processors and uptime of the host",
+            if installed { "does not run" } else { "is not installed" }
+        ),
+        if installed { "systemctl enable --now lxcfs".to_owned() } else { apt(&["lxcfs"]) },
+    )
+}
+
 fn apt(packages: &[&str]) -> String {
     format!("apt-get install {}", packages.join(" "))
 }
@@ -127,6 +146,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_containers_see_without_lxcfs_is_said() {
+        let dir = tempfile::tempdir().unwrap();
+        let host = Host { proc: dir.path().into(), programs: vec![dir.path().into()], ..Host::default() };
+        let found = |check: Check| (check.verdict, check.fix.unwrap_or_default());
+        assert_eq!(found(lxcfs(&host)), (Verdict::Warn, "apt-get install lxcfs".to_owned()));
+        std::fs::write(dir.path().join("lxcfs"), "").unwrap();
+        let stopped = lxcfs(&host);
+        assert_eq!(
+            stopped.detail,
+            "does not run: containers see the memory, processors and uptime of the host"
+        );
+        assert_eq!(found(stopped), (Verdict::Warn, "systemctl enable --now lxcfs".to_owned()));
+        std::fs::create_dir(dir.path().join("self")).unwrap();
+        let mounts = "proc /proc proc rw 0 0\nlxcfs /var/lib/lxcfs fuse.lxcfs rw,nosuid 0 0\n";
+        std::fs::write(dir.path().join("self/mounts"), mounts).unwrap();
+        assert_eq!(lxcfs(&host).verdict, Verdict::Ok);
+    }
+
+    #[test]
     fn missing_programs_name_their_package() {
         let dir = tempfile::tempdir().unwrap();
         let host = Host { programs: vec![dir.path().to_owned()], ..Host::default() };
@@ -134,7 +172,7 @@ mod tests {
         let lxc = &tools(&host)[0];
         assert_eq!(lxc.verdict, Verdict::Fail);
         assert_eq!(lxc.detail, "lxc-attach, lxc-stop is missing, to run containers");
-        assert_eq!(lxc.mend.as_deref(), Some("apt-get install lxc"));
+        assert_eq!(lxc.fix.as_deref(), Some("apt-get install lxc"));
         for name in ["lxc-attach", "lxc-stop"] {
             std::fs::write(dir.path().join(name), "").unwrap();
         }

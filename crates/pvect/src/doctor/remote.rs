@@ -23,7 +23,7 @@ pub(super) async fn all(client: &Client, node: Option<&NodeName>, destination: &
                 .collect();
             checks.push(super::cluster::locked("locks", &locked));
         }
-        Err(error) => checks.push(Check::fail(NAME, error.to_string(), mend(&error))),
+        Err(error) => checks.push(Check::fail(NAME, error.to_string(), fix(&error))),
     }
     checks.extend(name(client, node).await);
     checks
@@ -34,14 +34,14 @@ async fn ssh(client: &Client, destination: &str) -> Check {
     match client.ids().await {
         Ok(_) => Check::ok(NAME, destination),
         Err(error) => {
-            let mend = mend(&error);
-            Check::fail(NAME, error.to_string(), mend)
+            let fix = fix(&error);
+            Check::fail(NAME, error.to_string(), fix)
         }
     }
 }
 
 /// What repairs a node that cannot be reached, by ssh's own words.
-fn mend(error: &Error) -> &'static str {
+fn fix(error: &Error) -> &'static str {
     let text = error.to_string();
     let known = [
         ("Host key verification failed", "compare the host's key, then `ssh` there once by hand"),
@@ -53,10 +53,10 @@ fn mend(error: &Error) -> &'static str {
         ("must be a directory of this user", "chmod 700, or set ssh.control_dir"),
     ];
     let fits = known.iter().find(|(words, _)| text.contains(words));
-    fits.map_or("`ssh -v` there shows where it stops", |(_, mend)| mend)
+    fits.map_or("`ssh -v` there shows where it stops", |(_, fix)| fix)
 }
 
-/// That the other end is the node that was asked for. One that does not tell its name is not asked twice.
+/// That the other end is the node that was asked for. One that does not give its name is not asked twice.
 async fn name(client: &Client, node: Option<&NodeName>) -> Option<Check> {
     const NAME: &str = "node";
     let told = client.run_other("/usr/bin/uname", &["-n"]).await.ok().filter(|told| told.status == 0)?;

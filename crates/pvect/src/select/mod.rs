@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `101` | the container of this number |
 //! | `100-120` | those in this range, both ends included |
-//! | `web1`, `web*` | the host name; `*`, `?` and `[abc]` stand for others |
+//! | `web1`, `web*` | the host name; `*`, `?` and `[abc]` are wildcards |
 //! | `@prod` | those with the tag; the tag may have `*` |
 //! | `pool:dev` | the members of the pool |
 //! | `status:running` | those that run; or `stopped` |
@@ -38,7 +38,7 @@ pub fn is_plain(word: &str) -> bool {
     word != "all" && !range && !word.contains(['*', '?', '[', ']', '@', ':', ',', '+', '!'])
 }
 
-/// A container that may be chosen, with all that a selector can ask for.
+/// A container that may be chosen, with everything that a selector can ask for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
     /// The number.
@@ -62,7 +62,7 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// Makes one of a line of the list; tags, pool and the like are empty.
+    /// Makes one from a line of the list; tags, pool and so on are empty.
     pub fn new(listing: Listing, node: NodeName) -> Self {
         let Listing { vmid, status, lock, name, .. } = listing;
         Self {
@@ -86,7 +86,7 @@ pub struct Selector {
     unwanted: Vec<Word>,
 }
 
-/// Terms that must all hold, and the text they came from.
+/// Terms that must all be true, and the text they came from.
 #[derive(Debug, Clone, PartialEq)]
 struct Word {
     text: String,
@@ -120,7 +120,7 @@ impl Selector {
         match (selector.wanted.as_slice(), selector.unwanted.as_slice()) {
             ([], []) => Err(wrong("no container is named".to_owned())),
             ([], [first, ..]) => {
-                Err(wrong(format!("'!{0}' takes away from nothing: write 'all !{0}'", first.text)))
+                Err(wrong(format!("'!{0}' excludes from nothing: write 'all !{0}'", first.text)))
             }
             _ => Ok(selector),
         }
@@ -161,7 +161,7 @@ impl Selector {
     ///
     /// # Errors
     /// `NotFound` for a number or plain name that is not there or is ambiguous, and when a wanted word chooses nothing:
-    /// a misspelt tag must not pass for done. `all` of a node without containers is none, and no error.
+    /// a misspelt tag must not look like success. `all` of a node without containers is none, and not an error.
     pub fn choose<'a>(&self, all: &'a [Candidate]) -> Result<Vec<&'a Candidate>> {
         for word in &self.wanted {
             self.check(word, all)?;
@@ -172,7 +172,7 @@ impl Selector {
             .filter(|one| !self.unwanted.iter().any(|word| word.chooses(one)))
             .collect();
         if chosen.is_empty() && !all.is_empty() {
-            return Err(not_found("nothing is left: '!' takes away all that was chosen".to_owned()));
+            return Err(not_found("nothing is left: '!' excludes everything that was chosen".to_owned()));
         }
         Ok(chosen)
     }
@@ -310,9 +310,9 @@ mod tests {
             ("100 999", "there is no container 999"),
             ("@nosuch", "no container matches '@nosuch'"),
             ("300-310", "no container matches '300-310'"),
-            ("web* !100-200", "nothing is left: '!' takes away all that was chosen"),
+            ("web* !100-200", "nothing is left: '!' excludes everything that was chosen"),
             ("twin", "the name 'twin' means more than one container: 200 (stopped), 201 (running)"),
-            ("!web1", "<container>: '!web1' takes away from nothing: write 'all !web1'"),
+            ("!web1", "<container>: '!web1' excludes from nothing: write 'all !web1'"),
             ("status:off", "<container>: 'status:off': the state is 'running' or 'stopped'"),
             ("120-100", "<container>: '120-100': the range ends before it begins"),
             ("pool:", "<container>: 'pool:': a name is missing"),

@@ -83,7 +83,7 @@ impl Term {
     }
 }
 
-/// `100-120`, `100-`; `None` for what is no range (`web-1` is a host name).
+/// `100-120`, `100-`; `None` for what is not a range (`web-1` is a host name).
 fn range(text: &str) -> Option<Result<Term>> {
     let (first, last) = text.split_once('-')?;
     let number = |word: &str| word.bytes().all(|byte| byte.is_ascii_digit());

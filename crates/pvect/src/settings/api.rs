@@ -63,7 +63,7 @@ pub struct Api {
     pub token_file: Option<PathBuf>,
     /// A command (argv, no shell) that prints the token.
     pub token_command: Option<Vec<String>>,
-    /// `user@realm`, to log in with a password in the place of a token.
+    /// `user@realm`, to log in with a password instead of a token.
     pub user: Option<String>,
     /// A file that holds the user's password.
     pub password_file: Option<PathBuf>,
@@ -71,7 +71,7 @@ pub struct Api {
     pub password_command: Option<Vec<String>>,
     /// The SHA-256 fingerprint of the server's certificate, which is then the only one that is trusted.
     pub fingerprint: Option<String>,
-    /// A PEM file of the authorities that are trusted, in the place of the system's.
+    /// A PEM file of the authorities that are trusted, instead of the system's.
     pub ca_file: Option<PathBuf>,
     /// Seconds that it is remembered which container is on which node; 60 when unset.
     pub node_cache_duration: Option<u64>,

@@ -1,4 +1,4 @@
-//! Finds every problem of a settings file.
+//! Finds every problem in a settings file.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ pub enum Severity {
     Warning,
 }
 
-/// One problem of a settings file.
+/// One problem in a settings file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// How bad it is.
@@ -27,8 +27,8 @@ pub struct Problem {
     pub key: String,
     /// What is wrong.
     pub what: String,
-    /// What repairs it.
-    pub mend: Option<String>,
+    /// What fixes it.
+    pub fix: Option<String>,
 }
 
 impl fmt::Display for Problem {
@@ -38,8 +38,8 @@ impl fmt::Display for Problem {
             write!(f, "{}: ", self.key)?;
         }
         f.write_str(&self.what)?;
-        match &self.mend {
-            Some(mend) => write!(f, "; {mend}"),
+        match &self.fix {
+            Some(fix) => write!(f, "; {fix}"),
             None => Ok(()),
         }
     }
@@ -58,11 +58,11 @@ pub(super) const FLAT_KEYS: &[&str] = &[
     "node_cache_duration",
 ];
 
-/// Finds every problem of a file's content; the file itself is looked at for its mode only.
+/// Finds every problem in a file's content; of the file itself only the mode is checked.
 pub fn check(file: &Path, value: &Value) -> Vec<Problem> {
     let mut found = Vec::new();
-    let mut problem = |severity, key: &str, what: String, mend: Option<String>| {
-        found.push(Problem { severity, file: file.to_owned(), key: key.to_owned(), what, mend });
+    let mut problem = |severity, key: &str, what: String, fix: Option<String>| {
+        found.push(Problem { severity, file: file.to_owned(), key: key.to_owned(), what, fix });
     };
     let Some(top) = value.as_object() else {
         problem(Severity::Error, "", "the file must hold one JSON object".into(), None);
@@ -74,8 +74,8 @@ pub fn check(file: &Path, value: &Value) -> Vec<Problem> {
         errors.extend(check_section(&schema, section, content));
     }
     let readable = errors.is_empty();
-    for (key, what, mend) in errors {
-        problem(Severity::Error, &key, what, mend);
+    for (key, what, fix) in errors {
+        problem(Severity::Error, &key, what, fix);
     }
     if let Some(settings) = Some(value).filter(|_| readable) {
         for (key, what) in unreachable(settings) {
@@ -83,9 +83,9 @@ pub fn check(file: &Path, value: &Value) -> Vec<Problem> {
         }
     }
     if has_secret(top) && readable_by_others(file) {
-        let mend = format!("chmod 600 {}", file.display());
+        let fix = format!("chmod 600 {}", file.display());
         let what = "holds a token and can be read by others".to_owned();
-        problem(Severity::Warning, "proxmox.legacy_api.token", what, Some(mend));
+        problem(Severity::Warning, "proxmox.legacy_api.token", what, Some(fix));
     }
     found
 }
@@ -96,8 +96,8 @@ type Wrong = (String, String, Option<String>);
 fn check_section(schema: &Value, section: &str, content: &Value) -> Vec<Wrong> {
     let mut found = Vec::new();
     if !keys(schema, &[]).iter().any(|known| known == section) {
-        let (what, mend) = unknown(section, &keys(schema, &[]));
-        return vec![(section.to_owned(), what, mend)];
+        let (what, fix) = unknown(section, &keys(schema, &[]));
+        return vec![(section.to_owned(), what, fix)];
     }
     let known = keys(schema, &[section]);
     let Some(content) = content.as_object() else {
@@ -106,11 +106,11 @@ fn check_section(schema: &Value, section: &str, content: &Value) -> Vec<Wrong> {
     for (name, value) in content {
         let path = format!("{section}.{name}");
         if section == "proxmox" && FLAT_KEYS.contains(&name.as_str()) {
-            let mend = "`pvect settings migrate` moves it to proxmox.legacy_api";
-            found.push((path, "this is the old form".into(), Some(mend.into())));
+            let fix = "`pvect settings migrate` moves it to proxmox.legacy_api";
+            found.push((path, "this is the old form".into(), Some(fix.into())));
         } else if !known.contains(name) {
-            let (what, mend) = unknown(name, &known);
-            found.push((path, what, mend));
+            let (what, fix) = unknown(name, &known);
+            found.push((path, what, fix));
         } else if let (Some(named), "proxmox", "nodes" | "contexts") =
             (value.as_object(), section, name.as_str())
         {
@@ -146,8 +146,8 @@ fn check_nested(
     for (key, value) in nested {
         let path = format!("{path}.{key}");
         if !known.contains(key) {
-            let (what, mend) = unknown(key, known);
-            found.push((path, what, mend));
+            let (what, fix) = unknown(key, known);
+            found.push((path, what, fix));
         } else if let Err(what) = leaf(json!({ key: value })) {
             found.push((path, what, None));
         }
@@ -189,7 +189,7 @@ pub(super) fn leaf(section: &str, name: &str, value: &Value) -> Result<(), Strin
     match serde_json::from_value::<Settings>(json!({ section: inner })) {
         Ok(_) => Ok(()),
         // The value itself may be a secret.
-        Err(_) if holds_token(value) => Err("must be a text".to_owned()),
+        Err(_) if holds_token(value) => Err("must be a string".to_owned()),
         Err(error) => Err(plain_words(&error.to_string())),
     }
 }
@@ -283,7 +283,7 @@ mod tests {
         /none/c.json: proxmox.timeouts.raed: there is no key 'raed'; did you mean 'read'?
         /none/c.json: proxmox.timeouts.long: invalid type: string "x", expected a number
         /none/c.json: proxmox.legacy_api.port: invalid value: integer '99999', expected a whole number from 0 to 65535
-        /none/c.json: proxmox.legacy_api.token: must be a text
+        /none/c.json: proxmox.legacy_api.token: must be a string
         /none/c.json: runtme: there is no key 'runtme'; did you mean 'runtime'?
         /none/c.json: runtime.log_level: unknown variant 'loud', expected one of 'off', 'error', 'warn', 'info', 'debug', 'trace'
         "#);

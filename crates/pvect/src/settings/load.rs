@@ -183,7 +183,7 @@ fn check_owner(path: &Path, owner: u32, mode: u32) -> Result<()> {
 fn json_words(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let text = text.split(" at line ").next().unwrap_or_default();
-    format!("this is no JSON: {text}")
+    format!("this is not JSON: {text}")
 }
 
 pub(super) fn os(error: &std::io::Error) -> String {
@@ -320,7 +320,7 @@ mod tests {
         assert_eq!(
             error.to_string(),
             format!(
-                "{}:2:3: this is no JSON: key must be a string",
+                "{}:2:3: this is not JSON: key must be a string",
                 dir.path().join("config.json").display()
             )
         );

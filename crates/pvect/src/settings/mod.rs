@@ -38,7 +38,7 @@ pub struct Settings {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Proxmox {
-    /// The pct to run. Unset: /usr/sbin/pct or /usr/bin/pct, and the standalone node where neither is.
+    /// The pct to run. Unset: /usr/sbin/pct or /usr/bin/pct, or the standalone node if neither exists.
     pub pct_path: Option<PathBuf>,
     /// The vzdump that makes backups. Unset: the one beside pct.
     pub vzdump_path: Option<PathBuf>,
@@ -64,13 +64,13 @@ pub struct Proxmox {
     pub nodes: Nodes,
     /// What reads and what operates.
     pub backend: Backend,
-    /// How the HTTPS API is reached: the first system's section, and the second way.
+    /// How the HTTPS API is reached.
     pub legacy_api: Option<Api>,
     /// Changes on the node itself go through its own API daemon where they can. Off when unset.
     pub fast_path: Option<FastPath>,
     /// Further clusters, reached through their APIs, by name.
     pub contexts: Contexts,
-    /// The one of `contexts` that is meant; `backend` is `api` then.
+    /// Which of `contexts` to use; `backend` is `api` then.
     pub context: Option<String>,
 }
 
@@ -80,9 +80,9 @@ pub struct Proxmox {
 pub struct Timeouts {
     /// Reads: list, status, config, pending, listsnapshot, cpusets, df. Default 30 s (df: 60 s).
     pub read: Option<Seconds>,
-    /// Quick changes: set, unlock, mount and the like. Default 60 s.
+    /// Quick changes such as set, unlock, mount. Default 60 s.
     pub quick: Option<Seconds>,
-    /// Tasks: create, start, migrate and the like. Default 1800 s.
+    /// Tasks such as create, start, migrate. Default 1800 s.
     pub long: Option<Seconds>,
 }
 
@@ -93,7 +93,7 @@ pub struct Timeouts {
 pub struct Seconds(f64);
 
 impl Seconds {
-    /// The longest time that can be asked for: a year.
+    /// The longest time that can be set: a year.
     const MAX: f64 = 366.0 * 86400.0;
 
     /// Returns the time.

@@ -13,7 +13,7 @@ use super::{Proxmox, Seconds};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Transport {
-    /// Through ssh when another node is asked for than this host, else here.
+    /// Through ssh if another node than this host is asked for, else here.
     #[default]
     Auto,
     /// Here, whatever the node is called.
@@ -33,7 +33,7 @@ impl Transport {
     }
 }
 
-/// What holds for every node that is reached through ssh, unless its own entry in `nodes` says otherwise.
+/// What applies to every node that is reached through ssh, unless its own entry in `nodes` says otherwise.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Ssh {
@@ -87,7 +87,7 @@ pub struct Node {
 pub type Nodes = BTreeMap<NodeName, Node>;
 
 impl Proxmox {
-    /// Returns how a node is reached through ssh: its own entry, completed by what holds for all.
+    /// Returns how a node is reached through ssh: its own entry, completed by what applies to all.
     ///
     /// `of_file` says that the name is the one in the settings file, which is the node that `ssh.host` is the address of.
     pub fn node_through_ssh(&self, name: Option<&NodeName>, of_file: bool) -> Node {

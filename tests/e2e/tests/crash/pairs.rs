@@ -136,7 +136,7 @@ fn two_commands_at_once_on_one_container() {
     }
     assert_eq!(node.leftovers(), Vec::<String>::new());
     let doctor = node.pvect(&["doctor", "--fix", "--yes"]).ok();
-    assert_eq!(doctor, "killed commands left nothing\n");
+    assert_eq!(doctor, "killed commands left nothing behind\n");
 }
 
 fn check(

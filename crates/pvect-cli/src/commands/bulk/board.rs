@@ -1,4 +1,4 @@
-//! What is seen while a bulk run goes on: on a terminal one line each that changes, elsewhere a line for each end.
+//! What a bulk run shows: on a terminal a changing line for each container, elsewhere a line when each one ends.
 
 use std::time::Duration;
 

@@ -36,7 +36,7 @@ pub struct Asked {
 /// Where a verb takes nothing but a container, each of its words is part of the selector; elsewhere it is the first.
 ///
 /// # Errors
-/// For a word that is no selector.
+/// For a word that is not a selector.
 pub fn asked(line: &PctLine) -> Result<Option<Asked>> {
     if !BULK.contains(&line.verb) {
         return Ok(None);

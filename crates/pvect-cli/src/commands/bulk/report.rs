@@ -43,7 +43,7 @@ impl State {
     }
 }
 
-/// Returns how it ended. That a container is already as asked is no failure of a run over many.
+/// Returns how it ended. It is not a failure of a bulk run if a container is already as asked.
 pub(super) fn state(end: &Ended<Came>) -> State {
     match end {
         Ended::Done { value, .. } if value.status == 0 => State::Done,

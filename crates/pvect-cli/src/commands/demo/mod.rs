@@ -1,4 +1,4 @@
-//! `pvect demo [--fast] [--keep]`: a whole life of three containers, on a standalone node of its own.
+//! `pvect demo [--fast] [--keep]`: the whole life of three containers, on a separate standalone node.
 //!
 //! Everything is below one directory, which is removed at the end: after the last step, after a failed one, and
 //! after Ctrl-C.
@@ -28,8 +28,9 @@ pub async fn run(app: &App, words: &[String]) -> Result<u8> {
     let outcome = Steps::new(app, &stage, fast).run(keep).await;
     if keep && outcome.is_ok() {
         let root = stage.root().display();
-        let mut text =
-            format!("\nAll is left. To look around:\n    pvect --root {root} list\nTo remove it:\n");
+        let mut text = format!(
+            "\nEverything is still there. To look around:\n    pvect --root {root} list\nTo remove it:\n"
+        );
         for vmid in steps::VMIDS {
             text += &format!("    pvect --root {root} destroy {vmid} --force\n");
         }

@@ -16,10 +16,10 @@ use crate::app::App;
 use crate::interrupt;
 use crate::standalone::made;
 
-/// Texts of the node that are no part of the demo.
+/// Texts of the node that are not part of the demo.
 macro_rules! quiet {
     () => {
-        Output { out: &mut std::io::sink(), err: &mut std::io::sink() }
+        Output::new(&mut std::io::sink(), &mut std::io::sink())
     };
 }
 
@@ -83,7 +83,10 @@ impl Stage {
     pub fn check(&self) -> Result<()> {
         if self.client.cancel_handle().is_cancelled() {
             let source = std::io::Error::from(std::io::ErrorKind::Interrupted);
-            return Err(Error::Io { what: "the demo was interrupted; it is cleaned up".to_owned(), source });
+            return Err(Error::Io {
+                what: "the demo was interrupted, and is cleaning up".to_owned(),
+                source,
+            });
         }
         Ok(())
     }

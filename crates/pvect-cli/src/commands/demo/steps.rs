@@ -44,23 +44,23 @@ impl<'a> Steps<'a> {
         let what = if self.fast { "busybox" } else { "debian" };
         self.app.ui.print(format!("A standalone node below {}\n", self.stage.root().display()))?;
         if let Some(problem) = self.stage.problem() {
-            self.app.ui.print(format!("Without a whole network: {problem}\n"))?;
+            self.app.ui.print(format!("The network is incomplete: {problem}\n"))?;
         }
         let title = format!("Build a template: pvect template build {what}");
         let template = self.step(&title, self.stage.build(what)).await?;
         self.step("Create three containers", self.create(&template)).await?;
         self.step("Start them together", self.each(Verb::Start)).await?;
         self.step("Show them: pvect list", self.show(Form::Table)).await?;
-        self.step("Show them to programs: pvect list --output json", self.show(Form::Json)).await?;
+        self.step("Show them as JSON: pvect list --output json", self.show(Form::Json)).await?;
         self.step("Run a command in each: pvect exec NAME -- ...", self.exec()).await?;
         if self.stage.network().is_some_and(|network| network.dhcp) {
-            self.step("They have addresses and know each other by name", self.names()).await?;
+            self.step("They have addresses and find each other by name", self.names()).await?;
         }
         self.step("Copy 16 MiB in and out: pvect push, pvect pull", self.copy()).await?;
         if !keep {
             self.step("Stop them together", self.each(Verb::Stop)).await?;
             self.step("Destroy them", self.each(Verb::Destroy)).await?;
-            self.step("See that none is left", self.none()).await?;
+            self.step("Check that none is left", self.none()).await?;
         }
         Ok(())
     }
@@ -115,7 +115,7 @@ impl<'a> Steps<'a> {
     async fn show(&self, form: Form) -> Result<()> {
         let list = self.stage.client().list().await?;
         if running(&list) != NAMES.len() {
-            return Err(failed("not all of them run"));
+            return Err(failed("not all of them are running"));
         }
         self.say(&render::records(&self.app.ui.globals, form, COLUMNS, &list)?)
     }

@@ -42,7 +42,7 @@ pub async fn run(app: &App, words: &[String]) -> Result<u8> {
     match options.frames {
         Some(count) => top.batch(app, count, options.delay).await,
         None if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() => {
-            Err(Error::bad_option("batch", "is needed where there is no terminal"))
+            Err(Error::bad_option("batch", "is needed without a terminal"))
         }
         None => top.live(options.delay).await,
     }

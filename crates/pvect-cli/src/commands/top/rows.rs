@@ -1,4 +1,4 @@
-//! What one line of the view says, and in which order the lines stand.
+//! What each line of the view says, and how the lines are ordered.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;

@@ -124,7 +124,7 @@ fn title(node: &str, rows: &[Row], all: usize) -> Line<'static> {
 fn help() -> Vec<Line<'static>> {
     let mut lines: Vec<Line<'static>> = [
         "Up, Down, j, k, PgUp, PgDn   move       /   filter by name or number",
-        "s   start      x   shut down            a   show all, or only what runs",
+        "s   start      x   shut down            a   show all, or only running ones",
         "e   enter: a shell in the container     r   reverse the order",
         "q   quit       ?   this page",
         "",

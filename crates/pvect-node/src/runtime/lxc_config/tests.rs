@@ -227,6 +227,12 @@ fn what_the_host_lacks_is_named() {
         ("net0: name=eth0,bridge=vmbr0,mtu=9000\n", "net0: MTU size '9000' is bigger than bridge MTU '1500'"),
         ("net0: name=eth0,bridge=vmbr0,tag=5\n", "net0: bridge 'vmbr0' is not VLAN aware"),
         ("net0: bogus\n", "unable to parse net0 'bogus'"),
+        ("dev0: /dev/null,gid=video\n", "format error\ngid: type check ('integer') failed - got 'video'"),
+        ("dev1: /dev/null,mode=666\n", "format error\nmode: value does not match the regex pattern"),
+        (
+            "features: nests=1\n",
+            "format error\nnests: property is not defined in schema and the schema does not allow additional properties",
+        ),
         ("dev0: /dev/no-such-device\n", "dev0: Device /dev/no-such-device does not exist"),
     ] {
         assert_eq!(generated(&host, config).unwrap_err().text, text);

@@ -7,8 +7,8 @@ use pvect_core::property::{MountSource, NetInterface, RootFs};
 use pvect_core::{ContainerConfig, Vmid};
 
 use crate::setup::Guest;
-use crate::verbs::create::{self, Mount};
-use crate::{Failure, Node, NodeResult, random, store, unpack};
+use crate::verbs::new_volumes::{Mount, index, parse_mount};
+use crate::{Failure, Node, NodeResult, files, random, unpack};
 
 /// Where vzdump puts the configuration.
 const CONFIG: &str = "etc/vzdump/pct.conf";
@@ -58,9 +58,9 @@ impl Backup {
     /// When the backup does not name the sizes, or has no root file system.
     pub(super) fn volumes(&self, storage: &str, log: &mut dyn FnMut(&str)) -> NodeResult<Layout> {
         let (mut volumes, mut delayed) = (Vec::new(), Vec::new());
-        let is_mount = |key: &str| key == "rootfs" || create::index(key, "mp").is_some();
+        let is_mount = |key: &str| key == "rootfs" || index(key, "mp").is_some();
         for (key, text) in self.config.main.options.iter().filter(|(key, _)| is_mount(key)) {
-            let (key, mut mount) = create::parse_mount(key, text)?;
+            let (key, mut mount) = parse_mount(key, text)?;
             if !matches!(mount.source(), MountSource::Volume(_) | MountSource::Allocate { .. }) {
                 delayed.push(delay(&key, &mount, log)?);
                 continue;
@@ -72,7 +72,7 @@ impl Backup {
             fs.source = MountSource::Allocate { storage: storage.to_owned(), size };
             volumes.push((key, mount));
         }
-        volumes.sort_by_key(|(key, _)| create::index(key, "mp").map_or(0, |number| number + 1));
+        volumes.sort_by_key(|(key, _)| index(key, "mp").map_or(0, |number| number + 1));
         if volumes.first().is_none_or(|(key, _)| key != "rootfs") {
             let text = "rootfs configuration could not be recovered, please check and specify manually!";
             return Err(Failure::new(text));
@@ -87,13 +87,12 @@ impl Backup {
     pub(super) fn merge_into(&self, config: &mut ContainerConfig, unique: bool) -> NodeResult<()> {
         let old = &self.config.main;
         for key in old.keys() {
-            let volume =
-                key == "rootfs" || ["mp", "unused"].iter().any(|name| create::index(key, name).is_some());
+            let volume = key == "rootfs" || ["mp", "unused"].iter().any(|name| index(key, name).is_some());
             if volume || ["digest", "unprivileged", "parent", "template", "lock"].contains(&key) {
                 continue;
             }
             let value = old.get(key).unwrap_or_default().into_owned();
-            if unique && create::index(key, "net").is_some() {
+            if unique && index(key, "net").is_some() {
                 let fresh = NetInterface::parse(key, &value).map(|net| (net, random::mac_address()));
                 if let Ok((mut net, mac)) = fresh {
                     net.hwaddr = Some(mac?);
@@ -151,7 +150,7 @@ pub(super) fn write_firewall(node: &Node, vmid: Vmid, text: &[u8]) -> NodeResult
     let path = node.layout.firewall(vmid);
     let failed = |error: std::io::Error| Failure::io("can't write", &path, &error);
     std::fs::create_dir_all(path.parent().unwrap_or(Path::new("/"))).map_err(failed)?;
-    store::replace(&path, text, FIREWALL_MODE).map_err(failed)
+    files::replace(&path, text, FIREWALL_MODE).map_err(failed)
 }
 
 #[cfg(test)]

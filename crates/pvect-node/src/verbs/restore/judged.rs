@@ -1,4 +1,4 @@
-//! What a backup may bring: an archive is no more to be believed than who made it.
+//! What a backup may bring: an archive deserves no more trust than whoever made it.
 
 use pvect_core::ContainerConfig;
 use pvect_core::config::Section;

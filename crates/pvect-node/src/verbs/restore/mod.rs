@@ -7,6 +7,7 @@
 mod backup;
 mod judged;
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use pvect_core::call::Value;
@@ -14,7 +15,9 @@ use pvect_core::property::MountSource;
 use pvect_core::{Call, ContainerConfig, Vmid, VolumeId};
 
 use self::backup::Backup;
-use super::create::{self, Mount, OWN_OPTIONS};
+use super::bandwidth;
+use super::new_container::{OWN_OPTIONS, detect_guest, judge_new, judge_volumes, read_keys};
+use super::new_volumes::{Mount, check_source, index, make_volumes, parse_mount};
 use crate::idmap::IdMap;
 use crate::interrupt::Interrupt;
 use crate::rights::Asker;
@@ -24,7 +27,7 @@ use crate::storage::dir::Volume;
 use crate::storage::{self, MountFor, PrivateMounts, Storages};
 use crate::task::TaskLog;
 use crate::{
-    Failure, Node, NodeResult, Output, creation, ids, locked, options, runtime, store, task, unpack,
+    Failure, Node, NodeResult, Output, creation, ids, locked, options, runtime, store, task, unpack, vmids,
 };
 
 /// How long restore waits for the configuration's lock file, seconds. Source: pve-guest-common,
@@ -90,10 +93,10 @@ impl Plan {
         if overwrites {
             check_old(node, vmid)?;
         } else {
-            store::check_unused(node, vmid)?;
+            vmids::check_unused(node, vmid)?;
         }
         if let Some(path) = call.get("ssh-public-keys") {
-            create::read_keys(path)?.checked()?;
+            read_keys(path)?.checked()?;
         }
         if let Some(pool) = call.get("pool") {
             return Err(super::no_pool(pool));
@@ -104,9 +107,9 @@ impl Plan {
         let asker = Asker::of_this_process(node)?;
         judge::archive(&asker, vmid, &archive, Content::Backup)?;
         let unprivileged = call.get("unprivileged").and_then(pvect_core::property::boolean);
-        create::judge_new(&asker, node, vmid, &given, unprivileged != Some(false))?;
+        judge_new(&asker, node, vmid, &given, unprivileged != Some(false))?;
         let texts: Vec<_> = volumes.iter().map(|(key, mount)| (key.clone(), mount.text())).collect();
-        create::judge_volumes(&asker, vmid, &texts)?;
+        judge_volumes(&asker, vmid, &texts)?;
         if archive == "-" {
             if volumes.is_empty() {
                 return Err(Failure::new("restore from pipe requires rootfs parameter"));
@@ -115,11 +118,14 @@ impl Plan {
             check_kind(node, &archive)?;
         }
         if volumes.is_empty() {
-            storage::check_rootdir(node, &storage)?;
+            storage::check_rootdir(node, call.verb(), &storage)?;
         }
         for (_, mount) in &volumes {
-            create::check_source(node, mount.source())?;
+            check_source(node, call.verb(), mount.source())?;
         }
+        let own = volumes.is_empty().then(|| storage.clone());
+        let places = volumes.iter().filter_map(|(_, mount)| mount.storage()).chain(own);
+        bandwidth::check_unpacking(node, call, places)?;
         Ok(Self {
             vmid,
             archive,
@@ -158,12 +164,12 @@ fn split_options(
     let mut volumes = Vec::new();
     for (key, value) in call.options() {
         let Value::Text(value) = value else { continue };
-        if key == "rootfs" || create::index(key, "mp").is_some() {
+        if key == "rootfs" || index(key, "mp").is_some() {
             let is_size =
                 value.bytes().all(|b| b.is_ascii_digit() || b == b'.') && value.parse::<f64>().is_ok();
             let text = if is_size { format!("{storage}:{value}") } else { value.clone() };
-            volumes.push(create::parse_mount(key, &text)?);
-        } else if create::index(key, "unused").is_some() {
+            volumes.push(parse_mount(key, &text)?);
+        } else if index(key, "unused").is_some() {
             output.warn(format!("ignoring '{key}', cannot create/restore with unused volume"));
         } else if !OWN_OPTIONS.contains(&key.as_str()) {
             config.main.set(key, options::stored(key, value)?);
@@ -172,7 +178,7 @@ fn split_options(
     if !volumes.is_empty() && !volumes.iter().any(|(key, _)| key == "rootfs") {
         return Err(Failure::new("mount points configured, but 'rootfs' not set - aborting"));
     }
-    volumes.sort_by_key(|(key, _)| create::index(key, "mp").map_or(0, |number| number + 1));
+    volumes.sort_by_key(|(key, _)| index(key, "mp").map_or(0, |number| number + 1));
     Ok((config, volumes))
 }
 
@@ -184,7 +190,7 @@ fn check_kind(node: &Node, archive: &str) -> NodeResult<()> {
     }
     Storages::load(&node.layout)?.find(volume.storage())?;
     match Volume::parse(volume.volume())? {
-        Volume::File { directory: "dump", .. } => Ok(()),
+        Volume::File { content: "backup", .. } => Ok(()),
         _ => Err(Failure::new(format!("unable to use volume {archive} - content type needs to be 'backup'"))),
     }
 }
@@ -263,7 +269,7 @@ fn build(
         })?,
         _ => (plan.volumes.clone(), Vec::new()),
     };
-    create::make_volumes(node, vmid, &volumes, &mut config, &mut undo.volumes, interrupt, &mut |line| {
+    make_volumes(node, vmid, &volumes, &mut config, &mut undo.volumes, interrupt, &mut |line| {
         log.line(output, line);
     })?;
     if !plan.overwrites {
@@ -338,16 +344,19 @@ fn fill_mounted(
         }
         None => log("extracting archive from STDIN", false),
     }
+    let cell = RefCell::new(&mut *log);
+    let say = |line: &str| cell.borrow_mut()(line, false);
     let options = unpack::Options {
         idmap: &idmap,
         ignore_errors: plan.ignore_unpack_errors,
+        report: &say,
         most: None,
         interrupted: &|| interrupt.came(),
     };
     match unpack::extract(path.unwrap_or(Path::new("/dev/stdin")), root, &options) {
-        Ok(summary) => log(&summary.line(), false),
+        Ok(summary) => summary.lines().iter().for_each(|line| say(line)),
         Err(unpack::UnpackError::Interrupted) => return Err(unpack::UnpackError::Interrupted.into()),
-        Err(error) if plan.ignore_unpack_errors => log(&error.to_string(), false),
+        Err(error) if plan.ignore_unpack_errors => say(&error.to_string()),
         Err(error) => return Err(error.into()),
     }
     log("merging backed-up and given configuration..", false);
@@ -368,7 +377,13 @@ fn fill_mounted(
             }
         }
     }
-    create::detect_guest(&guest, config, &mut |line| log(line, false))?;
+    let mut known = before.clone();
+    for key in ["ostype", "arch"] {
+        if let Some(value) = config.main.options.get(key) {
+            known.main.set(key, value.as_str());
+        }
+    }
+    detect_guest(&Guest::mounted(node, plan.vmid, &known, root)?, config, log)?;
     if found.is_some_and(|backup| backup.config.is_set("template")) {
         config.main.set("template", "1");
     }

@@ -66,7 +66,8 @@ impl Parts {
 }
 
 fn unpack(place: &Place, path: &Path, idmap: &IdMap) -> Result<ImageConfig, String> {
-    let options = Options { idmap, ignore_errors: false, most: None, interrupted: &|| false };
+    let options =
+        Options { idmap, ignore_errors: false, report: &|_| (), most: None, interrupted: &|| false };
     extract(path, &place.root(), "amd64", &options).map_err(|error| error.to_string())
 }
 
@@ -203,8 +204,13 @@ fn the_image_of_the_architecture_is_taken() {
         manifests.push(manifest);
     }
     let path = parts.index(&json!({"manifests": manifests})).write(&place);
-    let options =
-        Options { idmap: &IdMap::identity(), ignore_errors: false, most: None, interrupted: &|| false };
+    let options = Options {
+        idmap: &IdMap::identity(),
+        ignore_errors: false,
+        report: &|_| (),
+        most: None,
+        interrupted: &|| false,
+    };
     let command = |arch: &str| match extract(&path, &place.root(), arch, &options) {
         Ok(image) => image.cmd.unwrap_or_default().join(" "),
         Err(error) => error.to_string().split(": ").last().unwrap_or_default().to_owned(),
@@ -229,8 +235,13 @@ fn an_image_is_bounded_as_a_whole() {
     let path = Parts::new("{}", &[("tar", one), ("tar", two)]).write(&place);
     let at_most = |most: u64| {
         let idmap = IdMap::identity();
-        let options =
-            Options { idmap: &idmap, ignore_errors: false, most: Some(most), interrupted: &|| false };
+        let options = Options {
+            idmap: &idmap,
+            ignore_errors: false,
+            report: &|_| (),
+            most: Some(most),
+            interrupted: &|| false,
+        };
         extract(&path, &place.root(), "amd64", &options).map_err(|error| error.to_string())
     };
     at_most(size).unwrap();

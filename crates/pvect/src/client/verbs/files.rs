@@ -6,7 +6,7 @@ use crate::Client;
 use crate::client::Manner;
 use crate::client::options::TransferOptions;
 
-/// What takes over the terminal.
+/// A command that takes over the terminal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GuestCommand {
     /// A command with its arguments.
@@ -59,7 +59,7 @@ impl Client {
         self.ask(&options.add_to(call)).await
     }
 
-    /// Copies what is in a directory of this machine into a directory of a running container, owners and modes kept,
+    /// Copies the contents of a directory of this machine into a directory of a running container, with owners and modes,
     /// and compares every file.
     ///
     /// # Errors
@@ -94,7 +94,7 @@ impl Client {
 
     /// As [`Client::push_directory`], the other way.
     ///
-    /// Device nodes and pipes are left out, and set-user-ID bits taken off: what is harmless in a container is not on
+    /// Device nodes and pipes are left out, and set-user-ID bits removed: what is harmless in a container is not on
     /// its host.
     ///
     /// # Errors

@@ -103,7 +103,7 @@ impl Client {
     /// Makes a copy of a container under another number.
     ///
     /// # Errors
-    /// `AlreadyExists`, `AlreadyRunning` for a full copy without a snapshot, `Unsupported` where the storage cannot.
+    /// `AlreadyExists`, `AlreadyRunning` for a full copy without a snapshot, `Unsupported` if the storage cannot do it.
     pub async fn clone_container(&self, vmid: Vmid, new: Vmid, options: &CloneOptions) -> Result<Outcome> {
         self.ask(&options.add_to(Call::on(Verb::Clone, vmid).arg(new.to_string()))).await
     }
@@ -111,7 +111,7 @@ impl Client {
     /// Turns a stopped container into a template.
     ///
     /// # Errors
-    /// `PctOperationFailed` when it is none afterwards, although pct exits with 0 then.
+    /// `PctOperationFailed` when it is not one afterwards, although pct exits with 0 then.
     pub async fn template(&self, vmid: Vmid) -> Result<Outcome> {
         self.ask(&Call::on(Verb::Template, vmid)).await
     }
@@ -126,8 +126,8 @@ impl Client {
 
     /// Moves a container to another cluster (experimental in pct), under the same number unless another is given.
     ///
-    /// pct takes the token in its argv only, where every user of the node can read it: by calling this you say that
-    /// this is all right.
+    /// pct takes the token only in its argv, where every user of the node can read it: by calling this you accept
+    /// that.
     ///
     /// # Errors
     /// `InvalidArgument` without target storage or bridge, or what stopped the move.

@@ -76,7 +76,7 @@ impl Client {
         self.ask(&Call::on(Verb::Unmount, vmid)).await
     }
 
-    /// Reads how full the volumes are. `mount` says that a stopped container may be mounted and locked meanwhile.
+    /// Reads how full the volumes are. `mount` allows a stopped container to be mounted and locked meanwhile.
     ///
     /// # Errors
     /// `NotRunning` for a stopped container without `mount`.
@@ -94,7 +94,7 @@ impl Client {
         self.ask(&options.add_to(Call::on(Verb::Fsck, vmid))).await
     }
 
-    /// Gives unused blocks back to the storage; `only_root` leaves the mount points out.
+    /// Returns unused blocks to the storage; `only_root` leaves out the mount points.
     ///
     /// # Errors
     /// `Locked`.
@@ -103,7 +103,7 @@ impl Client {
         self.ask(&if only_root { call.flag("ignore-mountpoints", true) } else { call }).await
     }
 
-    /// Brings sizes and unused volumes in the configurations up to date.
+    /// Updates sizes and unused volumes in the configurations.
     ///
     /// # Errors
     /// `Locked`; without a container it stops at the first locked one.

@@ -1,0 +1,71 @@
+//! Other programs of the node than pct, run the same way.
+
+use pvect_core::error::{Exit, Finding, Run};
+use pvect_core::schema::TimeClass;
+use pvect_core::{Call, Error, Result, Verb};
+
+use crate::backend::{Captured, PctBackend};
+use crate::config::PctConfig;
+use crate::program;
+use crate::runner::{Request, Runner, Streams};
+
+impl PctConfig {
+    /// Returns how another program of this machine is run: the one beside pct, or else the node's own. A path is taken as
+    /// it is.
+    ///
+    /// # Errors
+    /// [`Finding::NoProgram`]. `words` are those that it was to be run with.
+    pub fn beside(&self, program: &str, words: &[String]) -> Result<Self> {
+        let Some(path) = program::find_beside(&self.program, program) else {
+            let argv = std::iter::once(program.to_owned()).chain(words.iter().cloned()).collect();
+            return Err(Error::Found {
+                finding: Finding::NoProgram { program: program.to_owned() },
+                vmid: None,
+                run: Some(Box::new(Run { argv, ..Run::default() })),
+            });
+        };
+        Ok(Self { program: path, prefix_args: Vec::new(), ..self.clone() })
+    }
+}
+
+impl PctBackend {
+    /// Runs another program of the node than pct, by the same way, with the time limit of a class. A name without a
+    /// directory means the program beside pct, or else the node's own.
+    ///
+    /// # Errors
+    /// When it is not there or cannot be run to its end. A status other than 0 is none.
+    pub async fn run_other(&self, program: &str, words: &[&str], class: TimeClass) -> Result<Captured> {
+        let config = self.pct_config();
+        let config = match config.transport.ssh() {
+            Some(_) => PctConfig { program: program.into(), prefix_args: Vec::new(), ..config.clone() },
+            None => config.beside(program, &owned(words))?,
+        };
+        Self { runner: Runner::new(config, self.runner.cancel().clone()) }.run_words(words, class).await
+    }
+
+    /// Runs the program with words of any kind, and with the time limit of a class.
+    ///
+    /// # Errors
+    /// As [`PctBackend::run_other`].
+    pub async fn run_words(&self, words: &[&str], class: TimeClass) -> Result<Captured> {
+        let call = Call::new(Verb::List);
+        let request = Request {
+            shown: owned(words),
+            words: owned(words),
+            limit: self.pct_config().limit_of(class),
+            stop_on_flood: true,
+            ..Request::default()
+        };
+        let finished = self.ended(&call, &request, Streams::default(), &mut ()).await?;
+        match finished.exit {
+            Some(Exit::Status(status)) => {
+                Ok(Captured { status, stdout: finished.stdout, stderr: finished.stderr })
+            }
+            _ => self.verdict(&call, &finished).map(|_| Captured::default()),
+        }
+    }
+}
+
+fn owned(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}

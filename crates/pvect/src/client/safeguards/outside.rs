@@ -1,0 +1,162 @@
+//! Files of a running container, read from outside: none of its programs has a part in it, so none can lie about a copy.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use pvect_core::error::Run;
+use pvect_core::{Call, Error, ErrorKind, Result, Verb, Vmid};
+use pvect_rootfs::rooted::{Rooted, is_of_kernel, is_plain};
+use rustix::fs::OFlags;
+
+use super::fingerprint::{Fingerprint, Found, of_reader};
+use crate::Client;
+
+/// Where a container's files are seen from outside.
+#[derive(Debug, Clone)]
+pub(super) struct Outside {
+    root: Arc<Rooted>,
+}
+
+impl Outside {
+    /// `None` where the container does not run, or is not seen from here: then only its own programs can look.
+    pub(super) fn of(client: &Client, vmid: Vmid) -> Option<Self> {
+        client.guest_root(vmid).map(|root| Self { root: Arc::new(root) })
+    }
+
+    /// Looks what is at a path; a file is not read.
+    pub(super) async fn look(&self, client: &Client, vmid: Vmid, path: &Path) -> Result<Found> {
+        let (this, path) = (self.clone(), path.to_owned());
+        beside(client, vmid, move || this.look_now(&path, None)).await
+    }
+
+    /// Reads what is at a path, and of a file no more than it takes to tell that it is larger than it should be.
+    pub(super) async fn read(&self, client: &Client, vmid: Vmid, path: &Path, size: u64) -> Result<Found> {
+        let (this, path) = (self.clone(), path.to_owned());
+        beside(client, vmid, move || this.look_now(&path, Some(size))).await
+    }
+
+    /// Compares files below a directory of the container; returns the places of those that differ, and of those that
+    /// cannot be read from outside.
+    pub(super) async fn compare(
+        &self,
+        client: &Client,
+        vmid: Vmid,
+        guest: &Path,
+        files: Vec<(PathBuf, Fingerprint)>,
+    ) -> Result<(Vec<usize>, Vec<usize>)> {
+        let (this, guest) = (self.clone(), guest.to_owned());
+        let work = move || {
+            let (mut differ, mut odd) = (Vec::new(), Vec::new());
+            for (index, (path, content)) in files.iter().enumerate() {
+                match this.look_now(&guest.join(path), Some(content.size.unwrap_or(u64::MAX))) {
+                    Found::File(found) if content.fits(&found) => {}
+                    Found::Unknown => odd.push(index),
+                    _ => differ.push(index),
+                }
+            }
+            (differ, odd)
+        };
+        beside(client, vmid, work).await
+    }
+
+    fn look_now(&self, path: &Path, size: Option<u64>) -> Found {
+        self.open(path, size).unwrap_or_else(|error| match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Found::Nothing,
+            _ => Found::Unknown,
+        })
+    }
+
+    fn open(&self, path: &Path, size: Option<u64>) -> io::Result<Found> {
+        // First as a place only: opening a device, a pipe, or a file such as /proc/kmsg, may act already.
+        let place = self.root.open_at(path, OFlags::PATH)?;
+        if !is_plain(&place) || is_of_kernel(&place) {
+            return Ok(Found::Unknown);
+        }
+        // The very file that was looked at.
+        let file = File::open(format!("/proc/self/fd/{}", place.as_raw_fd()))?;
+        let meta = file.metadata()?;
+        if meta.is_dir() {
+            return Ok(Found::Directory);
+        }
+        let Some(size) = size else { return Ok(Found::Unread) };
+        // A container makes a file of terabytes in no time, and one that grows while it is read.
+        let content =
+            if meta.len() > size { None } else { Some(of_reader(file.take(size.saturating_add(1)))?) };
+        let larger = Fingerprint { size: Some(meta.len()), sha256: String::new() };
+        Ok(Found::File(content.unwrap_or(larger)))
+    }
+}
+
+/// Works in a thread of its own, which nobody has to wait for: a file system of the container (FUSE) may never answer.
+/// The limits are those of a command in the container.
+async fn beside<T: Send + 'static>(
+    client: &Client,
+    vmid: Vmid,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T> {
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || sender.send(work()));
+    let gave_up = |kind, why: &str| Error::Failed {
+        kind,
+        message: format!("the copy was not verified: {why}"),
+        vmid: Some(vmid),
+        run: Box::<Run>::default(),
+    };
+    let limit = client.node.config.limit(&Call::on(Verb::Exec, vmid));
+    let clock = async {
+        match limit {
+            Some(limit) => tokio::time::sleep(limit).await,
+            None => std::future::pending().await,
+        }
+    };
+    let mut cancelled = client.node.cancel.subscribe();
+    tokio::select! {
+        done = receiver => done.map_err(|_| gave_up(ErrorKind::PctOperationFailed, "reading it ended early")),
+        () = clock => {
+            let seconds = limit.unwrap_or_default().as_secs_f64();
+            let why = format!("the container's file system did not answer within {seconds:.1} s");
+            Err(gave_up(ErrorKind::PctTimeout, &why))
+        }
+        Ok(_) = cancelled.wait_for(|count| *count > 0) => {
+            Err(gave_up(ErrorKind::PctTimeout, "interrupted"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn only_what_is_inside_and_harmless_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("root");
+        std::fs::create_dir_all(root.join("etc")).unwrap();
+        std::fs::write(root.join("etc/file"), "inside").unwrap();
+        std::fs::write(dir.path().join("secret"), "outside").unwrap();
+        symlink("/etc/file", root.join("link")).unwrap();
+        symlink("../../secret", root.join("etc/out")).unwrap();
+        let fifo = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mknodat(rustix::fs::CWD, root.join("fifo"), rustix::fs::FileType::Fifo, fifo, 0).unwrap();
+        let outside = Outside { root: Arc::new(Rooted::open(&root, (0, 0)).unwrap()) };
+        let look = |path: &str| outside.look_now(Path::new(path), Some(6));
+        for path in ["/etc/file", "/link", "etc/file"] {
+            assert!(matches!(look(path), Found::File(found) if found.size == Some(6)), "{path}");
+        }
+        assert!(matches!(look("/etc"), Found::Directory));
+        for path in ["/none", "/etc/out", "/../secret", "/etc/file/x"] {
+            assert!(matches!(look(path), Found::Nothing), "{path}");
+        }
+        assert!(matches!(look("/fifo"), Found::Unknown));
+        assert!(matches!(outside.look_now(Path::new("/link"), None), Found::Unread));
+        File::create(root.join("large")).unwrap().set_len(1 << 43).unwrap();
+        let large = Fingerprint { size: Some(1 << 43), sha256: String::new() };
+        assert!(matches!(look("/large"), Found::File(found) if found == large));
+        assert_eq!(large.to_string(), "8796093022208 bytes");
+    }
+}
