@@ -10,6 +10,7 @@ use pvect_core::error::Finding;
 use pvect_core::{ContainerConfig, Error, Inspect, Listing, Result, RunState, Status, Vmid};
 
 use crate::file::read_whole;
+use crate::screen::is_plain;
 use crate::socket::{Holder, Knocker};
 use crate::{Foreign, NativeReader};
 
@@ -80,6 +81,9 @@ impl NativeBackend {
     pub fn survey(&self) -> Result<Survey> {
         let mut warnings = Vec::new();
         let survey = self.look(|vmid, bytes| {
+            if std::str::from_utf8(bytes).is_ok_and(is_plain) {
+                return head(bytes);
+            }
             let (config, found) = ContainerConfig::parse(bytes, ParseMode::Lenient).ok()?;
             warnings.extend(found.iter().flat_map(|warning| lines(vmid, warning)));
             Some(config)

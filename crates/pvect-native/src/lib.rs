@@ -17,6 +17,7 @@ mod network;
 mod process;
 mod reader;
 mod sample;
+mod screen;
 mod socket;
 mod watch;
 

@@ -139,7 +139,7 @@ pub static TRAPS: [Trap; 22] = [
     trap(
         "stored-values",
         "One stored value outside the schema, and config shows nothing of the container, or list nothing of the node.",
-        "On the node itself its files are read: what there is is shown, and each line that cannot be parsed is a \
+        "On the node itself its files are read: all of it is shown, and each line that cannot be parsed is a \
          warning. doctor names such lines. Where pct is asked, its error says which value it is.",
     ),
 ];

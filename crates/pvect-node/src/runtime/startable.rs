@@ -46,10 +46,12 @@ fn check_values(config: &ContainerConfig) -> NodeResult<()> {
     }
 }
 
-/// The interfaces, by key.
-fn interfaces(config: &ContainerConfig) -> impl Iterator<Item = (&str, &str)> {
-    let all = config.main.options.iter().map(|(key, text)| (key.as_str(), text.as_str()));
-    all.filter(|(key, _)| crate::change::is_family(key, "net"))
+/// The interfaces, by key as a text.
+fn interfaces(config: &ContainerConfig) -> Vec<(&str, &str)> {
+    let nets = config.main.family("net").into_iter().map(|(_, key, text)| (key, text));
+    let mut nets: Vec<(&str, &str)> = nets.collect();
+    nets.sort_unstable();
+    nets
 }
 
 /// Checks that a bridge is there and carries packets of a size, where one is asked for.
