@@ -48,10 +48,10 @@ impl App {
         let program = std::env::current_exe()
             .map_err(|source| Error::Io { what: "cannot find this program's file".to_owned(), source })?;
         let mut app = Self { ui, loaded: Loaded::default(), env, program };
-        let mends = matches!(line, Line::Own("settings" | "completion" | "man" | "help", _));
+        let repairs = matches!(line, Line::Own("settings" | "completion" | "man" | "help", _));
         match settings::load(&app.sources()) {
             Ok(loaded) => app.loaded = loaded,
-            Err(_) if mends => {}
+            Err(_) if repairs => {}
             Err(error) => return Err(error),
         }
         Ok(app)

@@ -13,10 +13,10 @@ pub fn hints(error: &Error) -> Vec<String> {
     }
     match (error.kind(), error) {
         (_, Error::Timeout { left, vmid, .. }) => {
-            let mend =
-                left.mend.as_ref().map(|mend| format!("`{}` fixes that", mend.replacen("pct ", "pvect ", 1)));
+            let fix =
+                left.fix.as_ref().map(|fix| format!("`{}` fixes that", fix.replacen("pct ", "pvect ", 1)));
             let look = vmid.map(|vmid| format!("`pvect status {vmid} --verbose` shows its state now"));
-            mend.or(look).into_iter().collect()
+            fix.or(look).into_iter().collect()
         }
         (_, Error::Refused { hazard, .. }) => refused(hazard, &about),
         (_, Error::ConnectionLost { may_have_run: true, vmid, .. }) => match vmid {

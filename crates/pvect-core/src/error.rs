@@ -70,7 +70,7 @@ pub struct LeftBehind {
     /// The lock that is still set.
     pub lock: Option<Lock>,
     /// The command that repairs it, where one does.
-    pub mend: Option<String>,
+    pub fix: Option<String>,
 }
 
 /// What pct would do without asking, and pvect refuses.
@@ -374,8 +374,7 @@ mod tests {
 
     #[test]
     fn a_timeout_says_what_was_left() {
-        let left =
-            LeftBehind { status: Some(crate::RunState::Stopped), lock: Some(Lock::Create), mend: None };
+        let left = LeftBehind { status: Some(crate::RunState::Stopped), lock: Some(Lock::Create), fix: None };
         let text = timed_out(Duration::from_millis(1500), false, true, &left);
         assert_eq!(
             text,

@@ -290,7 +290,7 @@ impl PctBackend {
         let runner = Runner::new(config, CancelHandle::new());
         let Ok(seen) = runner.run(&request, &mut ()).await else { return left };
         if let (End::Exited, Ok(status)) = (seen.end, parse::status(&seen.stdout)) {
-            left.mend = status.lock.as_ref().map(|lock| match lock {
+            left.fix = status.lock.as_ref().map(|lock| match lock {
                 Lock::Mounted => format!("pct unmount {vmid}"),
                 _ => format!("pct unlock {vmid}"),
             });

@@ -153,7 +153,7 @@ async fn a_pct_that_hangs_is_stopped_and_what_is_left_is_told() {
     assert_eq!(vmid.map(Vmid::get), Some(101));
     assert_eq!(left.status, Some(RunState::Stopped));
     assert_eq!(left.lock.as_ref().map(ToString::to_string).as_deref(), Some("create"));
-    assert_eq!(left.mend.as_deref(), Some("pct unlock 101"));
+    assert_eq!(left.fix.as_deref(), Some("pct unlock 101"));
     assert_eq!((run.stdout.as_str(), run.exit), ("half way\n", Some(Exit::Signal(9))));
     assert_eq!(error.kind(), ErrorKind::PctTimeout);
     // The worker is in a session of its own, as that of the real pct is.

@@ -5,7 +5,7 @@ use std::io::{BufRead, IsTerminal};
 use pvect::Client;
 use pvect::doctor::{self, Verdict};
 use pvect_core::{Error, ErrorKind, Result};
-use pvect_node::health::{self, Finding, Host, Mended};
+use pvect_node::health::{self, Finding, Host, Repaired};
 use pvect_node::{Failure, Node, Output};
 use serde::Serialize;
 
@@ -74,7 +74,7 @@ fn network(node: &Node) -> Vec<Line> {
         verdict: if check.ok { Verdict::Ok } else { Verdict::Warn },
         name: "network".to_owned(),
         detail: check.detail,
-        fix: check.mend,
+        fix: check.fix,
         finding: None,
     };
     pvect_node::network::checks(node).into_iter().map(line).collect()
@@ -165,10 +165,10 @@ fn repair(node: &Node, finding: Finding) -> Outcome {
     // What the verbs of pct say has its place in the log of their tasks.
     let (mut out, mut err) = (std::io::sink(), std::io::sink());
     let mut output = Output::new(&mut out, &mut err);
-    let (outcome, reason) = match health::mend(node, &Host::default(), &finding, &mut output) {
-        Ok(Mended::Done) => ("fixed", None),
-        Ok(Mended::Gone) => ("gone", None),
-        Ok(Mended::Busy) => ("busy", Some("another command works on the container".to_owned())),
+    let (outcome, reason) = match health::repair(node, &Host::default(), &finding, &mut output) {
+        Ok(Repaired::Done) => ("fixed", None),
+        Ok(Repaired::Gone) => ("gone", None),
+        Ok(Repaired::Busy) => ("busy", Some("another command works on the container".to_owned())),
         Err(failure) => ("failed", Some(failure.text)),
     };
     Outcome { outcome, finding, reason }

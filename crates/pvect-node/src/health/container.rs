@@ -121,13 +121,13 @@ fn interrupted(node: &Node, vmid: Vmid, config: &ContainerConfig) -> NodeResult<
     let finding = |kind, what| Finding::new(kind, Some(vmid), path.display(), what);
     Ok(match config.lock() {
         Some(Lock::Create) => creation::note(node, vmid)?.map(|note| {
-            let (what, mend) = if note.over {
+            let (what, repair) = if note.over {
                 ("overwritten by a backup", "remove what was made, leave it as it was before")
             } else {
                 ("made", "remove what was made of it")
             };
             let what = format!("CT {vmid} was being {what} when the command ended");
-            finding(Kind::UnfinishedCreate, what).by(mend, Action::UndoCreate)
+            finding(Kind::UnfinishedCreate, what).by(repair, Action::UndoCreate)
         }),
         Some(Lock::Destroyed) => {
             let what = format!("CT {vmid} was being destroyed when the command ended");

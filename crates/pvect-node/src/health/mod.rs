@@ -1,7 +1,7 @@
 //! What a crash left on the node: found, named, repaired.
 //!
 //! A killed command leaves no half-written file, but it may leave a lock value that nobody will remove, volumes that
-//! nothing names, mounts, cgroups, network devices. [`inspect`] names all of it, [`mend`] repairs one thing.
+//! nothing names, mounts, cgroups, network devices. [`inspect`] names all of it, [`repair`] repairs one thing.
 //!
 //! What is under way is left alone: a container whose lock file somebody holds, or on which a task works whose
 //! process lives (same id, same start). A finding is repaired only when it is found once more while the container's
@@ -13,7 +13,7 @@ mod files;
 mod host;
 mod host_users;
 mod live;
-mod mend;
+mod repair;
 #[cfg(test)]
 mod tests;
 mod volumes;
@@ -130,9 +130,9 @@ pub struct Finding {
     pub place: String,
     /// What is wrong, a sentence.
     pub what: String,
-    /// What [`mend()`] does, or the command for what it leaves to people.
+    /// What [`repair()`] does, or the command for what it leaves to people.
     pub fix: String,
-    /// Whether [`mend()`] repairs it.
+    /// Whether [`repair()`] repairs it.
     pub automatic: bool,
     #[serde(skip)]
     action: Action,
@@ -188,9 +188,9 @@ impl Finding {
     }
 }
 
-/// How a [`mend()`] ended.
+/// How a [`repair()`] ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mended {
+pub enum Repaired {
     /// It was put right.
     Done,
     /// It is not there any more.
@@ -236,8 +236,8 @@ fn settled(node: &Node, host: &Host, vmid: Vmid) -> NodeResult<Vec<Finding>> {
 ///
 /// # Errors
 /// What kept it from being repaired; the finding is then still there.
-pub fn mend(node: &Node, host: &Host, finding: &Finding, output: &mut Output<'_>) -> NodeResult<Mended> {
-    mend::mend(node, host, finding, output)
+pub fn repair(node: &Node, host: &Host, finding: &Finding, output: &mut Output<'_>) -> NodeResult<Repaired> {
+    repair::repair(node, host, finding, output)
 }
 
 /// All containers that anything on this machine is named after.

@@ -55,15 +55,15 @@ impl Place {
         self.found().into_iter().map(|finding| (finding.kind, finding.automatic)).collect()
     }
 
-    fn mend(&self, finding: &Finding) -> NodeResult<Mended> {
+    fn repair(&self, finding: &Finding) -> NodeResult<Repaired> {
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        mend(&self.node, &self.host, finding, &mut Output::new(&mut out, &mut err))
+        repair(&self.node, &self.host, finding, &mut Output::new(&mut out, &mut err))
     }
 
-    /// Mends all that can be, and shows that it is gone.
-    fn mend_all(&self) {
+    /// Repairs all that can be, and shows that it is gone.
+    fn repair_all(&self) {
         for finding in self.found().iter().filter(|finding| finding.automatic) {
-            assert!(matches!(self.mend(finding), Ok(Mended::Done | Mended::Gone)), "{finding:?}");
+            assert!(matches!(self.repair(finding), Ok(Repaired::Done | Repaired::Gone)), "{finding:?}");
         }
         assert!(self.kinds().iter().all(|(_, automatic)| !automatic), "{:?}", self.found());
     }
@@ -72,7 +72,7 @@ impl Place {
 const ROOTFS: &str = "rootfs: local:101/vm-101-disk-0.raw,size=4\n";
 
 #[test]
-fn a_new_node_has_nothing_to_mend() {
+fn a_new_node_has_nothing_to_repair() {
     assert_eq!(place().found(), []);
 }
 
@@ -98,7 +98,7 @@ fn lock_values_that_nobody_holds_are_named() {
     }
     assert_eq!(place.found()[0].what, "CT 101 was being destroyed when the command ended");
     place.config("101", &format!("lock: backup\n{ROOTFS}"));
-    place.mend_all();
+    place.repair_all();
     assert_eq!(store::load(&place.node, id("101")).unwrap().config.lock(), None);
 }
 
@@ -111,7 +111,7 @@ fn what_is_under_way_is_left_alone() {
     for path in [place.node.layout.config_lock(id("101")), place.node.layout.operation_lock(id("101"))] {
         let held = lock_files::take(&path, 0, &mut |_| {}).unwrap();
         assert_eq!(place.found(), [], "{}", path.display());
-        assert_eq!(place.mend(&finding), Ok(Mended::Busy));
+        assert_eq!(place.repair(&finding), Ok(Repaired::Busy));
         drop(held);
     }
     // A lock file that cannot be opened is not somebody at work.
@@ -119,7 +119,7 @@ fn what_is_under_way_is_left_alone() {
     fs::remove_file(&file).unwrap();
     fs::create_dir(&file).unwrap();
     let text = format!("can't lock file '{}' - can't open file - Is a directory", file.display());
-    assert_eq!(place.mend(&finding).map_err(|failure| failure.text), Err(text));
+    assert_eq!(place.repair(&finding).map_err(|failure| failure.text), Err(text));
     fs::remove_dir(&file).unwrap();
     // A task whose process lives: same id, same start.
     let active = place.node.layout.tasks().join("active");
@@ -127,14 +127,14 @@ fn what_is_under_way_is_left_alone() {
     let stat = "7 (a) b) S 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 424242 1 1\n";
     put(&place.host.proc.join("7/stat"), stat);
     assert_eq!(place.found(), []);
-    assert_eq!(place.mend(&finding), Ok(Mended::Busy));
+    assert_eq!(place.repair(&finding), Ok(Repaired::Busy));
     // Another process has its number now; or it has ended and nobody has waited for it.
     for other in [stat.replace("424242", "424243"), stat.replace(" S ", " Z ")] {
         put(&place.host.proc.join("7/stat"), &other);
         assert_eq!(place.kinds(), [(Kind::StaleTask, true), (Kind::StaleLock, true)]);
     }
-    place.mend_all();
-    assert_eq!(place.mend(&finding), Ok(Mended::Gone));
+    place.repair_all();
+    assert_eq!(place.repair(&finding), Ok(Repaired::Gone));
     assert!(
         fs::read_to_string(place.node.layout.tasks().join("index")).unwrap().contains("unexpected status")
     );
@@ -154,7 +154,7 @@ fn an_unfinished_create_is_undone_and_older_volumes_stay() {
     config.main.set("mp1", "local:102/vm-102-disk-0.raw,mp=/b");
     store::save(&place.node, id("101"), &config).unwrap();
     assert!(place.kinds().contains(&(Kind::UnfinishedCreate, true)));
-    place.mend_all();
+    place.repair_all();
     assert!(old.exists() && other.exists() && !made.exists());
     assert!(!place.node.layout.config(id("101")).exists());
     assert_eq!(creation::note(&place.node, id("101")).unwrap(), None);
@@ -170,7 +170,7 @@ fn a_restore_over_a_container_is_undone_and_the_container_stays() {
     place.config("101", &format!("lock: create\n{ROOTFS}"));
     let made = place.volume("101", "vm-101-disk-1.raw");
     assert_eq!(place.kinds(), [(Kind::UnfinishedCreate, true)]);
-    place.mend_all();
+    place.repair_all();
     assert!(old.exists() && !made.exists());
     assert_eq!(fs::read_to_string(place.node.layout.config(id("101"))).unwrap(), ROOTFS);
     assert_eq!(place.found(), []);
@@ -187,20 +187,20 @@ fn lines_that_pct_does_not_take_are_named() {
         let is_of = |finding: &&Finding| finding.vmid == Some(id(vmid)) && finding.kind == Kind::BadConfig;
         found.iter().filter(is_of).map(|finding| (finding.what.clone(), finding.fix.clone())).collect()
     };
-    let mend = |vmid: &str| format!("correct the line in {}", place.node.layout.config(id(vmid)).display());
+    let repair = |vmid: &str| format!("correct the line in {}", place.node.layout.config(id(vmid)).display());
     assert_eq!(
         of("101"),
         [
-            ("vm 101 - unable to parse config:   cores: 2".to_owned(), mend("101")),
+            ("vm 101 - unable to parse config:   cores: 2".to_owned(), repair("101")),
             (
                 "vm 101 - unable to parse value of 'mp0' - format error; mp: property is missing and it is not optional"
                     .to_owned(),
-                mend("101")
+                repair("101")
             ),
         ]
     );
     let unfit = "pct config 102 fails: memory: value must have a minimum value of 16".to_owned();
-    assert_eq!(of("102"), [(unfit, mend("102"))]);
+    assert_eq!(of("102"), [(unfit, repair("102"))]);
     let missing = found.iter().find(|finding| finding.kind == Kind::MissingVolume).unwrap();
     // pct refuses to delete it.
     assert!(missing.fix.ends_with("or: pvect destroy 101"), "{missing:?}");
@@ -228,7 +228,7 @@ fn volumes_and_options_are_brought_together() {
             (Kind::UnusedVolume, true)
         ]
     );
-    place.mend_all();
+    place.repair_all();
     let text = fs::read_to_string(place.node.layout.config(id("101"))).unwrap();
     assert!(text.contains("unused0: local:101/vm-101-disk-1.raw\n") && !text.contains("disk-9"), "{text}");
     assert!(disk.exists() && !disk.with_file_name("base-101-disk-0.raw").exists());
@@ -276,7 +276,7 @@ fn volumes_that_nobody_could_see_when_a_create_began_stay() {
     store::create(&place.node, id("101"), &config).unwrap();
     let made = place.volume("101", "vm-101-disk-0.raw");
     storages("");
-    place.mend_all();
+    place.repair_all();
     assert!(!made.exists() && path.join("images/101/vm-101-disk-0.raw").exists());
 }
 
@@ -345,7 +345,7 @@ fn temporary_files_that_nobody_has_open_are_removed() {
     fs::create_dir_all(place.host.proc.join("7/fd")).unwrap();
     std::os::unix::fs::symlink(&kept[0], place.host.proc.join("7/fd/3")).unwrap();
     assert_eq!(place.kinds(), [(Kind::TemporaryFile, true); 3]);
-    place.mend_all();
+    place.repair_all();
     assert!(kept.iter().all(|path| path.exists()) && !stale.iter().any(|path| path.exists()));
 }
 
@@ -357,13 +357,13 @@ fn the_directory_of_no_container_goes_unless_something_is_in_it() {
     put(&place.node.layout.container(id("101")).join("config"), "x");
     let finding = place.found().remove(0);
     assert_eq!((finding.kind, finding.automatic), (Kind::Directory, true));
-    assert!(place.mend(&finding).is_err() && rootfs.join("file").exists());
+    assert!(place.repair(&finding).is_err() && rootfs.join("file").exists());
     fs::remove_file(rootfs.join("file")).unwrap();
-    assert_eq!(place.mend(&finding), Ok(Mended::Done));
+    assert_eq!(place.repair(&finding), Ok(Repaired::Done));
     let images = place.node.layout.local_storage().join("images/103");
     fs::create_dir_all(&images).unwrap();
     assert_eq!(place.kinds(), [(Kind::Directory, true)]);
-    place.mend_all();
+    place.repair_all();
     assert!(!images.exists());
     assert_eq!(place.found(), []);
 }

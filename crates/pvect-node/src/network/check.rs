@@ -19,16 +19,16 @@ pub struct Check {
     /// What was found.
     pub detail: String,
     /// The command that repairs it.
-    pub mend: Option<String>,
+    pub fix: Option<String>,
 }
 
 impl Check {
     fn ok(detail: impl Into<String>) -> Self {
-        Self { ok: true, detail: detail.into(), mend: None }
+        Self { ok: true, detail: detail.into(), fix: None }
     }
 
-    fn wrong(detail: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self { ok: false, detail: detail.into(), mend: Some(mend.into()) }
+    fn wrong(detail: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { ok: false, detail: detail.into(), fix: Some(fix.into()) }
     }
 }
 
@@ -43,8 +43,8 @@ pub fn checks(node: &Node) -> Vec<Check> {
     let mut found = programs(&places);
     match Settings::load(&node.layout.network_cfg()) {
         Err(failure) => {
-            let mend = format!("edit {}", node.layout.network_cfg().display());
-            found.push(Check::wrong(failure.text, mend));
+            let fix = format!("edit {}", node.layout.network_cfg().display());
+            found.push(Check::wrong(failure.text, fix));
         }
         Ok(settings) if settings.networks.is_empty() => found.push(unused(&Kernel::default(), node)),
         Ok(settings) => found.extend(settings.networks.iter().flat_map(|network| {
@@ -240,7 +240,7 @@ mod tests {
         assert!(
             found
                 .iter()
-                .all(|check| { check.mend.as_deref() == Some("pvect node network up --bridge vmbr0") })
+                .all(|check| { check.fix.as_deref() == Some("pvect node network up --bridge vmbr0") })
         );
     }
 }

@@ -18,8 +18,8 @@ fn of(warnings: &[String]) -> Check {
     if warnings.is_empty() {
         return Check::ok(NAME, "every line can be parsed");
     }
-    let mend = "correct these lines in the container's file: the next change drops what pct cannot parse";
-    Check::warn(NAME, warnings.join("; "), mend)
+    let fix = "correct these lines in the container's file: the next change drops what pct cannot parse";
+    Check::warn(NAME, warnings.join("; "), fix)
 }
 
 #[cfg(test)]

@@ -166,7 +166,7 @@ fn check_owner(path: &Path, owner: u32, mode: u32) -> Result<()> {
     if owner != 0 {
         let what = format!(
             "it belongs to uid {owner}, and root takes no settings from others: \
-             `chown root {named}` if you trust it; sudo without -E, or --config, chooses another file"
+             `chown root {named}` if you trust it; sudo without -E, or --settings, chooses another file"
         );
         return Err(wrong(&file.to_string(), &what));
     }

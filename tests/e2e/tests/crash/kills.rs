@@ -212,8 +212,8 @@ fn prepare(node: &TestNode, template: &str, before: Before) {
     }
 }
 
-/// Mends what is left and shows that the node is sound; returns the kinds of what was found.
-fn mend(node: &TestNode, context: &str) -> Vec<String> {
+/// Repairs what is left and shows that the node is sound; returns the kinds of what was found.
+fn repair(node: &TestNode, context: &str) -> Vec<String> {
     let found = findings(node);
     let fixed = node.pvect(&["doctor", "--fix", "--yes", "-o", "json"]);
     assert_eq!(fixed.status, 0, "{context}: {}{}", fixed.stdout, fixed.stderr);
@@ -303,7 +303,7 @@ fn killed_commands_leave_what_doctor_mends() {
         let context = format!("round {round}: {} {who:?} {when:?}", operation.name);
         let killed = victim::run_and_kill(&node, who, when, &words);
         victim::wait_until_quiet(&node);
-        let found = mend(&node, &context);
+        let found = repair(&node, &context);
         let count = tally.entry(operation.name).or_default();
         *count = (count.0 + 1, count.1 + u32::from(killed));
         for kind in &found {

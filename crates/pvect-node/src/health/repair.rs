@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use pvect_core::{Call, Lock, Verb, Vmid};
 
-use super::{Action, Finding, Host, Mended, container, files, host_users, live, volumes};
+use super::{Action, Finding, Host, Repaired, container, files, host_users, live, volumes};
 use crate::tool::Tool;
 use crate::{
     Failure, FailureKind, Node, NodeResult, Output, creation, ids, lock_files, runtime, storage, store, task,
@@ -18,27 +18,27 @@ const DETACH_TIME: Duration = Duration::from_secs(10);
 /// How often it is looked for.
 const STEP: Duration = Duration::from_millis(5);
 
-/// See [`super::mend()`].
-pub(super) fn mend(
+/// See [`super::repair()`].
+pub(super) fn repair(
     node: &Node,
     host: &Host,
     finding: &Finding,
     output: &mut Output<'_>,
-) -> NodeResult<Mended> {
+) -> NodeResult<Repaired> {
     let Some(vmid) = finding.vmid.filter(|_| finding.action != Action::EndTasks) else {
         return of_the_node(node, host, finding, output);
     };
     let mut quiet = (Vec::new(), Vec::new());
     let mut nobody = Output::new(&mut quiet.0, &mut quiet.1);
     let lock = match store::lock(node, vmid, 0, &mut nobody) {
-        Err(Failure { kind: FailureKind::Held, .. }) => return Ok(Mended::Busy),
+        Err(Failure { kind: FailureKind::Held, .. }) => return Ok(Repaired::Busy),
         other => other?,
     };
     if live::is_live(node, host, vmid, true) {
-        return Ok(Mended::Busy);
+        return Ok(Repaired::Busy);
     }
     if !container::inspect(node, host, vmid)?.contains(finding) {
-        return Ok(Mended::Gone);
+        return Ok(Repaired::Gone);
     }
     if finding.action == Action::MoveIds {
         // It takes the lock itself.
@@ -59,33 +59,33 @@ pub(super) fn mend(
     } else {
         act(node, host, vmid, &finding.action)?;
     }
-    Ok(Mended::Done)
+    Ok(Repaired::Done)
 }
 
 /// What is not a container's.
-fn of_the_node(node: &Node, host: &Host, finding: &Finding, output: &mut Output<'_>) -> NodeResult<Mended> {
+fn of_the_node(node: &Node, host: &Host, finding: &Finding, output: &mut Output<'_>) -> NodeResult<Repaired> {
     match &finding.action {
         Action::EndTasks => {
             if !files::tasks(node, host).contains(finding) {
-                return Ok(Mended::Gone);
+                return Ok(Repaired::Gone);
             }
             task::end_stale(node)?;
         }
         Action::RemoveFile(path) => {
             if !files::temporary(node, host)?.contains(finding) {
-                return Ok(Mended::Gone);
+                return Ok(Repaired::Gone);
             }
             remove_file(path)?;
         }
         Action::Close(_) | Action::MoveIds | Action::ReserveIds => {
             if !host_users::inspect(node, host)?.contains(finding) {
-                return Ok(Mended::Gone);
+                return Ok(Repaired::Gone);
             }
             for_host_users(node, &finding.action, output)?;
         }
         _ => {}
     }
-    Ok(Mended::Done)
+    Ok(Repaired::Done)
 }
 
 /// Closes what is open to the host's other users.
