@@ -17,7 +17,9 @@ fn is_plain_value(key: &str, value: &str) -> bool {
         "hostname" => is_word(value) && shape::is_label(value),
         "cores" | "cpuunits" | "memory" | "swap" | "tty" => shape::is_digits(value),
         "console" | "debug" | "onboot" | "protection" | "template" | "unprivileged" => is_bit(value),
+        "features" => is_plain_features(value),
         "rootfs" => is_plain_root(value),
+        "tags" => value.split(';').all(is_plain_tag),
         _ => key.strip_prefix("net").is_some_and(|index| is_index(index) && is_plain_net(value)),
     }
 }
@@ -28,6 +30,23 @@ fn is_word(text: &str) -> bool {
 
 fn is_bit(text: &str) -> bool {
     matches!(text, "0" | "1")
+}
+
+/// Switches, each at most once.
+fn is_plain_features(value: &str) -> bool {
+    const KEYS: [&str; 4] = ["fuse", "keyctl", "mknod", "nesting"];
+    let mut seen = [false; KEYS.len()];
+    value.split(',').all(|part| {
+        let Some((key, bit)) = part.split_once('=') else { return false };
+        let Some(place) = KEYS.iter().position(|known| *known == key) else { return false };
+        seen.get_mut(place).is_some_and(|seen| !std::mem::replace(seen, true)) && is_bit(bit)
+    })
+}
+
+fn is_plain_tag(tag: &str) -> bool {
+    let mut bytes = tag.bytes();
+    bytes.next().is_some_and(|first| first.is_ascii_alphanumeric() || first == b'_')
+        && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"_-+.".contains(&byte))
 }
 
 /// 0 to 31, without leading zeros.
@@ -75,7 +94,8 @@ mod tests {
 
     const PLAIN: &str = "#text\narch: amd64\ncores: 2\nhostname: web-1\nlock: backup\nmemory: 512\n\
         net0: name=eth0,bridge=vmbr0,firewall=1,hwaddr=BC:24:11:00:00:01,ip=dhcp,type=veth\nonboot: 1\n\
-        ostype: debian\nrootfs: local:101/vm-101-disk-0.raw,size=4G\nswap: 512\nunprivileged: 1\n";
+        ostype: debian\nrootfs: local:101/vm-101-disk-0.raw,size=4G\nswap: 512\nunprivileged: 1\n\
+        features: nesting=1,keyctl=0\ntags: web;a-b_c\n";
 
     fn warns(text: &str) -> bool {
         ContainerConfig::parse(text.as_bytes(), ParseMode::Lenient).is_ok_and(|(_, found)| !found.is_empty())
@@ -114,6 +134,11 @@ mod tests {
             "rootfs: ,",
             "rootfs: local:1,size=x",
             "onboot: maybe",
+            "features: nesting=2",
+            "features: nesting=1,nesting=1",
+            "features: bogus=1",
+            "tags: -a",
+            "tags: a b!",
             "hostname: -a",
             "lxc.nosuch: 1",
             "[snap]",

@@ -159,7 +159,11 @@ fn a_move_that_was_killed_is_taken_up_again() {
     node.pct(&["unlock", "101"]).ok();
     for verb in ["start", "mount"] {
         let refused = node.pct(&[verb, "101"]);
-        assert!(refused.stderr.contains("'pvect node move-ids 101' goes on"), "{verb}: {}", refused.stderr);
+        assert!(
+            refused.stderr.contains("'pvect node move-ids 101' continues the move"),
+            "{verb}: {}",
+            refused.stderr
+        );
     }
     let config = fs::read_to_string(node.config_file(101)).expect("the configuration");
     let config = config.replace("lock: mounted\n", "");

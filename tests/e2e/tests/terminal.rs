@@ -407,10 +407,15 @@ fn what_a_guest_says_does_not_drive_the_terminal() {
     let config = node.config_file(101);
     let text = fs::read_to_string(&config).expect("a configuration");
     fs::write(&config, format!("{text}tags: a\x1b[31m\u{9b}\n")).expect("it can be written");
-    for words in ["config 101", "pct config 101", "pending 101", "-o csv config 101", "-o plain config 101"] {
+    for words in ["config 101", "pending 101", "-o csv config 101", "-o plain config 101"] {
         let (shown, _) = Session::script(&node, &format!("$pvect {words}")).end();
+        // The colour of a warning is ours.
+        let shown = shown.replace("\x1b[1;33mwarning:\x1b[0m", "warning:");
         assert!(!shown.contains(['\x1b', '\u{9b}']) && shown.contains("a\\u001b[31m"), "{words}: {shown:?}");
         let words: Vec<&str> = words.split(' ').collect();
         assert!(node.pvect(&words).ok().contains("a\x1b[31m\u{9b}"), "{words:?}");
     }
+    // pct says only that it is wrong.
+    let (shown, _) = Session::script(&node, "$pvect pct config 101").end();
+    assert!(!shown.contains(['\x1b', '\u{9b}']) && shown.contains("tags: invalid format"), "{shown:?}");
 }

@@ -24,7 +24,9 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
     let text = |index: usize| call.args().get(index).map(String::as_str).filter(|text| !text.is_empty());
     let given = |index: usize, name: &str| text(index).or_else(|| call.get(name));
     let Some(key) = text(1) else { return Err(super::not_enough_arguments()) };
-    if let (Some(word), Some(spec)) = (call.args().get(2), Verb::MoveVolume.spec().args.get(2)) {
+    // Before a container that is named by its option, an empty place says that no storage is given.
+    let storage = call.args().get(2).filter(|_| call.args().get(3).is_none_or(String::is_empty));
+    if let (Some(word), Some(spec)) = (storage, Verb::MoveVolume.spec().args.get(2)) {
         check::argument(spec, word).map_err(|violations| refused(Verb::MoveVolume, &violations))?;
     }
     match (given(2, "storage"), given(3, "target-vmid")) {
