@@ -55,14 +55,14 @@ pub(super) const OWN_OPTIONS: [&str; 13] = [
 /// A file of public keys that was read and not yet looked at.
 pub(super) struct Keys<'a> {
     path: &'a str,
-    text: String,
+    content: String,
 }
 
 /// Reads a file of public keys.
 pub(super) fn read_keys(path: &str) -> NodeResult<Keys<'_>> {
     let failed =
         |error| Failure::with_exit(format!("can't open '{path}' - {}", crate::error::os_text(&error)), 2);
-    std::fs::read_to_string(path).map(|text| Keys { path, text }).map_err(failed)
+    std::fs::read_to_string(path).map(|content| Keys { path, content }).map_err(failed)
 }
 
 impl Keys<'_> {
@@ -74,12 +74,12 @@ impl Keys<'_> {
             // Options may stand before the type.
             line.starts_with('#') || words.any(|word| kinds.iter().any(|kind| word.starts_with(kind)))
         };
-        match self.text.lines().map(str::trim).find(|line| !line.is_empty() && !is_key(line)) {
+        match self.content.lines().map(str::trim).find(|line| !line.is_empty() && !is_key(line)) {
             Some(_) => Err(Failure::with_exit(
                 format!("SSH public key validation error: '{}' has a line that is not a key", self.path),
                 2,
             )),
-            None => Ok(self.text),
+            None => Ok(self.content),
         }
     }
 }
