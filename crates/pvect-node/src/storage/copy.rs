@@ -1,6 +1,6 @@
 //! Copies of volumes: to another storage, from a snapshot, of a template.
 //!
-//! An image is copied as a file ([`image::copy`]). Everything else is copied file by file, as pve-container's
+//! An image is copied as a file (`image::copy`). Everything else is copied file by file, as pve-container's
 //! `copy_volume` copies everything: both volumes are mounted in a namespace that ends with the copy. cp, or rsync where a bandwidth is to
 //! be kept, carries owners, modes, links, ACLs, extended attributes and holes.
 
