@@ -496,8 +496,8 @@ async fn a_node_that_says_too_much_says_nothing() {
     let pull = Call::on(Verb::Pull, vmid()).arg("/x").arg(here.display().to_string());
     let backend = far.to(|target| target.identity_file = Some(far.sshd.forced_key()));
     for (script, words) in [
-        ("case $SSH_ORIGINAL_COMMAND in *'tr -d'*) exec yes ;; esac", "said more than 16 MiB"),
-        ("case $SSH_ORIGINAL_COMMAND in *'tr -d'*) exec yes >&2 ;; esac", "said more than 16 MiB"),
+        ("case $SSH_ORIGINAL_COMMAND in *'tr -d'*) exec yes ;; esac", "sent more than 16 MiB"),
+        ("case $SSH_ORIGINAL_COMMAND in *'tr -d'*) exec yes >&2 ;; esac", "sent more than 16 MiB"),
         (
             "SSH_ORIGINAL_COMMAND=$(printf %s \"$SSH_ORIGINAL_COMMAND\" | sed 's/exec cat .*file\"/yes/')",
             "sent more than the 300000 bytes that it had announced",

@@ -195,7 +195,7 @@ fn errors_of_changes_have_the_real_shapes() {
 #[test]
 fn errors_of_what_is_not_there_and_of_json_have_the_real_shapes() {
     let site = Site::new(node_or_skip!());
-    site.config(101, "arch: amd64\nhostname: web\nmemory: 64\nswap: 0\nunprivileged: 1\n");
+    site.config(101, "arch: amd64\nostype: alpine\nrootfs: local:101/vm-101-disk-0.raw,size=1G\nhostname: web\nmemory: 64\nswap: 0\nunprivileged: 1\n");
     insta::assert_snapshot!(site.ask("GET /api2/json/nodes/vm/tasks/UPID:x/status", ""), @r##"
     HTTP/1.1 400 Parameter verification failed.
     {"data":null,"message":"Parameter verification failed.\n","errors":{"upid":"unable to parse worker upid"}}
@@ -239,8 +239,8 @@ fn errors_of_what_is_not_there_and_of_json_have_the_real_shapes() {
 #[test]
 fn what_only_root_may_is_refused_to_tokens() {
     let site = Site::new(node_or_skip!());
-    site.config(101, "arch: amd64\nhostname: web\nmemory: 64\nunprivileged: 1\n");
-    site.config(102, "arch: amd64\nhostname: web\nmemory: 64\n");
+    site.config(101, "arch: amd64\nostype: alpine\nrootfs: local:101/vm-101-disk-0.raw,size=1G\nhostname: web\nmemory: 64\nunprivileged: 1\n");
+    site.config(102, "arch: amd64\nostype: alpine\nrootfs: local:101/vm-101-disk-0.raw,size=1G\nhostname: web\nmemory: 64\n");
     let set = |vmid: u32, body: &str| {
         let answer = site.ask(&format!("PUT /api2/json/nodes/vm/lxc/{vmid}/config"), body);
         answer.lines().next().unwrap_or_default().to_owned()
@@ -292,8 +292,8 @@ fn what_only_root_may_is_refused_to_tokens() {
 #[test]
 fn a_separated_token_may_what_it_was_granted() {
     let site = Site::new(node_or_skip!());
-    site.config(101, "arch: amd64\nhostname: web\nunprivileged: 1\n");
-    site.config(102, "arch: amd64\nhostname: db\nunprivileged: 1\n");
+    site.config(101, "arch: amd64\nostype: alpine\nrootfs: local:101/vm-101-disk-0.raw,size=1G\nhostname: web\nunprivileged: 1\n");
+    site.config(102, "arch: amd64\nostype: alpine\nrootfs: local:102/vm-102-disk-0.raw,size=1G\nhostname: db\nunprivileged: 1\n");
     let token = format!("Authorization: PVEAPIToken={}", site.node.token("root@pam!few", true));
     let ask = |line: &str, body: &str| site.ask_as(&[&token, FORM], line, body);
     insta::assert_snapshot!(ask("GET /api2/json/nodes/vm/lxc", ""), @r##"
