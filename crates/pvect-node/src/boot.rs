@@ -171,9 +171,7 @@ mod tests {
     #[test]
     fn containers_are_ordered_by_startup_and_number() {
         let dir = tempfile::tempdir().unwrap();
-        let name: pvect_core::NodeName = "vm".parse().unwrap();
-        let node =
-            Node { layout: crate::Layout::new(dir.path(), name.clone()), name, helper: "/bin/false".into() };
+        let node = crate::fixture::node(dir.path());
         store::ensure_root(&node).unwrap();
         for (vmid, startup) in
             [("103", ""), ("101", ""), ("104", "order=2"), ("102", "order=2"), ("105", "1")]
@@ -199,9 +197,7 @@ mod tests {
     #[test]
     fn a_lock_that_a_backup_left_is_removed() {
         let dir = tempfile::tempdir().unwrap();
-        let name: pvect_core::NodeName = "vm".parse().unwrap();
-        let node =
-            Node { layout: crate::Layout::new(dir.path(), name.clone()), name, helper: "/bin/false".into() };
+        let node = crate::fixture::node(dir.path());
         store::ensure_root(&node).unwrap();
         for (vmid, lock) in [("101", "backup"), ("102", "migrate")] {
             let mut config = ContainerConfig::default();

@@ -10,6 +10,8 @@ pub mod cli;
 mod config_volumes;
 mod creation;
 pub mod files;
+#[cfg(test)]
+mod fixture;
 pub mod health;
 mod helper_verbs;
 pub mod history;

@@ -64,9 +64,7 @@ mod tests {
     #[test]
     fn a_lock_is_set_once_and_removed_by_its_name() {
         let dir = tempfile::tempdir().unwrap();
-        let name: pvect_core::NodeName = "vm".parse().unwrap();
-        let node =
-            Node { layout: crate::Layout::new(dir.path(), name.clone()), name, helper: "/bin/false".into() };
+        let node = crate::fixture::node(dir.path());
         store::ensure_root(&node).unwrap();
         let vmid: Vmid = "202".parse().unwrap();
         let (mut out, mut err) = (Vec::new(), Vec::new());

@@ -214,9 +214,7 @@ mod tests {
 
     fn node() -> (tempfile::TempDir, Node) {
         let dir = tempfile::tempdir().unwrap();
-        let name: pvect_core::NodeName = "vm".parse().unwrap();
-        let layout = crate::Layout::new(dir.path(), name.clone());
-        let node = Node { layout, name, helper: "/bin/false".into() };
+        let node = crate::fixture::node(dir.path());
         ensure_root(&node).unwrap();
         (dir, node)
     }

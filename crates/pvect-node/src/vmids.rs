@@ -85,10 +85,9 @@ mod tests {
 
     fn node() -> (tempfile::TempDir, Node) {
         let dir = tempfile::tempdir().unwrap();
-        let name: pvect_core::NodeName = "vm".parse().unwrap();
-        let layout = crate::Layout::new(dir.path(), name.clone());
-        fs::create_dir_all(layout.configs()).unwrap();
-        (dir, Node { layout, name, helper: "/bin/false".into() })
+        let node = crate::fixture::node(dir.path());
+        fs::create_dir_all(node.layout.configs()).unwrap();
+        (dir, node)
     }
 
     fn vmid(text: &str) -> Vmid {

@@ -259,8 +259,7 @@ mod tests {
     #[test]
     fn images_of_a_guest_are_kept_also_when_its_configuration_cannot_be_read() {
         let dir = tempfile::tempdir().unwrap();
-        let name: NodeName = "vm".parse().unwrap();
-        let node = Node { layout: Layout::new(dir.path(), name.clone()), name, helper: "/bin/false".into() };
+        let node = crate::fixture::node(dir.path());
         store::ensure_root(&node).unwrap();
         let images = node.layout.local_storage().join("images");
         let (mut out, mut err) = (std::io::sink(), std::io::sink());

@@ -1,11 +1,11 @@
 use std::fs;
 
+use pvect_core::ContainerConfig;
 use pvect_core::config::ParseMode;
-use pvect_core::{ContainerConfig, NodeName};
 use pvect_native::Names;
 
 use super::*;
-use crate::{Layout, creation, lock_files, store};
+use crate::{creation, lock_files, store};
 
 struct Place {
     _dir: tempfile::TempDir,
@@ -17,9 +17,7 @@ struct Place {
 fn place() -> Place {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().canonicalize().unwrap();
-    let name: NodeName = "vm".parse().unwrap();
-    let layout = Layout::new(root.join("node"), name.clone());
-    let node = Node { layout, name, helper: "/bin/false".into() };
+    let node = crate::fixture::node(root.join("node"));
     store::ensure_root(&node).unwrap();
     let host = Host { proc: root.join("proc"), sys: root.join("sys"), patience: Duration::ZERO };
     put(&host.proc.join("thread-self/mountinfo"), "");

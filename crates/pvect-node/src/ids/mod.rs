@@ -364,8 +364,7 @@ mod tests {
     #[test]
     fn containers_come_and_go() {
         let dir = tempfile::tempdir().unwrap();
-        let name: pvect_core::NodeName = "vm".parse().unwrap();
-        let node = Node { layout: Layout::new(dir.path(), name.clone()), name, helper: "/bin/false".into() };
+        let node = crate::fixture::node(dir.path());
         std::fs::create_dir_all(node.layout.root().join("etc/pve")).unwrap();
         let mut config = ContainerConfig::default();
         assign(&node, vmid("101"), &mut config).unwrap();

@@ -168,8 +168,7 @@ mod tests {
     use super::*;
 
     fn node(root: &Path) -> Node {
-        let name: pvect_core::NodeName = "vm".parse().unwrap();
-        Node { layout: crate::Layout::new(root, name.clone()), name, helper: "/bin/false".into() }
+        crate::fixture::node(root)
     }
 
     #[test]

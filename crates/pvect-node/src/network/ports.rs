@@ -286,9 +286,7 @@ mod tests {
     /// The ports of two containers, and what is said to a start of the second.
     fn planned(first: &str, second: &str) -> (Vec<Port>, NodeResult<()>) {
         let dir = tempfile::tempdir().unwrap();
-        let name: pvect_core::NodeName = "vm".parse().unwrap();
-        let layout = crate::Layout::new(dir.path(), name.clone());
-        let node = Node { layout, name, helper: "/bin/false".into() };
+        let node = crate::fixture::node(dir.path());
         let kernel = Kernel { net: dir.path().join("net"), proc: dir.path().join("proc") };
         let network = network();
         let networks = [&network];

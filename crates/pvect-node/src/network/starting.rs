@@ -47,14 +47,11 @@ pub fn is_starting(node: &Node, vmid: Vmid) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Layout;
 
     #[test]
     fn a_container_starts_as_long_as_its_mark_is_held() {
         let dir = tempfile::tempdir().unwrap();
-        let name: pvect_core::NodeName = "vm".parse().unwrap();
-        let layout = Layout::new(dir.path(), name.clone());
-        let node = Node { layout, name, helper: "/bin/false".into() };
+        let node = crate::fixture::node(dir.path());
         let vmids: [Vmid; 2] = ["101", "102"].map(|text| text.parse().unwrap());
         let starting = || vmids.map(|vmid| is_starting(&node, vmid));
         let mark = StartMark::mark(&node, vmids[0]).unwrap();

@@ -63,11 +63,9 @@ fn is_covered(map: &IdMap, ranges: &[Range]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Layout;
 
     fn node(root: &Path) -> Node {
-        let name: pvect_core::NodeName = "vm".parse().unwrap();
-        Node { layout: Layout::new(root, name.clone()), name, helper: "/bin/false".into() }
+        crate::fixture::node(root)
     }
 
     #[test]

@@ -90,9 +90,7 @@ mod tests {
     #[test]
     fn a_root_that_no_path_can_name_has_no_scripts() {
         let dir = tempfile::tempdir().unwrap();
-        let name: pvect_core::NodeName = "vm".parse().unwrap();
-        let layout = crate::Layout::new(dir.path().join("a:b"), name.clone());
-        let node = Node { layout, name, helper: "/bin/false".into() };
+        let node = crate::fixture::node(dir.path().join("a:b"));
         let failure = on_node(Tool::new("true", "coreutils"), &node).unwrap_err();
         assert!(failure.text.ends_with("a:b/run/pve/bin' cannot stand in PATH"), "{failure}");
     }

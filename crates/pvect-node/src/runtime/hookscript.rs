@@ -75,9 +75,7 @@ mod tests {
     #[test]
     fn scripts_fail_with_the_words_of_the_real_one() {
         let dir = tempfile::tempdir().unwrap();
-        let name: pvect_core::NodeName = "vm".parse().unwrap();
-        let node =
-            Node { layout: crate::Layout::new(dir.path(), name.clone()), name, helper: "/bin/false".into() };
+        let node = crate::fixture::node(dir.path());
         crate::store::ensure_root(&node).unwrap();
         let path = node.layout.local_storage().join("snippets/hook.sh");
         let try_it = |volume: &str| {

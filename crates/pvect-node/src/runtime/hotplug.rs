@@ -345,9 +345,7 @@ mod tests {
 
     #[test]
     fn immediate_options_and_others() {
-        let name: pvect_core::NodeName = "vm".parse().unwrap();
-        let layout = crate::Layout::new("/no/such/root", name.clone());
-        let node = Node { layout, name, helper: "/bin/false".into() };
+        let node = crate::fixture::node("/no/such/root");
         let (vmid, config) = ("101".parse().unwrap(), ContainerConfig::default());
         for (key, value, done) in [
             ("hostname", Some("x"), true),

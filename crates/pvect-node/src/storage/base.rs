@@ -200,11 +200,11 @@ mod tests {
 
     fn node() -> (tempfile::TempDir, Node) {
         let dir = tempfile::tempdir().unwrap();
-        let name: pvect_core::NodeName = "vm".parse().unwrap();
-        let layout = crate::Layout::new(dir.path(), name.clone());
-        std::fs::create_dir_all(layout.local_storage().join("images/202/subvol-202-disk-1.subvol")).unwrap();
-        std::fs::write(layout.local_storage().join("images/202/vm-202-disk-0.raw"), "x").unwrap();
-        (dir, Node { layout, name, helper: "/bin/false".into() })
+        let node = crate::fixture::node(dir.path());
+        std::fs::create_dir_all(node.layout.local_storage().join("images/202/subvol-202-disk-1.subvol"))
+            .unwrap();
+        std::fs::write(node.layout.local_storage().join("images/202/vm-202-disk-0.raw"), "x").unwrap();
+        (dir, node)
     }
 
     fn id(text: &str) -> VolumeId {

@@ -75,9 +75,8 @@ mod tests {
 
     fn node() -> (tempfile::TempDir, Node) {
         let dir = tempfile::tempdir().unwrap();
-        let name: pvect_core::NodeName = "vm".parse().unwrap();
-        let layout = crate::Layout::new(dir.path(), name.clone());
-        (dir, Node { layout, name, helper: "/bin/false".into() })
+        let node = crate::fixture::node(dir.path());
+        (dir, node)
     }
 
     fn id(text: &str) -> VolumeId {

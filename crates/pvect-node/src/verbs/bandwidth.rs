@@ -79,13 +79,11 @@ mod tests {
     #[test]
     fn the_lowest_limit_holds_unless_root_asks_for_another() {
         let dir = tempfile::tempdir().unwrap();
-        let name: pvect_core::NodeName = "vm".parse().unwrap();
-        let layout = crate::Layout::new(dir.path(), name.clone());
+        let node = crate::fixture::node(dir.path());
         std::fs::create_dir_all(dir.path().join("etc/pve")).unwrap();
         let text = "dir: a\n\tpath /a\n\tbwlimit default=300\ndir: b\n\tpath /b\n\tbwlimit clone=100,restore=0\n\
                     dir: c\n\tpath /c\n";
-        std::fs::write(layout.storage_cfg(), text).unwrap();
-        let node = Node { layout, name, helper: "/bin/false".into() };
+        std::fs::write(node.layout.storage_cfg(), text).unwrap();
         let limit = |call: &Call, operation: &str, places: &[&str]| {
             of(&node, call, operation, places.iter().map(|place| (*place).to_owned())).unwrap()
         };

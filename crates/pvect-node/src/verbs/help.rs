@@ -37,9 +37,7 @@ mod tests {
     use super::*;
 
     fn help(words: &[&str]) -> (u8, String) {
-        let name: pvect_core::NodeName = "vm".parse().unwrap();
-        let layout = crate::Layout::new("/nonexistent", name.clone());
-        let node = Node { layout, name, helper: "/bin/false".into() };
+        let node = crate::fixture::node("/nonexistent");
         let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let exit = crate::cli::run(&node, &words, &mut Output::new(&mut out, &mut err));
