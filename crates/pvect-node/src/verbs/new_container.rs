@@ -99,10 +99,12 @@ pub(super) fn detect_guest(
     Ok(())
 }
 
-/// Removes what a create or a clone made, also when it panics.
+/// Removes what a create, a clone or a restore made, also when it panics.
 pub(super) struct Undo<'a> {
     node: &'a Node,
     vmid: Vmid,
+    /// The configuration that comes back; without one the container goes.
+    pub(super) old: Option<ContainerConfig>,
     /// What was made so far.
     pub(super) volumes: Vec<VolumeId>,
     armed: bool,
@@ -111,7 +113,12 @@ pub(super) struct Undo<'a> {
 impl<'a> Undo<'a> {
     /// Of a container whose configuration was just made.
     pub(super) fn of(node: &'a Node, vmid: Vmid) -> Self {
-        Self { node, vmid, volumes: Vec::new(), armed: true }
+        Self::over(node, vmid, None)
+    }
+
+    /// Of a container that takes the place of an old one, if there was one.
+    pub(super) fn over(node: &'a Node, vmid: Vmid, old: Option<ContainerConfig>) -> Self {
+        Self { node, vmid, old, volumes: Vec::new(), armed: true }
     }
 
     /// The container is whole: nothing is removed any more.
@@ -131,7 +138,11 @@ impl<'a> Undo<'a> {
         }
         let _ = std::fs::remove_dir(self.node.layout.rootfs(self.vmid));
         let _ = std::fs::remove_dir(self.node.layout.container(self.vmid));
-        if let Err(failure) = store::remove(self.node, self.vmid) {
+        let undone = match &self.old {
+            Some(old) => store::save(self.node, self.vmid, old),
+            None => store::remove(self.node, self.vmid),
+        };
+        if let Err(failure) = undone {
             log(&failure.text);
         }
     }
@@ -140,6 +151,6 @@ impl<'a> Undo<'a> {
 impl Drop for Undo<'_> {
     fn drop(&mut self) {
         let vmid = self.vmid;
-        self.now(&mut |text| tracing::error!(%vmid, "undoing a create: {text}"));
+        self.now(&mut |text| tracing::error!(%vmid, "undoing a new container: {text}"));
     }
 }

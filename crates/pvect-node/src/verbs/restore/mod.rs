@@ -16,7 +16,7 @@ use pvect_core::{Call, ContainerConfig, Vmid, VolumeId};
 
 use self::backup::Backup;
 use super::bandwidth;
-use super::new_container::{OWN_OPTIONS, detect_guest, judge_new, judge_volumes, read_keys};
+use super::new_container::{OWN_OPTIONS, Undo, detect_guest, judge_new, judge_volumes, read_keys};
 use super::new_volumes::{Mount, check_source, index, make_volumes, parse_mount};
 use crate::idmap::IdMap;
 use crate::interrupt::Interrupt;
@@ -65,11 +65,11 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
     let interrupt = Interrupt::watch();
     let _lock = store::lock(node, vmid, LOCK_WAIT, output).map_err(cannot)?;
     let old = reserve(node, &plan).map_err(cannot)?;
-    let mut undo = Undo { node, vmid, old, volumes: Vec::new(), armed: true };
+    let mut undo = Undo::over(node, vmid, old);
     task::run(node, "vzrestore", &vmid.to_string(), output, |log, output| {
         match build(node, &plan, &mut undo, &interrupt, log, output) {
             Ok(config) => {
-                undo.armed = false;
+                undo.disarm();
                 if let Some(old) = &undo.old {
                     remove_old(node, vmid, old, &config, &mut |text| log.line(output, text));
                 }
@@ -417,43 +417,4 @@ fn remove_old(
     }
     // Made anew by the next start.
     let _ = runtime::remove_lxc_config(node, vmid);
-}
-
-/// Removes what a restore made, also when it panics.
-struct Undo<'a> {
-    node: &'a Node,
-    vmid: Vmid,
-    /// The configuration that was there before.
-    old: Option<ContainerConfig>,
-    volumes: Vec<VolumeId>,
-    armed: bool,
-}
-
-impl Undo<'_> {
-    fn now(&mut self, log: &mut dyn FnMut(&str)) {
-        if !std::mem::take(&mut self.armed) {
-            return;
-        }
-        for volume in self.volumes.drain(..).rev() {
-            if let Err(failure) = storage::free(self.node, &volume) {
-                log(&failure.text);
-            }
-        }
-        let _ = std::fs::remove_dir(self.node.layout.rootfs(self.vmid));
-        let _ = std::fs::remove_dir(self.node.layout.container(self.vmid));
-        let undone = match &self.old {
-            Some(old) => store::save(self.node, self.vmid, old),
-            None => store::remove(self.node, self.vmid),
-        };
-        if let Err(failure) = undone {
-            log(&failure.text);
-        }
-    }
-}
-
-impl Drop for Undo<'_> {
-    fn drop(&mut self) {
-        let vmid = self.vmid;
-        self.now(&mut |text| tracing::error!(%vmid, "undoing a restore: {text}"));
-    }
 }
