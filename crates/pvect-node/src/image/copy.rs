@@ -56,7 +56,9 @@ pub(crate) fn run(
     filled(path, DiskSize(length), form, log, |to, log| {
         copy(&from, to, interrupt).map_err(|error| Failure::io("can't write", path, &error))?;
         interrupt.check()?;
-        make_its_own(path, &from, log)
+        make_its_own(path, &from, log)?;
+        // As when a copied file system is unmounted: after this the source may be removed.
+        to.sync_all().map_err(|error| Failure::io("can't sync", path, &error))
     })
 }
 
