@@ -89,6 +89,21 @@ fn a_running_container_goes_back_to_its_snapshot() {
 }
 
 #[test]
+fn a_subvolume_without_its_image_is_a_volume_too() {
+    let Some(node) = node_with_btrfs() else { return };
+    let template = node.busybox();
+    line(&node, &format!("create 101 {template} --rootfs local:0 --memory 64"));
+    // As a create leaves it that is killed before it makes the image.
+    let images = node.root().join("fast/images/101");
+    fs::create_dir_all(&images).expect("a directory");
+    let subvolume = images.join("vm-101-disk-0");
+    let made = std::process::Command::new("btrfs").args(["subvolume", "create"]).arg(&subvolume).output();
+    assert!(made.expect("btrfs").status.success());
+    node.pct(&["destroy", "101", "--destroy-unreferenced-disks", "1"]).ok();
+    assert!(!images.exists(), "the subvolume is left");
+}
+
+#[test]
 fn clones_are_independent_of_what_they_were_made_of() {
     let Some(node) = node_with_btrfs() else { return };
     two_volumes(&node);

@@ -218,9 +218,11 @@ fn undo_create(node: &Node, vmid: Vmid) -> NodeResult<()> {
     storage::unmount_all(&node.layout.rootfs(vmid))?;
     let kept: Vec<_> =
         note.before.iter().filter_map(|volume| storage::volume_path(node, volume).ok()).collect();
-    for (volume, path) in super::volumes_of(node, vmid)? {
+    // Also one that has no path yet: of an image on btrfs the subvolume is made first.
+    for volume in storage::volumes_of(node, vmid)? {
         let unseen = note.unseen.iter().any(|name| name == volume.storage());
-        if !unseen && !note.before.contains(&volume) && !kept.contains(&path) {
+        let is_kept = || storage::volume_path(node, &volume).is_ok_and(|path| kept.contains(&path));
+        if !unseen && !note.before.contains(&volume) && !is_kept() {
             storage::free(node, &volume)?;
         }
     }

@@ -55,8 +55,14 @@ pub(super) fn volume_name(images: &Path, entry: &str) -> Option<String> {
     if entry.contains('@') {
         return None;
     }
-    let is_image = !entry.contains('.') && images.join(entry).join(IMAGE).is_file();
-    Some(if is_image { format!("{entry}.raw") } else { entry.to_owned() })
+    let place = images.join(entry);
+    // A create that was killed may have made the subvolume only.
+    let is_image = || place.join(IMAGE).is_file() || is_subvolume(&place) && is_empty(&place);
+    Some(if !entry.contains('.') && is_image() { format!("{entry}.raw") } else { entry.to_owned() })
+}
+
+fn is_empty(directory: &Path) -> bool {
+    std::fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_none())
 }
 
 /// Returns the path of a snapshot of a subvolume.

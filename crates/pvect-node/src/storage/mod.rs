@@ -158,7 +158,8 @@ pub fn free_telling(node: &Node, volume: &VolumeId, log: &mut dyn FnMut(&str)) -
             btrfs::delete(&btrfs::snapshot_path(subvolume, &name))?;
         }
     }
-    if std::fs::symlink_metadata(path).is_err() {
+    let subvolume_is_there = place.subvolume.as_deref().is_some_and(btrfs::is_subvolume);
+    if !subvolume_is_there && std::fs::symlink_metadata(path).is_err() {
         log(&format!("disk image '{}' does not exist", path.display()));
         // One that was killed here may have removed the volume only.
         empty_parent();
