@@ -72,22 +72,26 @@ fn copy(from: &File, to: &File, interrupt: &Interrupt) -> std::io::Result<()> {
 /// Replays the journal of a copy and gives it a UUID of its own: two file systems with one UUID confuse whoever looks
 /// for one by it.
 fn make_its_own(path: &Path, from: &File, log: &mut dyn FnMut(&str)) -> NodeResult<()> {
-    let block = superblock(from).unwrap_or([0; SUPERBLOCK.1]);
-    let word = |at: usize| u32::from_le_bytes([block[at], block[at + 1], block[at + 2], block[at + 3]]);
-    // All checksums are written again then, for which tune2fs wants a file system that was just checked as a whole.
-    let whole = word(RO_COMPAT) & METADATA_CSUM != 0 && word(INCOMPAT) & CSUM_SEED == 0;
-    let mut check = Tool::new("e2fsck", "e2fsprogs").arg("-p");
-    if whole {
-        check = check.arg("-f");
-    }
     let mut said = Vec::new();
-    let (code, errors) =
-        check.arg(path).apart().keeping_locks().outcome(&mut |line| said.push(line.to_owned()))?;
+    let check = Tool::new("e2fsck", "e2fsprogs").arg("-p").arg(path).apart().keeping_locks();
+    let (code, errors) = check.outcome(&mut |line| said.push(line.to_owned()))?;
     // 1: errors were corrected, the replayed journal among them.
     if code > 1 {
         said.iter().for_each(|line| log(line));
         let reason = errors.trim_end();
         return Err(Failure::new(format!("the copy is damaged: e2fsck ended with {code} {reason}")));
     }
-    Tool::new("tune2fs", "e2fsprogs").args(["-U", "random"]).arg(path).apart().keeping_locks().run()
+    let mut tune = Tool::new("tune2fs", "e2fsprogs");
+    if depends_on_uuid(from) {
+        // Else all checksums would have to be written again, and tune2fs 1.47.2 forgets those of the orphan file.
+        tune = tune.args(["-O", "metadata_csum_seed"]);
+    }
+    tune.args(["-U", "random"]).arg(path).apart().keeping_locks().run()
+}
+
+/// Whether the checksums of a file system are made from its UUID.
+fn depends_on_uuid(image: &File) -> bool {
+    let Some(block) = superblock(image) else { return false };
+    let word = |at: usize| u32::from_le_bytes([block[at], block[at + 1], block[at + 2], block[at + 3]]);
+    word(RO_COMPAT) & METADATA_CSUM != 0 && word(INCOMPAT) & CSUM_SEED == 0
 }
