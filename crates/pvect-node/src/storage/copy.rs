@@ -4,6 +4,7 @@
 //! `copy_volume` copies everything: both volumes are mounted in a namespace that ends with the copy. cp, or rsync where a bandwidth is to
 //! be kept, carries owners, modes, links, ACLs, extended attributes and holes.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use pvect_core::size::DiskSize;
@@ -86,8 +87,7 @@ impl Copy<'_> {
         let _mounts = PrivateMounts::enter()?;
         source.mount(&places.from)?;
         mount(&target.volume, &target.path, &places.to, false)?;
-        let copied = self.files(&places, interrupt, log);
-        // What was written must be on its way to the disk before the volume counts as made.
+        let copied = synced(&places.to, || self.files(&places, interrupt, log));
         let unmounted = [&places.to, &places.from].map(|path| {
             rustix::mount::unmount(path, UnmountFlags::NOFOLLOW)
                 .map_err(|errno| Failure::io("can't unmount", path, &errno.into()))
@@ -114,6 +114,15 @@ impl Copy<'_> {
         };
         tool.arg(from).arg(&places.to).until(interrupt).keeping_locks().stream(log)
     }
+}
+
+/// Has a mounted volume filled, and what was written brought to the disk: after this the source may be removed. That a
+/// directory is unmounted writes nothing.
+fn synced(target: &Path, fill: impl FnOnce() -> NodeResult<()>) -> NodeResult<()> {
+    // Opened before: the system reports what it could not write since.
+    let directory = File::open(target).map_err(|error| Failure::io("can't open", target, &error))?;
+    fill()?;
+    rustix::fs::syncfs(&directory).map_err(|errno| Failure::io("can't sync", target, &errno.into()))
 }
 
 /// What is read.
@@ -226,5 +235,39 @@ impl Drop for Places {
         }
         // The container's directory, where it was made for this.
         let _ = self.from.parent().map(std::fs::remove_dir);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_copy_of_a_directory_is_on_the_disk() {
+        let _mounts = PrivateMounts::enter().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let node = crate::fixture::node(dir.path());
+        crate::store::ensure_root(&node).unwrap();
+        // A file system that takes its time to write, whatever the tests run on.
+        let (disk, mounted) = (dir.path().join("disk.raw"), dir.path().join("st"));
+        image::create(&disk, DiskSize(64 << 20), (0, 0), &mut |_| {}).unwrap();
+        std::fs::create_dir(&mounted).unwrap();
+        image::mount(&disk, &mounted, &[]).unwrap();
+        let text = format!("dir: st\n\tpath {}\n\tcontent rootdir\n", mounted.display());
+        std::fs::write(node.layout.storage_cfg(), text).unwrap();
+        let vmid = "101".parse().unwrap();
+        let source = allocate(&node, "st", vmid, DiskSize(0), (0, 0), &mut |_| {}).unwrap();
+        let path = super::super::volume_path(&node, &source).unwrap();
+        std::fs::write(path.join("file"), vec![1; 1 << 20]).unwrap();
+        let copy =
+            Copy { source: &source, snapshot: None, storage: "st", vmid, owner: (0, 0), bandwidth: None };
+        let (new, _) = copy.run(&node, &Interrupt::watch(), &mut |_| {}).unwrap();
+        let new = super::super::volume_path(&node, &new).unwrap().join("file");
+        let mut lines = Vec::new();
+        let shown = &mut |line: &str| lines.push(line.to_owned());
+        Tool::new("filefrag", "e2fsprogs").arg("-v").arg(&new).stream(shown).unwrap();
+        assert!(lines.iter().any(|line| line.contains("0.. ")), "{lines:?}");
+        assert!(!lines.iter().any(|line| line.contains("delalloc")), "{lines:?}");
+        rustix::mount::unmount(&mounted, UnmountFlags::NOFOLLOW).unwrap();
     }
 }

@@ -252,6 +252,7 @@ fn unpack_template(
         ignore_errors: plan.ignore_unpack_errors,
         report: &say,
         most: unpack::in_proportion(&archive)?,
+        room: &|| Ok(()),
         interrupted: &|| interrupt.came(),
     };
     if unpack::oci::is_image(&archive) {

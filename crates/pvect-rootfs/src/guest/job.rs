@@ -148,9 +148,9 @@ impl Job {
             Work::Start { dns, is_cgroup2 } => {
                 notes.extend(found);
                 notes.extend(guest.each_start(dns)?);
-                notes.extend(init::check_nesting(&guest)?);
+                notes.extend(init::check_nesting(&guest));
                 if *is_cgroup2 {
-                    notes.extend(init::check_cgroup2(&guest)?);
+                    notes.extend(init::check_cgroup2(&guest));
                 }
                 // The rest was said when the container was made; pct does not repeat it.
                 notes.retain(|note| matches!(note, Note::Warning(_)));
@@ -159,7 +159,7 @@ impl Job {
             Work::AfterClone if is_managed => {
                 notes = found;
                 init::forget_identity(&guest)?;
-                notes.extend(init::check_nesting(&guest)?);
+                notes.extend(init::check_nesting(&guest));
             }
             Work::First { password, ssh_keys, dns } if is_managed => {
                 notes = first(&guest, password.as_deref(), ssh_keys.as_deref(), dns)?;
@@ -250,7 +250,7 @@ fn first(
         users::set_ssh_keys(guest, keys)?;
     }
     notes.extend(guest.each_start(dns)?);
-    notes.extend(init::check_nesting(guest)?);
+    notes.extend(init::check_nesting(guest));
     Ok(notes)
 }
 

@@ -5,6 +5,7 @@
 //! container is as it was.
 
 mod backup;
+mod disks;
 mod judged;
 
 use std::cell::RefCell;
@@ -15,6 +16,7 @@ use pvect_core::property::MountSource;
 use pvect_core::{Call, ContainerConfig, Vmid, VolumeId};
 
 use self::backup::Backup;
+use self::disks::Disks;
 use super::bandwidth;
 use super::new_container::{OWN_OPTIONS, Undo, detect_guest, judge_new, judge_volumes, read_keys};
 use super::new_volumes::{Mount, check_source, index, make_volumes, parse_mount};
@@ -241,7 +243,7 @@ fn build(
     }
     let path = path.transpose()?;
     if let Some(path) = &path {
-        backup = Some(Backup::read(path)?);
+        backup = Some(Backup::read(path, interrupt)?);
     }
     let mut config = plan.given.clone();
     ids::assign(node, vmid, &mut config)?;
@@ -344,13 +346,16 @@ fn fill_mounted(
         }
         None => log("extracting archive from STDIN", false),
     }
+    let disks = Disks::of(node, config)?;
     let cell = RefCell::new(&mut *log);
     let say = |line: &str| cell.borrow_mut()(line, false);
     let options = unpack::Options {
         idmap: &idmap,
         ignore_errors: plan.ignore_unpack_errors,
         report: &say,
+        // A backup may hold any amount of zeros.
         most: None,
+        room: &|| disks.check(),
         interrupted: &|| interrupt.came(),
     };
     match unpack::extract(path.unwrap_or(Path::new("/dev/stdin")), root, &options) {

@@ -1,0 +1,80 @@
+//! The room that stays on the disks that a backup is unpacked to: whoever made the archive decides how much is in it.
+
+use std::fs::File;
+use std::io;
+
+use pvect_core::ContainerConfig;
+use pvect_core::property::MountSource;
+use pvect_rootfs::room::Room;
+
+use crate::{Failure, Node, NodeResult, storage};
+
+/// The file systems that a container's volumes lie on.
+pub(super) struct Disks(Vec<(File, Room)>);
+
+impl Disks {
+    /// Looks at them before anything is unpacked.
+    ///
+    /// # Errors
+    /// When a volume cannot be opened.
+    pub(super) fn of(node: &Node, config: &ContainerConfig) -> NodeResult<Self> {
+        let mut disks = Vec::new();
+        for (_, mount) in config.volumes() {
+            let MountSource::Volume(text) = &mount.fs.source else { continue };
+            let volume =
+                text.parse().map_err(|_| Failure::new(format!("unable to parse volume ID '{text}'")))?;
+            let path = storage::volume_path(node, &volume)?;
+            let failed = |error| Failure::io("can't open", &path, &error);
+            let file = File::open(&path).map_err(failed)?;
+            let room = Room::of(&file).map_err(failed)?;
+            disks.push((file, room));
+        }
+        Ok(Self(disks))
+    }
+
+    /// Fails when too little stays free on one of them.
+    ///
+    /// # Errors
+    /// As [`Room::check_for_container`].
+    pub(super) fn check(&self) -> io::Result<()> {
+        self.0.iter().try_for_each(|(file, room)| room.check_for_container(file))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pvect_core::size::DiskSize;
+    use rustix::mount::UnmountFlags;
+
+    use super::*;
+    use crate::image;
+
+    #[test]
+    fn a_disk_that_fills_is_noticed() {
+        let _mounts = storage::PrivateMounts::enter().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let node = crate::fixture::node(dir.path());
+        crate::store::ensure_root(&node).unwrap();
+        let (disk, mounted) = (dir.path().join("disk.raw"), dir.path().join("st"));
+        image::create(&disk, DiskSize(64 << 20), (0, 0), &mut |_| {}).unwrap();
+        std::fs::create_dir(&mounted).unwrap();
+        image::mount(&disk, &mounted, &[]).unwrap();
+        let text = format!("dir: st\n\tpath {}\n\tcontent rootdir\n", mounted.display());
+        std::fs::write(node.layout.storage_cfg(), text).unwrap();
+        let vmid = "101".parse().unwrap();
+        let volume = storage::allocate(&node, "st", vmid, DiskSize(0), (0, 0), &mut |_| {}).unwrap();
+        let mut config = ContainerConfig::default();
+        config.main.set("rootfs", volume.as_str());
+        config.main.set("mp0", "/srv,mp=/srv");
+        let disks = Disks::of(&node, &config).unwrap();
+        assert!(disks.check().is_ok());
+        let stat = rustix::fs::statvfs(&mounted).unwrap();
+        let file = File::create(mounted.join("large")).unwrap();
+        let most = stat.f_bavail * stat.f_frsize - (1 << 20);
+        rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, most).unwrap();
+        let error = disks.check().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        drop((file, disks));
+        rustix::mount::unmount(&mounted, UnmountFlags::NOFOLLOW).unwrap();
+    }
+}
