@@ -44,37 +44,23 @@ impl Disks {
 #[cfg(test)]
 mod tests {
     use pvect_core::size::DiskSize;
-    use rustix::mount::UnmountFlags;
 
     use super::*;
-    use crate::image;
+    use crate::fixture::SmallDisk;
 
     #[test]
     fn a_disk_that_fills_is_noticed() {
-        let _mounts = storage::PrivateMounts::enter().unwrap();
-        let dir = tempfile::tempdir().unwrap();
-        let node = crate::fixture::node(dir.path());
-        crate::store::ensure_root(&node).unwrap();
-        let (disk, mounted) = (dir.path().join("disk.raw"), dir.path().join("st"));
-        image::create(&disk, DiskSize(64 << 20), (0, 0), &mut |_| {}).unwrap();
-        std::fs::create_dir(&mounted).unwrap();
-        image::mount(&disk, &mounted, &[]).unwrap();
-        let text = format!("dir: st\n\tpath {}\n\tcontent rootdir\n", mounted.display());
-        std::fs::write(node.layout.storage_cfg(), text).unwrap();
+        let disk = SmallDisk::with("");
         let vmid = "101".parse().unwrap();
-        let volume = storage::allocate(&node, "st", vmid, DiskSize(0), (0, 0), &mut |_| {}).unwrap();
+        let volume = storage::allocate(&disk.node, "st", vmid, DiskSize(0), (0, 0), &mut |_| {}).unwrap();
         let mut config = ContainerConfig::default();
         config.main.set("rootfs", volume.as_str());
         config.main.set("mp0", "/srv,mp=/srv");
-        let disks = Disks::of(&node, &config).unwrap();
+        let disks = Disks::of(&disk.node, &config).unwrap();
         assert!(disks.check().is_ok());
-        let stat = rustix::fs::statvfs(&mounted).unwrap();
-        let file = File::create(mounted.join("large")).unwrap();
-        let most = stat.f_bavail * stat.f_frsize - (1 << 20);
+        let file = File::create(disk.path().join("large")).unwrap();
+        let most = disk.free() - (1 << 20);
         rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, most).unwrap();
-        let error = disks.check().unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
-        drop((file, disks));
-        rustix::mount::unmount(&mounted, UnmountFlags::NOFOLLOW).unwrap();
+        assert_eq!(disks.check().unwrap_err().kind(), io::ErrorKind::StorageFull);
     }
 }
