@@ -41,6 +41,8 @@ pub enum Work {
     Network(HostDns),
     /// Removes from a clone what each machine must have its own of.
     AfterClone,
+    /// What the root file system of a backup needs once, after it was unpacked.
+    AfterRestore,
     /// What belongs to a root file system that was just unpacked: what is unique to each container, root's password
     /// and keys, and what belongs to every start.
     First {
@@ -161,6 +163,7 @@ impl Job {
                 init::forget_identity(&guest)?;
                 notes.extend(init::check_nesting(&guest));
             }
+            Work::AfterRestore if is_managed => fixup::after_unpacking(&guest)?,
             Work::First { password, ssh_keys, dns } if is_managed => {
                 notes = first(&guest, password.as_deref(), ssh_keys.as_deref(), dns)?;
                 host_keys = users::has_sshd(&guest);
@@ -173,7 +176,7 @@ impl Job {
                 users::set_host_key(&guest, kind, key)?;
             }
             Work::HostKey(..) => return Err(Failure::new("unknown kind of host key")),
-            Work::AfterClone | Work::First { .. } => {}
+            Work::AfterClone | Work::AfterRestore | Work::First { .. } => {}
             Work::Read(_) | Work::MakeDirs(_) | Work::Remove { .. } => {}
         }
         Ok(Done::Written { notes, host_keys })

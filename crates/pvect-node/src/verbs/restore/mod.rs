@@ -76,7 +76,10 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
                     remove_old(node, vmid, old, &config, &mut |text| log.line(output, text));
                 }
                 drop(interrupt);
-                if plan.start { crate::start::start(node, vmid, &config, false, output) } else { Ok(()) }
+                if !plan.start {
+                    return Ok(());
+                }
+                log.capture(output, |output| crate::start::start(node, vmid, &config, false, output))
             }
             Err(failure) => {
                 undo.now(&mut |text| log.line(output, text));
@@ -388,7 +391,9 @@ fn fill_mounted(
             known.main.set(key, value.as_str());
         }
     }
-    detect_guest(&Guest::mounted(node, plan.vmid, &known, root)?, config, log)?;
+    let guest = Guest::mounted(node, plan.vmid, &known, root)?;
+    detect_guest(&guest, config, log)?;
+    guest.after_restore(log)?;
     if found.is_some_and(|backup| backup.config.is_set("template")) {
         config.main.set("template", "1");
     }
