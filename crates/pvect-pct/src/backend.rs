@@ -19,6 +19,7 @@ use crate::config::{PctConfig, Transport};
 use crate::copy::Copies;
 use crate::parse::{self, Clock, ParseError};
 use crate::runner::{End, Finished, Request, Runner, Streams};
+use crate::warned::Warned;
 use crate::{CancelHandle, copy, interactive, program};
 use pvect_core::classify::{Verdict, judge};
 
@@ -35,6 +36,7 @@ const LOOK_GRACE: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub struct PctBackend {
     pub(crate) runner: Runner,
+    warned: Warned,
 }
 
 /// What a captured `exec` gave.
@@ -51,13 +53,19 @@ pub struct Captured {
 impl PctBackend {
     /// Makes a backend. Nothing is started; [`PctBackend::probe`] finds out whether pct is there.
     pub fn new(config: PctConfig) -> Self {
-        Self { runner: Runner::new(config, CancelHandle::new()) }
+        Self { runner: Runner::new(config, CancelHandle::new()), warned: Warned::default() }
     }
 
     /// Makes the backend's runs stop when the handle is cancelled.
     #[must_use]
     pub fn with_cancel(self, handle: CancelHandle) -> Self {
-        Self { runner: Runner::new(self.runner.config().clone(), handle) }
+        Self { runner: Runner::new(self.runner.config().clone(), handle), ..self }
+    }
+
+    /// Keeps what pct warns of while it is only read in a place that the caller has, too.
+    #[must_use]
+    pub fn with_warned(self, warned: Warned) -> Self {
+        Self { warned, ..self }
     }
 
     /// Returns the configuration.
@@ -357,7 +365,8 @@ impl PctBackend {
         parse: impl Fn(&[u8]) -> Result<T, ParseError>,
     ) -> Result<T> {
         let finished = self.run(call, words, None, &mut ()).await?;
-        self.verdict(call, &finished)?;
+        let (warnings, _) = self.verdict(call, &finished)?;
+        self.warned.keep(call.vmid(), warnings);
         parse(&finished.stdout).map_err(|error| Error::InvalidOutput {
             what: error.to_string(),
             run: Box::new(finished.to_run()),

@@ -7,7 +7,7 @@ use pvect_core::{Call, Error, Result, Verb};
 use crate::backend::{Captured, PctBackend};
 use crate::config::PctConfig;
 use crate::program;
-use crate::runner::{Request, Runner, Streams};
+use crate::runner::{Request, Streams};
 
 impl PctConfig {
     /// Returns how another program of this machine is run: the one beside pct, or else the node's own. A path is taken as
@@ -40,7 +40,7 @@ impl PctBackend {
             Some(_) => PctConfig { program: program.into(), prefix_args: Vec::new(), ..config.clone() },
             None => config.beside(program, &owned(words))?,
         };
-        Self { runner: Runner::new(config, self.runner.cancel().clone()) }.run_words(words, class).await
+        Self::new(config).with_cancel(self.runner.cancel().clone()).run_words(words, class).await
     }
 
     /// Runs the program with words of any kind, and with the time limit of a class.
