@@ -9,7 +9,10 @@ const MOST: usize = 1000;
 
 /// The warnings of reads, each with the container that was read. Clones share them.
 #[derive(Debug, Clone, Default)]
-pub struct Warned(Arc<Mutex<Vec<(Option<Vmid>, String)>>>);
+pub struct Warned(Arc<Mutex<Vec<Warning>>>);
+
+/// Which container was read, if not all were listed, and pct's line.
+type Warning = (Option<Vmid>, String);
 
 impl Warned {
     /// Keeps what pct warned of when it read a container, or listed all of them.
@@ -25,8 +28,7 @@ impl Warned {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (taken, left) = kept.drain(..).partition(|(of, _)| *of == vmid);
         *kept = left;
-        let mut texts: Vec<String> =
-            taken.into_iter().map(|(_, text): (Option<Vmid>, String)| text).collect();
+        let mut texts: Vec<String> = taken.into_iter().map(|(_, text): Warning| text).collect();
         // A status and a configuration read one file.
         let mut seen = std::collections::HashSet::new();
         texts.retain(|text| seen.insert(text.clone()));
