@@ -103,17 +103,22 @@ impl Copy<'_> {
         let places = Places { to: directory.join(".copy-volume-1"), from: directory.join(".copy-volume-2") };
         places.make()?;
         let target = Place::of(node, new)?;
+        // Opened before: the system reports what it could not write since.
+        let disk =
+            File::open(&target.path).map_err(|error| Failure::io("can't open", &target.path, &error))?;
         let _mounts = PrivateMounts::enter()?;
         source.mount(&places.from)?;
         mount(&target.volume, &target.path, &places.to, false)?;
-        let copied = synced(&places.to, || self.files(&places, interrupt, log));
+        let copied = self.files(&places, interrupt, log);
         let unmounted = [&places.to, &places.from].map(|path| {
             rustix::mount::unmount(path, UnmountFlags::NOFOLLOW)
                 .map_err(|errno| Failure::io("can't unmount", path, &errno.into()))
         });
         interrupt.check()?;
         copied?;
-        unmounted.into_iter().collect()
+        unmounted.into_iter().collect::<NodeResult<()>>()?;
+        // After this the source may be removed. That a directory is unmounted writes nothing.
+        rustix::fs::syncfs(&disk).map_err(|errno| Failure::io("can't sync", &target.path, &errno.into()))
     }
 
     fn files(&self, places: &Places, interrupt: &Interrupt, log: &mut dyn FnMut(&str)) -> NodeResult<()> {
@@ -133,15 +138,6 @@ impl Copy<'_> {
         };
         tool.arg(from).arg(&places.to).until(interrupt).keeping_locks().stream(log)
     }
-}
-
-/// Has a mounted volume filled, and what was written brought to the disk: after this the source may be removed. That a
-/// directory is unmounted writes nothing.
-fn synced(target: &Path, fill: impl FnOnce() -> NodeResult<()>) -> NodeResult<()> {
-    // Opened before: the system reports what it could not write since.
-    let directory = File::open(target).map_err(|error| Failure::io("can't open", target, &error))?;
-    fill()?;
-    rustix::fs::syncfs(&directory).map_err(|errno| Failure::io("can't sync", target, &errno.into()))
 }
 
 /// What is read.
