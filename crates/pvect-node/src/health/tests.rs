@@ -289,14 +289,14 @@ fn volumes_on_a_storage_that_changed_after_a_create_began_stay() {
         format!("dir: {name}\n\tpath {}\n\tcontent {content}\n", path(at).display())
     };
     // One holds no containers yet, one will lie elsewhere, one is not known at all.
-    storages(&(section("a", "one", "backup") + &section("b", "other", "rootdir")));
+    storages(&(section("aa", "one", "backup") + &section("bb", "other", "rootdir")));
     fs::create_dir_all(path("other")).unwrap();
     let mut config = ContainerConfig::default();
     config.main.set("lock", "create");
     store::create(&place.node, id("101"), &config).unwrap();
     let made = place.volume("101", "vm-101-disk-0.raw");
     storages(
-        &["a one", "b two", "c new"]
+        &["aa one", "bb two", "cc new"]
             .map(|words| {
                 let (name, at) = words.split_once(' ').unwrap();
                 section(name, at, "rootdir")
