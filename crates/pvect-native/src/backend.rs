@@ -9,7 +9,7 @@ use pvect_core::config::{ParseMode, PendingItem, SnapshotEntry, Warning};
 use pvect_core::error::Finding;
 use pvect_core::{ContainerConfig, Error, Inspect, Listing, Result, RunState, Status, Vmid};
 
-use crate::file::read_whole;
+use crate::configs::Configs;
 use crate::screen::is_plain;
 use crate::socket::{Holder, Knocker};
 use crate::{Foreign, NativeReader};
@@ -94,13 +94,13 @@ impl NativeBackend {
     /// Lists the containers; of each file, `parse` makes what is needed.
     fn look(&self, mut parse: impl FnMut(Vmid, &[u8]) -> Option<ContainerConfig>) -> Result<Survey> {
         let vmids = self.vmids()?;
+        let mut configs = Configs::of(&self.configs, &vmids);
         let running = self.reader.running();
         let mut knocker = Knocker::default();
         let (mut list, mut foreign) = (Vec::with_capacity(vmids.len()), Vec::new());
-        let mut bytes = Vec::new();
-        for vmid in vmids {
-            let head = match read_whole(&self.path(vmid), &mut bytes) {
-                Ok(()) => parse(vmid, &bytes).unwrap_or_default(),
+        for (place, vmid) in vmids.into_iter().enumerate() {
+            let head = match configs.text(place, vmid) {
+                Ok(text) => parse(vmid, text).unwrap_or_default(),
                 Err(error) if error.kind() == IoKind::NotFound => continue,
                 Err(_) => ContainerConfig::default(),
             };

@@ -8,12 +8,14 @@
 
 mod backend;
 mod cgroup;
+mod configs;
 mod counted;
 mod disk;
 mod file;
 mod init;
 mod lxc_names;
 mod network;
+mod pmxcfs;
 mod process;
 mod reader;
 mod sample;

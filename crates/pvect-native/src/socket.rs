@@ -155,13 +155,13 @@ pub(crate) enum Holder {
 /// only we ourselves could fool us otherwise.
 ///
 /// Source: `SO_PEERCRED` of unix(7): the credentials of who called listen(2).
-fn foreign_peer(socket: impl AsFd) -> io::Result<Option<(u32, i32)>> {
+pub(crate) fn foreign_peer(socket: impl AsFd) -> io::Result<Option<(u32, i32)>> {
     let peer = socket_peercred(socket)?;
     let uid = peer.uid.as_raw();
     Ok((!is_believed(uid)).then_some((uid, peer.pid.as_raw_pid())))
 }
 
-fn is_believed(uid: u32) -> bool {
+pub(crate) fn is_believed(uid: u32) -> bool {
     uid == 0 || uid == geteuid().as_raw()
 }
 
