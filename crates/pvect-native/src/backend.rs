@@ -16,7 +16,8 @@ use crate::{Foreign, NativeReader};
 
 /// Reads the containers of the node that this program runs on. It starts no process and changes nothing.
 ///
-/// The methods of [`Inspect`] never wait; each has a twin here that needs no runtime.
+/// The methods of [`Inspect`] do not wait, except for pmxcfs, and that for two seconds at most; each has a twin here that
+/// needs no runtime.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NativeBackend {
     reader: NativeReader,

@@ -12,6 +12,8 @@ mod configs;
 mod counted;
 mod disk;
 mod file;
+#[doc(hidden)]
+pub mod fuzzing;
 mod init;
 mod lxc_names;
 mod network;

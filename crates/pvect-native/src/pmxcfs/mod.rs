@@ -176,3 +176,18 @@ impl Together {
         if self.bytes.len() > LIMIT { Err(Unusable::Long) } else { Ok(()) }
     }
 }
+
+/// Reads bytes as each of the messages, for the fuzz target; returns how long the files in them are.
+pub(crate) fn read_as_each(bytes: &[u8]) -> usize {
+    let _ = (message::welcome(bytes), message::start_time(bytes));
+    let names = [Path::new("/dev/shm/qb-1/a-header"), Path::new("/dev/shm/qb-1/a-data")];
+    let _ = message::is_fresh_ring(bytes, names, 8192, 4096);
+    let (mut rest, mut length) = (bytes, 0);
+    if let Ok(answer) = next_answer(&mut rest, message::GET_FS_VERSION) {
+        length += answer.body.len();
+    }
+    while let Ok(answer) = next_answer(&mut rest, message::GET_CONFIG) {
+        length += answer.body.len();
+    }
+    length
+}
