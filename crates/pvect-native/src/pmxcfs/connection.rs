@@ -12,7 +12,7 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connec
 use super::Unusable;
 use super::message::{self, Malformed};
 use super::ring::Ring;
-use crate::socket::foreign_peer;
+use crate::socket::holder::foreign_peer;
 
 /// How long a message may be, bytes: as long as those of Proxmox VE's own programs. The server makes three rings of this
 /// length and fills them with zeros.

@@ -15,7 +15,7 @@ use rustix::fs::OFlags;
 
 use super::Unusable;
 use super::message::{Malformed, READ, RING_HEADER, RING_MARGIN, WAITING, WRITE, is_fresh_ring};
-use crate::socket::is_believed;
+use crate::socket::holder::is_believed;
 
 /// One ring, of which we are the only writer or the only reader.
 #[derive(Debug)]
