@@ -1,4 +1,4 @@
-//! The texts of many configuration files: file by file, or all at once where the files are in pmxcfs.
+//! The texts of many configuration files: from the files, or from pmxcfs itself where the files are in it.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,8 +8,8 @@ use pvect_core::Vmid;
 use crate::file::read_whole;
 use crate::pmxcfs::{Pmxcfs, Together, Unusable};
 
-/// From how many containers on pmxcfs is asked: the connection takes about as long as so many files.
-const MANY: usize = 32;
+/// From how many containers on pmxcfs is asked: the connection takes about as long as to read so many files.
+const MANY: usize = 64;
 
 /// Reads the configurations of one node's containers in a given order.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub(crate) struct Configs<'a> {
 }
 
 impl<'a> Configs<'a> {
-    /// Prepares to read those of `vmids`, with as few messages as possible.
+    /// Prepares to read those of `vmids`, in this order.
     pub(crate) fn of(directory: &'a Path, vmids: &[Vmid]) -> Self {
         let place = if vmids.len() < MANY { None } else { Pmxcfs::of(directory) };
         Self::through(place, directory, vmids)

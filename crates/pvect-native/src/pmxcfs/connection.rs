@@ -10,29 +10,35 @@ use rustix::net::sockopt::set_socket_passcred;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
 use super::Unusable;
-use super::message::{self, Malformed};
+use super::message::{self, Answer, Malformed};
 use super::ring::Ring;
 use crate::socket::holder::foreign_peer;
 
-/// How long a message may be, bytes: as long as those of Proxmox VE's own programs. The server makes three rings of this
-/// length and fills them with zeros.
-const LONGEST: u32 = 1 << 20;
+/// How long a message may be, bytes: the longest file that pmxcfs keeps has 1 MiB, and an answer has a header.
+///
+/// A server of libqb that has no room for an answer closes the connection while it still uses it: there must always be
+/// room. For the same reason there is one request at a time. The server makes three rings of this length and fills them with
+/// zeros, which takes as long as many requests.
+pub(super) const LONGEST: u32 = (1 << 20) + (3 << 10);
 /// A server that offers more than this is not believed.
 const LONGEST_OFFERED: u32 = 8 << 20;
 /// How long an abstract name is that fills its address, as libqb makes them.
 const NAME_LENGTH: usize = 107;
-/// How often answers are looked for before we sleep meanwhile.
+/// How often an answer is looked for before we sleep meanwhile.
 const LOOKS: u32 = 20;
 /// How long we sleep at a time.
 const NAP: Duration = Duration::from_micros(20);
 
-/// A connection on which requests are sent in batches: a batch is answered as a whole before the next one is sent.
+/// A connection, on which each request is answered before the next one is sent.
 #[derive(Debug)]
 pub(super) struct Connection {
     socket: UnixStream,
     requests: Ring,
     answers: Ring,
     deadline: Instant,
+    /// The request and the answer that are under way, as chunks of their rings.
+    request: Vec<u8>,
+    answer: Vec<u8>,
 }
 
 impl Connection {
@@ -63,31 +69,29 @@ impl Connection {
         }
         let requests = Ring::open(&welcome.requests, welcome.longest)?;
         let answers = Ring::open(&welcome.answers, welcome.longest)?;
-        Ok(Self { socket, requests, answers, deadline })
+        Ok(Self { socket, requests, answers, deadline, request: Vec::new(), answer: Vec::new() })
     }
 
-    /// Sends a batch of `count` requests and waits for the answers, which are added to `answers` as chunks.
-    ///
-    /// The server reads one byte from the socket for each request, and would wait for one that does not come: they are all
-    /// sent at once, after the requests, so that there is no moment at which one is missing and the server looks.
-    pub(super) fn ask(&mut self, batch: &[u8], count: u8, answers: &mut Vec<u8>) -> Result<(), Unusable> {
-        self.requests.write(batch, count.into())?;
-        let bytes = [0; u8::MAX as usize];
-        self.socket.write_all(&bytes[..count.into()])?;
-        self.wait_for(count.into())?;
-        self.answers.read(answers)
+    /// Sends a request and waits for the answer.
+    pub(super) fn ask(&mut self, kind: i32, body: &[u8]) -> Result<Answer<'_>, Unusable> {
+        message::put_request(&mut self.request, kind, body);
+        self.requests.write(&self.request)?;
+        // The server looks at the ring when a byte comes.
+        self.socket.write_all(&[0])?;
+        self.wait()?;
+        self.answers.read(&mut self.answer)?;
+        Ok(message::answer(&self.answer, kind)?)
     }
 
-    fn wait_for(&self, count: u32) -> Result<(), Unusable> {
+    /// Waits until there is an answer.
+    fn wait(&self) -> Result<(), Unusable> {
         let mut looks = 0_u32;
         let mut closed = false;
         loop {
-            let waiting = self.answers.waiting()?;
-            if waiting == count {
-                return Ok(());
-            }
-            if waiting > count {
-                return Err(Malformed("there are more answers than requests").into());
+            match self.answers.waiting()? {
+                0 => {}
+                1 => return Ok(()),
+                _ => return Err(Malformed("there are more answers than requests").into()),
             }
             if closed {
                 return Err(Unusable::Closed);

@@ -123,17 +123,18 @@ pub(super) fn text_of(field: &[u8]) -> Option<&str> {
     std::str::from_utf8(field.get(..end)?).ok()
 }
 
-/// Adds a request to a batch, as a chunk of the ring.
-pub(super) fn add_request(batch: &mut Vec<u8>, kind: i32, body: &[u8]) {
+/// Makes a request, as a chunk of a ring; what was in `chunk` goes.
+pub(super) fn put_request(chunk: &mut Vec<u8>, kind: i32, body: &[u8]) {
     let length = REQUEST_HEADER + body.len();
-    batch.extend((length as u32).to_ne_bytes());
-    batch.extend(CHUNK_MAGIC.to_ne_bytes());
+    chunk.clear();
+    chunk.extend((length as u32).to_ne_bytes());
+    chunk.extend(CHUNK_MAGIC.to_ne_bytes());
     for field in [kind, length as i32] {
-        batch.extend(field.to_ne_bytes());
-        batch.extend([0; 4]);
+        chunk.extend(field.to_ne_bytes());
+        chunk.extend([0; 4]);
     }
-    batch.extend(body);
-    batch.resize(batch.len().next_multiple_of(4), 0);
+    chunk.extend(body);
+    chunk.resize(chunk.len().next_multiple_of(4), 0);
 }
 
 /// The body of a request for a file, whose path is below the root of pmxcfs and has no slash before it.
@@ -150,22 +151,24 @@ pub(super) struct Answer<'a> {
     pub(super) body: &'a [u8],
 }
 
-/// Takes the next answer out of what a ring holds; it must be of the kind that was asked for.
-pub(super) fn next_answer<'a>(rest: &mut &'a [u8], kind: i32) -> Result<Answer<'a>, Malformed> {
-    let length = number(rest, 0).and_then(|length| usize::try_from(length).ok());
+/// Parses what a ring for answers holds: one whole chunk, of the kind that was asked for.
+pub(super) fn answer(bytes: &[u8], kind: i32) -> Result<Answer<'_>, Malformed> {
+    let length = number(bytes, 0).and_then(|length| usize::try_from(length).ok());
     let length = length.ok_or(Malformed("an answer is missing"))?;
-    if number(rest, 4) != Some(CHUNK_MAGIC) {
+    if number(bytes, 4) != Some(CHUNK_MAGIC) {
         return Err(Malformed("an answer is not whole"));
     }
-    let chunk = rest.get(CHUNK_HEADER..).and_then(|all| all.get(..length));
+    let chunk = bytes.get(CHUNK_HEADER..).and_then(|all| all.get(..length));
     let chunk = chunk.ok_or(Malformed("an answer is longer than what is there"))?;
+    if bytes.len() != CHUNK_HEADER + length.next_multiple_of(4) {
+        return Err(Malformed("there is more than one answer"));
+    }
     let field = |at| signed(chunk, at).ok_or(Malformed("an answer is short"));
     let (given, size, error) = (field(0)?, field(8)?, field(16)?);
     let body = chunk.get(ANSWER_HEADER..).ok_or(Malformed("an answer is short"))?;
     if given != kind || usize::try_from(size) != Ok(length) || error > 0 {
         return Err(Malformed("an answer has an unexpected header"));
     }
-    *rest = rest.get(CHUNK_HEADER + length.next_multiple_of(4)..).unwrap_or_default();
     Ok(Answer { error, body })
 }
 
@@ -258,46 +261,56 @@ mod tests {
         }
     }
 
+    /// The recorded answers, each as the ring had it.
+    fn recorded() -> Vec<&'static [u8]> {
+        let mut rest = ANSWERS;
+        let mut chunks = Vec::new();
+        while let Some(length) = number(rest, 0) {
+            let (chunk, others) = rest.split_at(8 + (length as usize).next_multiple_of(4));
+            chunks.push(chunk);
+            rest = others;
+        }
+        chunks
+    }
+
     #[test]
     fn answers_are_files_or_errors() {
-        let mut rest = ANSWERS;
-        let versions = next_answer(&mut rest, GET_FS_VERSION).unwrap();
+        let [versions, file, empty, none] = recorded()[..] else { panic!("four answers") };
+        let versions = answer(versions, GET_FS_VERSION).unwrap();
         assert_eq!((versions.error, start_time(versions.body)), (0, Some(1_796_022_453)));
-        let file = next_answer(&mut rest, GET_CONFIG).unwrap();
         let text = "arch: amd64\nhostname: web\nlock: backup\nmemory: 512\n#a comment\n\n\
                     [before]\nhostname: old\nsnaptime: 1700000000\n";
-        assert_eq!(file, Answer { error: 0, body: text.as_bytes() });
-        assert_eq!(next_answer(&mut rest, GET_CONFIG), Ok(Answer { error: 0, body: b"" }));
-        assert_eq!(next_answer(&mut rest, GET_CONFIG), Ok(Answer { error: -2, body: b"" }));
-        assert!(rest.is_empty() && next_answer(&mut rest, GET_CONFIG).is_err());
+        assert_eq!(answer(file, GET_CONFIG), Ok(Answer { error: 0, body: text.as_bytes() }));
+        assert_eq!(answer(empty, GET_CONFIG), Ok(Answer { error: 0, body: b"" }));
+        assert_eq!(answer(none, GET_CONFIG), Ok(Answer { error: -2, body: b"" }));
     }
 
     #[test]
     fn answers_that_are_not_whole_are_none() {
-        let first = 8 + usize::try_from(number(ANSWERS, 0).unwrap()).unwrap();
-        for length in 0..first {
-            assert!(next_answer(&mut &ANSWERS[..length], GET_FS_VERSION).is_err(), "{length}");
+        let file = recorded()[1];
+        for length in 0..file.len() {
+            assert!(answer(&file[..length], GET_CONFIG).is_err(), "{length}");
         }
-        assert!(next_answer(&mut &ANSWERS[..], GET_CONFIG).is_err());
+        assert!(answer(file, GET_FS_VERSION).is_err() && answer(ANSWERS, GET_FS_VERSION).is_err());
         // The length of the chunk, that it is whole, the kind, the length of the answer, the error.
         for (at, new) in
-            [(0, -1), (0, 0), (0, 23), (0, i32::MAX), (4, 0), (8, 6), (16, 24), (16, -1), (24, 1)]
+            [(0, -1), (0, 0), (0, 23), (0, i32::MAX), (4, 0), (8, 1), (16, 24), (16, -1), (24, 1)]
         {
-            let bytes = changed(ANSWERS, at, &i32::to_ne_bytes(new));
-            assert!(next_answer(&mut bytes.as_slice(), GET_FS_VERSION).is_err(), "{at}: {new}");
+            let bytes = changed(file, at, &i32::to_ne_bytes(new));
+            assert!(answer(&bytes, GET_CONFIG).is_err(), "{at}: {new}");
         }
     }
 
     #[test]
     fn requests_are_as_those_of_libqb() {
-        let mut batch = Vec::new();
-        add_request(&mut batch, GET_FS_VERSION, b"");
-        add_request(&mut batch, GET_CONFIG, &path_body("a"));
         let words =
             |bytes: &[u8]| (0..bytes.len() / 4).filter_map(|at| signed(bytes, 4 * at)).collect::<Vec<_>>();
-        let magic = CHUNK_MAGIC as i32;
-        let text = i32::from_ne_bytes(*b"a\0\0\0");
-        assert_eq!(words(&batch), [16, magic, 1, 0, 16, 0, 18, magic, 6, 0, 18, 0, text]);
+        let (magic, text) = (CHUNK_MAGIC as i32, i32::from_ne_bytes(*b"a\0\0\0"));
+        let mut chunk = Vec::new();
+        put_request(&mut chunk, GET_CONFIG, &path_body("a"));
+        assert_eq!(words(&chunk), [18, magic, 6, 0, 18, 0, text]);
+        put_request(&mut chunk, GET_FS_VERSION, b"");
+        assert_eq!(words(&chunk), [16, magic, 1, 0, 16, 0]);
         assert_eq!(words(&hello(7)), [-1, 0, 24, 0, 7, 0]);
     }
 

@@ -1,7 +1,7 @@
 //! Reads many files of pmxcfs, the cluster's file system in `/etc/pve`, through its own IPC.
 //!
 //! Each file that is opened there costs several messages through FUSE. pmxcfs also has a server, on an abstract socket,
-//! which Proxmox VE's own programs ask; it gives whole files, many at a time. [`Pmxcfs::read`] asks it, and is used for
+//! which Proxmox VE's own programs ask; it gives a whole file for one message. [`Pmxcfs::read`] asks it, and is used for
 //! nothing that the files themselves would not say: whatever is not as it should be sends the caller back to them.
 //!
 //! Whom is believed: the server only if root holds the socket (any user may take its name while pmxcfs is not there), only
@@ -23,21 +23,19 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use pvect_core::Vmid;
+use rustix::fs::FsWord;
 
 use self::connection::Connection;
-use self::message::{Malformed, next_answer};
+use self::message::{Answer, Malformed};
 
 /// The abstract name of the server.
 const SERVER: &[u8] = b"pve2";
 /// `FUSE_SUPER_MAGIC` of linux/magic.h.
-const FUSE: i64 = 0x6573_5546;
-/// How many requests are sent at once. All answers to them must fit in the ring.
-const BATCH: usize = 32;
+const FUSE: FsWord = 0x6573_5546;
 /// How many bytes of answers are kept; whoever has more reads files.
 const LIMIT: usize = 32 << 20;
 /// How long all of it may take.
 const TIME: Duration = Duration::from_secs(2);
-
 /// How much of the file of versions is read, bytes; the time of the start is at its beginning.
 const VERSIONS: u64 = 64 << 10;
 
@@ -111,26 +109,16 @@ impl Pmxcfs {
         let mut connection = Connection::open(&self.server, Instant::now() + self.time)?;
         let mut together = Together::default();
         self.check(&mut connection)?;
-        let mut answers = Vec::new();
-        for some in vmids.chunks(BATCH) {
-            answers.clear();
-            let mut batch = Vec::new();
-            for vmid in some {
-                let path = format!("{}/{vmid}.conf", self.folder);
-                message::add_request(&mut batch, message::GET_CONFIG, &message::path_body(&path));
-            }
-            connection.ask(&batch, some.len() as u8, &mut answers)?;
-            together.add(&answers, some.len())?;
+        for vmid in vmids {
+            let path = format!("{}/{vmid}.conf", self.folder);
+            together.add(connection.ask(message::GET_CONFIG, &message::path_body(&path))?)?;
         }
         Ok(together)
     }
 
     /// Checks that the server is the one that has mounted the file system: both say when pmxcfs was started.
     fn check(&self, connection: &mut Connection) -> Result<(), Unusable> {
-        let (mut batch, mut bytes) = (Vec::new(), Vec::new());
-        message::add_request(&mut batch, message::GET_FS_VERSION, b"");
-        connection.ask(&batch, 1, &mut bytes)?;
-        let answer = next_answer(&mut bytes.as_slice(), message::GET_FS_VERSION)?;
+        let answer = connection.ask(message::GET_FS_VERSION, b"")?;
         let started = message::start_time(answer.body);
         let mounted = self.versions().ok().and_then(|text| message::start_time(&text));
         if answer.error == 0 && started.is_some() && started == mounted {
@@ -162,17 +150,10 @@ impl Together {
         self.bytes.get(self.files.get(place)?.clone()?)
     }
 
-    fn add(&mut self, answers: &[u8], count: usize) -> Result<(), Unusable> {
-        let mut rest = answers;
-        for _ in 0..count {
-            let answer = next_answer(&mut rest, message::GET_CONFIG)?;
-            let start = self.bytes.len();
-            self.bytes.extend_from_slice(answer.body);
-            self.files.push((answer.error == 0).then_some(start..self.bytes.len()));
-        }
-        if !rest.is_empty() {
-            return Err(Malformed("there are more answers than requests").into());
-        }
+    fn add(&mut self, answer: Answer<'_>) -> Result<(), Unusable> {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(answer.body);
+        self.files.push((answer.error == 0).then_some(start..self.bytes.len()));
         if self.bytes.len() > LIMIT { Err(Unusable::Long) } else { Ok(()) }
     }
 }
@@ -182,12 +163,6 @@ pub(crate) fn read_as_each(bytes: &[u8]) -> usize {
     let _ = (message::welcome(bytes), message::start_time(bytes));
     let names = [Path::new("/dev/shm/qb-1/a-header"), Path::new("/dev/shm/qb-1/a-data")];
     let _ = message::is_fresh_ring(bytes, names, 8192, 4096);
-    let (mut rest, mut length) = (bytes, 0);
-    if let Ok(answer) = next_answer(&mut rest, message::GET_FS_VERSION) {
-        length += answer.body.len();
-    }
-    while let Ok(answer) = next_answer(&mut rest, message::GET_CONFIG) {
-        length += answer.body.len();
-    }
-    length
+    let answers = [message::GET_FS_VERSION, message::GET_CONFIG].map(|kind| message::answer(bytes, kind));
+    answers.iter().flatten().map(|answer| answer.body.len()).sum()
 }

@@ -14,8 +14,6 @@ use rustix::process::Uid;
 
 use super::message::{GET_CONFIG, GET_FS_VERSION, WELCOME, number, signed, text_of};
 
-/// The length of its rings, bytes.
-const LENGTH: usize = (1 << 20) + 4096;
 const MAGIC: u32 = 0xA1A1_A1A1;
 
 /// What a server does that pmxcfs does not.
@@ -71,6 +69,7 @@ impl Peer {
             versions: versions.to_owned(),
             files: files.iter().cloned().collect(),
             rings: rings.path().to_owned(),
+            longest: 0,
             answered: 0,
         };
         let (ready, waits) = std::sync::mpsc::channel();
@@ -95,6 +94,8 @@ struct Served {
     versions: String,
     files: BTreeMap<String, Vec<u8>>,
     rings: PathBuf,
+    /// How long the messages of the client may be, bytes.
+    longest: u32,
     answered: u32,
 }
 
@@ -102,6 +103,7 @@ impl Served {
     fn serve(mut self, mut client: UnixStream) {
         let mut hello = [0; 24];
         client.read_exact(&mut hello).unwrap();
+        self.longest = number(&hello, 16).unwrap();
         let (requests, answers) = (self.ring("request"), self.ring("response"));
         let welcome = self.welcome();
         match self.manner {
@@ -119,7 +121,9 @@ impl Served {
             }
             let request = requests.take(&mut from);
             let answer = self.answer(&request);
-            answers.put(&mut to, &answer);
+            if !answers.put(&mut to, &answer) {
+                return;
+            }
             self.answered += 1;
             self.spoil(&answers);
         }
@@ -130,7 +134,8 @@ impl Served {
         let path = |end: &str| self.rings.join(format!("qb-{name}-test-{end}"));
         let mut header = vec![0; 8252];
         let mut put = |at: usize, bytes: &[u8]| header[at..at + bytes.len()].copy_from_slice(bytes);
-        put(8, &((LENGTH / 4) as u32).to_ne_bytes());
+        let length = (self.longest as usize + 13).next_multiple_of(4096);
+        put(8, &((length / 4) as u32).to_ne_bytes());
         put(12, path("header").as_os_str().as_encoded_bytes());
         put(4108, path("data").as_os_str().as_encoded_bytes());
         put(8204, &1_u32.to_ne_bytes());
@@ -148,14 +153,14 @@ impl Served {
             }
             File::options().read(true).write(true).open(there).unwrap()
         };
-        Ring { header: make("header", &header), data: make("data", &vec![0; LENGTH]) }
+        Ring { header: make("header", &header), data: make("data", &vec![0; length]), length }
     }
 
     fn welcome(&self) -> Vec<u8> {
         let mut bytes = vec![0; WELCOME];
         let mut put = |at: usize, new: &[u8]| bytes[at..at + new.len()].copy_from_slice(new);
         let rings = self.rings.to_str().unwrap();
-        for (at, value) in [(0, -1), (8, WELCOME as i32), (16, 0), (24, 1), (28, 1 << 20)] {
+        for (at, value) in [(0, -1), (8, WELCOME as i32), (16, 0), (24, 1), (28, self.longest as i32)] {
             put(at, &i32::to_ne_bytes(value));
         }
         for (at, name) in [(40, "request"), (4136, "response"), (8232, "event")] {
@@ -215,6 +220,7 @@ fn until_closed(mut client: UnixStream) {
 struct Ring {
     header: File,
     data: File,
+    length: usize,
 }
 
 impl Ring {
@@ -234,9 +240,9 @@ impl Ring {
         assert!(waiting > 0, "a byte without a request");
         self.set(8208, waiting - 1);
         let part = |at: usize, length: usize| {
-            let at = at % LENGTH;
+            let at = at % self.length;
             let mut bytes = vec![0; length];
-            let (before, after) = bytes.split_at_mut(length.min(LENGTH - at));
+            let (before, after) = bytes.split_at_mut(length.min(self.length - at));
             self.data.read_exact_at(before, at as u64).unwrap();
             self.data.read_exact_at(after, 0).unwrap();
             bytes
@@ -245,17 +251,27 @@ impl Ring {
         assert_eq!(number(&header, 4), Some(MAGIC));
         let length = number(&header, 0).unwrap() as usize;
         let request = part(*from + 8, length);
-        *from = (*from + 8 + length.next_multiple_of(4)) % LENGTH;
+        *from = (*from + 8 + length.next_multiple_of(4)) % self.length;
         self.set(4, (*from / 4) as u32);
         request
     }
 
-    fn put(&self, to: &mut usize, chunk: &[u8]) {
-        let first = chunk.len().min(LENGTH - *to);
+    /// Puts an answer into the ring; returns false where it has no room.
+    fn put(&self, to: &mut usize, chunk: &[u8]) -> bool {
+        let (read, waiting) = (4 * self.get(4) as usize, self.get(8208));
+        let room = match (read + self.length - *to) % self.length {
+            0 if waiting == 0 => self.length,
+            room => room.saturating_sub(4),
+        };
+        if room < chunk.len() + 12 {
+            return false;
+        }
+        let first = chunk.len().min(self.length - *to);
         self.data.write_all_at(&chunk[..first], *to as u64).unwrap();
         self.data.write_all_at(&chunk[first..], 0).unwrap();
-        *to = (*to + chunk.len()) % LENGTH;
+        *to = (*to + chunk.len()) % self.length;
         self.set(0, (*to / 4) as u32);
         self.set(8208, self.get(8208) + 1);
+        true
     }
 }

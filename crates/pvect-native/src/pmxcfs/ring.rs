@@ -1,9 +1,9 @@
 //! libqb's ring buffers: two files in memory, which both sides have.
 //!
 //! They are read and written here by pread(2) and pwrite(2), not mapped: a file that shrinks is then an error and
-//! not a signal. What libqb counts as semaphores are numbers here: nobody waits for one of the requests' ring, which the
-//! server reads when a byte comes through the socket, and nobody counts at the same time as we do. Source: ringbuffer.c,
-//! ringbuffer_int.h and ipc_shm.c of libqb 2.0; `sem_t` of the GNU C library on 64-bit machines.
+//! not a signal. What libqb counts as semaphores are numbers here: the server does not wait for that of the requests, but
+//! for a byte through the socket, and nobody counts at the same time as we do, as there is one request at a time. Source:
+//! ringbuffer.c, ringbuffer_int.h and ipc_shm.c of libqb 2.0; `sem_t` of the GNU C library on 64-bit machines.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -51,19 +51,19 @@ impl Ring {
         }
     }
 
-    /// Writes chunks; `count` says how many they are. All that was written before must have been answered.
-    pub(super) fn write(&mut self, chunks: &[u8], count: u32) -> Result<(), Unusable> {
-        if chunks.len() as u64 + RING_MARGIN > self.length {
-            return Err(Malformed("the ring has no room for the requests").into());
+    /// Writes a chunk. All that was written before must have been answered.
+    pub(super) fn write(&mut self, chunk: &[u8]) -> Result<(), Unusable> {
+        if chunk.len() as u64 + RING_MARGIN > self.length {
+            return Err(Malformed("the ring has no room for the request").into());
         }
-        let first = usize::try_from(self.length - self.at).unwrap_or(usize::MAX).min(chunks.len());
-        let (before, after) = chunks.split_at(first);
+        let first = usize::try_from(self.length - self.at).unwrap_or(usize::MAX).min(chunk.len());
+        let (before, after) = chunk.split_at(first);
         self.data.write_all_at(before, self.at)?;
         self.data.write_all_at(after, 0)?;
-        self.at = (self.at + chunks.len() as u64) % self.length;
+        self.at = (self.at + chunk.len() as u64) % self.length;
         fence(Ordering::Release);
         self.set(WRITE, (self.at / 4) as u32)?;
-        self.set(WAITING, count)
+        self.set(WAITING, 1)
     }
 
     /// Returns how many chunks wait to be read.
@@ -73,12 +73,13 @@ impl Ring {
         Ok(count)
     }
 
-    /// Reads all chunks that wait, to the end of `bytes`.
+    /// Reads all that waits; what was in `bytes` goes.
     pub(super) fn read(&mut self, bytes: &mut Vec<u8>) -> Result<(), Unusable> {
         let end = u64::from(self.get(WRITE)?) * 4;
         if end >= self.length {
             return Err(Malformed("a ring ends behind its end").into());
         }
+        bytes.clear();
         let mut part = |from: u64, to: u64| -> io::Result<()> {
             let start = bytes.len();
             bytes.resize(start + usize::try_from(to - from).unwrap_or_default(), 0);

@@ -46,7 +46,7 @@ fn outcome(manner: Manner) -> Result<Together, Unusable> {
 
 #[test]
 fn files_come_in_the_order_in_which_they_are_asked_for() {
-    // So many requests that their ring begins anew, and answers, too.
+    // So many that both rings begin anew.
     let vmids = vmids(30_000);
     let mut given = files(&vmids);
     given.retain(|(name, _)| !name.contains("/117."));
@@ -64,6 +64,27 @@ fn files_come_in_the_order_in_which_they_are_asked_for() {
         assert_eq!(together.get(place), expected.as_ref().map(String::as_bytes), "{vmid}");
     }
     assert_eq!(together.get(vmids.len()), None);
+}
+
+#[test]
+fn there_is_room_for_the_longest_file_of_pmxcfs() {
+    let vmids = vmids(5);
+    let mut given = files(&vmids);
+    given[1..4].iter_mut().for_each(|(_, text)| text.resize(1 << 20, b'#'));
+    let bench = bench(Manner::Proper, &given);
+    let together = bench.place.read(&vmids).unwrap();
+    for (place, (_, text)) in given.iter().enumerate() {
+        assert!(together.get(place) == Some(text.as_slice()), "{place}");
+    }
+}
+
+#[test]
+fn a_file_that_the_ring_has_no_room_for_ends_the_connection() {
+    let vmids = vmids(3);
+    let mut given = files(&vmids);
+    given[1].1.resize(2 << 20, b'#');
+    let bench = bench(Manner::Proper, &given);
+    assert!(matches!(bench.place.read(&vmids), Err(Unusable::Closed)));
 }
 
 #[test]
@@ -130,7 +151,7 @@ fn whatever_is_not_as_libqb_has_it_is_refused() {
         Manner::EndsAt(u32::MAX),
         Manner::EndsAt(1 << 20),
         Manner::EndsAt(0),
-        Manner::EndsAt(200_000),
+        Manner::EndsAt(50_000),
         // Chunks: their length, that they are whole, their kind, length and error.
         Manner::Chunk(0, longest),
         Manner::Chunk(0, 0),
@@ -174,18 +195,10 @@ fn nobody_is_there() {
 
 #[test]
 fn answers_are_bounded() {
-    let mut together = Together { bytes: vec![0; LIMIT - 10], files: Vec::new() };
-    let answer = |length: u32| {
-        let mut bytes: Vec<u8> = [24 + length, 0xA1A1_A1A1, 6, 0, 24 + length, 0, 0, 0]
-            .into_iter()
-            .flat_map(u32::to_ne_bytes)
-            .collect();
-        bytes.resize(32 + length as usize, b'x');
-        bytes
-    };
-    together.add(&answer(8), 1).unwrap();
+    let mut together = Together { bytes: vec![0; LIMIT - 10], ..Together::default() };
+    together.add(Answer { error: 0, body: b"xxxxxxxx" }).unwrap();
     assert_eq!(together.get(0), Some(&b"xxxxxxxx"[..]));
-    assert!(matches!(together.add(&answer(4), 1), Err(Unusable::Long)));
+    assert!(matches!(together.add(Answer { error: 0, body: b"xxx" }), Err(Unusable::Long)));
 }
 
 #[test]
