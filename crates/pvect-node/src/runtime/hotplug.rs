@@ -231,7 +231,7 @@ fn set(path: &Path, file: &str, value: &str) -> NodeResult<()> {
 }
 
 /// Whether a value that was read back matches the one that was written: memory limits are rounded down to whole pages,
-/// very large ones mean no limit, and `max` reads as `max 100000`.
+/// and very large ones mean no limit.
 fn is_taken(written: &str, read: &str) -> bool {
     /// The largest page size of an architecture that Debian has.
     const PAGE: u64 = 65_536;
