@@ -20,7 +20,7 @@ pub struct Refusal {
     pub message: String,
     /// What is wrong with which parameter.
     pub errors: Vec<(String, String)>,
-    /// Refused before anything of the API was reached: such an answer has no body.
+    /// Refused before any endpoint was reached: such an answer has no body.
     bare: bool,
 }
 
