@@ -16,7 +16,7 @@ use crate::{Failure, NodeResult, transfer};
 
 /// Where the superblock of an ext file system begins, and how long it is, bytes.
 const SUPERBLOCK: (u64, usize) = (1024, 1024);
-/// Its magic number and the place of it. Source: the kernel's ext4/super.rst, as for what follows.
+/// Its magic number and the offset of it. Source of this and of what follows: the kernel's ext4/super.rst.
 const MAGIC: (usize, [u8; 2]) = (0x38, [0x53, 0xef]);
 /// `s_feature_incompat` with `INCOMPAT_CSUM_SEED`: checksums do not depend on the UUID.
 const INCOMPAT: usize = 0x60;
@@ -37,8 +37,8 @@ fn superblock(file: &File) -> Option<[u8; SUPERBLOCK.1]> {
     (block[at..at + 2] == magic).then_some(block)
 }
 
-/// Makes a copy of an image with an ext file system, which nobody writes to meanwhile. `log` gets the `Formatting` line
-/// where the form has it announced.
+/// Makes a copy of an image with an ext file system, which nobody may write to meanwhile. `log` gets the `Formatting`
+/// line if the form asks for it.
 ///
 /// # Errors
 /// When the copy exists or cannot be written, or its file system is damaged; `interrupted by signal`. Nothing is left
@@ -57,7 +57,7 @@ pub(crate) fn run(
         copy(&from, to, interrupt).map_err(|error| Failure::io("can't write", path, &error))?;
         interrupt.check()?;
         make_its_own(path, &from, log)?;
-        // As when a copied file system is unmounted: after this the source may be removed.
+        // After this the source may be removed, as after unmounting a copied file system.
         to.sync_all().map_err(|error| Failure::io("can't sync", path, &error))
     })
 }
@@ -69,13 +69,12 @@ fn copy(from: &File, to: &File, interrupt: &Interrupt) -> std::io::Result<()> {
     transfer::copy::copy_pieces(from, to, &|| transfer::heed(interrupt)).map(drop)
 }
 
-/// Replays the journal of a copy and gives it a UUID of its own: two file systems with one UUID confuse whoever looks
-/// for one by it.
+/// Replays the journal of a copy and gives it a UUID of its own: a lookup by UUID must not find two file systems.
 fn make_its_own(path: &Path, from: &File, log: &mut dyn FnMut(&str)) -> NodeResult<()> {
     let mut said = Vec::new();
     let check = Tool::new("e2fsck", "e2fsprogs").arg("-p").arg(path).apart().keeping_locks();
     let (code, errors) = check.outcome(&mut |line| said.push(line.to_owned()))?;
-    // 1: errors were corrected, the replayed journal among them.
+    // 1: errors were corrected; replaying the journal counts as one.
     if code > 1 {
         said.iter().for_each(|line| log(line));
         let reason = errors.trim_end();
@@ -83,7 +82,7 @@ fn make_its_own(path: &Path, from: &File, log: &mut dyn FnMut(&str)) -> NodeResu
     }
     let mut tune = Tool::new("tune2fs", "e2fsprogs");
     if depends_on_uuid(from) {
-        // Else all checksums would have to be written again, and tune2fs 1.47.2 forgets those of the orphan file.
+        // Otherwise all checksums would have to be written again, and tune2fs 1.47.2 forgets those of the orphan file.
         tune = tune.args(["-O", "metadata_csum_seed"]);
     }
     tune.args(["-U", "random"]).arg(path).apart().keeping_locks().run()

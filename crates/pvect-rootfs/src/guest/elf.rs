@@ -11,11 +11,11 @@ use crate::rooted::Rooted;
 
 /// The init that LXC starts.
 const INIT: &str = "/sbin/init";
-/// So many symlinks of an init are followed.
+/// How many symlinks of an init are followed.
 const MOST_LINKS: usize = 10;
 
-/// Detects the architecture of the system: that of `/bin/sh`; on NixOS, which makes that one at its first boot, that
-/// of the shell that runs its init.
+/// Detects the architecture of the system: that of `/bin/sh`, or on NixOS, which makes `/bin/sh` at its first boot,
+/// that of the shell that runs its init.
 ///
 /// # Errors
 /// Why it cannot be told, in pct's words.
@@ -42,7 +42,7 @@ pub fn elf_architecture(files: &Rooted, path: &str) -> Result<&'static str, Stri
     let path = &super::release_files::shown(path);
     let not_elf = || format!("'{path}' does not resolve to an ELF!");
     files.open_at(path, OFlags::PATH).map_err(|error| cannot_open(path, &error))?;
-    // Opening a device does something already.
+    // Merely opening a device may have an effect.
     if !files.is_file(path) {
         return Err(not_elf());
     }
@@ -65,15 +65,15 @@ pub fn elf_architecture(files: &Rooted, path: &str) -> Result<&'static str, Stri
     }
 }
 
-/// The systemd of a root file system whose init it is.
+/// The systemd that is a root file system's init.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Systemd {
-    /// Its version; old ones do not tell.
+    /// Its version; `None` for old ones, which do not say.
     pub(super) version: Option<u32>,
 }
 
 impl Systemd {
-    /// Looks at the program that `/sbin/init` leads to; `None` when it is not systemd.
+    /// Checks the program that `/sbin/init` leads to; `None` when it is not systemd.
     ///
     /// # Errors
     /// When it cannot be read.
