@@ -45,19 +45,22 @@ pub struct Changed {
 }
 
 impl Changed {
-    /// Unmounts and removes what was made, because the configuration was not saved. What cannot be undone is a warning;
-    /// the caller reports why the configuration was not saved.
+    /// Takes away what was mounted and made, as the configuration is not saved. What cannot be taken away is a warning each:
+    /// why the configuration was not saved is for the caller to say.
     pub fn undo(&self, node: &Node, vmid: Vmid, output: &mut Output<'_>) {
-        let unplugged = self
-            .mounted
-            .iter()
-            .rev()
-            .try_for_each(|(key, point)| runtime::unplug_mount(node, vmid, key, point));
-        // A volume that is still mounted is not removed.
-        let undone =
-            unplugged.and_then(|()| self.made.iter().try_for_each(|volume| storage::free(node, volume)));
-        if let Err(failure) = undone {
-            output.warn(failure.text);
+        let mut still_mounted = Vec::new();
+        for (key, point) in self.mounted.iter().rev() {
+            if let Err(failure) = runtime::unplug_mount(node, vmid, key, point) {
+                output.warn(format!("{key} stays mounted: {}", failure.text));
+                still_mounted.push(point.fs.source.clone());
+            }
+        }
+        for volume in &self.made {
+            if still_mounted.contains(&MountSource::Volume(volume.to_string())) {
+                output.warn(format!("volume '{volume}' is left: it is still mounted"));
+            } else if let Err(failure) = storage::free(node, volume) {
+                output.warn(format!("volume '{volume}' is left: {}", failure.text));
+            }
         }
     }
 }

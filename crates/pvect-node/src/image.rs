@@ -93,6 +93,9 @@ fn filled(
     log: &mut dyn FnMut(&str),
     content: impl FnOnce(&File, &mut dyn FnMut(&str)) -> NodeResult<()>,
 ) -> NodeResult<()> {
+    if form.preallocation != Preallocation::Off {
+        check_free(path, size)?;
+    }
     let file = OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -146,6 +149,23 @@ pub(crate) fn check_room(path: &Path, size: DiskSize) -> NodeResult<()> {
             "a volume of {size} is larger than the file system of '{}' ({:.1} GiB)",
             directory.display(),
             gib(total)
+        )));
+    }
+    Ok(())
+}
+
+/// Refuses a size that cannot be reserved now: the disk would be full before that is known, and containers that run
+/// could not write meanwhile.
+fn check_free(path: &Path, size: DiskSize) -> NodeResult<()> {
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    let stat = rustix::fs::statvfs(directory)
+        .map_err(|errno| Failure::io("can't stat the file system of", directory, &errno.into()))?;
+    let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+    if size.0 > free {
+        return Err(Failure::new(format!(
+            "can't reserve {size} on the file system of '{}': {:.1} GiB are free",
+            directory.display(),
+            gib(free)
         )));
     }
     Ok(())
@@ -279,6 +299,22 @@ mod tests {
             assert!(std::fs::metadata(&path).unwrap().blocks() * 512 >= 16 << 20, "{word}");
             Tool::new("e2fsck", "e2fsprogs").arg("-fn").arg(&path).run().unwrap();
         }
+    }
+
+    #[test]
+    fn nothing_is_reserved_beyond_what_is_free() {
+        let disk = crate::fixture::SmallDisk::with("");
+        let path = disk.path().join("vm-101-disk-0.raw");
+        let before = disk.free();
+        let form = Form { preallocation: Preallocation::Allocated, ..Form::default() };
+        let failure =
+            create_as(&path, DiskSize(before + 1024), (0, 0), form, &mut |_| panic!("it was begun"))
+                .unwrap_err();
+        let text = format!("on the file system of '{}': 0.0 GiB are free", disk.path().display());
+        assert!(failure.text.ends_with(&text), "{}", failure.text);
+        assert!(!path.exists());
+        // A sparse one may be larger.
+        create(&path, DiskSize(before + 1024), (0, 0), &mut |_| {}).unwrap();
     }
 
     #[test]

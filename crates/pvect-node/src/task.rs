@@ -69,6 +69,11 @@ impl TaskLog {
         self.line(output, &format!("WARN: {text}"));
     }
 
+    /// Counts warnings that were written in another way.
+    pub fn count_warnings(&mut self, count: u32) {
+        self.warnings += count;
+    }
+
     /// Does work whose texts, those for stderr too, become lines of this task when it is done.
     ///
     /// # Errors

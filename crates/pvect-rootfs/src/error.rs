@@ -58,6 +58,10 @@ pub enum FailureKind {
     Held,
     /// The kernel was busy with another change at the same time: a second try may succeed.
     Busy,
+    /// The program that checks file systems does not know this one.
+    UnknownFileSystem,
+    /// The files of this guest's system cannot be set up.
+    UnsupportedGuest,
     /// The request as a whole is wrong (400).
     BadRequest {
         /// What stands after the status.

@@ -56,10 +56,12 @@ impl<'a, 'b> Journal<'a, 'b> {
         }
     }
 
-    /// What a start or stop prints becomes lines of ours.
+    /// What a start or stop prints becomes lines of ours, and its warnings count.
     pub(super) fn capture<T>(&mut self, work: impl FnOnce(&mut Output<'_>) -> T) -> T {
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let result = work(&mut Output::new(&mut out, &mut err));
+        let mut captured = Output::new(&mut out, &mut err);
+        let result = work(&mut captured);
+        self.log.count_warnings(captured.warned());
         for bytes in [out, err] {
             self.info(String::from_utf8_lossy(&bytes));
         }
@@ -73,5 +75,26 @@ impl<'a, 'b> Journal<'a, 'b> {
             // A log that cannot be written does not end a backup.
             let _ = writeln!(file, "{head}{line}");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::task;
+
+    #[test]
+    fn warnings_of_what_is_captured_count() {
+        let dir = tempfile::tempdir().unwrap();
+        let node = crate::fixture::node(dir.path());
+        crate::store::ensure_root(&node).unwrap();
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        task::run(&node, "vzdump", "101", &mut Output::new(&mut out, &mut err), |log, output| {
+            Journal::new(log, output).capture(|output| output.warning("no address"));
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(out, b"INFO: WARN: no address\n");
+        assert_eq!(err, b"Task finished with 1 warning(s)!\n");
     }
 }

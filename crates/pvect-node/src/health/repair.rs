@@ -219,12 +219,14 @@ fn undo_create(node: &Node, vmid: Vmid) -> NodeResult<()> {
     storage::unmount_all(&node.layout.rootfs(vmid))?;
     let kept: Vec<_> =
         note.before.iter().filter_map(|volume| storage::volume_path(node, volume).ok()).collect();
-    // Even one without a path: for an image on btrfs, the subvolume is made first.
-    for volume in storage::volumes_of(node, vmid)? {
-        let unseen = note.unseen.iter().any(|name| name == volume.storage());
-        let is_kept = || storage::volume_path(node, &volume).is_ok_and(|path| kept.contains(&path));
-        if !unseen && !note.before.contains(&volume) && !is_kept() {
-            storage::free(node, &volume)?;
+    // Also one that has no path yet: of an image on btrfs the subvolume is made first.
+    let looked = storage::look_for(node, vmid)?;
+    for volume in
+        looked.iter().filter(|one| note.has_seen(&one.storage, &one.images)).flat_map(|one| &one.volumes)
+    {
+        let is_kept = || storage::volume_path(node, volume).is_ok_and(|path| kept.contains(&path));
+        if !note.before.contains(volume) && !is_kept() {
+            storage::free(node, volume)?;
         }
     }
     remove_volume_directories(node, vmid)?;

@@ -279,6 +279,57 @@ fn volumes_that_nobody_could_see_when_a_create_began_stay() {
 }
 
 #[test]
+fn volumes_on_a_storage_that_changed_after_a_create_began_stay() {
+    let place = place();
+    let path = |name: &str| place.host.sys.with_file_name(name);
+    let old = ["one", "two", "new"].map(|name| path(name).join("images/101/vm-101-disk-0.raw"));
+    old.iter().for_each(|file| put(file, "data"));
+    let storages = |lines: &str| fs::write(place.node.layout.storage_cfg(), lines).unwrap();
+    let section = |name: &str, at: &str, content: &str| {
+        format!("dir: {name}\n\tpath {}\n\tcontent {content}\n", path(at).display())
+    };
+    // One holds no containers yet, one will lie elsewhere, one is not known at all.
+    storages(&(section("a", "one", "backup") + &section("b", "other", "rootdir")));
+    fs::create_dir_all(path("other")).unwrap();
+    let mut config = ContainerConfig::default();
+    config.main.set("lock", "create");
+    store::create(&place.node, id("101"), &config).unwrap();
+    let made = place.volume("101", "vm-101-disk-0.raw");
+    storages(
+        &["a one", "b two", "c new"]
+            .map(|words| {
+                let (name, at) = words.split_once(' ').unwrap();
+                section(name, at, "rootdir")
+            })
+            .concat(),
+    );
+    place.repair_all();
+    assert!(!made.exists() && old.iter().all(|file| file.exists()));
+}
+
+#[test]
+fn temporary_files_on_a_shared_storage_are_left_to_people() {
+    let place = place();
+    let path = place.host.sys.with_file_name("st");
+    let text = format!("dir: st\n\tpath {}\n\tcontent backup,vztmpl\n\tshared 1\n", path.display());
+    fs::write(place.node.layout.storage_cfg(), text).unwrap();
+    let files = [
+        path.join("dump/vzdump-lxc-101-2026_01_01-00_00_00.tar.dat"),
+        path.join("template/cache/.building-8-debian.tar.zst"),
+        path.join("template/cache/.tmp-a1b2c3"),
+    ];
+    files.iter().for_each(|file| put(file, "x"));
+    let mut found = place.found();
+    found.retain(|finding| finding.kind == Kind::TemporaryFile);
+    assert_eq!(found.iter().map(|finding| finding.automatic).collect::<Vec<_>>(), [false; 3]);
+    assert_eq!(found[0].fix, format!("if no other node is writing it: rm '{}'", files[0].display()));
+    for finding in &found {
+        place.repair(finding).unwrap();
+    }
+    assert!(files.iter().all(|file| file.exists()));
+}
+
+#[test]
 fn things_outside_the_node_are_found_by_their_names() {
     let place = place();
     let names = Names::new(place.node.layout.lxc());

@@ -125,25 +125,13 @@ pub fn ensure(
     if nets.is_empty() || is_proxmox() {
         return Ok(());
     }
-    let (kernel, root) = (Kernel::default(), node.layout.root());
-    let known = Settings::load(&node.layout.network_cfg())?;
-    for (key, net) in config.nets() {
-        if let Some(bridge) =
-            net.bridge.filter(|name| net.firewall && kernel.owner(root, name) == Owner::Other)
-        {
-            output.warn(format!(
-                "WARN: {key}: firewall=1 does nothing on bridge '{bridge}', which this node did not make"
-            ));
-        }
-    }
+    let kernel = Kernel::default();
+    let made_here = is_made_here(node, Kernel::default())?;
+    warn_of_firewalls(node, &kernel, config, output);
     let mut names: Vec<&str> = nets.iter().filter_map(|net| net.bridge.as_deref()).collect();
     names.sort_unstable();
     names.dedup();
-    names.retain(|name| match kernel.owner(root, name) {
-        Owner::Other => false,
-        Owner::Us => true,
-        Owner::Nobody => *name == DEFAULT_BRIDGE || known.find(name).is_some(),
-    });
+    names.retain(|name| made_here(name));
     if names.is_empty() && !has_stale_rules(node, vmid, config) {
         return Ok(());
     }
@@ -160,16 +148,28 @@ pub fn ensure(
         }
         let raised = raise(node, &kernel, &mut settings, network, Some((vmid, config)))?;
         for problem in raised.problems {
-            output.warn(format!("WARN: {problem}"));
+            output.warning(problem);
         }
         let Err(failure) = raised.filter else { continue };
         let text = unfiltered_text(name, &failure);
         if unfiltered == Unfiltered::Refuse || nets.iter().filter(on_it).any(|net| net.firewall) {
             return Err(Failure::new(text));
         }
-        output.warn(format!("WARN: {text}"));
+        output.warning(text);
     }
     Ok(())
+}
+
+/// Warns of interfaces that ask for rules on bridges of somebody else.
+fn warn_of_firewalls(node: &Node, kernel: &Kernel, config: &ContainerConfig, output: &mut Output<'_>) {
+    let is_foreign = |name: &String| kernel.owner(node.layout.root(), name) == Owner::Other;
+    for (key, net) in config.nets().into_iter().filter(|(_, net)| net.firewall) {
+        if let Some(bridge) = net.bridge.filter(is_foreign) {
+            output.warning(format!(
+                "{key}: firewall=1 does nothing on bridge '{bridge}', which this node did not make"
+            ));
+        }
+    }
 }
 
 /// Returns which bridges the node makes itself when a container needs them, or has made.
@@ -512,6 +512,23 @@ fn server(network: &Network, net: &NetInterface) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn warnings_count_for_the_task() {
+        let dir = tempfile::tempdir().unwrap();
+        let node = crate::fixture::node(dir.path());
+        let kernel = Kernel { net: dir.path().join("net"), proc: dir.path().join("proc") };
+        fs::create_dir_all(kernel.net.join("br9/bridge")).unwrap();
+        let mut config = ContainerConfig::default();
+        config.main.set("net0", "name=eth0,bridge=br9,firewall=1");
+        config.main.set("net1", "name=eth1,bridge=br9");
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let mut output = Output::new(&mut out, &mut err);
+        warn_of_firewalls(&node, &kernel, &config, &mut output);
+        assert_eq!(output.warned(), 1);
+        let text = "WARN: net0: firewall=1 does nothing on bridge 'br9', which this node did not make\n";
+        assert_eq!((String::from_utf8(out).unwrap().as_str(), err.as_slice()), (text, &b""[..]));
+    }
 
     #[test]
     fn a_container_asks_the_server_that_it_reaches() {

@@ -11,7 +11,7 @@ use super::lxc_config::host::Host;
 use super::{dhcp, live, names};
 use crate::network::Unfiltered;
 use crate::tool::Tool;
-use crate::{Failure, Node, NodeResult, Output, setup};
+use crate::{Failure, FailureKind, Node, NodeResult, Output, setup};
 
 /// Bytes a second of a rate, which is in MB/s.
 const MEGABYTE: f64 = 1024.0 * 1024.0;
@@ -87,7 +87,8 @@ fn unlimit_rate(device: &str) {
 /// except that no DHCP client is started in the guest. Source: `update_net` and `update_ipconfig` of pve-container.
 ///
 /// # Errors
-/// `bridge '<name>' does not exist`, or what `ip` says; what was changed is changed back.
+/// `bridge '<name>' does not exist`, what `ip` says, or that the guest's system is not supported; what was changed is
+/// changed back.
 pub(super) fn hotplug(
     node: &Node,
     vmid: Vmid,
@@ -117,7 +118,7 @@ pub(super) fn hotplug(
         crate::network::ensure(node, vmid, config, Unfiltered::Refuse, &mut output)
     };
     let old = old.filter(|_| is_there);
-    let replaced = rules(&after).and_then(|()| {
+    let replaced = rules(&after).and_then(|()| write_files(node, vmid, &after)).and_then(|()| {
         let init = super::init(node, vmid)?;
         let place = super::opened(vmid, init.namespace("net"))?;
         let host = Host::of_this_machine(names(node));
@@ -132,21 +133,36 @@ pub(super) fn hotplug(
         Ok(())
     });
     if let Err(failure) = replaced {
-        // Restores its old rules; if that fails too, the first failure is the one to report.
-        let _ = rules(config);
+        // The rules that it had; if that fails too, the first failure is the one to report.
+        let _ = rules(config).and_then(|()| write_files(node, vmid, config));
         return Err(failure);
     }
     if new.host_managed && !new.link_down && new.ip == Some(Ipv4Config::Dhcp) {
         // As at a start, an interface without an address is better than none.
         let _ = dhcp::lease(node, vmid, &after, &new.name);
     }
-    // The next start writes them anyway.
-    let (root, dns) = (node.layout.rootfs(vmid), crate::network::resolver(node, &after));
-    let guest = setup::Guest::running(node, vmid, &after, &root);
-    if let Err(failure) = live::beside_monitor(node, vmid, || guest.network(dns)) {
-        tracing::debug!(%vmid, "writing the network of a running guest: {}", failure.text);
-    }
     Ok(true)
+}
+
+/// Writes the network into the files of a running guest.
+///
+/// # Errors
+/// When the guest's system is not one that can be set up.
+fn write_files(node: &Node, vmid: Vmid, config: &ContainerConfig) -> NodeResult<()> {
+    let (root, dns) = (node.layout.rootfs(vmid), crate::network::resolver(node, config));
+    let guest = setup::Guest::running(node, vmid, config, &root);
+    unless_refused(vmid, live::beside_monitor(node, vmid, || guest.network(dns)))
+}
+
+/// What a running guest keeps from being written, the next start writes; what is refused now is refused then, too.
+fn unless_refused(vmid: Vmid, written: NodeResult<()>) -> NodeResult<()> {
+    match written {
+        Err(failure) if failure.kind != FailureKind::UnsupportedGuest => {
+            tracing::debug!(%vmid, "writing the network of a running guest: {}", failure.text);
+            Ok(())
+        }
+        other => other,
+    }
 }
 
 fn parse(key: &str, value: &str) -> NodeResult<NetInterface> {
@@ -363,6 +379,15 @@ mod tests {
         let local = Addresses::six(&net("ip6=fd00::5/64,gw6=fe80::1"));
         assert_eq!((local.gateway.as_deref(), local.is_far, local.family()), (Some("fe80::1"), false, "-6"));
         assert_eq!(Addresses::four(&net("ip=dhcp")), Addresses::default());
+    }
+
+    #[test]
+    fn a_refusal_of_the_guests_files_is_a_failure() {
+        let vmid = "101".parse().unwrap();
+        let refused = Failure::new("unsupported").of_kind(FailureKind::UnsupportedGuest);
+        assert_eq!(unless_refused(vmid, Err(refused.clone())), Err(refused));
+        assert_eq!(unless_refused(vmid, Err(Failure::new("a full disk"))), Ok(()));
+        assert_eq!(unless_refused(vmid, Ok(())), Ok(()));
     }
 
     #[test]

@@ -21,8 +21,13 @@ const INTERFACES: &str = "/sys/class/net";
 /// `missing 'arch' - internal error`, or the first value that cannot be parsed, or `bridge '<name>' does not exist`.
 pub(crate) fn check(node: &Node, config: &ContainerConfig) -> NodeResult<()> {
     check_values(config)?;
+    let interfaces = interfaces(config);
+    if interfaces.is_empty() {
+        // What is wrong with the node's bridges does not concern it.
+        return Ok(());
+    }
     let made_here = is_made_here(node, Kernel::default())?;
-    for (key, text) in interfaces(config) {
+    for (key, text) in interfaces {
         values::stored(key, text).map_err(Failure::new)?;
         let Ok(net) = NetInterface::parse(key, text) else { continue };
         // The start makes this bridge itself.
@@ -99,6 +104,21 @@ mod tests {
         ] {
             assert_eq!(text(lines), Err(words.to_owned()));
         }
+    }
+
+    #[test]
+    fn a_container_without_interfaces_needs_no_bridges() {
+        let dir = tempfile::tempdir().unwrap();
+        let node = crate::fixture::node(dir.path());
+        crate::store::ensure_root(&node).unwrap();
+        std::fs::write(node.layout.network_cfg(), "bridge: a/b\n").unwrap();
+        let mut config = ContainerConfig::default();
+        for (key, value) in [("arch", "amd64"), ("ostype", "alpine"), ("rootfs", "local:101/x.raw")] {
+            config.main.set(key, value);
+        }
+        assert_eq!(check(&node, &config), Ok(()));
+        config.main.set("net0", "name=eth0,bridge=vmbr0");
+        assert!(check(&node, &config).is_err());
     }
 
     #[test]

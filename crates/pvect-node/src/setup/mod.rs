@@ -18,7 +18,7 @@ use pvect_native::Cgroups;
 use pvect_rootfs::guest::{Done, HOST_KEYS, HostDns, Job, Note, Work};
 use serde::{Deserialize, Serialize};
 
-use crate::{Failure, Node, NodeResult, host_keys, storage};
+use crate::{Failure, FailureKind, Node, NodeResult, host_keys, storage};
 
 pub(crate) use confined::run as run_confined;
 pub(crate) use helper::Helper;
@@ -124,8 +124,18 @@ impl<'a> Guest<'a> {
         Ok(())
     }
 
-    /// Sets up what was just unpacked. The password may be plain or a crypt(5) hash, without one, root is locked; keys
-    /// are one per line. `log` gets pct's lines, and whether each is a warning.
+    /// Does what a root file system of a backup needs once, after it was unpacked. `log` gets lines, and whether each is a
+    /// warning.
+    ///
+    /// # Errors
+    /// As [`Guest::start`].
+    pub(crate) fn after_restore(&self, log: &mut dyn FnMut(&str, bool)) -> NodeResult<()> {
+        say(written(self.perform(Work::AfterRestore)?, log)?.0, log);
+        Ok(())
+    }
+
+    /// Sets up what was just unpacked. The password may be plain or a crypt(5) hash, none locks root; keys are one a
+    /// line. `log` gets pct's lines, and whether each is a warning.
     ///
     /// # Errors
     /// As [`Guest::start`], and when the password cannot be hashed or ssh-keygen fails.
@@ -222,7 +232,7 @@ fn written(done: Done, log: &mut dyn FnMut(&str, bool)) -> NodeResult<(Vec<Note>
         Done::Written { notes, host_keys } => Ok((notes, host_keys)),
         Done::Refused { why, notes } => {
             say(notes, log);
-            Err(Failure::new(why))
+            Err(Failure::new(why).of_kind(FailureKind::UnsupportedGuest))
         }
         _ => Err(ended_early()),
     }

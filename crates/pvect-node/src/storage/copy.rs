@@ -4,6 +4,7 @@
 //! `copy_volume` copies everything: both volumes are mounted in a namespace that ends with the copy. cp, or rsync where a bandwidth is to
 //! be kept, carries owners, modes, links, ACLs, extended attributes and holes.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use pvect_core::size::DiskSize;
@@ -14,7 +15,7 @@ use super::dir::Volume;
 use super::{Place, PrivateMounts, allocate, free};
 use crate::interrupt::Interrupt;
 use crate::tool::Tool;
-use crate::{Failure, Node, NodeResult, image};
+use crate::{Failure, FailureKind, Node, NodeResult, image};
 
 /// What is to be copied, and where to.
 #[derive(Debug)]
@@ -49,15 +50,11 @@ impl Copy<'_> {
         let size = DiskSize(source.size()?);
         // A bandwidth is kept to file by file only.
         if source.is_image() && self.bandwidth.is_none() && image::copy::is_ext(&source.path) {
-            let new = super::allocation::allocate_copy(
-                node,
-                self.storage,
-                self.vmid,
-                &source.path,
-                interrupt,
-                log,
-            )?;
-            return Ok((new, size));
+            match self.whole(node, &source, interrupt, log) {
+                // The kernel may know the file system better than e2fsck.
+                Err(Failure { kind: FailureKind::UnknownFileSystem, .. }) => {}
+                made => return made.map(|new| (new, size)),
+            }
         }
         // The new root directory gets the owner of the old one.
         let new = allocate(node, self.storage, self.vmid, size, self.owner, log)?;
@@ -69,6 +66,29 @@ impl Copy<'_> {
             return Err(failure);
         }
         Ok((new, size))
+    }
+
+    /// Copies an image as a file. Of a copy that is not to be, nothing is said.
+    fn whole(
+        &self,
+        node: &Node,
+        source: &Source<'_>,
+        interrupt: &Interrupt,
+        log: &mut dyn FnMut(&str),
+    ) -> NodeResult<VolumeId> {
+        let mut said = Vec::new();
+        let made = super::allocation::allocate_copy(
+            node,
+            self.storage,
+            self.vmid,
+            &source.path,
+            interrupt,
+            &mut |line| said.push(line.to_owned()),
+        );
+        if !matches!(made, Err(Failure { kind: FailureKind::UnknownFileSystem, .. })) {
+            said.iter().for_each(|line| log(line));
+        }
+        made
     }
 
     fn fill(
@@ -83,18 +103,22 @@ impl Copy<'_> {
         let places = Places { to: directory.join(".copy-volume-1"), from: directory.join(".copy-volume-2") };
         places.make()?;
         let target = Place::of(node, new)?;
+        // Opened before: the system reports what it could not write since.
+        let disk =
+            File::open(&target.path).map_err(|error| Failure::io("can't open", &target.path, &error))?;
         let _mounts = PrivateMounts::enter()?;
         source.mount(&places.from)?;
         mount(&target.volume, &target.path, &places.to, false)?;
         let copied = self.files(&places, interrupt, log);
-        // What was written must be on its way to the disk before the volume counts as made.
         let unmounted = [&places.to, &places.from].map(|path| {
             rustix::mount::unmount(path, UnmountFlags::NOFOLLOW)
                 .map_err(|errno| Failure::io("can't unmount", path, &errno.into()))
         });
         interrupt.check()?;
         copied?;
-        unmounted.into_iter().collect()
+        unmounted.into_iter().collect::<NodeResult<()>>()?;
+        // After this the source may be removed. That a directory is unmounted writes nothing.
+        rustix::fs::syncfs(&disk).map_err(|errno| Failure::io("can't sync", &target.path, &errno.into()))
     }
 
     fn files(&self, places: &Places, interrupt: &Interrupt, log: &mut dyn FnMut(&str)) -> NodeResult<()> {
@@ -226,5 +250,81 @@ impl Drop for Places {
         }
         // The container's directory, where it was made for this.
         let _ = self.from.parent().map(std::fs::remove_dir);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::SmallDisk;
+
+    /// Copies a volume on its own storage and returns the path of the copy and what was said.
+    fn copy(disk: &SmallDisk, source: &VolumeId) -> (PathBuf, Vec<String>) {
+        let vmid = "101".parse().unwrap();
+        let copy = Copy { source, snapshot: None, storage: "st", vmid, owner: (0, 0), bandwidth: None };
+        let mut said = Vec::new();
+        let log = &mut |line: &str| said.push(line.to_owned());
+        let (new, _) = copy.run(&disk.node, &Interrupt::watch(), log).unwrap();
+        (super::super::volume_path(&disk.node, &new).unwrap(), said)
+    }
+
+    fn volume(disk: &SmallDisk, size: u64) -> (VolumeId, PathBuf) {
+        let vmid = "101".parse().unwrap();
+        let volume = allocate(&disk.node, "st", vmid, DiskSize(size), (0, 0), &mut |_| {}).unwrap();
+        let path = super::super::volume_path(&disk.node, &volume).unwrap();
+        (volume, path)
+    }
+
+    #[test]
+    fn the_copy_of_a_directory_is_on_the_disk() {
+        let disk = SmallDisk::with("");
+        let (source, path) = volume(&disk, 0);
+        std::fs::write(path.join("file"), vec![1; 1 << 20]).unwrap();
+        let new = copy(&disk, &source).0.join("file");
+        let mut lines = Vec::new();
+        let shown = &mut |line: &str| lines.push(line.to_owned());
+        Tool::new("filefrag", "e2fsprogs").arg("-v").arg(&new).stream(shown).unwrap();
+        assert!(lines.iter().any(|line| line.contains("0.. ")), "{lines:?}");
+        assert!(!lines.iter().any(|line| line.contains("delalloc")), "{lines:?}");
+    }
+
+    #[test]
+    fn an_image_that_e2fsck_does_not_know_is_copied_file_by_file() {
+        let disk = SmallDisk::with("");
+        let (source, path) = volume(&disk, 8 << 20);
+        let debugfs = |words: &str| {
+            Tool::new("debugfs", "e2fsprogs").args(["-w", "-R", words]).arg(&path).run().unwrap();
+        };
+        debugfs("mkdir /kept");
+        // A feature that a later version may have, and that the kernel need not know.
+        debugfs("feature FEATURE_C31");
+        let (new, said) = copy(&disk, &source);
+        let mut listed = String::new();
+        let ls = Tool::new("debugfs", "e2fsprogs").args(["-R", "ls /"]).arg(&new);
+        ls.stream(&mut |line| listed.push_str(line)).unwrap();
+        assert!(listed.contains("kept"), "{listed}");
+        // Said once.
+        let formatting = said.iter().filter(|line| line.starts_with("Formatting "));
+        assert_eq!(formatting.count(), 1, "{said:?}");
+    }
+
+    #[test]
+    fn the_copy_of_an_image_has_nothing_of_what_was_deleted() {
+        use std::os::unix::fs::MetadataExt;
+        let disk = SmallDisk::with("");
+        let (source, path) = volume(&disk, 24 << 20);
+        let secret = disk.path().join("secret");
+        std::fs::write(&secret, b"deleted secret ".repeat(700_000)).unwrap();
+        let debugfs = |words: &str| {
+            Tool::new("debugfs", "e2fsprogs").args(["-w", "-R", words]).arg(&path).run().unwrap();
+        };
+        debugfs(&format!("write {} /secret", secret.display()));
+        std::fs::remove_file(&secret).unwrap();
+        debugfs("rm /secret");
+        let new = copy(&disk, &source).0;
+        let has =
+            |path: &Path| std::fs::read(path).unwrap().windows(14).any(|part| part == b"deleted secret");
+        assert!(has(&path) && !has(&new));
+        assert!(std::fs::metadata(&new).unwrap().blocks() * 512 < 10 << 20);
     }
 }

@@ -204,27 +204,26 @@ pub(crate) fn there(storage: &Storage) -> Option<Directories> {
         .ok()
 }
 
-/// Returns the names of the storages for containers at which [`volumes_of`] does not look now, but may later.
-///
-/// # Errors
-/// When `storage.cfg` cannot be read.
-pub(crate) fn not_there(node: &Node) -> NodeResult<Vec<String>> {
-    let storages = Storages::load(&node.layout)?;
-    let seen: Vec<&str> =
-        storages.enabled().filter(|one| there(one).is_some()).map(|one| one.name.as_str()).collect();
-    let all = storages.all().iter().filter(|one| one.usable_kind().is_ok());
-    Ok(all.filter(|one| !seen.contains(&one.name.as_str())).map(|one| one.name.clone()).collect())
+/// The volumes of a container on one storage.
+pub(crate) struct Looked {
+    /// The storage's name.
+    pub(crate) storage: String,
+    /// The directory of the container's volumes.
+    pub(crate) images: PathBuf,
+    /// Those that are in it.
+    pub(crate) volumes: Vec<VolumeId>,
 }
 
-/// Returns all volumes of a container on all storages that can be used and are there, sorted.
+/// Looks for the volumes of a container on all storages that can be used and are there.
 ///
 /// # Errors
 /// When a storage cannot be read.
-pub fn volumes_of(node: &Node, vmid: Vmid) -> NodeResult<Vec<VolumeId>> {
-    let mut volumes = Vec::new();
+pub(crate) fn look_for(node: &Node, vmid: Vmid) -> NodeResult<Vec<Looked>> {
+    let mut found = Vec::new();
     for storage in Storages::load(&node.layout)?.enabled().filter(|storage| storage.holds("rootdir")) {
         let Some(directories) = there(storage) else { continue };
         let (kind, images) = (storage.usable_kind()?, dir::images(&directories, vmid));
+        let mut volumes = Vec::new();
         for entry in file_names(&images)? {
             let name = match kind {
                 StorageKind::Dir => entry,
@@ -238,7 +237,17 @@ pub fn volumes_of(node: &Node, vmid: Vmid) -> NodeResult<Vec<VolumeId>> {
                 volumes.extend(id.parse::<VolumeId>());
             }
         }
+        found.push(Looked { storage: storage.name.clone(), images, volumes });
     }
+    Ok(found)
+}
+
+/// Returns all volumes of a container on all storages that can be used and are there, sorted.
+///
+/// # Errors
+/// When a storage cannot be read.
+pub fn volumes_of(node: &Node, vmid: Vmid) -> NodeResult<Vec<VolumeId>> {
+    let mut volumes: Vec<_> = look_for(node, vmid)?.into_iter().flat_map(|one| one.volumes).collect();
     volumes.sort();
     Ok(volumes)
 }

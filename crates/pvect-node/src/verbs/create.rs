@@ -62,7 +62,10 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
             Ok(config) => {
                 undo.disarm();
                 drop(interrupt);
-                if plan.start { crate::start::start(node, vmid, &config, false, output) } else { Ok(()) }
+                if !plan.start {
+                    return Ok(());
+                }
+                log.capture(output, |output| crate::start::start(node, vmid, &config, false, output))
             }
             Err(failure) => {
                 undo.now(&mut |text| log.line(output, text));
@@ -252,6 +255,7 @@ fn unpack_template(
         ignore_errors: plan.ignore_unpack_errors,
         report: &say,
         most: unpack::in_proportion(&archive)?,
+        room: &|| Ok(()),
         interrupted: &|| interrupt.came(),
     };
     if unpack::oci::is_image(&archive) {

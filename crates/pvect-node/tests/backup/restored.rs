@@ -19,6 +19,7 @@ fn by_hand(node: &NodeInProcess, name: &str, text: &str, options: &[&str]) -> Pa
     fs::write(stage.join("etc/vzdump/pct.conf"), text).unwrap();
     fs::write(stage.join("etc/vzdump/pct.fw"), "").unwrap();
     fs::write(stage.join("etc/alpine-release"), "3.20.3\n").unwrap();
+    fs::write(stage.join("etc/securetty"), "tty9\n").unwrap();
     fs::write(stage.join("user"), "7").unwrap();
     std::os::unix::fs::chown(stage.join("user"), Some(1000), Some(1000)).unwrap();
     let holes = fs::File::create(stage.join("holes")).unwrap();
@@ -45,6 +46,19 @@ const BY_HAND: &str = "#hello\narch: amd64\ncores: 2\nhostname: old\nmemory: 256
     rootfs: fast:900/vm-900-disk-0.raw,size=0T\nswap: 0\nunprivileged: 1\nlxc.cap.drop: sys_time\n\n[snap]\nmemory: 1\n";
 
 #[test]
+fn what_a_start_says_is_in_the_log_of_the_restore() {
+    let Some(node) = node("backup") else { return };
+    let path = by_hand(&node, "vzdump-lxc-900-2026_01_01-00_00_00.tar", BY_HAND, &[]);
+    let restore = on(Verb::Restore, "401").arg(path.to_str().unwrap());
+    node.run(restore.option("net0", "name=eth0,bridge=lo,firewall=1").option("start", "1"));
+    let log = node.task_log("vzrestore");
+    let line = "WARN: net0: firewall=1 does nothing on bridge 'lo', which this node did not make\n";
+    assert!(log.contains(line), "{log}");
+    node.run(on(Verb::Stop, "401"));
+    node.run(on(Verb::Destroy, "401"));
+}
+
+#[test]
 fn archives_of_plain_tar_are_restored() {
     let Some(node) = node("backup") else { return };
     for (number, options) in
@@ -68,6 +82,9 @@ fn archives_of_plain_tar_are_restored() {
         let root = node.root().join(format!("vz/images/{vmid}/subvol-{vmid}-disk-0.subvol"));
         assert_eq!(fs::metadata(root.join("user")).unwrap().uid(), 101_000);
         assert!(!root.join("etc/vzdump").exists());
+        // As after a template: root can log in on the terminals.
+        let terminals = fs::read_to_string(root.join("etc/securetty")).unwrap();
+        assert_eq!(terminals, "tty9\nconsole\ntty1\ntty2\ntty3\ntty4\n");
         let mut holes = vec![0_u8; (5 << 20) + 5];
         for at in [0, 1 << 20, 5 << 20] {
             holes[at..at + 5].copy_from_slice(b"piece");

@@ -182,32 +182,32 @@ const WITHOUT_NESTING: u32 = 241;
 /// The first systemd that runs on a host with cgroup v2 only.
 const FIRST_CGROUP2: u32 = 232;
 
-/// The note about a systemd that is too new for the container's features.
-pub fn check_nesting(guest: &Guest<'_>) -> NodeResult<Option<Note>> {
+/// What is to be said of a systemd that is newer than the container's features allow for.
+pub fn check_nesting(guest: &Guest<'_>) -> Option<Note> {
     let features = guest.config.main.options.get("features").map(|text| Features::parse(text));
     if guest.system.is_unmanaged() || matches!(features, Some(Ok(features)) if features.nesting) {
-        return Ok(None);
+        return None;
     }
-    let version = Systemd::of(&guest.files)?.and_then(|systemd| systemd.version);
-    Ok(version
+    let version = Systemd::of(&guest.files).and_then(|systemd| systemd.version);
+    version
         .filter(|version| *version > WITHOUT_NESTING)
-        .map(|version| Note::Warning(format!("Systemd {version} detected. You may need to enable nesting."))))
+        .map(|version| Note::Warning(format!("Systemd {version} detected. You may need to enable nesting.")))
 }
 
-/// The note about a systemd that is too old for a host with cgroup v2 only.
-pub fn check_cgroup2(guest: &Guest<'_>) -> NodeResult<Option<Note>> {
+/// What is to be said of a systemd that is too old for a host with nothing but cgroup v2.
+pub fn check_cgroup2(guest: &Guest<'_>) -> Option<Note> {
     if matches!(guest.system.ostype.as_str(), "unmanaged" | "alpine" | "devuan") {
-        return Ok(None);
+        return None;
     }
-    let systemd = Systemd::of(&guest.files)?;
+    let systemd = Systemd::of(&guest.files);
     let is_old = systemd.is_some_and(|systemd| systemd.version.is_none_or(|version| version < FIRST_CGROUP2));
-    Ok(is_old.then(|| {
+    is_old.then(|| {
         Note::Warning(
             "old systemd (< v232) detected, container won't run in a pure cgroupv2 environment! Please see \
              documentation -> container -> cgroup version."
                 .to_owned(),
         )
-    }))
+    })
 }
 
 /// The time zone of this host.

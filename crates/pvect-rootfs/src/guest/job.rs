@@ -41,8 +41,10 @@ pub enum Work {
     Network(HostDns),
     /// Removes from a clone what must be unique to each machine.
     AfterClone,
-    /// Sets up a root file system that was just unpacked: what is unique to each container, root's password and keys,
-    /// and what every start writes.
+    /// What the root file system of a backup needs once, after it was unpacked.
+    AfterRestore,
+    /// What belongs to a root file system that was just unpacked: what is unique to each container, root's password
+    /// and keys, and what belongs to every start.
     First {
         /// The password of root as a crypt(5) hash; `None` locks the account.
         password: Option<String>,
@@ -148,9 +150,9 @@ impl Job {
             Work::Start { dns, is_cgroup2 } => {
                 notes.extend(found);
                 notes.extend(guest.each_start(dns)?);
-                notes.extend(init::check_nesting(&guest)?);
+                notes.extend(init::check_nesting(&guest));
                 if *is_cgroup2 {
-                    notes.extend(init::check_cgroup2(&guest)?);
+                    notes.extend(init::check_cgroup2(&guest));
                 }
                 // The other notes were shown when the container was made; pct does not repeat them.
                 notes.retain(|note| matches!(note, Note::Warning(_)));
@@ -159,8 +161,9 @@ impl Job {
             Work::AfterClone if is_managed => {
                 notes = found;
                 init::forget_identity(&guest)?;
-                notes.extend(init::check_nesting(&guest)?);
+                notes.extend(init::check_nesting(&guest));
             }
+            Work::AfterRestore if is_managed => fixup::after_unpacking(&guest)?,
             Work::First { password, ssh_keys, dns } if is_managed => {
                 notes = first(&guest, password.as_deref(), ssh_keys.as_deref(), dns)?;
                 host_keys = users::has_sshd(&guest);
@@ -173,7 +176,7 @@ impl Job {
                 users::set_host_key(&guest, kind, key)?;
             }
             Work::HostKey(..) => return Err(Failure::new("unknown kind of host key")),
-            Work::AfterClone | Work::First { .. } => {}
+            Work::AfterClone | Work::AfterRestore | Work::First { .. } => {}
             Work::Read(_) | Work::MakeDirs(_) | Work::Remove { .. } => {}
         }
         Ok(Done::Written { notes, host_keys })
@@ -250,7 +253,7 @@ fn first(
         users::set_ssh_keys(guest, keys)?;
     }
     notes.extend(guest.each_start(dns)?);
-    notes.extend(init::check_nesting(guest)?);
+    notes.extend(init::check_nesting(guest));
     Ok(notes)
 }
 

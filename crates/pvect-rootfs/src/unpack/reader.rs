@@ -120,13 +120,22 @@ pub(super) fn explain(archive: &Path, error: io::Error) -> UnpackError {
     if error.raw_os_error().is_some() {
         return UnpackError::Read { path, source: error };
     }
+    if error.kind() == io::ErrorKind::StorageFull {
+        // Of an [`Options::room`].
+        return UnpackError::Member {
+            member: path.display().to_string(),
+            what: error.to_string(),
+            full: true,
+        };
+    }
     let what = match error.kind() {
         io::ErrorKind::UnexpectedEof => "it ends too early".to_owned(),
         _ if error.to_string().contains("requires too much memory") => {
             "unpacking it takes a window of more than 128 MiB: compress it without zstd's option --long"
                 .to_owned()
         }
-        _ => error.to_string(),
+        // The names of members are in it.
+        _ => plain(&error.to_string()),
     };
     UnpackError::NotAnArchive { path, what }
 }
@@ -185,6 +194,51 @@ impl<R: Read> Read for Allowed<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.stream.read(buffer)?;
         self.allowance.take(count)?;
+        Ok(count)
+    }
+}
+
+/// A text with names of members on one line.
+pub(super) fn plain(text: &str) -> String {
+    let safe = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().map(safe).collect()
+}
+
+/// So much is read between two looks at the room, bytes.
+const STEP: u64 = 4 << 20;
+
+/// A stream that ends with an error when the work is interrupted or the room on a disk is used up: of a large member also
+/// what is skipped takes its time.
+pub(super) struct Watched<'a, R> {
+    stream: R,
+    interrupted: &'a dyn Fn() -> bool,
+    room: &'a dyn Fn() -> io::Result<()>,
+    /// Bytes since the room was looked at.
+    passed: u64,
+}
+
+impl<'a, R> Watched<'a, R> {
+    pub(super) fn new(
+        stream: R,
+        interrupted: &'a dyn Fn() -> bool,
+        room: &'a dyn Fn() -> io::Result<()>,
+    ) -> Self {
+        Self { stream, interrupted, room, passed: 0 }
+    }
+}
+
+impl<R: Read> Read for Watched<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if (self.interrupted)() {
+            // Not of the kind `Interrupted`, after which readers try again.
+            return Err(io::Error::other("interrupted by signal"));
+        }
+        if self.passed >= STEP {
+            (self.room)()?;
+            self.passed = 0;
+        }
+        let count = self.stream.read(buffer)?;
+        self.passed += count as u64;
         Ok(count)
     }
 }

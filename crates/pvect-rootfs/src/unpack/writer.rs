@@ -17,6 +17,7 @@ use tar::EntryType;
 use super::UnpackError;
 use super::numbers::Time;
 use super::pax::{Record, Records};
+use super::reader::plain;
 use super::sparse::Sparse;
 use crate::idmap::IdMap;
 use crate::rooted::Rooted;
@@ -88,7 +89,7 @@ impl<'a> Writer<'a> {
             }
             Ok(true)
         });
-        removed.map_err(|problem| named(String::from_utf8_lossy(name).into_owned(), problem))
+        removed.map_err(|problem| named(&String::from_utf8_lossy(name), problem))
     }
 
     /// Makes it write members whose owner is not in the map, with the container's root as the owner.
@@ -120,7 +121,7 @@ impl<'a> Writer<'a> {
                 let why = format!("Unknown file type '{}', extracted as normal file", kind.escape_ascii());
                 Ok(Written::But(line(&member, &why), false))
             }
-            Err(problem) => Err(named(member, problem)),
+            Err(problem) => Err(named(&member, problem)),
         }
     }
 
@@ -212,7 +213,7 @@ impl<'a> Writer<'a> {
                 other => other,
             };
             let set = fd.and_then(|fd| Ok(rustix::fs::futimens(fd, &stamps(mtime))?));
-            set.map_err(|error| named(path.display().to_string(), Problem::Io(error)))?;
+            set.map_err(|error| named(&path.display().to_string(), Problem::Io(error)))?;
         }
         Ok(())
     }
@@ -220,6 +221,5 @@ impl<'a> Writer<'a> {
 
 /// A line about a member, in the form of tar.
 pub(super) fn line(member: &str, what: &str) -> String {
-    let safe = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
-    format!("tar: {}: {what}", member.chars().map(safe).collect::<String>())
+    format!("tar: {}: {what}", plain(member))
 }

@@ -6,6 +6,7 @@ use pvect_core::config::ParseMode;
 use pvect_core::property::{MountSource, NetInterface, RootFs};
 use pvect_core::{ContainerConfig, Vmid};
 
+use crate::interrupt::Interrupt;
 use crate::setup::Guest;
 use crate::verbs::new_volumes::{Mount, index, parse_mount};
 use crate::{Failure, Node, NodeResult, files, random, unpack};
@@ -36,9 +37,16 @@ impl Backup {
     /// Reads the configuration out of an archive.
     ///
     /// # Errors
-    /// `ERROR: archive contains no configuration file`; when the archive cannot be read.
-    pub(super) fn read(archive: &Path) -> NodeResult<Self> {
-        let bytes = unpack::read_member(archive, Path::new(CONFIG), CONFIG_LIMIT)?;
+    /// `ERROR: archive contains no configuration file`; when the archive cannot be read, or has much else before;
+    /// `interrupted by signal`.
+    pub(super) fn read(archive: &Path, interrupt: &Interrupt) -> NodeResult<Self> {
+        let search = unpack::Search {
+            largest: CONFIG_LIMIT,
+            // vzdump puts it first; an archive that was packed again may have it anywhere.
+            most: unpack::in_proportion(archive)?,
+            interrupted: &|| interrupt.came(),
+        };
+        let bytes = unpack::read_member(archive, Path::new(CONFIG), &search)?;
         let bytes = bytes.ok_or_else(|| Failure::new("ERROR: archive contains no configuration file"))?;
         Self::parse(&bytes)
     }

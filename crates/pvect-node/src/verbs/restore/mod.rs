@@ -5,6 +5,7 @@
 //! container is as it was.
 
 mod backup;
+mod disks;
 mod judged;
 
 use std::cell::RefCell;
@@ -15,6 +16,7 @@ use pvect_core::property::MountSource;
 use pvect_core::{Call, ContainerConfig, Vmid, VolumeId};
 
 use self::backup::Backup;
+use self::disks::Disks;
 use super::bandwidth;
 use super::new_container::{OWN_OPTIONS, Undo, detect_guest, judge_new, judge_volumes, read_keys};
 use super::new_volumes::{Mount, check_source, index, make_volumes, parse_mount};
@@ -74,7 +76,10 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
                     remove_old(node, vmid, old, &config, &mut |text| log.line(output, text));
                 }
                 drop(interrupt);
-                if plan.start { crate::start::start(node, vmid, &config, false, output) } else { Ok(()) }
+                if !plan.start {
+                    return Ok(());
+                }
+                log.capture(output, |output| crate::start::start(node, vmid, &config, false, output))
             }
             Err(failure) => {
                 undo.now(&mut |text| log.line(output, text));
@@ -241,7 +246,7 @@ fn build(
     }
     let path = path.transpose()?;
     if let Some(path) = &path {
-        backup = Some(Backup::read(path)?);
+        backup = Some(Backup::read(path, interrupt)?);
     }
     let mut config = plan.given.clone();
     ids::assign(node, vmid, &mut config)?;
@@ -344,13 +349,16 @@ fn fill_mounted(
         }
         None => log("extracting archive from STDIN", false),
     }
+    let disks = Disks::of(node, config)?;
     let cell = RefCell::new(&mut *log);
     let say = |line: &str| cell.borrow_mut()(line, false);
     let options = unpack::Options {
         idmap: &idmap,
         ignore_errors: plan.ignore_unpack_errors,
         report: &say,
+        // A backup may hold any amount of zeros.
         most: None,
+        room: &|| disks.check(),
         interrupted: &|| interrupt.came(),
     };
     match unpack::extract(path.unwrap_or(Path::new("/dev/stdin")), root, &options) {
@@ -383,7 +391,9 @@ fn fill_mounted(
             known.main.set(key, value.as_str());
         }
     }
-    detect_guest(&Guest::mounted(node, plan.vmid, &known, root)?, config, log)?;
+    let guest = Guest::mounted(node, plan.vmid, &known, root)?;
+    detect_guest(&guest, config, log)?;
+    guest.after_restore(log)?;
     if found.is_some_and(|backup| backup.config.is_set("template")) {
         config.main.set("template", "1");
     }
