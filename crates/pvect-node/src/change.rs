@@ -33,12 +33,12 @@ pub struct Changes<'a> {
     errors: BTreeMap<String, String>,
 }
 
-/// What became of it.
+/// The result of applying pending changes.
 #[derive(Debug)]
 pub struct Changed {
     /// Volumes that were made, to be removed if the configuration cannot be saved.
     pub made: Vec<VolumeId>,
-    /// What was mounted in the running container, to be taken away likewise.
+    /// What was mounted in the running container, to be unmounted again in that case.
     pub mounted: Vec<(String, MountPoint)>,
     /// What failed, by option; these changes are still pending.
     pub errors: BTreeMap<String, String>,
@@ -66,7 +66,7 @@ impl Changed {
 }
 
 impl<'a> Changes<'a> {
-    /// Prepares the pending changes of `config`; with `only`, no others than these.
+    /// Prepares the pending changes of `config`; with `only`, just these.
     pub fn new(
         node: &'a Node,
         vmid: Vmid,
@@ -77,7 +77,7 @@ impl<'a> Changes<'a> {
     }
 
     /// Applies them to a container that does not run. Failures go to stderr, too. With `only`, an option that is to be
-    /// deleted and has a pending value gets that.
+    /// deleted but also has a pending value gets that value.
     pub fn apply(mut self, output: &mut Output<'_>) -> Changed {
         for key in self.deletions() {
             match self.delete(&key, output) {
@@ -97,8 +97,8 @@ impl<'a> Changes<'a> {
         self.done()
     }
 
-    /// Applies those that a running container can take; the others stay pending. What mkfs and the like print goes to
-    /// stdout.
+    /// Applies those that a running container can take; the others stay pending. Output of mkfs and similar programs
+    /// goes to stdout.
     pub fn hotplug(mut self, output: &mut Output<'_>) -> Changed {
         for (key, value) in self.values() {
             if IMMEDIATE.contains(&key.as_str()) {
@@ -214,7 +214,7 @@ impl<'a> Changes<'a> {
         if let Some(output) = output {
             output.warn(&text);
         }
-        // pct's errors end their line.
+        // pct's error texts end with a line break.
         self.errors.insert(key.to_owned(), text + "\n");
     }
 

@@ -52,7 +52,7 @@ fn path(node: &Node, vmid: Vmid) -> PathBuf {
 /// Notes that a container is being made. The caller holds its lock file.
 ///
 /// # Errors
-/// When a storage cannot be read or the note not written.
+/// When a storage cannot be read, or the note cannot be written.
 pub(crate) fn begin(node: &Node, vmid: Vmid) -> NodeResult<()> {
     write(node, vmid, "")
 }
@@ -78,16 +78,16 @@ fn write(node: &Node, vmid: Vmid, head: &str) -> NodeResult<()> {
         .map_err(|error| Failure::io("can't write", &path, &error))
 }
 
-/// Takes the note back: the container is whole, or gone.
+/// Removes the note: the container is complete, or gone.
 pub(crate) fn end(node: &Node, vmid: Vmid) {
-    // One that stays is taken back by the next change of the container.
+    // If it cannot be removed, the next change of the container removes it.
     let _ = std::fs::remove_file(path(node, vmid));
 }
 
 /// Returns the note about a container; `None` when it is not being made.
 ///
 /// # Errors
-/// When the note is there and cannot be read: then nothing is known.
+/// When the note exists but cannot be read, so that nothing is known.
 pub(crate) fn note(node: &Node, vmid: Vmid) -> NodeResult<Option<Note>> {
     let path = path(node, vmid);
     let text = match std::fs::read_to_string(&path) {

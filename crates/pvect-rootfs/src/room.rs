@@ -3,21 +3,21 @@
 use std::io;
 use std::os::fd::AsFd;
 
-/// What may be taken of a file system that is nearly full, bytes.
+/// How many bytes may be used on a file system that is nearly full.
 const SMALL: u64 = 16 << 20;
-/// Of a file system this part stays free.
+/// The part of a file system that stays free: one in this many.
 const RESERVE: u64 = 20;
 /// What stays free of a large one when a container is made on it, bytes: enough for those that run to go on writing.
 const ENOUGH: u64 = 1 << 30;
 
-/// The room of a file system when a copy began.
+/// The free space of a file system when a copy began.
 #[derive(Debug, Clone, Copy)]
 pub struct Room {
     began: u64,
 }
 
 impl Room {
-    /// Looks at the file system that an open file or directory lies on.
+    /// Measures the file system that an open file or directory is on.
     ///
     /// # Errors
     /// What the system says.
@@ -25,7 +25,7 @@ impl Room {
         Ok(Self { began: free(file)?.0 })
     }
 
-    /// Returns an error once less than 5 % of the file system is free and more than 16 MiB were taken.
+    /// Returns an error once less than 5 % of the file system is free and more than 16 MiB were used.
     ///
     /// # Errors
     /// That; what the system says.
@@ -57,7 +57,7 @@ impl Room {
     }
 }
 
-/// What others than root may still take, and all that there is, bytes.
+/// The space that users other than root can still use, and the total, in bytes.
 fn free(file: impl AsFd) -> io::Result<(u64, u64)> {
     let stat = rustix::fs::fstatvfs(file)?;
     let bytes = |blocks: u64| blocks.saturating_mul(stat.f_frsize);

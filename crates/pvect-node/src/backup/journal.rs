@@ -7,7 +7,7 @@ use crate::Output;
 use crate::log_room::LogRoom;
 use crate::task::TaskLog;
 
-/// Stands in the log beside an archive for what is beyond its limit.
+/// The last line of a log beside an archive when the log has reached its limit.
 const OMITTED: &str = "this log is longer than 16 MiB, the rest is left out";
 
 /// Where a line goes.
@@ -22,7 +22,7 @@ impl<'a, 'b> Journal<'a, 'b> {
         Self { log, output, kept: None }
     }
 
-    /// From now on lines go to this file too; `None` ends that.
+    /// Also writes the lines that follow to this file; `None` stops that.
     pub(super) fn keep_in(&mut self, file: Option<File>) {
         self.kept = file.map(|file| (file, LogRoom::after(0, OMITTED)));
     }

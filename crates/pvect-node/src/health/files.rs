@@ -76,7 +76,7 @@ fn is_ours(name: &str) -> bool {
     name.starts_with(".tmp-") || name.starts_with(".building-")
 }
 
-/// Whether the process lives whose id is in the name of a template that is being built: its builder is another one.
+/// Whether the process that builds a template, whose id is in the file's name, still runs.
 fn is_being_built(proc: &Path, path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let pid = name.strip_prefix(".building-").and_then(|rest| rest.split_once('-')).map(|(pid, _)| pid);

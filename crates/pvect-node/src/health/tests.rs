@@ -13,7 +13,7 @@ struct Place {
     host: Host,
 }
 
-/// A node with a `/proc` and a `/sys` in which nothing is.
+/// A node with an empty `/proc` and `/sys`.
 fn place() -> Place {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().canonicalize().unwrap();
@@ -112,7 +112,7 @@ fn what_is_under_way_is_left_alone() {
         assert_eq!(place.repair(&finding), Ok(Repaired::Busy));
         drop(held);
     }
-    // A lock file that cannot be opened is not somebody at work.
+    // A lock file that cannot be opened does not mean that somebody is at work.
     let file = place.node.layout.config_lock(id("101"));
     fs::remove_file(&file).unwrap();
     fs::create_dir(&file).unwrap();
@@ -156,7 +156,7 @@ fn an_unfinished_create_is_undone_and_older_volumes_stay() {
     assert!(old.exists() && other.exists() && !made.exists());
     assert!(!place.node.layout.config(id("101")).exists());
     assert_eq!(creation::note(&place.node, id("101")).unwrap(), None);
-    // What is left may be somebody's data.
+    // What remains may be somebody's data.
     assert_eq!(place.kinds(), [(Kind::OwnerlessVolume, false); 2]);
 }
 

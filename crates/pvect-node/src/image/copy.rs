@@ -16,7 +16,7 @@ use crate::{Failure, FailureKind, NodeResult, transfer};
 
 /// Where the superblock of an ext file system begins, and how long it is, bytes.
 const SUPERBLOCK: (u64, usize) = (1024, 1024);
-/// Its magic number and the place of it. Source: the kernel's ext4/super.rst, as for what follows.
+/// Its magic number and the offset of it. Source of this and of what follows: the kernel's ext4/super.rst.
 const MAGIC: (usize, [u8; 2]) = (0x38, [0x53, 0xef]);
 /// `s_feature_incompat` with `INCOMPAT_CSUM_SEED`: checksums do not depend on the UUID.
 const INCOMPAT: usize = 0x60;
@@ -42,8 +42,8 @@ fn superblock(file: &File) -> Option<[u8; SUPERBLOCK.1]> {
     (block[at..at + 2] == magic).then_some(block)
 }
 
-/// Makes a copy of an image with an ext file system, which nobody writes to meanwhile. `log` gets the `Formatting` line
-/// where the form has it announced.
+/// Makes a copy of an image with an ext file system, which nobody may write to meanwhile. `log` gets the `Formatting`
+/// line if the form asks for it.
 ///
 /// # Errors
 /// When the copy exists or cannot be written, or the file system is damaged; `interrupted by signal`. When e2fsck cannot
@@ -94,7 +94,7 @@ fn make_its_own(source: &Path, path: &Path, from: &File, log: &mut dyn FnMut(&st
     }
     let mut tune = Tool::new("tune2fs", "e2fsprogs");
     if depends_on_uuid(from) {
-        // Else all checksums would have to be written again, and tune2fs 1.47.2 forgets those of the orphan file.
+        // Otherwise all checksums would have to be written again, and tune2fs 1.47.2 forgets those of the orphan file.
         tune = tune.args(["-O", "metadata_csum_seed"]);
     }
     tune.args(["-U", "random"]).arg(path).apart().keeping_locks().run()

@@ -54,16 +54,16 @@ use ports::Plan;
 const LOCK: &str = "/run/pvect/network.lock";
 const LOCK_SECONDS: u64 = 30;
 
-/// One network as it is.
+/// The state of one network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct State {
     /// The bridge.
     pub bridge: String,
-    /// `up`, `down` (made at first use), or `foreign`: something that this node did not make has the name.
+    /// `up`, `down` (made at first use), or `foreign` (something that this node did not make has the name).
     pub state: &'static str,
     /// The host's address and the network.
     pub address: Option<String>,
-    /// The same of IPv6.
+    /// The same for IPv6.
     pub ip6: Option<String>,
     /// `running`, `stopped` or `off`: what gives addresses and answers names.
     pub dhcp: &'static str,
@@ -77,7 +77,7 @@ pub struct State {
     pub leases: Vec<Lease>,
 }
 
-/// Whether this is a node of Proxmox VE, whose bridges are its administrator's.
+/// Whether this is a node of Proxmox VE, whose bridges its administrator manages.
 fn is_proxmox() -> bool {
     ["/usr/bin/pveversion", "/etc/pve/.version"].iter().any(|path| Path::new(path).exists())
 }
@@ -88,7 +88,7 @@ fn lock(output: &mut Output<'_>) -> NodeResult<fs::File> {
     })
 }
 
-/// The interfaces of a container; those that cannot be parsed are the start's to complain about.
+/// The interfaces of a container. Those that cannot be parsed are left out; the start reports them.
 fn interfaces(config: &ContainerConfig) -> Vec<NetInterface> {
     config.nets().into_iter().map(|(_, net)| net).collect()
 }
@@ -97,7 +97,7 @@ fn wants_six(net: &NetInterface) -> bool {
     !matches!(net.ip6, None | Some(Ipv6Config::Manual))
 }
 
-/// What becomes of an interface on a bridge of the node's own whose rules cannot be loaded.
+/// What to do about an interface on one of the node's own bridges if its rules cannot be loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unfiltered {
     /// A warning, unless its `firewall=1` asks for them.
@@ -106,14 +106,14 @@ pub enum Unfiltered {
     Refuse,
 }
 
-/// Sees to it that the bridges of a container that the node makes itself are there and served, and that the rules for
+/// Makes sure that those bridges of a container that the node makes itself exist and are served, and that the rules for
 /// its interfaces are in force.
 ///
-/// What is not vital (DHCP, NAT) is a warning when it fails.
+/// A failure of something that is not vital (DHCP, NAT) is a warning.
 ///
 /// # Errors
 /// When a bridge cannot be made, or `network.cfg` is wrong; when an interface has an address of the host or of a
-/// container that runs or starts; when the rules cannot be loaded and one of them must be.
+/// container that runs or starts; when the rules cannot be loaded and an interface requires them.
 pub fn ensure(
     node: &Node,
     vmid: Vmid,
@@ -215,7 +215,7 @@ pub fn up(
             "this is a node of Proxmox VE: its bridges are set in /etc/network/interfaces, pvect makes none",
         ));
     }
-    // What is wrong in itself needs no lock to be said.
+    // Report wrong values without taking the lock.
     let mut probe = Network::new(bridge.unwrap_or(DEFAULT_BRIDGE))?;
     for (key, value) in keys {
         probe.set(key, value)?;
@@ -252,7 +252,7 @@ pub fn up(
             if !ports.is_empty() {
                 return Err(in_use(&name, &ports));
             }
-            // Made anew, so that nothing of the old addresses is left.
+            // Make it again, so that none of the old addresses remain.
             bridge::remove(&name)?;
         }
         let raised = raise(node, &kernel, &mut settings, network, None)?;
@@ -266,9 +266,9 @@ fn in_use(bridge: &str, ports: &[String]) -> Failure {
     Failure::new(format!("bridge '{bridge}' is in use by {}: stop their containers first", ports.join(", ")))
 }
 
-/// What came of [`raise`].
+/// The result of [`raise`].
 struct Raised {
-    /// What failed and is not vital.
+    /// Failures that are not vital.
     problems: Vec<String>,
     /// Whether the rules for interfaces are in force.
     filter: NodeResult<()>,
@@ -336,7 +336,7 @@ fn raise(
     Ok(Raised { problems, filter: kernel.learn_nothing_local(&name).and(loaded.filter) })
 }
 
-/// What came of [`serve_ports`].
+/// The result of [`serve_ports`].
 struct Served {
     containers: Vec<(Vmid, ContainerConfig)>,
     /// The tables for DHCP.
@@ -346,10 +346,10 @@ struct Served {
     loaded: Loaded,
 }
 
-/// Gives the interfaces on all bridges of the node that are there their addresses, and loads the rules.
+/// Gives the interfaces on all existing bridges of the node their addresses, and loads the rules.
 ///
 /// # Errors
-/// When the container that starts has an address that is another's.
+/// When the container that starts has an address of another one.
 fn serve_ports(
     node: &Node,
     kernel: &Kernel,
@@ -392,7 +392,8 @@ fn serve(
     dnsmasq::start(&kernel.proc, &files, &texts)
 }
 
-/// The node's containers; one whose file cannot be read has no name here. The one that starts is as it starts.
+/// The node's containers, without those whose file cannot be read. The one that starts has the configuration with which
+/// it starts.
 fn containers(node: &Node, starting: Starting<'_>) -> NodeResult<Vec<(Vmid, ContainerConfig)>> {
     let load = |vmid: Vmid| match starting {
         Some((current, config)) if current == vmid => Some((vmid, config.clone())),
@@ -412,7 +413,7 @@ pub fn down(node: &Node, bridge: Option<&str>, force: bool, output: &mut Output<
     let _lock = lock(output)?;
     let settings = Settings::load(&node.layout.network_cfg())?;
     let mut names: Vec<String> = settings.networks.iter().map(|one| one.bridge.clone()).collect();
-    // Also when somebody removed it from the file.
+    // Also those that somebody removed from the file.
     names.extend(kernel.marked());
     names.sort();
     names.dedup();
@@ -441,7 +442,7 @@ pub fn down(node: &Node, bridge: Option<&str>, force: bool, output: &mut Output<
     nat::stop_forwarding(&kernel)
 }
 
-/// Returns the node's networks as they are; without any, `vmbr0` as it would be made.
+/// Returns the present state of the node's networks; without any, `vmbr0` as it would be made.
 ///
 /// # Errors
 /// When `network.cfg` is wrong.
@@ -479,8 +480,8 @@ fn state(node: &Node, kernel: &Kernel, network: &Network) -> State {
     }
 }
 
-/// Returns what answers a container's questions for names: the node's own server where the container is on one of the
-/// node's own bridges and reaches it there.
+/// Returns the name server of a container: the node's own, if the container is on one of the node's own bridges and can
+/// reach it there.
 pub fn resolver(node: &Node, config: &ContainerConfig) -> Option<HostDns> {
     let settings = Settings::load(&node.layout.network_cfg()).ok()?;
     let (kernel, root) = (Kernel::default(), node.layout.root());

@@ -30,7 +30,7 @@ pub(crate) fn check(node: &Node, config: &ContainerConfig) -> NodeResult<()> {
     for (key, text) in interfaces {
         values::stored(key, text).map_err(Failure::new)?;
         let Ok(net) = NetInterface::parse(key, text) else { continue };
-        // A start makes it.
+        // The start makes this bridge itself.
         if !net.bridge.as_deref().is_some_and(&made_here) {
             check_mtu(Path::new(INTERFACES), key, net.bridge.as_deref(), net.mtu)?;
         }
@@ -59,7 +59,7 @@ fn interfaces(config: &ContainerConfig) -> Vec<(&str, &str)> {
     nets
 }
 
-/// Checks that a bridge is there and carries packets of a size, where one is asked for.
+/// Checks that a bridge exists and allows the MTU, if one is set.
 ///
 /// # Errors
 /// `bridge '<name>' does not exist` (2), `net0: MTU size '<size>' is bigger than bridge MTU '<size>'`.

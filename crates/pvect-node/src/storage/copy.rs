@@ -26,11 +26,11 @@ pub struct Copy<'a> {
     pub snapshot: Option<&'a SnapshotName>,
     /// The storage that the new volume is made on.
     pub storage: &'a str,
-    /// Whose the new volume is.
+    /// The container that gets the new volume.
     pub vmid: Vmid,
     /// The host's ids of that container's root.
     pub owner: (u32, u32),
-    /// At most so many KiB a second.
+    /// The limit in KiB per second.
     pub bandwidth: Option<u64>,
 }
 
@@ -48,7 +48,7 @@ impl Copy<'_> {
     ) -> NodeResult<(VolumeId, DiskSize)> {
         let source = Source::of(node, self)?;
         let size = DiskSize(source.size()?);
-        // A bandwidth is kept to file by file only.
+        // A bandwidth limit is only possible when copying file by file.
         if source.is_image() && self.bandwidth.is_none() && image::copy::is_ext(&source.path) {
             match self.whole(node, &source, interrupt, log) {
                 // The kernel may know the file system better than e2fsck.
@@ -125,10 +125,10 @@ impl Copy<'_> {
         let mut from = places.from.as_os_str().to_owned();
         let tool = match self.bandwidth {
             None => Tool::new("cp", "coreutils")
-                // As `-a`, and what cannot be kept is an error.
+                // Like `-a`, but it is an error if something cannot be preserved.
                 .args(["-d", "-R", "-T", "--one-file-system"])
                 .args(["--preserve=mode,ownership,timestamps,links,xattr", "--"]),
-            // Only rsync keeps to a bandwidth.
+            // Only rsync supports a bandwidth limit.
             Some(limit) => {
                 from.push("/");
                 Tool::new("rsync", "rsync")
@@ -145,7 +145,7 @@ struct Source<'a> {
     node: &'a Node,
     volume: Volume,
     path: PathBuf,
-    /// A writable copy of a snapshot, that is there as long as this lives.
+    /// A writable copy of a snapshot, which is removed on drop.
     scratch: Option<VolumeId>,
 }
 
@@ -179,8 +179,8 @@ impl<'a> Source<'a> {
     }
 
     fn mount(&self, place: &Path) -> NodeResult<()> {
-        // Read-only, an image whose journal is not empty cannot be mounted: its host went down while it was in use, or
-        // the snapshot was taken then.
+        // An image whose journal is not empty cannot be mounted read-only: its host went down while it was in use, or
+        // the snapshot was taken while it was.
         mount(&self.volume, &self.path, place, true)
             .or_else(|_| mount(&self.volume, &self.path, place, false))
     }
@@ -190,7 +190,7 @@ impl Drop for Source<'_> {
     fn drop(&mut self) {
         let Some(scratch) = &self.scratch else { return };
         if self.is_image() {
-            // What cannot be waited for is found when it is removed.
+            // If this times out, removing the image will report it.
             let _ = image::wait_until_free(&self.path);
         }
         if let Err(failure) = free(self.node, scratch) {
@@ -228,7 +228,7 @@ fn mount(volume: &Volume, path: &Path, place: &Path, read_only: bool) -> NodeRes
         .map_err(|errno| Failure::io("can't mount", path, &errno.into()))
 }
 
-/// The directories that the two volumes are mounted on; removed in the end.
+/// The directories that the two volumes are mounted on; removed at the end.
 struct Places {
     from: PathBuf,
     to: PathBuf,
@@ -245,10 +245,10 @@ impl Places {
 impl Drop for Places {
     fn drop(&mut self) {
         for path in [&self.from, &self.to] {
-            // Not recursive: were something still mounted there, it would be lost.
+            // Not recursive, or something that is still mounted there would be lost.
             let _ = std::fs::remove_dir(path);
         }
-        // The container's directory, where it was made for this.
+        // The container's directory, if it was made for this.
         let _ = self.from.parent().map(std::fs::remove_dir);
     }
 }

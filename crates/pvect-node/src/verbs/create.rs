@@ -176,7 +176,7 @@ fn build(
     make_volumes(node, vmid, &plan.volumes, &mut config, &mut undo.volumes, interrupt, &mut |line| {
         log.line(output, line);
     })?;
-    // Until all is done, whoever looks sees what there is, and that it is not finished.
+    // Until everything is done, the configuration shows what exists, and that it is not finished.
     let wanted_lock = config.main.options.get("lock").cloned();
     config.main.set("lock", "create");
     store::save(node, vmid, &config)?;
@@ -198,7 +198,7 @@ fn build(
         }
     }
     store::save(node, vmid, &config)?;
-    // Also when `--lock create` was asked for: it is whole now.
+    // Even with `--lock create`, because the container is complete now.
     creation::end(node, vmid);
     Ok(config)
 }

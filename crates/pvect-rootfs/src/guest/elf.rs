@@ -10,15 +10,15 @@ use crate::rooted::Rooted;
 
 /// The init that LXC starts.
 const INIT: &str = "/sbin/init";
-/// So many symlinks of an init are followed.
+/// How many symlinks of an init are followed.
 const MOST_LINKS: usize = 10;
 /// So much of an init is searched, bytes; systemd's has a few hundred KiB.
 const LARGEST_INIT: u64 = 16 << 20;
 /// The longest name of a library that is looked at, bytes.
 const LONGEST: usize = 200;
 
-/// Detects the architecture of the system: that of `/bin/sh`; on NixOS, which makes that one at its first boot, that
-/// of the shell that runs its init.
+/// Detects the architecture of the system: that of `/bin/sh`, or on NixOS, which makes `/bin/sh` at its first boot,
+/// that of the shell that runs its init.
 ///
 /// # Errors
 /// Why it cannot be told, in pct's words.
@@ -68,10 +68,10 @@ pub fn elf_architecture(files: &Rooted, path: &str) -> Result<&'static str, Stri
     }
 }
 
-/// The systemd of a root file system whose init it is.
+/// The systemd that is a root file system's init.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Systemd {
-    /// Its version; old ones do not tell.
+    /// Its version; `None` for old ones, which do not say.
     pub(super) version: Option<u32>,
 }
 

@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use super::tests::{config, guest, root};
 use super::*;
 
-/// The distribution and version that are found, and all that is said; or why it is refused.
+/// The distribution and version that are found, and all notes; or why the system is refused.
 fn found(files: &[(&str, &str)], expected: Option<&str>) -> String {
     let dir = root(files);
     let mut notes = Vec::new();

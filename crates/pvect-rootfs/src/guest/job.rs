@@ -16,7 +16,7 @@ use crate::{Failure, NodeResult};
 /// The kinds of host keys that a new container gets, as ssh-keygen names them.
 pub const HOST_KEYS: [&str; 3] = ["rsa", "ecdsa", "ed25519"];
 
-/// The architecture of a guest whose programs do not tell.
+/// The architecture that is assumed if the guest's programs do not say.
 const FALLBACK_ARCH: &str = "amd64";
 
 /// What is to be done for one container. Passwords and keys may be in it: it is never printed.
@@ -30,25 +30,25 @@ pub struct Job {
 /// What is to be done. `HostDns` is what a container without name servers or search domains of its own gets.
 #[derive(Serialize, Deserialize)]
 pub enum Work {
-    /// What belongs to every start: hostname, hosts, resolv.conf, network, by distribution.
+    /// What every start writes: hostname, hosts, resolv.conf, network, by distribution.
     Start {
         /// What a container without name servers or search domains of its own gets.
         dns: HostDns,
-        /// Whether the host has nothing but cgroup v2.
+        /// Whether the host has cgroup v2 only.
         is_cgroup2: bool,
     },
-    /// The network alone, of a container that runs.
+    /// Only the network, for a running container.
     Network(HostDns),
-    /// Removes from a clone what each machine must have its own of.
+    /// Removes from a clone what must be unique to each machine.
     AfterClone,
     /// What the root file system of a backup needs once, after it was unpacked.
     AfterRestore,
     /// What belongs to a root file system that was just unpacked: what is unique to each container, root's password
     /// and keys, and what belongs to every start.
     First {
-        /// The password of root as a crypt(5) hash; none locks it.
+        /// The password of root as a crypt(5) hash; `None` locks the account.
         password: Option<String>,
-        /// Public keys for root, one a line.
+        /// Public keys for root, one per line.
         ssh_keys: Option<String>,
         /// As for a start.
         dns: HostDns,
@@ -93,7 +93,7 @@ pub enum Done {
     Found {
         /// The value of `ostype`.
         ostype: String,
-        /// The value of `arch`, if the configuration has none: of the guest's programs, or what is taken for it.
+        /// The value of `arch`, if the configuration has none: that of the guest's programs, or the fallback.
         arch: Option<String>,
         /// What is to be said about it.
         notes: Vec<Note>,
@@ -154,7 +154,7 @@ impl Job {
                 if *is_cgroup2 {
                     notes.extend(init::check_cgroup2(&guest));
                 }
-                // The rest was said when the container was made; pct does not repeat it.
+                // The other notes were shown when the container was made; pct does not repeat them.
                 notes.retain(|note| matches!(note, Note::Warning(_)));
             }
             Work::Network(dns) => guest.network(dns)?,

@@ -99,7 +99,7 @@ impl Summary {
     }
 }
 
-/// A size as GNU tar words it: rounded up, one decimal below ten.
+/// A size in GNU tar's form: rounded up, one decimal below ten.
 fn human(bytes: f64) -> String {
     let mut value = bytes;
     for unit in ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"] {
@@ -157,7 +157,7 @@ impl Options<'_> {
 ///
 /// # Errors
 /// When the file is no tar archive (plain, or packed by gzip, bzip2, xz or zstd), is damaged, or a member cannot be
-/// unpacked. What was unpacked by then stays: the caller removes the whole root.
+/// unpacked. What was unpacked by then stays; the caller removes the whole root.
 pub fn extract(archive: &Path, root: &Path, options: &Options<'_>) -> Result<Summary, UnpackError> {
     or_interrupted(options.interrupted, unpack(archive, root, options))
 }
@@ -205,7 +205,7 @@ fn unpack(archive: &Path, root: &Path, options: &Options<'_>) -> Result<Summary,
 /// Checks that a file is an archive, by its beginning.
 ///
 /// # Errors
-/// When it is not one, with what it is instead, where that can be told; when it cannot be read.
+/// When it is not one, with what it is instead, if that is known; when it cannot be read.
 pub fn check(archive: &Path) -> Result<(), UnpackError> {
     let read_failed = |source| UnpackError::Read { path: archive.to_owned(), source };
     let not_one = |what: &str| UnpackError::NotAnArchive { path: archive.to_owned(), what: what.to_owned() };
@@ -222,7 +222,7 @@ pub fn check(archive: &Path) -> Result<(), UnpackError> {
     let mut stream = reader::open(file).map_err(|error| reader::explain(archive, error))?;
     let mut header = [0; 512];
     io::Read::read_exact(&mut stream, &mut header).map_err(|error| reader::explain(archive, error))?;
-    // Nothing but zeros is the end of an archive: that it has no members is said when it is unpacked.
+    // A block of zeros is the end of an archive. That it has no members is reported when it is unpacked.
     if header != [0; 512] && numbers::rewrite(&mut header).is_none() {
         return Err(not_one("what is in it is not a tar"));
     }
@@ -296,9 +296,8 @@ fn find_member(
 /// Bounds what the tar crate keeps in memory of a stream of tar blocks: long names, extended headers, and the maps of
 /// sparse files.
 ///
-/// For a stream that somebody else makes and that is unpacked in another way than by [`extract`]. What is beyond the
-/// bounds, and an extended header that is damaged or has a name with a line break, is an error of the kind
-/// `InvalidData` when it is read.
+/// For a stream from somebody else that is not unpacked by [`extract`]. What is beyond the bounds, and an extended
+/// header that is damaged or has a name with a line break, is an error of the kind `InvalidData` when it is read.
 pub fn bounded(from: impl io::Read) -> impl io::Read {
     pax::Stream::new(from, &pax::Records::default()).with_plain_names()
 }

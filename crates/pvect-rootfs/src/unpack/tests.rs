@@ -308,7 +308,7 @@ fn packed_archives_are_told_by_their_bytes() {
     let zstd = zstd::encode_all(&plain[..], 3).unwrap();
     let mut bzip2 = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
     bzip2.write_all(&plain).unwrap();
-    // Two streams one after the other are one archive, too.
+    // Two concatenated streams are one archive, too.
     let xz: Vec<u8> = plain.chunks(512).flat_map(|part| liblzma::encode_all(part, 1).unwrap()).collect();
     for bytes in [plain, gzip.finish().unwrap(), bzip2.finish().unwrap(), xz, zstd] {
         let _ = fs::remove_file(place.root().join("etc/x"));
@@ -481,7 +481,7 @@ fn what_unpacks_out_of_all_proportion_is_refused() {
     };
     assert_eq!(at_most(2 << 20), "");
     assert_eq!(at_most(1 << 19), "it unpacks to more than 524288 bytes, which is out of all proportion");
-    // What zeros are packed to is small, but nothing is refused below 4 GiB; a plain tar never is.
+    // Zeros compress to almost nothing, but nothing is refused below 4 GiB, and a plain tar never is.
     let path = place.dir.path().join("template.tar");
     assert_eq!(in_proportion(&path).unwrap(), Some(4 << 30));
     File::create(&path).unwrap().set_len(1 << 30).unwrap();

@@ -24,13 +24,13 @@ pub(super) struct Backup {
     pub(super) config: ContainerConfig,
 }
 
-/// What lay in the unpacked root.
+/// What was in the unpacked root.
 pub(super) struct Inside {
     pub(super) config: Option<Backup>,
     pub(super) firewall: Option<Vec<u8>>,
 }
 
-/// Volumes to be made, and mounts of the host (`mp0` and its text) that come into force afterwards.
+/// Volumes to be made, and mounts of the host (`mp0` and its text) that are added afterwards.
 type Layout = (Vec<(String, Mount)>, Vec<(String, String)>);
 
 impl Backup {
@@ -135,16 +135,16 @@ fn delay(key: &str, mount: &Mount, log: &mut dyn FnMut(&str)) -> NodeResult<(Str
     Ok((key.to_owned(), mount.text()))
 }
 
-/// Takes vzdump's files out of an unpacked root. Symlinks of these names are followed inside the root only.
+/// Reads and removes vzdump's files in an unpacked root. Symlinks with these names are only followed inside the root.
 ///
 /// # Errors
-/// When one is there and cannot be read or removed.
+/// When one exists but cannot be read or removed.
 pub(super) fn take_files(guest: &Guest<'_>) -> NodeResult<Inside> {
     let [config, firewall] = guest.read([CONFIG, FIREWALL])?;
     let config = config.map(|bytes| Backup::parse(&bytes)).transpose()?;
     let firewall = firewall.filter(|bytes| config.is_some() && !bytes.is_empty());
     if config.is_some() {
-        // The directory is vzdump's; one that the container had something in stays.
+        // The directory belongs to vzdump; if the container had files in it, it stays.
         guest.remove(&[CONFIG, FIREWALL], &["etc/vzdump"])?;
     }
     Ok(Inside { config, firewall })

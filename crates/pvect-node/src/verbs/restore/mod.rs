@@ -41,7 +41,7 @@ struct Plan {
     vmid: Vmid,
     /// The backup as it was named.
     archive: String,
-    /// Whether the container is there and may be overwritten.
+    /// Whether the container exists and may be overwritten.
     overwrites: bool,
     /// Options without volumes, in the form of the file.
     given: ContainerConfig,
@@ -187,7 +187,7 @@ fn split_options(
     Ok((config, volumes))
 }
 
-/// Refuses a volume id that is no backup's.
+/// Refuses a volume id that is not that of a backup.
 fn check_kind(node: &Node, archive: &str) -> NodeResult<()> {
     let Ok(volume) = archive.parse::<VolumeId>() else { return Ok(()) };
     if archive.starts_with('/') {
@@ -261,7 +261,7 @@ fn build(
         });
     }
     if let Some(backup) = &backup {
-        // Raw lines decide about the map of ids, with which is unpacked.
+        // Raw lines decide about the id map that is used to unpack.
         config.main.raw = backup.config.main.raw.clone();
     }
     let stored = backup.as_ref().is_some_and(|backup| backup.config.is_unprivileged());
@@ -310,8 +310,8 @@ fn build(
     Ok(config)
 }
 
-/// Unpacks, merges the configurations and looks at the guest, in mounts that end with this function whatever
-/// happens. Returns the firewall's rules that were in the backup. `log` gets lines, and whether each is a warning.
+/// Unpacks, merges the configurations and examines the guest, in mounts that end with this function whatever happens.
+/// Returns the firewall's rules that were in the backup. `log` gets lines, and whether each is a warning.
 fn fill(
     node: &Node,
     plan: &Plan,
@@ -400,8 +400,8 @@ fn fill_mounted(
     Ok(inside.firewall)
 }
 
-/// Removes what belonged to the overwritten container only. The new one is whole: what cannot be removed is told,
-/// and found again by `pct rescan`.
+/// Removes what belonged to the overwritten container only. The new one is complete, so what cannot be removed is only
+/// reported, and `pct rescan` will find it again.
 fn remove_old(
     node: &Node,
     vmid: Vmid,
@@ -425,6 +425,6 @@ fn remove_old(
             log(&failure.text);
         }
     }
-    // Made anew by the next start.
+    // The next start makes it again.
     let _ = runtime::remove_lxc_config(node, vmid);
 }

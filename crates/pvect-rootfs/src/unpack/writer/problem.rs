@@ -9,7 +9,7 @@ use crate::unpack::UnpackError;
 use crate::unpack::reader::plain;
 use crate::unpack::sparse;
 
-/// Why one member failed, before its name is put to it.
+/// Why one member failed; its name is added later.
 pub(super) enum Problem {
     Io(io::Error),
     Text(String),
