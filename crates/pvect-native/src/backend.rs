@@ -47,8 +47,8 @@ impl NativeBackend {
         &self.configs
     }
 
-    /// Checks that everything can be read: the configurations, and the monitors of the containers, which answer root
-    /// alone.
+    /// Checks that everything can be read: the configurations, and the monitors of the containers, which only answer
+    /// root.
     ///
     /// # Errors
     /// `PctPermissionDenied` for another user than root; `NotFound` where the node has no such directory.
@@ -137,8 +137,7 @@ impl NativeBackend {
         Ok(status)
     }
 
-    /// Refuses a container whose command socket somebody else holds: whether it runs, and what runs in it, could be
-    /// anybody's word.
+    /// Refuses a container whose command socket somebody else holds: what the socket says about it cannot be trusted.
     ///
     /// # Errors
     /// `PctOperationFailed`: who it is.
