@@ -9,7 +9,7 @@ use crate::file::read_whole;
 use crate::pmxcfs::{Pmxcfs, Together, Unusable};
 
 /// From how many containers on pmxcfs is asked: the connection takes about as long as to read so many files.
-const MANY: usize = 64;
+const MANY: usize = 80;
 
 /// Reads the configurations of one node's containers in a given order.
 #[derive(Debug)]
