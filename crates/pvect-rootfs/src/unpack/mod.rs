@@ -8,6 +8,7 @@
 //! `/dev` are left out, owners are the container's (shifted for unprivileged ones), modes, times, hardlinks, POSIX
 //! ACLs, `user.*` attributes and file capabilities are kept.
 
+mod ahead;
 mod attributes;
 mod numbers;
 pub mod oci;
@@ -159,7 +160,7 @@ pub fn extract(archive: &Path, root: &Path, options: &Options<'_>) -> Result<Sum
     let read_failed = |source| UnpackError::Read { path: archive.to_owned(), source };
     let started = Instant::now();
     let file = File::open(archive).map_err(read_failed)?;
-    let stream = reader::open(file).map_err(|error| reader::explain(archive, error))?;
+    let stream = reader::open_ahead(file).map_err(|error| reader::explain(archive, error))?;
     let allowance = reader::Allowance::new(options.most);
     let counted = reader::Counted::new(allowance.of(stream));
     let count = counted.count();
