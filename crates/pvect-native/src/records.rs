@@ -9,7 +9,7 @@ use crate::NativeBackend;
 use crate::backend::lines_of;
 use crate::file::read_whole;
 use crate::machine::Machine;
-use crate::socket::{Holder, Knocker};
+use crate::socket::holder::{Holder, Knocker};
 
 /// The lines of a configuration that a record is made of.
 const WORDS: [&str; 9] =
