@@ -4,7 +4,6 @@ Of the environment: BENCH_ROUNDS says how often each is run (7), BENCH_MB how la
 pulled (500); all else is as large in proportion.
 """
 
-import functools
 import glob
 import http.client
 import io
@@ -92,8 +91,8 @@ class Site:
             json.dump([[runs.clock, runs.cpu] for runs in found], file)
         return found
 
-    def words(self, make, after=lambda: None):
-        """A work: a program that must end well; `make` gives its words, for a number and a path that are new."""
+    def words(self, make, after=lambda *_: None):
+        """A work: a program that must end well. `make` gives its words, for a number and a path that are new."""
         def run(words):
             done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
             # pct ends with 0 when a push or a pull fails.
@@ -101,11 +100,12 @@ class Site:
                 sys.exit(f"error: {' '.join(words)}: {done.stderr.decode().strip()}")
 
         def work():
-            words = make(*self.new())
-            return lambda: run(words), after
+            new = self.new()
+            words = make(*new)
+            return lambda: run(words), lambda: after(*new)
         return work
 
-    def shell(self, make, after=lambda: None):
+    def shell(self, make, after=lambda *_: None):
         return self.words(lambda *new: ["bash", "-o", "pipefail", "-c", make(*new)], after)
 
     def volume(self, vmid):
@@ -168,7 +168,9 @@ def copies(site, table):
         ("push", site.file, inside, [CONTAINER, site.file, "/copy"]),
         ("pull", source, out, [CONTAINER, "/source", out]),
     ):
-        gone = functools.partial(os.unlink, there)
+        def gone(*_, there=there):
+            os.unlink(there)
+
         found = site.measured(
             verb,
             *(site.words(lambda *_, who=who: [*who, verb, *words], gone) for who in (site.pct, site.pvect)),
@@ -180,15 +182,21 @@ def copies(site, table):
 
 
 def clones(site, table):
-    def clone(of):
-        return site.words(lambda vmid, _: [*site.pct, "clone", of, vmid, "--full", "1"])
+    def clone(of, after=lambda *_: None):
+        return site.words(lambda vmid, _: [*site.pct, "clone", of, vmid, "--full", "1"], after)
+
+    def destroyed(vmid, _):
+        site.bench.run(*site.pvect, "destroy", vmid)
+
+    def gone(_, path):
+        os.unlink(path)
 
     image, root = site.volume(IMAGE), site.volume(CONTAINER)
     ours, bare, kept = site.measured(
         "clone-image",
-        clone(IMAGE),
-        site.words(lambda _, path: ["cp", "--sparse=always", image, path]),
-        site.shell(lambda _, path: f"cp --sparse=always '{image}' '{path}' && sync '{path}'"),
+        clone(IMAGE, destroyed),
+        site.words(lambda _, path: ["cp", "--sparse=always", image, path], gone),
+        site.shell(lambda _, path: f"cp --sparse=always '{image}' '{path}' && sync '{path}'", gone),
     )
     what = f"`pct clone`, image of {site.gib} GiB with {os.stat(image).st_blocks * 512 // 10**6} MB in it"
     table.put(what, ours, bare, "`cp --sparse=always`", "2")
