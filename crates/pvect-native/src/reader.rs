@@ -170,7 +170,12 @@ impl NativeReader {
     }
 
     fn record(&self, vmid: Vmid, config: &ContainerConfig, running: bool, pid: Option<u32>) -> Status {
-        self.record_on(&Machine::new(self, Some(vmid)), vmid, config, running.then_some(pid))
+        self.record_on(&self.machine(Some(vmid)), vmid, config, running.then_some(pid))
+    }
+
+    /// A look at one container, or at all.
+    pub(crate) fn machine(&self, only: Option<Vmid>) -> Machine<'_> {
+        Machine::new(&self.proc_root, &self.cgroups, &self.names, only)
     }
 
     /// Makes the record of one container of a machine. `runs`: `None` if it does not; else the process id of its init,
@@ -213,9 +218,10 @@ impl NativeReader {
         status
     }
 
-    pub(crate) fn cpus(&self, config: &ContainerConfig) -> f64 {
-        let cores = config.cores().filter(|cores| *cores > 0).map(f64::from);
-        cores.or_else(|| config.cpulimit()).unwrap_or_else(|| f64::from(process::cpu_count(&self.proc_root)))
+    /// How many CPUs a container may use at most: the host's, where a text that is not a number limits them.
+    pub(crate) fn cpus(&self, counted: &Counted) -> f64 {
+        let limit = counted.cpus.as_ref().and_then(|cpus| cpus.as_ref().ok());
+        limit.copied().unwrap_or_else(|| f64::from(process::cpu_count(&self.proc_root)))
     }
 
     fn add_running(&self, machine: &Machine<'_>, status: &mut Status, pid: u32) {

@@ -8,7 +8,6 @@ use pvect_core::{ContainerConfig, Status, Vmid};
 use crate::NativeBackend;
 use crate::backend::lines_of;
 use crate::file::read_whole;
-use crate::machine::Machine;
 use crate::socket::holder::{Holder, Knocker};
 
 /// The lines of a configuration that a record is made of.
@@ -44,7 +43,7 @@ impl Records {
     /// else holds does not run.
     pub fn read(&mut self, vmids: &[Vmid]) -> Vec<Status> {
         let backend = self.backend.clone();
-        let (reader, machine) = (backend.reader(), Machine::new(backend.reader(), None));
+        let (reader, machine) = (backend.reader(), backend.reader().machine(None));
         let running = reader.running();
         let mut knocker = Knocker::default();
         let mut records = Vec::with_capacity(vmids.len());

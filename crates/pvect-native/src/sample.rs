@@ -9,11 +9,10 @@ use std::time::{Duration, Instant};
 use pvect_core::{ContainerConfig, Result, Vmid};
 
 use crate::cgroup::{Controller, pressure_below};
+use crate::counted::Counted;
 use crate::machine::traffic;
 use crate::reader::DEFAULT_DISK;
 use crate::{NativeBackend, disk, process};
-
-const MIB: u64 = 1 << 20;
 
 /// One container at one moment. Sizes are in bytes; counters count from the container's start.
 #[derive(Debug, Clone, PartialEq)]
@@ -127,7 +126,8 @@ impl Sampler {
         self.pids.retain(|vmid, _| running.contains(vmid));
         self.silent.retain(|vmid, _| running.contains(vmid));
         let proc_root = self.backend.reader().proc_root().to_owned();
-        let net = traffic(self.backend.reader(), None);
+        let reader = self.backend.reader();
+        let net = traffic(reader.proc_root(), reader.names(), None);
         let uptime = process::uptime(&proc_root).unwrap_or(0.0);
         let mut samples = Vec::with_capacity(vmids.len());
         for vmid in vmids {
@@ -171,13 +171,15 @@ impl Sampler {
     }
 
     fn known(&self, vmid: Vmid, config: &ContainerConfig, stamp: Stamp) -> Known {
+        let counted = Counted::of(config);
         Known {
             stamp,
             name: config.name(vmid).split_whitespace().collect(),
             lock: config.lock().map(|lock| lock.to_string()),
-            cpus: self.backend.reader().cpus(config),
-            maxmem: config.memory_mib().saturating_mul(MIB),
-            maxswap: config.swap_mib().saturating_mul(MIB),
+            cpus: self.backend.reader().cpus(&counted),
+            // What is not an amount limits nothing that could be shown.
+            maxmem: counted.memory.unwrap_or_default(),
+            maxswap: counted.swap.unwrap_or_default(),
             maxdisk: config.rootfs().and_then(|fs| fs.size).map_or(DEFAULT_DISK, |size| size.0),
         }
     }
@@ -317,7 +319,7 @@ mod tests {
             let samples = sampler.sample(|_| true).unwrap();
             samples
                 .iter()
-                .map(|one| format!("{} {} {}", one.vmid, one.name, one.maxmem / MIB))
+                .map(|one| format!("{} {} {}", one.vmid, one.name, one.maxmem >> 20))
                 .collect::<Vec<_>>()
         };
         assert_eq!(read(), ["101 a 64"]);
