@@ -216,7 +216,7 @@ impl NativeBackend {
         })
     }
 
-    fn path(&self, vmid: Vmid) -> PathBuf {
+    pub(crate) fn path(&self, vmid: Vmid) -> PathBuf {
         self.configs.join(format!("{vmid}.conf"))
     }
 
@@ -256,9 +256,14 @@ fn lines(vmid: Vmid, warning: &Warning) -> Vec<String> {
     format!("vm {vmid} - {}", warning.text).lines().map(str::to_owned).collect()
 }
 
-/// Parses what a list needs: the lines of host names and locks, and what tells which sections they are in.
+/// Parses what a list needs: host names and locks.
 fn head(bytes: &[u8]) -> Option<ContainerConfig> {
-    let wanted = |line: &&str| ["hostname:", "lock:", "["].iter().any(|start| line.starts_with(start));
+    lines_of(bytes, &["hostname:", "lock:"])
+}
+
+/// Parses the lines that begin with one of these words, and what tells which sections they are in.
+pub(crate) fn lines_of(bytes: &[u8], words: &[&str]) -> Option<ContainerConfig> {
+    let wanted = |line: &&str| line.starts_with('[') || words.iter().any(|word| line.starts_with(word));
     // All of it is looked at, as pct refuses the whole file for a byte that is not UTF-8.
     let lines: String = std::str::from_utf8(bytes).ok()?.split_inclusive('\n').filter(wanted).collect();
     ContainerConfig::parse(lines.as_bytes(), ParseMode::Lenient).ok().map(|(config, _)| config)

@@ -100,32 +100,39 @@ impl Cgroups {
         if self.is_unified() { vec![self.root.clone()] } else { self.directories() }
     }
 
+    /// Finds where what cgroups use is counted.
+    pub(crate) fn meters(&self) -> Meters {
+        let (memory, disk) = (self.controller("memory"), self.controller("blkio"));
+        Meters { memory, disk, unified: self.unified() }
+    }
+}
+
+/// Where a machine counts what cgroups use; found once, it serves for any number of them.
+#[derive(Debug)]
+pub(crate) struct Meters {
+    memory: Option<Controller>,
+    disk: Option<Controller>,
+    unified: Option<PathBuf>,
+}
+
+impl Meters {
     /// Reads what a cgroup uses; what cannot be read counts as 0.
     pub(crate) fn usage(&self, cgroup: &str) -> Usage {
-        let (memory, swap) = self.memory(cgroup).unwrap_or_default();
-        let (read, written) = self.disk(cgroup).unwrap_or_default();
+        let memory = self.memory.as_ref().and_then(|memory| memory.memory(cgroup));
+        let disk = self.disk.as_ref().and_then(|disk| disk.disk(cgroup));
+        let ((memory, swap), (read, written)) = (memory.unwrap_or_default(), disk.unwrap_or_default());
         Usage { memory, swap, read, written }
-    }
-
-    /// Memory without the page cache, and swap.
-    fn memory(&self, cgroup: &str) -> Option<(u64, u64)> {
-        self.controller("memory")?.memory(cgroup)
-    }
-
-    /// Bytes read from and written to block devices.
-    fn disk(&self, cgroup: &str) -> Option<(u64, u64)> {
-        self.controller("blkio")?.disk(cgroup)
     }
 
     /// Returns the pressure averages of ten seconds as the kernel writes them: `pressurecpusome` and so on.
     ///
     /// Empty if the kernel has no pressure stall information. Source: the kernel's accounting/psi.rst.
     pub(crate) fn pressure(&self, cgroup: &str) -> Vec<(String, String)> {
-        self.unified().map(|root| pressure_below(&root.join(cgroup))).unwrap_or_default()
+        self.unified.as_ref().map(|root| pressure_below(&root.join(cgroup))).unwrap_or_default()
     }
 }
 
-/// As [`Cgroups::pressure`], of the cgroup at a path of the unified hierarchy.
+/// As [`Meters::pressure`], of the cgroup at a path of the unified hierarchy.
 pub(crate) fn pressure_below(path: &Path) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for kind in ["cpu", "io", "memory"] {
@@ -266,11 +273,11 @@ pub(crate) mod tests {
             assert_eq!(cgroups.controller("memory").unwrap().version, version);
             assert_eq!(cgroups.controller("blkio").unwrap().version, version);
             assert_eq!(
-                cgroups.usage("lxc/101"),
+                cgroups.meters().usage("lxc/101"),
                 Usage { memory: 8_000_000, swap: 4096, read: 111, written: 21 }
             );
-            assert_eq!(cgroups.usage("lxc/102"), Usage::default());
-            let first = cgroups.pressure("lxc/101").into_iter().next();
+            assert_eq!(cgroups.meters().usage("lxc/102"), Usage::default());
+            let first = cgroups.meters().pressure("lxc/101").into_iter().next();
             assert_eq!(first, Some(("pressurecpusome".to_owned(), "0.84".to_owned())));
         }
     }
@@ -290,14 +297,14 @@ pub(crate) mod tests {
         let dir = tempfile::tempdir().unwrap();
         legacy(dir.path());
         std::fs::remove_file(dir.path().join("memory/lxc/101/memory.memsw.usage_in_bytes")).unwrap();
-        assert_eq!(Cgroups::new(dir.path()).usage("lxc/101").swap, 0);
+        assert_eq!(Cgroups::new(dir.path()).meters().usage("lxc/101").swap, 0);
     }
 
     #[test]
     fn no_cgroups_are_no_error() {
         let cgroups = Cgroups::new("/no/such/place");
         assert_eq!(cgroups.controller("memory"), None);
-        assert_eq!(cgroups.usage("lxc/101"), Usage::default());
-        assert_eq!((cgroups.pressure("lxc/101").len(), cgroups.hierarchies().len()), (0, 0));
+        assert_eq!(cgroups.meters().usage("lxc/101"), Usage::default());
+        assert_eq!((cgroups.meters().pressure("lxc/101").len(), cgroups.hierarchies().len()), (0, 0));
     }
 }

@@ -9,9 +9,10 @@ use crate::cgroup::Cgroups;
 use crate::counted::Counted;
 use crate::init::Init;
 use crate::lxc_names::Names;
+use crate::machine::Machine;
 use crate::socket::holder::{Holder, Knocker, held_names};
 use crate::socket::{CommandSocket, Foreign, socket_name};
-use crate::{disk, init, network, process};
+use crate::{disk, init, process};
 
 /// The size, in bytes, that Proxmox VE assumes for a root file system whose size is not configured.
 pub(crate) const DEFAULT_DISK: u64 = 4 << 30;
@@ -170,10 +171,28 @@ impl NativeReader {
     }
 
     fn record(&self, vmid: Vmid, config: &ContainerConfig, running: bool, pid: Option<u32>) -> Status {
+        self.record_on(&self.machine(Some(vmid)), vmid, config, running.then_some(pid))
+    }
+
+    /// A look at one container, or at all.
+    pub(crate) fn machine(&self, only: Option<Vmid>) -> Machine<'_> {
+        Machine::new(&self.proc_root, &self.cgroups, &self.names, only)
+    }
+
+    /// Makes the record of one container of a machine. `runs`: `None` if it does not; else the process id of its init,
+    /// where that is known.
+    pub(crate) fn record_on(
+        &self,
+        machine: &Machine<'_>,
+        vmid: Vmid,
+        config: &ContainerConfig,
+        runs: Option<Option<u32>>,
+    ) -> Status {
+        let pid = runs.flatten();
         let section = &config.main;
         let mut status = Status {
             vmid,
-            status: if running { RunState::Running } else { RunState::Stopped },
+            status: if runs.is_some() { RunState::Running } else { RunState::Stopped },
             name: Some(config.name(vmid).split_whitespace().collect()),
             lock: config.lock(),
             tags: section.options.get("tags").cloned(),
@@ -193,59 +212,45 @@ impl NativeReader {
             pid,
             other: [("type".to_owned(), "lxc".to_owned())].into(),
         };
-        self.add_limits(&mut status, &Counted::of(config));
+        add_limits(machine, &mut status, &Counted::of(config));
         if let Some(pid) = pid {
-            self.add_running(&mut status, pid);
+            self.add_running(machine, &mut status, pid);
         }
         status
-    }
-
-    /// A value that does not fit the field's type is added to the other fields, as the text that pct prints.
-    fn add_limits(&self, status: &mut Status, counted: &Counted) {
-        let cpus = counted.cpus.clone().unwrap_or_else(|| Ok(self.host_cpus()));
-        let mut text = |name: &str, error: &String| {
-            status.other.insert(name.to_owned(), error.clone());
-        };
-        (status.maxmem, status.maxswap, status.cpus) = (
-            counted.memory.as_ref().inspect_err(|error| text("maxmem", error)).ok().copied(),
-            counted.swap.as_ref().inspect_err(|error| text("maxswap", error)).ok().copied(),
-            cpus.as_ref().inspect_err(|error| text("cpus", error)).ok().copied(),
-        );
     }
 
     /// How many CPUs a container may use at most: the host's, where a text that is not a number limits them.
     pub(crate) fn cpus(&self, counted: &Counted) -> f64 {
         let limit = counted.cpus.as_ref().and_then(|cpus| cpus.as_ref().ok());
-        limit.copied().unwrap_or_else(|| self.host_cpus())
+        limit.copied().unwrap_or_else(|| f64::from(process::cpu_count(&self.proc_root)))
     }
 
-    fn host_cpus(&self) -> f64 {
-        f64::from(process::cpu_count(&self.proc_root))
-    }
-
-    fn add_running(&self, status: &mut Status, pid: u32) {
+    fn add_running(&self, machine: &Machine<'_>, status: &mut Status, pid: u32) {
         if let Some((used, total)) = disk::root_use(&self.proc_root, pid) {
             (status.disk, status.maxdisk) = (Some(used), Some(total));
         }
-        let uptime = process::uptime(&self.proc_root);
-        let age = uptime.and_then(|uptime| process::age(&self.proc_root, pid, uptime));
-        status.uptime = Some(age.unwrap_or(0));
+        status.uptime = Some(machine.age(pid).unwrap_or(0));
         let cgroup = self.names.cgroup(status.vmid);
-        let usage = self.cgroups.usage(&cgroup);
+        let usage = machine.meters().usage(&cgroup);
         (status.mem, status.swap) = (Some(usage.memory), Some(usage.swap));
         (status.diskread, status.diskwrite) = (Some(usage.read), Some(usage.written));
-        status.other.extend(self.cgroups.pressure(&cgroup));
-        // What the host receives, the container has sent.
-        let table = std::fs::read_to_string(self.proc_root.join("net/dev")).unwrap_or_default();
-        let (mut sent, mut received) = (0_u64, 0_u64);
-        for (_, receive, transmit) in
-            network::counters(&table).filter(|(device, _, _)| self.names.is_device(status.vmid, device))
-        {
-            sent = sent.saturating_add(receive);
-            received = received.saturating_add(transmit);
-        }
+        status.other.extend(machine.meters().pressure(&cgroup));
+        let (received, sent) = machine.traffic(status.vmid);
         (status.netin, status.netout) = (Some(received), Some(sent));
     }
+}
+
+/// What is not of the field's type goes to the other fields, as the text that pct prints.
+fn add_limits(machine: &Machine<'_>, status: &mut Status, counted: &Counted) {
+    let cpus = counted.cpus.clone().unwrap_or_else(|| Ok(machine.cpus()));
+    let mut text = |name: &str, error: &String| {
+        status.other.insert(name.to_owned(), error.clone());
+    };
+    (status.maxmem, status.maxswap, status.cpus) = (
+        counted.memory.as_ref().inspect_err(|error| text("maxmem", error)).ok().copied(),
+        counted.swap.as_ref().inspect_err(|error| text("maxswap", error)).ok().copied(),
+        cpus.as_ref().inspect_err(|error| text("cpus", error)).ok().copied(),
+    );
 }
 
 fn is_hashed(name: &[u8]) -> bool {

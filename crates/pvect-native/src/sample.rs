@@ -10,8 +10,9 @@ use pvect_core::{ContainerConfig, Result, Vmid};
 
 use crate::cgroup::{Controller, pressure_below};
 use crate::counted::Counted;
+use crate::machine::traffic;
 use crate::reader::DEFAULT_DISK;
-use crate::{NativeBackend, disk, network, process};
+use crate::{NativeBackend, disk, process};
 
 /// One container at one moment. Sizes are in bytes; counters count from the container's start.
 #[derive(Debug, Clone, PartialEq)]
@@ -125,15 +126,8 @@ impl Sampler {
         self.pids.retain(|vmid, _| running.contains(vmid));
         self.silent.retain(|vmid, _| running.contains(vmid));
         let proc_root = self.backend.reader().proc_root().to_owned();
-        let table = std::fs::read_to_string(proc_root.join("net/dev")).unwrap_or_default();
-        let mut net: BTreeMap<Vmid, (u64, u64)> = BTreeMap::new();
-        for (device, received, sent) in network::counters(&table) {
-            if let Some(vmid) = self.backend.reader().names().owner_of_device(device) {
-                let entry = net.entry(vmid).or_default();
-                // What the host receives, the container has sent.
-                *entry = (entry.0.saturating_add(sent), entry.1.saturating_add(received));
-            }
-        }
+        let reader = self.backend.reader();
+        let net = traffic(reader.proc_root(), reader.names(), None);
         let uptime = process::uptime(&proc_root).unwrap_or(0.0);
         let mut samples = Vec::with_capacity(vmids.len());
         for vmid in vmids {

@@ -119,6 +119,7 @@ impl Server {
         let reply = blocking(move || run(&asked)).await?;
         match reply {
             Reply::Data(data) => Ok(refusal::data(&data)),
+            Reply::Text(text) => Ok(refusal::data_of(&text)),
             Reply::Total(data, total) => Ok(refusal::data_and(&data, "total", total.into())),
             Reply::Work(call) => self.shared.workers.run(&user, &call).await.map(|data| refusal::data(&data)),
             Reply::Job(job) => self.shared.workers.start(job).await.map(|data| refusal::data(&data)),

@@ -13,6 +13,7 @@ mod error;
 #[doc(hidden)]
 pub mod fuzzing;
 mod http;
+mod listed;
 mod options;
 mod params;
 mod places;

@@ -5,7 +5,7 @@ use axum::http::{HeaderValue, Response, StatusCode, header};
 use hyper::ext::ReasonPhrase;
 use pvect_core::schema::Violation;
 use pvect_node::{Failure, FailureKind};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 /// The type of every answer. Source: `PVE::APIServer::Formatter::Standard`.
 const JSON: &str = "application/json;charset=UTF-8";
@@ -101,7 +101,12 @@ impl Refusal {
 
 /// Makes the answer of a successful request.
 pub fn data(value: &Value) -> Response<Body> {
-    response(200, "OK", json!({ "data": value }).to_string().into())
+    data_of(&value.to_string())
+}
+
+/// Makes a good answer of data that are JSON already.
+pub fn data_of(text: &str) -> Response<Body> {
+    response(200, "OK", format!("{{\"data\":{text}}}").into())
 }
 
 /// Makes the answer of a successful request with more than its data (`total`).

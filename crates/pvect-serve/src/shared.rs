@@ -3,6 +3,7 @@
 use pvect_node::Node;
 
 use crate::error::ServeError;
+use crate::listed::Listed;
 use crate::options::Options;
 use crate::refusal::Refusal;
 use crate::ticket::Tickets;
@@ -15,6 +16,7 @@ pub(crate) struct Shared {
     pub(crate) users: Users,
     pub(crate) tickets: Tickets,
     pub(crate) workers: Workers,
+    pub(crate) listed: Listed,
     pub(crate) options: Options,
 }
 
@@ -24,7 +26,8 @@ impl Shared {
         let dir = users.secret_dir().map_err(ServeError::Users)?;
         let tickets = Tickets::load(&dir)
             .map_err(|source| ServeError::System { what: "no key for tickets".to_owned(), source })?;
-        Ok(Self { workers: Workers::new(node.clone()), node, users, tickets, options })
+        let (workers, listed) = (Workers::new(node.clone()), Listed::new(&node));
+        Ok(Self { node, users, tickets, workers, listed, options })
     }
 }
 

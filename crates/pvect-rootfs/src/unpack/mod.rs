@@ -8,6 +8,7 @@
 //! `/dev` are left out, owners are the container's (shifted for unprivileged ones), modes, times, hardlinks, POSIX
 //! ACLs, `user.*` attributes and file capabilities are kept.
 
+mod ahead;
 mod attributes;
 mod numbers;
 pub mod oci;
@@ -171,7 +172,7 @@ fn unpack(archive: &Path, root: &Path, options: &Options<'_>) -> Result<Summary,
     let read_failed = |source| UnpackError::Read { path: archive.to_owned(), source };
     let started = Instant::now();
     let file = File::open(archive).map_err(read_failed)?;
-    let stream = reader::open(file).map_err(|error| reader::explain(archive, error))?;
+    let stream = reader::open_ahead(file).map_err(|error| reader::explain(archive, error))?;
     let allowance = reader::Allowance::new(options.most);
     let stream = reader::Watched::new(allowance.of(stream), options.interrupted, options.room);
     let counted = reader::Counted::new(stream);

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use super::UnpackError;
+use super::ahead::Ahead;
 
 /// The memory that an archive packed by xz may ask for, in bytes.
 const XZ_MEMORY: u64 = 256 << 20;
@@ -66,8 +67,19 @@ pub(super) fn other_kind(head: &[u8]) -> Option<&'static str> {
     KINDS.iter().find(|(with, _)| head.starts_with(with)).map(|(_, what)| *what)
 }
 
+/// As [`open`], to read all of it: what is packed is unpacked beside whoever reads. What is not a file, and may keep
+/// its reader waiting, is not.
+pub(super) fn open_ahead(file: File) -> io::Result<Box<dyn Read>> {
+    let is_file = file.metadata()?.is_file();
+    let stream = open(file)?;
+    if !is_file {
+        return Ok(stream);
+    }
+    Ok(Box::new(Ahead::of(stream)?))
+}
+
 /// Opens the stream of tar blocks in a file.
-pub(super) fn open(file: File) -> io::Result<Box<dyn Read>> {
+pub(super) fn open(file: File) -> io::Result<Box<dyn Read + Send>> {
     let mut buffered = BufReader::with_capacity(256 * 1024, file);
     let unsupported = |name: &str| {
         let text =

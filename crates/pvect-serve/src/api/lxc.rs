@@ -1,11 +1,11 @@
 //! `/nodes/{node}/lxc` and below.
 
 use pvect_core::schema::{Format, Kind};
-use pvect_core::{Call, ContainerConfig, Status, Verb, Vmid};
+use pvect_core::{Call, Status, Verb, Vmid};
 use pvect_node::storage::snapshot;
 use pvect_node::store::{self, Stored};
 use pvect_node::vmids;
-use pvect_node::{Failure, FailureKind, Node, Output, runtime, verbs};
+use pvect_node::{Failure, Node, Output, runtime, verbs};
 use secrecy::ExposeSecret;
 use serde_json::{Map, Value, json};
 
@@ -90,31 +90,27 @@ pub(super) fn record(status: &Status) -> Map<String, Value> {
     record
 }
 
-/// The containers that somebody may see, with their records.
-pub(super) fn visible(asked: &Asked) -> Result<Vec<Status>, Refusal> {
+/// All containers, and those that somebody may see, by number.
+fn seen(asked: &Asked) -> Result<(Vec<Vmid>, Vec<Vmid>), Refusal> {
     let rights = asked.rights()?;
-    let node = asked.node();
-    let vmids = vmids::all(node).map_err(|failure| Refusal::of_failure(&failure))?;
-    let mut found = Vec::new();
-    for vmid in vmids {
-        if !rights.may(&asked.who, &format!("/vms/{vmid}"), "VM.Audit") {
-            continue;
-        }
-        let config = match store::load(node, vmid) {
-            Ok(stored) => stored.config,
-            // It may have gone meanwhile; one that cannot be read is shown with what there is.
-            Err(Failure { kind: FailureKind::NoContainer { .. }, .. }) => continue,
-            Err(_) => ContainerConfig::default(),
-        };
-        found.push(verbs::status_record(node, vmid, &config));
-    }
-    Ok(found)
+    let all = vmids::all(asked.node()).map_err(|failure| Refusal::of_failure(&failure))?;
+    let may = |vmid: &&Vmid| rights.may(&asked.who, &format!("/vms/{vmid}"), "VM.Audit");
+    let visible = all.iter().filter(may).copied().collect();
+    Ok((all, visible))
+}
+
+/// The records of the containers that somebody may see. One that goes meanwhile is left out; one that cannot be read is
+/// shown with what there is.
+pub(super) fn visible(asked: &Asked) -> Result<Vec<Status>, Refusal> {
+    let (all, visible) = seen(asked)?;
+    Ok(asked.shared.listed.records(&all, &visible))
 }
 
 fn list(asked: &Asked) -> Answer {
     asked.params.check(&[])?;
-    let list = visible(asked)?.iter().map(|status| Value::Object(record(status))).collect();
-    Ok(Reply::Data(list))
+    let (all, visible) = seen(asked)?;
+    let text = |status: &Status| Value::Object(record(status)).to_string();
+    Ok(Reply::Text(asked.shared.listed.text(&all, &visible, text)))
 }
 
 fn status(asked: &Asked) -> Answer {

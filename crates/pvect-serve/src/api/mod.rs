@@ -42,6 +42,8 @@ pub(crate) struct Asked {
 pub(crate) enum Reply {
     /// Data.
     Data(Value),
+    /// Data that are JSON already.
+    Text(String),
     /// A part of more.
     Total(Value, u64),
     /// A verb for a worker.

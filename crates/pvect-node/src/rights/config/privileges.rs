@@ -31,7 +31,22 @@ impl UserConfig {
 
     /// Returns whether a user or token has a privilege on a path.
     pub fn may(&self, who: &str, path: &str, privilege: &str) -> bool {
-        self.privileges(who, path).iter().any(|(name, _)| name == privilege)
+        let has = |who| self.has(who, path, privilege);
+        match who.split_once('!') {
+            None => has(who),
+            Some((user, id)) => {
+                self.token(user, id).is_some_and(|token| has(user) && (!token.separated || has(who)))
+            }
+        }
+    }
+
+    /// As [`UserConfig::may`], of a user's or a token's own access lists.
+    fn has(&self, who: &str, path: &str, privilege: &str) -> bool {
+        if who == ROOT {
+            return roles::is_privilege(privilege);
+        }
+        let roles = self.roles_on(who, path);
+        roles.into_iter().any(|(role, _)| self.role(role).iter().any(|name| name == privilege))
     }
 
     /// Returns the paths that access lists name for anybody, and the top.
@@ -44,6 +59,21 @@ impl UserConfig {
         if who == ROOT {
             return roles::ALL_PRIVILEGES.iter().map(|name| ((*name).to_owned(), true)).collect();
         }
+        let mut found: Vec<(String, bool)> = Vec::new();
+        for (role, propagate) in self.roles_on(who, path) {
+            for name in self.role(role) {
+                match found.iter_mut().find(|(known, _)| *known == name) {
+                    Some((_, known)) => *known |= propagate,
+                    None => found.push((name, propagate)),
+                }
+            }
+        }
+        found.sort();
+        found
+    }
+
+    /// The roles that access lists give on a path, each with whether it holds below the path; none where one is NoAccess.
+    fn roles_on(&self, who: &str, path: &str) -> Vec<(&str, bool)> {
         let mut roles: Vec<(&str, bool)> = Vec::new();
         for level in levels(path) {
             let at = self.grants.iter().filter(|grant| {
@@ -67,17 +97,7 @@ impl UserConfig {
         if roles.iter().any(|(role, _)| *role == "NoAccess") {
             return Vec::new();
         }
-        let mut found: Vec<(String, bool)> = Vec::new();
-        for (role, propagate) in roles {
-            for name in self.role(role) {
-                match found.iter_mut().find(|(known, _)| *known == name) {
-                    Some((_, known)) => *known |= propagate,
-                    None => found.push((name, propagate)),
-                }
-            }
-        }
-        found.sort();
-        found
+        roles
     }
 
     fn is_member(&self, group: &str, user: &str) -> bool {
@@ -129,6 +149,22 @@ mod tests {
             ("eve@pve", "/", "VM.Audit", false),
         ] {
             assert_eq!(config.may(who, path, privilege), expected, "{who} {path} {privilege}");
+        }
+    }
+
+    #[test]
+    fn one_may_what_is_among_ones_privileges() {
+        let config = UserConfig::parse(TEXT);
+        let names =
+            ["root@pam", "joe@pve", "ann@pve", "eve@pve", "joe@pve!ci", "joe@pve!all", "joe@pve!gone"];
+        for who in names {
+            for path in ["/", "/vms", "/vms/100", "/vms/105", "/vms/105/x", "/storage/local"] {
+                let listed = config.privileges(who, path);
+                for privilege in roles::ALL_PRIVILEGES.into_iter().chain(["Bogus"]) {
+                    let is_listed = listed.iter().any(|(name, _)| name == privilege);
+                    assert_eq!(config.may(who, path, privilege), is_listed, "{who} {path} {privilege}");
+                }
+            }
         }
     }
 }
