@@ -7,10 +7,10 @@ use async_trait::async_trait;
 use pvect_core::backend::ConfigView;
 use pvect_core::config::{ParseMode, PendingItem, SnapshotEntry, Warning};
 use pvect_core::error::Finding;
-use pvect_core::{ContainerConfig, Error, Inspect, Listing, Result, RunState, Status, Vmid};
+use pvect_core::{ContainerConfig, Error, Inspect, Listing, Lock, Result, RunState, Status, Vmid};
 
 use crate::file::read_whole;
-use crate::screen::is_plain;
+use crate::screen::plain_head;
 use crate::socket::{Holder, Knocker};
 use crate::{Foreign, NativeReader};
 
@@ -71,7 +71,8 @@ impl NativeBackend {
     /// # Errors
     /// When the directory of the configurations cannot be read.
     pub fn list(&self) -> Result<Vec<Listing>> {
-        self.look(|_, bytes| head(bytes)).map(|survey| survey.list)
+        self.look(|vmid, bytes| Head::plain(vmid, bytes).or_else(|| head(vmid, bytes)))
+            .map(|survey| survey.list)
     }
 
     /// As [`NativeBackend::list`], with what is worth a warning.
@@ -81,18 +82,18 @@ impl NativeBackend {
     pub fn survey(&self) -> Result<Survey> {
         let mut warnings = Vec::new();
         let survey = self.look(|vmid, bytes| {
-            if std::str::from_utf8(bytes).is_ok_and(is_plain) {
-                return head(bytes);
+            if let Some(head) = Head::plain(vmid, bytes) {
+                return Some(head);
             }
             let (config, found) = ContainerConfig::parse(bytes, ParseMode::Lenient).ok()?;
             warnings.extend(found.iter().flat_map(|warning| lines(vmid, warning)));
-            Some(config)
+            Some(Head::of(vmid, &config))
         })?;
         Ok(Survey { warnings, ..survey })
     }
 
     /// Lists the containers; of each file, `parse` makes what is needed.
-    fn look(&self, mut parse: impl FnMut(Vmid, &[u8]) -> Option<ContainerConfig>) -> Result<Survey> {
+    fn look(&self, mut parse: impl FnMut(Vmid, &[u8]) -> Option<Head>) -> Result<Survey> {
         let vmids = self.vmids()?;
         let running = self.reader.running();
         let mut knocker = Knocker::default();
@@ -100,10 +101,11 @@ impl NativeBackend {
         let mut bytes = Vec::new();
         for vmid in vmids {
             let head = match read_whole(&self.path(vmid), &mut bytes) {
-                Ok(()) => parse(vmid, &bytes).unwrap_or_default(),
+                Ok(()) => parse(vmid, &bytes),
                 Err(error) if error.kind() == IoKind::NotFound => continue,
-                Err(_) => ContainerConfig::default(),
+                Err(_) => None,
             };
+            let Head { name, lock } = head.unwrap_or_else(|| Head::of(vmid, &ContainerConfig::default()));
             let runs = running.contains(&vmid)
                 || match self.reader.holder(&mut knocker, vmid) {
                     Holder::Ours => true,
@@ -116,8 +118,8 @@ impl NativeBackend {
             list.push(Listing {
                 vmid,
                 status: if runs { RunState::Running } else { RunState::Stopped },
-                lock: head.lock(),
-                name: head.name(vmid).split_whitespace().collect(),
+                lock,
+                name,
                 node: None,
             });
         }
@@ -256,12 +258,33 @@ fn lines(vmid: Vmid, warning: &Warning) -> Vec<String> {
     format!("vm {vmid} - {}", warning.text).lines().map(str::to_owned).collect()
 }
 
+/// What a list shows of a configuration.
+struct Head {
+    name: String,
+    lock: Option<Lock>,
+}
+
+impl Head {
+    fn of(vmid: Vmid, config: &ContainerConfig) -> Self {
+        Self { name: config.name(vmid).split_whitespace().collect(), lock: config.lock() }
+    }
+
+    /// That of a file that is not worth a warning for sure.
+    fn plain(vmid: Vmid, bytes: &[u8]) -> Option<Self> {
+        let head = plain_head(bytes)?;
+        let name = head.hostname.map_or_else(|| format!("CT{vmid}"), str::to_owned);
+        Some(Self { name, lock: head.lock.map(Lock::from) })
+    }
+}
+
 /// Parses what a list needs: the lines of host names and locks, and what tells which sections they are in.
-fn head(bytes: &[u8]) -> Option<ContainerConfig> {
+fn head(vmid: Vmid, bytes: &[u8]) -> Option<Head> {
     let wanted = |line: &&str| ["hostname:", "lock:", "["].iter().any(|start| line.starts_with(start));
     // All of it is looked at, as pct refuses the whole file for a byte that is not UTF-8.
     let lines: String = std::str::from_utf8(bytes).ok()?.split_inclusive('\n').filter(wanted).collect();
-    ContainerConfig::parse(lines.as_bytes(), ParseMode::Lenient).ok().map(|(config, _)| config)
+    ContainerConfig::parse(lines.as_bytes(), ParseMode::Lenient)
+        .ok()
+        .map(|(config, _)| Head::of(vmid, &config))
 }
 
 fn found(finding: Finding, vmid: Vmid) -> Error {
@@ -348,9 +371,10 @@ mod tests {
         for text in texts {
             let whole = ContainerConfig::parse(text, ParseMode::Lenient).map(|(config, _)| config);
             let whole = whole.unwrap_or_default();
-            let head = head(text).unwrap_or_default();
+            let whole = Head::of(vmid, &whole);
+            let head = head(vmid, text).unwrap_or_else(|| Head::of(vmid, &ContainerConfig::default()));
             let text = String::from_utf8_lossy(text);
-            assert_eq!((head.name(vmid), head.lock()), (whole.name(vmid), whole.lock()), "{text}");
+            assert_eq!((head.name, head.lock), (whole.name, whole.lock), "{text}");
         }
     }
 
