@@ -1,15 +1,17 @@
 //! The trait [`Inspect`], answered from the node's own files and sockets.
 
-use std::io::ErrorKind as IoKind;
+use std::collections::BTreeSet;
+use std::io::{self, ErrorKind as IoKind};
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use pvect_core::backend::ConfigView;
 use pvect_core::config::{ParseMode, PendingItem, SnapshotEntry, Warning};
 use pvect_core::error::Finding;
-use pvect_core::{ContainerConfig, Error, Inspect, Listing, Lock, Result, RunState, Status, Vmid};
+use pvect_core::{ContainerConfig, Error, Inspect, Listing, Lock, Result, RunState, Status, Vmid, shape};
 
 use crate::file::read_whole;
+use crate::network::{Addresses, Asker};
 use crate::screen::plain_head;
 use crate::socket::{Holder, Knocker};
 use crate::{Foreign, NativeReader};
@@ -150,6 +152,25 @@ impl NativeBackend {
         }
     }
 
+    /// Reads the addresses of the interfaces `net[n]` of running containers, each with its configuration, in their order.
+    ///
+    /// # Errors
+    /// `Io` where the kernel cannot be asked at all; within the list, as [`NativeReader::init`], and for a container about
+    /// which the kernel cannot be asked.
+    pub fn addresses<'a>(
+        &self,
+        containers: impl IntoIterator<Item = (Vmid, &'a ContainerConfig)>,
+    ) -> Result<Vec<io::Result<Addresses>>> {
+        let failed = |source| Error::Io { what: "cannot ask for addresses".to_owned(), source };
+        let mut asker = Asker::new().map_err(failed)?;
+        let read = containers.into_iter().map(|(vmid, config)| {
+            let nets: BTreeSet<u16> = config.main.keys().into_iter().filter_map(net_of).collect();
+            let init = self.reader.init(vmid)?;
+            asker.addresses(&init, &nets, |net| self.reader.names().device(vmid, net))
+        });
+        Ok(read.collect())
+    }
+
     /// Reads a container's configuration, as `pct config` shows it.
     ///
     /// # Errors
@@ -256,6 +277,11 @@ impl Survey {
 /// pct's words for a line that cannot be parsed.
 fn lines(vmid: Vmid, warning: &Warning) -> Vec<String> {
     format!("vm {vmid} - {}", warning.text).lines().map(str::to_owned).collect()
+}
+
+/// The index of `net[n]`.
+fn net_of(key: &str) -> Option<u16> {
+    key.strip_prefix("net").filter(|index| shape::is_digits(index))?.parse().ok()
 }
 
 /// What a list shows of a configuration.

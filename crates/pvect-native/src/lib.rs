@@ -26,6 +26,7 @@ pub use cgroup::{Cgroups, Controller, Version};
 pub use counted::Counted;
 pub use init::Init;
 pub use lxc_names::Names;
+pub use network::{Address, Addresses};
 pub use reader::NativeReader;
 pub use sample::{Details, Frame, Rates, Sample, Sampler};
 pub use socket::{CommandSocket, Foreign, socket_name};
