@@ -164,7 +164,7 @@ impl NativeBackend {
         let failed = |source| Error::Io { what: "cannot ask for addresses".to_owned(), source };
         let mut asker = Asker::new().map_err(failed)?;
         let read = containers.into_iter().map(|(vmid, config)| {
-            let nets: BTreeSet<u16> = config.main.keys().into_iter().filter_map(net_of).collect();
+            let nets: BTreeSet<u16> = config.main.keys().into_iter().filter_map(net_index).collect();
             let init = self.reader.init(vmid)?;
             asker.addresses(&init, &nets, |net| self.reader.names().device(vmid, net))
         });
@@ -279,8 +279,8 @@ fn lines(vmid: Vmid, warning: &Warning) -> Vec<String> {
     format!("vm {vmid} - {}", warning.text).lines().map(str::to_owned).collect()
 }
 
-/// The index of `net[n]`.
-fn net_of(key: &str) -> Option<u16> {
+/// Returns the index of an option `net[n]`.
+pub fn net_index(key: &str) -> Option<u16> {
     key.strip_prefix("net").filter(|index| shape::is_digits(index))?.parse().ok()
 }
 

@@ -21,7 +21,7 @@ mod screen;
 mod socket;
 mod watch;
 
-pub use backend::{NativeBackend, Survey};
+pub use backend::{NativeBackend, Survey, net_index};
 pub use cgroup::{Cgroups, Controller, Version};
 pub use counted::Counted;
 pub use init::Init;
