@@ -292,9 +292,10 @@ fn pct(verb: Verb, globals: &mut Globals, mut words: VecDeque<String>) -> Result
         match find(Some(spec), &option.name)? {
             Found::Global(_) => global(globals, &option, &mut words)?,
             Found::Extra(extra) => {
-                let value = match extra.value {
-                    Some(_) => Some(value_of(extra.name, &option, &mut words)?),
-                    None => None,
+                let value = match (extra.value, extra.without) {
+                    (Some(_), None) => Some(value_of(extra.name, &option, &mut words)?),
+                    (Some(_), Some(usual)) => option.value.or_else(|| Some(usual.to_owned())),
+                    (None, _) => None,
                 };
                 line.extras.push((extra.name, value));
             }
