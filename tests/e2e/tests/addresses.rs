@@ -127,7 +127,7 @@ fn columns_are_read_when_they_are_asked_for() {
     let csv = node.pvect(&["list", "-o", "csv", "--columns", "ip,maxmemory", "--no-header"]).ok();
     assert_eq!(csv, "192.0.2.11 198.51.100.11,67108864\n,536870912\n");
 
-    let wrong = node.pvect(&["list", "--columns", "adress"]).fails(2);
+    let wrong = node.pvect(&["list", "--columns", "addresses"]).fails(2);
     assert!(wrong.contains("the columns are: vmid, status, lock, name, node, ip, ip6, tags, "), "{wrong}");
     let far = node.pvect(&["--backend", "pct", "list", "--columns", "name,ip,tags,memory"]).fails(9);
     assert!(far.contains("the columns ip, memory are read from the node's own files"), "{far}");

@@ -93,7 +93,7 @@ fn asked(app: &App, client: &Client) -> Result<(Globals, BTreeSet<Column>)> {
         let are_all = names.iter().any(|name| name == ALL);
         if are_all {
             let (all, missing): (Vec<Column>, Vec<Column>) =
-                Column::ALL.into_iter().partition(|column| client.has_column(*column));
+                Column::ALL.iter().copied().partition(|column| client.has_column(*column));
             *names =
                 COLUMNS.iter().copied().chain(all.iter().map(|one| one.name())).map(str::to_owned).collect();
             if !missing.is_empty() {
@@ -119,7 +119,7 @@ fn asked(app: &App, client: &Client) -> Result<(Globals, BTreeSet<Column>)> {
 }
 
 fn known() -> Vec<&'static str> {
-    COLUMNS.iter().copied().chain(Column::ALL.map(Column::name)).collect()
+    COLUMNS.iter().copied().chain(Column::ALL.iter().map(|column| column.name())).collect()
 }
 
 /// Reads the columns that have to be.

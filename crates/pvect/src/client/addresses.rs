@@ -4,7 +4,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use pvect_core::error::Run;
-use pvect_core::{ContainerConfig, Error, ErrorKind, Result, Vmid};
+use pvect_core::{Call, ContainerConfig, Error, ErrorKind, Result, Verb, Vmid};
 use pvect_native::Addresses;
 
 use super::Client;
@@ -22,6 +22,7 @@ impl Client {
     /// asked.
     pub fn addresses(&self, vmid: Vmid) -> Result<Addresses> {
         let native = self.native("addresses")?;
+        self.node.refuse_machines(&Call::on(Verb::Status, vmid))?;
         self.addresses_of(vmid, &native.load(vmid)?)
     }
 

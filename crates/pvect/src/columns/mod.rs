@@ -84,7 +84,7 @@ enum Source {
 
 impl Column {
     /// Every column in the order in which all are shown.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: &'static [Self] = &[
         Self::Node,
         Self::Ip,
         Self::Ip6,
@@ -135,7 +135,7 @@ impl Column {
 
     /// Returns the column of a name.
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|column| column.name() == name)
+        Self::ALL.iter().copied().find(|column| column.name() == name)
     }
 
     fn source(self) -> Source {
@@ -303,7 +303,8 @@ mod tests {
         };
         let fields = serde_json::to_value(&cells).unwrap();
         let fields: Vec<&str> = fields.as_object().unwrap().keys().map(String::as_str).collect();
-        assert_eq!(fields, Column::ALL.map(Column::name));
+        let names: Vec<&str> = Column::ALL.iter().map(|column| column.name()).collect();
+        assert_eq!(fields, names);
         assert_eq!(Column::from_name("maxdisk"), Some(Column::MaxDisk));
         assert_eq!(Column::from_name("nosuch"), None);
     }
