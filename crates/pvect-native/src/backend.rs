@@ -13,7 +13,7 @@ use pvect_core::{ContainerConfig, Error, Inspect, Listing, Lock, Result, RunStat
 use crate::file::read_whole;
 use crate::network::{Addresses, Asker};
 use crate::screen::plain_head;
-use crate::socket::{Holder, Knocker};
+use crate::socket::holder::{Holder, Knocker};
 use crate::{Foreign, NativeReader};
 
 /// Reads the containers of the node that this program runs on. It starts no process and changes nothing.
