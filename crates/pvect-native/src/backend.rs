@@ -8,13 +8,10 @@ use async_trait::async_trait;
 use pvect_core::backend::ConfigView;
 use pvect_core::config::{ParseMode, PendingItem, SnapshotEntry, Warning};
 use pvect_core::error::Finding;
-use pvect_core::{ContainerConfig, Error, Inspect, Listing, Lock, Result, RunState, Status, Vmid, shape};
+use pvect_core::{ContainerConfig, Error, Inspect, Listing, Result, RunState, Status, Vmid, shape};
 
-use crate::file::read_whole;
+use crate::NativeReader;
 use crate::network::{Addresses, Asker};
-use crate::screen::plain_head;
-use crate::socket::holder::{Holder, Knocker};
-use crate::{Foreign, NativeReader};
 
 /// Reads the containers of the node that this program runs on. It starts no process and changes nothing.
 ///
@@ -65,67 +62,6 @@ impl NativeBackend {
                 Err(Error::NotFound { what, vmid: None })
             }
         }
-    }
-
-    /// Lists the containers by number. One that vanishes meanwhile is left out; one that cannot be read is listed by
-    /// its number alone.
-    ///
-    /// # Errors
-    /// When the directory of the configurations cannot be read.
-    pub fn list(&self) -> Result<Vec<Listing>> {
-        self.look(|vmid, bytes| Head::plain(vmid, bytes).or_else(|| head(vmid, bytes)))
-            .map(|survey| survey.list)
-    }
-
-    /// As [`NativeBackend::list`], with what is worth a warning.
-    ///
-    /// # Errors
-    /// As [`NativeBackend::list`].
-    pub fn survey(&self) -> Result<Survey> {
-        let mut warnings = Vec::new();
-        let survey = self.look(|vmid, bytes| {
-            if let Some(head) = Head::plain(vmid, bytes) {
-                return Some(head);
-            }
-            let (config, found) = ContainerConfig::parse(bytes, ParseMode::Lenient).ok()?;
-            warnings.extend(found.iter().flat_map(|warning| lines(vmid, warning)));
-            Some(Head::of(vmid, &config))
-        })?;
-        Ok(Survey { warnings, ..survey })
-    }
-
-    /// Lists the containers; of each file, `parse` makes what is needed.
-    fn look(&self, mut parse: impl FnMut(Vmid, &[u8]) -> Option<Head>) -> Result<Survey> {
-        let vmids = self.vmids()?;
-        let running = self.reader.running();
-        let mut knocker = Knocker::default();
-        let (mut list, mut foreign) = (Vec::with_capacity(vmids.len()), Vec::new());
-        let mut bytes = Vec::new();
-        for vmid in vmids {
-            let head = match read_whole(&self.path(vmid), &mut bytes) {
-                Ok(()) => parse(vmid, &bytes),
-                Err(error) if error.kind() == IoKind::NotFound => continue,
-                Err(_) => None,
-            };
-            let Head { name, lock } = head.unwrap_or_else(|| Head::of(vmid, &ContainerConfig::default()));
-            let runs = running.contains(&vmid)
-                || match self.reader.holder(&mut knocker, vmid) {
-                    Holder::Ours => true,
-                    Holder::Nobody => false,
-                    Holder::Other(holder) => {
-                        foreign.push(Foreign { vmid, holder });
-                        false
-                    }
-                };
-            list.push(Listing {
-                vmid,
-                status: if runs { RunState::Running } else { RunState::Stopped },
-                lock,
-                name,
-                node: None,
-            });
-        }
-        Ok(Survey { list, foreign, warnings: Vec::new() })
     }
 
     /// Reads a container's status record.
@@ -239,7 +175,7 @@ impl NativeBackend {
         })
     }
 
-    fn path(&self, vmid: Vmid) -> PathBuf {
+    pub(crate) fn path(&self, vmid: Vmid) -> PathBuf {
         self.configs.join(format!("{vmid}.conf"))
     }
 
@@ -255,62 +191,14 @@ impl NativeBackend {
     }
 }
 
-/// What a look at all containers of a node shows.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Survey {
-    /// The containers, by number.
-    pub list: Vec<Listing>,
-    /// Whose command sockets somebody else holds; those containers do not run.
-    pub foreign: Vec<Foreign>,
-    /// pct's warnings about lines of configuration files that cannot be parsed.
-    pub warnings: Vec<String>,
-}
-
-impl Survey {
-    /// Makes one of a list alone.
-    pub fn of(list: Vec<Listing>) -> Self {
-        Self { list, foreign: Vec::new(), warnings: Vec::new() }
-    }
-}
-
 /// pct's words for a line that cannot be parsed.
-fn lines(vmid: Vmid, warning: &Warning) -> Vec<String> {
+pub(crate) fn lines(vmid: Vmid, warning: &Warning) -> Vec<String> {
     format!("vm {vmid} - {}", warning.text).lines().map(str::to_owned).collect()
 }
 
 /// Returns the index of an option `net[n]`.
 pub fn net_index(key: &str) -> Option<u16> {
     key.strip_prefix("net").filter(|index| shape::is_digits(index))?.parse().ok()
-}
-
-/// What a list shows of a configuration.
-struct Head {
-    name: String,
-    lock: Option<Lock>,
-}
-
-impl Head {
-    fn of(vmid: Vmid, config: &ContainerConfig) -> Self {
-        Self { name: config.name(vmid).split_whitespace().collect(), lock: config.lock() }
-    }
-
-    /// That of a file that is not worth a warning for sure.
-    fn plain(vmid: Vmid, bytes: &[u8]) -> Option<Self> {
-        let head = plain_head(bytes)?;
-        let name = head.hostname.map_or_else(|| format!("CT{vmid}"), str::to_owned);
-        Some(Self { name, lock: head.lock.map(Lock::from) })
-    }
-}
-
-/// Parses what a list needs: the lines of host names and locks, and what tells which sections they are in.
-fn head(vmid: Vmid, bytes: &[u8]) -> Option<Head> {
-    let wanted = |line: &&str| ["hostname:", "lock:", "["].iter().any(|start| line.starts_with(start));
-    // All of it is looked at, as pct refuses the whole file for a byte that is not UTF-8.
-    let lines: String = std::str::from_utf8(bytes).ok()?.split_inclusive('\n').filter(wanted).collect();
-    ContainerConfig::parse(lines.as_bytes(), ParseMode::Lenient)
-        .ok()
-        .map(|(config, _)| Head::of(vmid, &config))
 }
 
 fn found(finding: Finding, vmid: Vmid) -> Error {
@@ -341,67 +229,18 @@ impl Inspect for NativeBackend {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use pvect_core::ErrorKind;
 
     use super::*;
 
-    fn backend(files: &[(&str, &str)]) -> (tempfile::TempDir, NativeBackend) {
+    pub(crate) fn backend(files: &[(&str, &str)]) -> (tempfile::TempDir, NativeBackend) {
         let dir = tempfile::tempdir().unwrap();
         for (name, text) in files {
             std::fs::write(dir.path().join(name), text).unwrap();
         }
         let backend = NativeBackend::new(dir.path().join("lxc"), dir.path());
         (dir, backend)
-    }
-
-    #[test]
-    fn a_list_reads_what_stands_before_the_sections() {
-        let (_dir, backend) = backend(&[
-            (
-                "101.conf",
-                "hostname: web\nlock: backup\n\n[pve:pending]\nhostname: next\n\n[snap]\nhostname: old\nlock: mounted\n",
-            ),
-            ("1000.conf", "memory: 512\n"),
-            ("99.conf", "hostname: stray\n"),
-            ("102.conf.tmp", "hostname: half\n"),
-            ("103.conf", "[snap]\nhostname: x\n"),
-        ]);
-        let shown: Vec<String> = backend
-            .list()
-            .unwrap()
-            .iter()
-            .map(|one| format!("{} {} {:?} {}", one.vmid, one.status, one.lock, one.name))
-            .collect();
-        assert_eq!(
-            shown,
-            ["101 stopped Some(Backup) web", "103 stopped None CT103", "1000 stopped None CT1000"]
-        );
-    }
-
-    #[test]
-    fn the_head_names_as_the_whole_file_does() {
-        let texts: [&[u8]; 10] = [
-            b"hostname: web\nlock: backup\n",
-            b"memory: 512\r\nhostname: web\r\n",
-            b"#hostname: no\nhostname : no\n hostname: no\nhostname:yes\n",
-            b"hostname: a b\nlock: what\n",
-            b"[no section\nhostname: web\n",
-            b"[no section!]\nhostname: web\n",
-            b"hostname: web\n[pve:pending]\nhostname: next\nlock: backup\n",
-            b"hostname: one\nhostname: two\nlock: mounted",
-            b"hostname: web\ndescription: \xff\n",
-            b"",
-        ];
-        let vmid = "101".parse().unwrap();
-        for text in texts {
-            let whole = ContainerConfig::parse(text, ParseMode::Lenient).map(|(config, _)| config);
-            let whole = whole.unwrap_or_default();
-            let whole = Head::of(vmid, &whole);
-            let head = head(vmid, text).unwrap_or_else(|| Head::of(vmid, &ContainerConfig::default()));
-            let text = String::from_utf8_lossy(text);
-            assert_eq!((head.name, head.lock), (whole.name, whole.lock), "{text}");
-        }
     }
 
     #[test]

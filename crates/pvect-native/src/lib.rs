@@ -19,9 +19,10 @@ mod reader;
 mod sample;
 mod screen;
 mod socket;
+mod survey;
 mod watch;
 
-pub use backend::{NativeBackend, Survey, net_index};
+pub use backend::{NativeBackend, net_index};
 pub use cgroup::{Cgroups, Controller, Version};
 pub use counted::Counted;
 pub use init::Init;
@@ -30,4 +31,5 @@ pub use network::{Address, Addresses};
 pub use reader::NativeReader;
 pub use sample::{Details, Frame, Rates, Sample, Sampler};
 pub use socket::{CommandSocket, Foreign, socket_name};
+pub use survey::Survey;
 pub use watch::{Change, Event, Watcher};
