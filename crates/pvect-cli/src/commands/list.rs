@@ -128,9 +128,7 @@ async fn read(app: &App, client: &Client, list: &[Listing], wanted: &BTreeSet<Co
         return Ok(vec![Cells::default(); list.len()]);
     }
     let read = client.columns(list, wanted).await?;
-    if !app.ui.json_errors() {
-        read.warnings.iter().for_each(|line| app.ui.warning(line));
-    }
+    read.warnings.iter().for_each(|line| app.ui.warning(line));
     Ok(read.cells)
 }
 
@@ -204,9 +202,7 @@ fn cell(form: Form, column: &str, value: &Value) -> Option<String> {
 async fn list(app: &App, client: &Client) -> Result<Vec<Listing>> {
     let survey = client.survey().await?;
     survey.foreign.iter().for_each(|one| app.ui.warning(&one.to_string()));
-    if !app.ui.json_errors() {
-        survey.warnings.iter().for_each(|line| app.ui.warning(line));
-    }
+    survey.warnings.iter().for_each(|line| app.ui.warning(line));
     Ok(survey.list)
 }
 
