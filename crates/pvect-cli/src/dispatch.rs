@@ -5,8 +5,8 @@ use pvect_core::{Result, Verb};
 use crate::app::App;
 use crate::args::{Line, PctLine};
 use crate::commands::{
-    self, backup, bulk, clone, compare, completion, create, demo, doctor, help, inspect, interactive, list,
-    man, node, operate, settings, template, usage, version, watch,
+    self, backup, bulk, clone, compare, completion, create, demo, doctor, help, inspect, interactive, ip,
+    list, man, node, operate, settings, template, usage, version, watch,
 };
 
 /// Runs what was typed and returns the exit status.
@@ -20,6 +20,7 @@ pub async fn run(app: &App, line: Line) -> Result<u8> {
         }
         Line::Own("settings", words) => settings::run(app, &words),
         Line::Own("doctor", words) => doctor::run(app, &words).await,
+        Line::Own("ip", words) => ip::run(app, &words).await,
         Line::Own("watch", words) => watch::run(app, &words).await,
         #[cfg(feature = "top")]
         Line::Own("top", words) => commands::top::run(app, &words).await,

@@ -99,6 +99,12 @@ impl Ui {
         let _ = std::io::stderr().lock().write_all(line.as_bytes());
     }
 
+    /// How many characters a line of the terminal that stdout is has; `None` where it is no terminal.
+    pub fn width(&self) -> Option<usize> {
+        let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
+        Some(size.ws_col.into()).filter(|width| *width > 0)
+    }
+
     /// Whether stdout shows colours.
     pub fn colored_out(&self) -> bool {
         self.colored(std::io::stdout().is_terminal())

@@ -120,7 +120,7 @@ fn list_in_every_form() {
     ");
     insta::assert_snapshot!(pvect.run(&["list", "--columns", "nam"]), @r"
     [2]
-    !error: --columns: there is no column 'nam'; did you mean 'name'? The columns are: vmid, status, lock, name
+    !error: --columns: there is no column 'nam'; did you mean 'name'? The columns are: vmid, status, lock, name, node, ip, ip6, tags, memory, maxmemory, cpu, cpus, disk, maxdisk, uptime, os, arch, unprivileged, template, onboot, protection, pool, ha, description
     ");
     let plain = pvect.command(&["list", "-o", "plain"]).output().unwrap().stdout;
     let pct = Command::new(pvect.pct.path()).arg("list").output().unwrap().stdout;

@@ -1,18 +1,17 @@
 //! The trait [`Inspect`], answered from the node's own files and sockets.
 
-use std::io::ErrorKind as IoKind;
+use std::collections::BTreeSet;
+use std::io::{self, ErrorKind as IoKind};
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use pvect_core::backend::ConfigView;
 use pvect_core::config::{ParseMode, PendingItem, SnapshotEntry, Warning};
 use pvect_core::error::Finding;
-use pvect_core::{ContainerConfig, Error, Inspect, Listing, Result, RunState, Status, Vmid};
+use pvect_core::{ContainerConfig, Error, Inspect, Listing, Result, RunState, Status, Vmid, shape};
 
-use crate::configs::Configs;
-use crate::screen::is_plain;
-use crate::socket::holder::{Holder, Knocker};
-use crate::{Foreign, NativeReader};
+use crate::NativeReader;
+use crate::network::{Addresses, Asker};
 
 /// Reads the containers of the node that this program runs on. It starts no process and changes nothing.
 ///
@@ -66,65 +65,6 @@ impl NativeBackend {
         }
     }
 
-    /// Lists the containers by number. One that vanishes meanwhile is left out; one that cannot be read is listed by
-    /// its number alone.
-    ///
-    /// # Errors
-    /// When the directory of the configurations cannot be read.
-    pub fn list(&self) -> Result<Vec<Listing>> {
-        self.look(|_, bytes| head(bytes)).map(|survey| survey.list)
-    }
-
-    /// As [`NativeBackend::list`], with what is worth a warning.
-    ///
-    /// # Errors
-    /// As [`NativeBackend::list`].
-    pub fn survey(&self) -> Result<Survey> {
-        let mut warnings = Vec::new();
-        let survey = self.look(|vmid, bytes| {
-            if std::str::from_utf8(bytes).is_ok_and(is_plain) {
-                return head(bytes);
-            }
-            let (config, found) = ContainerConfig::parse(bytes, ParseMode::Lenient).ok()?;
-            warnings.extend(found.iter().flat_map(|warning| lines(vmid, warning)));
-            Some(config)
-        })?;
-        Ok(Survey { warnings, ..survey })
-    }
-
-    /// Lists the containers; of each file, `parse` makes what is needed.
-    fn look(&self, mut parse: impl FnMut(Vmid, &[u8]) -> Option<ContainerConfig>) -> Result<Survey> {
-        let vmids = self.vmids()?;
-        let mut configs = Configs::of(&self.configs, &vmids);
-        let running = self.reader.running();
-        let mut knocker = Knocker::default();
-        let (mut list, mut foreign) = (Vec::with_capacity(vmids.len()), Vec::new());
-        for (place, vmid) in vmids.into_iter().enumerate() {
-            let head = match configs.text(place, vmid) {
-                Ok(text) => parse(vmid, text).unwrap_or_default(),
-                Err(error) if error.kind() == IoKind::NotFound => continue,
-                Err(_) => ContainerConfig::default(),
-            };
-            let runs = running.contains(&vmid)
-                || match self.reader.holder(&mut knocker, vmid) {
-                    Holder::Ours => true,
-                    Holder::Nobody => false,
-                    Holder::Other(holder) => {
-                        foreign.push(Foreign { vmid, holder });
-                        false
-                    }
-                };
-            list.push(Listing {
-                vmid,
-                status: if runs { RunState::Running } else { RunState::Stopped },
-                lock: head.lock(),
-                name: head.name(vmid).split_whitespace().collect(),
-                node: None,
-            });
-        }
-        Ok(Survey { list, foreign, warnings: Vec::new() })
-    }
-
     /// Reads a container's status record.
     ///
     /// # Errors
@@ -146,6 +86,25 @@ impl NativeBackend {
             Some(foreign) => Err(found(foreign.into(), vmid)),
             None => Ok(()),
         }
+    }
+
+    /// Reads the addresses of the interfaces `net[n]` of running containers, each with its configuration, in their order.
+    ///
+    /// # Errors
+    /// `Io` where the kernel cannot be asked at all; within the list, as [`NativeReader::init`], and for a container about
+    /// which the kernel cannot be asked.
+    pub fn addresses<'a>(
+        &self,
+        containers: impl IntoIterator<Item = (Vmid, &'a ContainerConfig)>,
+    ) -> Result<Vec<io::Result<Addresses>>> {
+        let failed = |source| Error::Io { what: "cannot ask for addresses".to_owned(), source };
+        let mut asker = Asker::new().map_err(failed)?;
+        let read = containers.into_iter().map(|(vmid, config)| {
+            let nets: BTreeSet<u16> = config.main.keys().into_iter().filter_map(net_index).collect();
+            let init = self.reader.init(vmid)?;
+            asker.addresses(&init, &nets, |net| self.reader.names().device(vmid, net))
+        });
+        Ok(read.collect())
     }
 
     /// Reads a container's configuration, as `pct config` shows it.
@@ -232,41 +191,14 @@ impl NativeBackend {
     }
 }
 
-/// What a look at all containers of a node shows.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Survey {
-    /// The containers, by number.
-    pub list: Vec<Listing>,
-    /// Whose command sockets somebody else holds; those containers do not run.
-    pub foreign: Vec<Foreign>,
-    /// pct's warnings about lines of configuration files that cannot be parsed.
-    pub warnings: Vec<String>,
-}
-
-impl Survey {
-    /// Makes one of a list alone.
-    pub fn of(list: Vec<Listing>) -> Self {
-        Self { list, foreign: Vec::new(), warnings: Vec::new() }
-    }
-}
-
 /// pct's words for a line that cannot be parsed.
-fn lines(vmid: Vmid, warning: &Warning) -> Vec<String> {
+pub(crate) fn lines(vmid: Vmid, warning: &Warning) -> Vec<String> {
     format!("vm {vmid} - {}", warning.text).lines().map(str::to_owned).collect()
 }
 
-/// Parses what a list needs: host names and locks.
-fn head(bytes: &[u8]) -> Option<ContainerConfig> {
-    lines_of(bytes, &["hostname:", "lock:"])
-}
-
-/// Parses the lines that begin with one of these words, and what tells which sections they are in.
-pub(crate) fn lines_of(bytes: &[u8], words: &[&str]) -> Option<ContainerConfig> {
-    let wanted = |line: &&str| line.starts_with('[') || words.iter().any(|word| line.starts_with(word));
-    // All of it is looked at, as pct refuses the whole file for a byte that is not UTF-8.
-    let lines: String = std::str::from_utf8(bytes).ok()?.split_inclusive('\n').filter(wanted).collect();
-    ContainerConfig::parse(lines.as_bytes(), ParseMode::Lenient).ok().map(|(config, _)| config)
+/// Returns the index of an option `net[n]`.
+pub fn net_index(key: &str) -> Option<u16> {
+    key.strip_prefix("net").filter(|index| shape::is_digits(index))?.parse().ok()
 }
 
 fn found(finding: Finding, vmid: Vmid) -> Error {
@@ -297,66 +229,18 @@ impl Inspect for NativeBackend {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use pvect_core::ErrorKind;
 
     use super::*;
 
-    fn backend(files: &[(&str, &str)]) -> (tempfile::TempDir, NativeBackend) {
+    pub(crate) fn backend(files: &[(&str, &str)]) -> (tempfile::TempDir, NativeBackend) {
         let dir = tempfile::tempdir().unwrap();
         for (name, text) in files {
             std::fs::write(dir.path().join(name), text).unwrap();
         }
         let backend = NativeBackend::new(dir.path().join("lxc"), dir.path());
         (dir, backend)
-    }
-
-    #[test]
-    fn a_list_reads_what_stands_before_the_sections() {
-        let (_dir, backend) = backend(&[
-            (
-                "101.conf",
-                "hostname: web\nlock: backup\n\n[pve:pending]\nhostname: next\n\n[snap]\nhostname: old\nlock: mounted\n",
-            ),
-            ("1000.conf", "memory: 512\n"),
-            ("99.conf", "hostname: stray\n"),
-            ("102.conf.tmp", "hostname: half\n"),
-            ("103.conf", "[snap]\nhostname: x\n"),
-        ]);
-        let shown: Vec<String> = backend
-            .list()
-            .unwrap()
-            .iter()
-            .map(|one| format!("{} {} {:?} {}", one.vmid, one.status, one.lock, one.name))
-            .collect();
-        assert_eq!(
-            shown,
-            ["101 stopped Some(Backup) web", "103 stopped None CT103", "1000 stopped None CT1000"]
-        );
-    }
-
-    #[test]
-    fn the_head_names_as_the_whole_file_does() {
-        let texts: [&[u8]; 10] = [
-            b"hostname: web\nlock: backup\n",
-            b"memory: 512\r\nhostname: web\r\n",
-            b"#hostname: no\nhostname : no\n hostname: no\nhostname:yes\n",
-            b"hostname: a b\nlock: what\n",
-            b"[no section\nhostname: web\n",
-            b"[no section!]\nhostname: web\n",
-            b"hostname: web\n[pve:pending]\nhostname: next\nlock: backup\n",
-            b"hostname: one\nhostname: two\nlock: mounted",
-            b"hostname: web\ndescription: \xff\n",
-            b"",
-        ];
-        let vmid = "101".parse().unwrap();
-        for text in texts {
-            let whole = ContainerConfig::parse(text, ParseMode::Lenient).map(|(config, _)| config);
-            let whole = whole.unwrap_or_default();
-            let head = head(text).unwrap_or_default();
-            let text = String::from_utf8_lossy(text);
-            assert_eq!((head.name(vmid), head.lock()), (whole.name(vmid), whole.lock()), "{text}");
-        }
     }
 
     #[test]

@@ -6,9 +6,9 @@ use std::io::ErrorKind as IoKind;
 use pvect_core::{ContainerConfig, Status, Vmid};
 
 use crate::NativeBackend;
-use crate::backend::lines_of;
 use crate::file::read_whole;
 use crate::socket::holder::{Holder, Knocker};
+use crate::survey::lines_of;
 
 /// The lines of a configuration that a record is made of.
 const WORDS: [&str; 9] =

@@ -5,3 +5,4 @@
 
 pub mod child;
 pub mod mounts;
+pub mod netlink;

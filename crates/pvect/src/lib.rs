@@ -18,6 +18,7 @@
 //!
 //! - [`Client`]: the verbs of pct, each with the care that keeps its traps closed; [`options`] has their options, typed
 //! - [`select`] and [`bulk`]: containers chosen by name, tag, range or state, and worked on together
+//! - [`columns`]: what a list can show besides number, state, lock and name
 //! - [`live`]: events as they happen, and how much of the node the containers use
 //! - [`settings`], [`doctor`]: where the node is, and what is wrong with it
 //! - [`config`], [`property`], [`schema`] and others: the vocabulary, from pvect-core
@@ -26,6 +27,7 @@
 
 pub mod bulk;
 pub mod client;
+pub mod columns;
 pub mod doctor;
 pub mod live;
 pub mod names;
@@ -51,7 +53,7 @@ pub use pvect_core::{
     Outcome, Result, RunState, SnapshotName, Status, StorageId, Verb, Vmid, VolumeId,
 };
 pub use pvect_core::{call, config, error, id, lock, property, schema, size, status, tags, upid, usage};
-pub use pvect_native::{Foreign, Survey};
+pub use pvect_native::{Address, Addresses, Foreign, Survey};
 pub use pvect_pct::{CancelHandle, Captured, Streams};
 pub use secrecy::SecretString;
 

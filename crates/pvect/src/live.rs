@@ -23,7 +23,6 @@
 use std::time::Duration;
 
 use pvect_core::{Error, Result, Vmid};
-use pvect_native::NativeBackend;
 pub use pvect_native::{Change, Details, Event, Frame, Rates, Sample};
 
 use crate::{Client, Place};
@@ -64,7 +63,7 @@ impl Client {
     /// # Errors
     /// `Unsupported` if the node's own files are not read; `Io` when the kernel does not let it watch.
     pub fn watch(&self) -> Result<Watcher> {
-        let backend = self.on_the_node("watch")?;
+        let backend = self.native("watch")?.clone();
         let tasks = match self.place() {
             Place::Standalone { root, .. } => root.join("log/tasks"),
             _ => "/var/log/pve/tasks".into(),
@@ -78,13 +77,6 @@ impl Client {
     /// # Errors
     /// `Unsupported` where the node's own files are not read.
     pub fn sampler(&self) -> Result<Sampler> {
-        Ok(Sampler(pvect_native::Sampler::new(self.on_the_node("top")?)))
-    }
-
-    fn on_the_node(&self, what: &str) -> Result<NativeBackend> {
-        self.native_backend().cloned().ok_or_else(|| {
-            let what = format!("{what} reads the node's own files and sockets: run it on the node, as root");
-            Error::Unsupported { what, vmid: None }
-        })
+        Ok(Sampler(pvect_native::Sampler::new(self.native("top")?.clone())))
     }
 }

@@ -36,7 +36,11 @@ pub const GLOBALS: &[GlobalSpec] = &[
         choices: &["table", "json", "yaml", "csv", "plain"],
         ..valued("output", "FORM", "The form of results; 'plain' is pct's own, byte for byte.")
     },
-    valued("columns", "NAMES", "The columns to show, in this order, separated by commas."),
+    valued(
+        "columns",
+        "NAMES",
+        "The columns to show, in this order, separated by commas; of list also 'all'.",
+    ),
     valued("sort", "NAME", "The column to sort by; -NAME sorts in descending order."),
     switch("no-header", None, "Leave out the line of column names."),
     valued(

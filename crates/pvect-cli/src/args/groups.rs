@@ -7,6 +7,7 @@ pub const GROUPS: [(&str, &[&str]); 7] = [
         &[
             "list",
             "status",
+            "ip",
             "create",
             "clone",
             "start",

@@ -22,12 +22,14 @@ pub struct ExtraSpec {
     pub verbs: &'static [Verb],
     /// What its value is called in help; `None` for switches.
     pub value: Option<&'static str>,
+    /// The value where none is given after `=`; `None` where one is needed.
+    pub without: Option<&'static str>,
     /// One sentence for help.
     pub text: &'static str,
 }
 
 const fn extra(name: &'static str, verbs: &'static [Verb], text: &'static str) -> ExtraSpec {
-    ExtraSpec { name, short: None, verbs, value: None, text }
+    ExtraSpec { name, short: None, verbs, value: None, without: None, text }
 }
 
 /// Verbs whose effect is looked at.
@@ -113,6 +115,16 @@ pub const EXTRAS: &[ExtraSpec] = &[
     },
     extra("token-stdin", &[Verb::RemoteMigrate], "Read the API token from the first line of stdin."),
     extra("verify", VERIFIED, "Check whether it was done (the default)."),
+    ExtraSpec {
+        value: Some("SECONDS"),
+        without: Some("60"),
+        ..extra(
+            "wait-ip",
+            &[Verb::Create, Verb::Restore, Verb::Start],
+            "Return when the container that was started has an IP address; fail if it has none after 60 seconds, or as \
+             many as are given.",
+        )
+    },
     extra("yes", BULK, "Do not ask before a destructive verb on many containers."),
 ];
 

@@ -5,6 +5,7 @@ use clap::{Arg, ArgAction, Command};
 
 /// Commands of pvect itself, with one sentence each.
 pub const OWN: &[(&str, &str)] = &[
+    ("ip", "Print the addresses of a running container's own interfaces, one a line."),
     ("settings", "Show, check and migrate the settings."),
     ("doctor", "Check the set-up and find what interrupted commands left behind; --fix repairs it."),
     ("top", "Show the containers of the node live: cpu, memory, disk, net, io, pressure."),
@@ -40,6 +41,10 @@ pub fn own(name: &'static str) -> Command {
         "node" => bare("node", text).subcommand_required(true).subcommands(node_commands()),
         "compare" => command
             .arg(Arg::new("ct").value_name("CT").num_args(0..).help("Numbers or names; all if left out.")),
+        "ip" => command
+            .arg(Arg::new("container").required(true).value_name("CONTAINER").help("Its number or name."))
+            .arg(flag("4", "IPv4 addresses only.").long(None).short('4').conflicts_with("6"))
+            .arg(flag("6", "IPv6 addresses only.").long(None).short('6')),
         "completion" => command.arg(
             Arg::new("shell")
                 .required(true)

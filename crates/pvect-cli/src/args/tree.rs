@@ -104,6 +104,9 @@ pub fn verb(spec: &'static VerbSpec, families: Families) -> Command {
             None => arg,
         };
         match spec.value {
+            Some(value) if spec.without.is_some() => {
+                arg.value_name(value).num_args(0..=1).require_equals(true)
+            }
             Some(value) => arg.value_name(value).value_hint(clap::ValueHint::FilePath),
             None => arg.action(ArgAction::SetTrue),
         }

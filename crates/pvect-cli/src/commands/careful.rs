@@ -1,6 +1,7 @@
 //! The options that pvect adds to verbs, and what is asked on a terminal before a verb runs.
 
 use std::io::{BufRead, IsTerminal};
+use std::time::Duration;
 
 use pvect::Manner;
 use pvect::client::bytes_in_doubt;
@@ -21,10 +22,14 @@ pub fn prepare(app: &App, line: &PctLine) -> Result<(PctLine, Manner)> {
     if line.has_extra("verify") && line.has_extra("no-verify") {
         return Err(Error::bad_option("no-verify", "excludes --verify"));
     }
+    if line.has_extra("wait-ip") && line.has_extra("no-wait") {
+        return Err(Error::bad_option("no-wait", "excludes --wait-ip"));
+    }
     let manner = Manner {
         force: line.has_extra("force"),
         mount: line.has_extra("mount"),
         wait: !line.has_extra("no-wait"),
+        wait_address: line.extra("wait-ip").map(seconds).transpose()?,
         bytes: line.has_extra("bytes"),
         verify: !line.has_extra("no-verify"),
         recursive: line.has_extra("recursive"),
@@ -41,6 +46,13 @@ pub fn prepare(app: &App, line: &PctLine) -> Result<(PctLine, Manner)> {
         _ => {}
     }
     Ok((line, manner))
+}
+
+/// Reads the value of `--wait-ip`.
+fn seconds(text: &str) -> Result<Duration> {
+    let seconds = text.parse::<u32>().ok().filter(|seconds| *seconds > 0);
+    let wrong = || Error::bad_option("wait-ip", format!("'{text}' is not a number of seconds above 0"));
+    Ok(Duration::from_secs(seconds.ok_or_else(wrong)?.into()))
 }
 
 /// On a terminal, asks what a plain number means; elsewhere the library refuses it.

@@ -12,6 +12,7 @@ pub mod doctor;
 pub mod help;
 pub mod inspect;
 pub mod interactive;
+pub mod ip;
 pub mod list;
 pub mod man;
 pub mod network;

@@ -1,5 +1,7 @@
 //! Results in the form that was asked for.
 
+pub mod human;
+
 use std::cmp::Ordering;
 
 use pvect_core::{Error, Result};
@@ -12,16 +14,35 @@ use crate::visible::printable;
 /// A row: values by column.
 pub type Row = Map<String, Value>;
 
+/// How a list is shown.
+pub struct Shape<'a> {
+    /// The columns of the table, where none are asked for.
+    pub columns: &'a [&'a str],
+    /// More columns that can be asked for. Those of the records are known, too.
+    pub known: &'a [&'a str],
+    /// The text of a value by column; `None` for the usual one.
+    pub cell: fn(Form, &str, &Value) -> Option<String>,
+}
+
 /// Renders a list of typed records; `columns` are those of the table.
 ///
 /// # Errors
 /// For a column that does not exist.
 pub fn records<T: Serialize>(globals: &Globals, form: Form, columns: &[&str], list: &[T]) -> Result<String> {
+    shaped(globals, form, &Shape { columns, known: &[], cell: |_, _, _| None }, list)
+}
+
+/// As [`records`], with more to choose.
+///
+/// # Errors
+/// For a column that does not exist.
+pub fn shaped<T: Serialize>(globals: &Globals, form: Form, shape: &Shape<'_>, list: &[T]) -> Result<String> {
+    let columns = shape.columns;
     let mut rows = list.iter().map(row).collect::<Result<Vec<Row>>>()?;
     let mut known: Vec<String> = columns.iter().map(|name| (*name).to_owned()).collect();
-    for key in rows.iter().flat_map(Map::keys) {
-        if !known.contains(key) {
-            known.push(key.clone());
+    for key in shape.known.iter().copied().chain(rows.iter().flat_map(Map::keys).map(String::as_str)) {
+        if !known.iter().any(|name| name == key) {
+            known.push(key.to_owned());
         }
     }
     if let Some(sort) = &globals.sort {
@@ -39,6 +60,13 @@ pub fn records<T: Serialize>(globals: &Globals, form: Form, columns: &[&str], li
         for row in &mut rows {
             let mut all = std::mem::take(row);
             row.extend(shown.iter().filter_map(|name| all.remove(name).map(|value| (name.clone(), value))));
+        }
+    }
+    if !matches!(form, Form::Json | Form::Yaml) {
+        for (name, value) in rows.iter_mut().flat_map(Map::iter_mut) {
+            if let Some(text) = (shape.cell)(form, name, value) {
+                *value = Value::String(text);
+            }
         }
     }
     match form {
@@ -87,7 +115,11 @@ fn unprintable(error: impl std::error::Error + Send + Sync + 'static) -> Error {
     Error::Io { what: "the result cannot be printed".to_owned(), source: std::io::Error::other(error) }
 }
 
-fn check(option: &str, name: &str, known: &[String]) -> Result<()> {
+/// Checks that there is a column.
+///
+/// # Errors
+/// For one that is not known: which are.
+pub fn check(option: &str, name: &str, known: &[String]) -> Result<()> {
     if known.iter().any(|column| column == name) {
         return Ok(());
     }

@@ -1,5 +1,6 @@
 //! The client: one node's containers, through whichever pct there is.
 
+mod addresses;
 mod api;
 mod backup;
 mod connect;

@@ -3,7 +3,7 @@
 use std::os::fd::AsRawFd;
 use std::path::Path;
 
-use pvect_core::{Result, Vmid};
+use pvect_core::{Error, Result, Vmid};
 use pvect_native::{NativeBackend, Survey};
 use pvect_rootfs::rooted::Rooted;
 
@@ -47,6 +47,17 @@ impl Client {
     /// Returns the reader of the node's own files, if they are here and may be read.
     pub(crate) fn native_backend(&self) -> Option<&NativeBackend> {
         self.node.native.as_ref()
+    }
+
+    /// Returns what reads the node's own files, for what can be read in no other way; `what` is for the error.
+    ///
+    /// # Errors
+    /// `Unsupported` where they are not here or may not be read.
+    pub(crate) fn native(&self, what: &str) -> Result<&NativeBackend> {
+        self.node.native.as_ref().ok_or_else(|| {
+            let what = format!("{what} reads the node's own files and sockets: run it on the node, as root");
+            Error::Unsupported { what, vmid: None }
+        })
     }
 
     /// Returns whether reads give records without a pct's text: from the node's own files, or through the API.

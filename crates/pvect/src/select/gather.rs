@@ -1,13 +1,15 @@
 //! Reads what selectors ask for.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::path::Path;
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use pvect_api::ApiBackend;
 use pvect_core::backend::ConfigView;
 use pvect_core::property::Startup;
-use pvect_core::{Error, ErrorKind, Inspect, NodeName, Result};
+use pvect_core::{Error, ErrorKind, Inspect, NodeName, Result, Vmid};
 
 use super::{Candidate, Selector, pools};
 use crate::client::host_name;
@@ -52,7 +54,7 @@ pub async fn candidates(client: &Client, selector: &Selector, startup: bool) -> 
         return of_api(api, client, startup).await;
     }
     let node = client.node()?;
-    let members = if selector.needs_pools() { pools(&user_cfg(client)?) } else { Default::default() };
+    let members = if selector.needs_pools() { memberships(client).await? } else { Default::default() };
     let all = client.list().await?.into_iter().map(|listing| {
         let pool = members.get(&listing.vmid).cloned();
         Candidate { pool, ..Candidate::new(listing, node.clone()) }
@@ -100,14 +102,35 @@ async fn with_config(client: &Client, mut one: Candidate) -> Result<Option<Candi
     Ok(Some(one))
 }
 
+/// Returns the pools of the containers that are members of one.
+///
+/// # Errors
+/// `Unsupported` for a node whose files are not here; when they cannot be read.
+pub(crate) async fn memberships(client: &Client) -> Result<BTreeMap<Vmid, String>> {
+    match client.api() {
+        Some(api) => {
+            let guests = api.guests().await?.into_iter();
+            Ok(guests.filter_map(|guest| Some((guest.listing.vmid, guest.pool?))).collect())
+        }
+        None => Ok(pools(&user_cfg(client)?)),
+    }
+}
+
 fn user_cfg(client: &Client) -> Result<String> {
     if matches!(client.place(), Place::Far { .. }) {
         let what =
             "pools are read from the node's own files, which are not here: run pvect on the node".to_owned();
         return Err(Error::Unsupported { what, vmid: None });
     }
-    let file = client.pve().join("user.cfg");
-    match fs::read_to_string(&file) {
+    read_or_empty(&client.pve().join("user.cfg"))
+}
+
+/// Reads a file of the cluster; one that is not there says nothing.
+///
+/// # Errors
+/// When it cannot be read.
+pub(crate) fn read_or_empty(file: &Path) -> Result<String> {
+    match fs::read_to_string(file) {
         Ok(text) => Ok(text),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
         Err(source) => Err(Error::Io { what: format!("cannot read {}", file.display()), source }),

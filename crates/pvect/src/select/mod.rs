@@ -28,6 +28,7 @@ use term::Term;
 use crate::names;
 
 pub use gather::candidates;
+pub(crate) use gather::{memberships, read_or_empty};
 
 /// Returns whether the word is a plain number or host name, or at least not a word that only a selector can have.
 pub fn is_plain(word: &str) -> bool {

@@ -72,9 +72,10 @@ impl Reading {
         match find(Some(spec), &option.name)? {
             Found::Global(_) => global(globals, option, words)?,
             Found::Extra(extra) => {
-                let value = match extra.value {
-                    Some(_) => Some(value_of(extra.name, option, words)?),
-                    None => None,
+                let value = match (extra.value, extra.without) {
+                    (Some(_), None) => Some(value_of(extra.name, option, words)?),
+                    (Some(_), Some(usual)) => Some(option.value.clone().unwrap_or_else(|| usual.to_owned())),
+                    (None, _) => None,
                 };
                 line.extras.push((extra.name, value));
             }

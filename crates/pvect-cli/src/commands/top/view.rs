@@ -7,7 +7,8 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::Line;
 use ratatui::widgets::{Cell, Paragraph, Row as TableRow, Table, TableState};
 
-use super::rows::{COLUMNS, Key, Row, cells, size};
+use super::rows::{COLUMNS, Key, Row, cells};
+use crate::render::human::size;
 
 /// What is shown, and how.
 #[derive(Debug)]

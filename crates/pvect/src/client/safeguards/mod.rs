@@ -3,6 +3,7 @@
 //!
 //! Each file is one concern; `docs/traps.md` describes them for people.
 
+mod address;
 mod archive;
 mod copy;
 mod environment;
@@ -18,6 +19,8 @@ mod set;
 mod template;
 mod tree;
 mod verify;
+
+use std::time::Duration;
 
 use pvect_core::error::{Exit, Run};
 use pvect_core::{Call, CheckedCall, Error, ErrorKind, Events, Outcome, Result, Verb};
@@ -36,6 +39,8 @@ pub struct Manner {
     pub mount: bool,
     /// Wait until the HA manager has done what was asked.
     pub wait: bool,
+    /// start, and create and restore that start: wait until the container has an address, this long at most.
+    pub wait_address: Option<Duration>,
     /// A plain number of resize means bytes, as pct takes it.
     pub bytes: bool,
     /// Check that push, pull, resize and template did what they report.
@@ -56,6 +61,7 @@ impl Default for Manner {
             force: false,
             mount: false,
             wait: true,
+            wait_address: None,
             bytes: false,
             verify: true,
             recursive: false,
@@ -79,7 +85,8 @@ impl Client {
     ///
     /// # Errors
     /// As [`pvect_core::Operate::operate`]; [`Error::Refused`] for what has to be asked for explicitly, and
-    /// `PctOperationFailed` when pct reports success and the effect is not there.
+    /// `PctOperationFailed` when pct reports success and the effect is not there; with [`Manner::wait_address`] as
+    /// [`Client::wait_for_address`], when all else is done.
     pub async fn carry_out_checked(
         &self,
         call: &CheckedCall,
@@ -87,6 +94,19 @@ impl Client {
         events: &mut dyn Events,
     ) -> Result<Outcome> {
         let call = &*self.checked_again(call)?;
+        let Some(limit) = manner.wait_address else { return self.carry_out_once(call, manner, events).await };
+        let vmid = address::expected(self, call)?;
+        let outcome = self.carry_out_once(call, manner, events).await?;
+        self.wait_for_address(vmid, limit).await?;
+        Ok(outcome)
+    }
+
+    async fn carry_out_once(
+        &self,
+        call: &CheckedCall,
+        manner: &Manner,
+        events: &mut dyn Events,
+    ) -> Result<Outcome> {
         if self.check {
             // Check this before anything is read, so that pct is not started for a wrong value.
             local_files::check(call, self.node.config.transport.ssh().is_none())?;
