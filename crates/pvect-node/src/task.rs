@@ -13,6 +13,7 @@ use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use pvect_core::upid::Upid;
+use pvect_native::is_alive;
 
 use crate::interrupt::Interrupt;
 use crate::log_room::LogRoom;
@@ -194,7 +195,7 @@ fn begin(node: &Node, worker: &str, id: &str) -> NodeResult<TaskLog> {
     let upid = Upid {
         node: node.name.clone(),
         pid: std::process::id(),
-        pstart: process_start(Path::new("/proc"), std::process::id()).unwrap_or(0),
+        pstart: pvect_native::started(Path::new("/proc"), std::process::id()).unwrap_or(0),
         starttime: u32::try_from(now()).unwrap_or(u32::MAX),
         worker: worker.to_owned(),
         id: id.to_owned(),
@@ -266,22 +267,6 @@ fn append_index(tasks: &Path, ended: &[(Upid, String)]) -> NodeResult<()> {
 
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
-}
-
-/// Returns whether the process of a task still runs: same id, same start.
-pub(crate) fn is_alive(proc: &Path, upid: &Upid) -> bool {
-    process_start(proc, upid.pid) == Some(upid.pstart)
-}
-
-/// Returns when a process was started, clock ticks after boot: field 22 of proc_pid_stat(5). One that has ended and that
-/// nobody has waited for yet (a zombie) is none.
-fn process_start(proc: &Path, pid: u32) -> Option<u64> {
-    let stat = fs::read(proc.join(pid.to_string()).join("stat")).ok()?;
-    let stat = String::from_utf8_lossy(&stat);
-    // The second field, the name in parentheses, may hold anything.
-    let mut rest = stat.get(stat.rfind(')')? + 1..)?.split_ascii_whitespace();
-    let state = rest.next()?;
-    if matches!(state, "Z" | "X") { None } else { rest.nth(18)?.parse().ok() }
 }
 
 #[cfg(test)]
@@ -395,18 +380,5 @@ mod tests {
         run(&node, "vzstop", "202", &mut Output::new(&mut out, &mut err), |_, _| Ok(())).unwrap();
         assert_eq!(fs::metadata(tasks.join("index.1")).unwrap().len(), 50_001);
         assert_eq!(index(&node).len(), 1);
-    }
-
-    #[test]
-    fn the_start_is_read_whatever_the_name_is() {
-        let dir = tempfile::tempdir().unwrap();
-        fs::create_dir(dir.path().join("7")).unwrap();
-        let stat = "7 (a) b (c) S 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 424242 1 1\n";
-        fs::write(dir.path().join("7/stat"), stat).unwrap();
-        assert_eq!(process_start(dir.path(), 7), Some(424_242));
-        assert_eq!(process_start(dir.path(), 8), None);
-        fs::write(dir.path().join("7/stat"), stat.replace(" S ", " Z ")).unwrap();
-        assert_eq!(process_start(dir.path(), 7), None);
-        assert!(process_start(Path::new("/proc"), std::process::id()).is_some());
     }
 }

@@ -19,6 +19,7 @@
 //! - [`Client`]: the verbs of pct, each with the care that keeps its traps closed; [`options`] has their options, typed
 //! - [`select`] and [`bulk`]: containers chosen by name, tag, range or state, and worked on together
 //! - [`live`]: events as they happen, and how much of the node the containers use
+//! - [`logs`]: the node's tasks, and what a container's starts and its console left
 //! - [`settings`], [`doctor`]: where the node is, and what is wrong with it
 //! - [`config`], [`property`], [`schema`] and others: the vocabulary, from pvect-core
 //!
@@ -28,6 +29,7 @@ pub mod bulk;
 pub mod client;
 pub mod doctor;
 pub mod live;
+pub mod logs;
 pub mod names;
 pub mod select;
 pub mod settings;
