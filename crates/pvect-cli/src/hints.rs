@@ -2,7 +2,7 @@
 
 use pvect_core::call::shell_quoted;
 use pvect_core::error::{Hazard, Subject, Unavailable};
-use pvect_core::{Error, ErrorKind};
+use pvect_core::{Error, ErrorKind, Verb};
 
 /// What may fix it, by kind.
 pub fn hints(error: &Error) -> Vec<String> {
@@ -38,6 +38,9 @@ pub fn hints(error: &Error) -> Vec<String> {
             about("if nothing works on the container any more, `pvect unlock {}` removes the lock")
         }
         (ErrorKind::NotRunning, _) => about("`pvect start {}` starts it"),
+        (ErrorKind::AlreadyRunning, _) if is_verb(error, Verb::Destroy) => about(
+            "`pvect shutdown {}` or `pvect stop {}` stops it; `pvect destroy {} --force` stops and destroys it",
+        ),
         (ErrorKind::AlreadyRunning, _) => about("`pvect stop {}` or `pvect shutdown {}` stops it"),
         (ErrorKind::Protected, _) => about("`pvect set {} --protection 0` takes the protection away"),
         (ErrorKind::Conflict, _) => about("read it again with `pvect config {}` and repeat the change"),
@@ -48,6 +51,11 @@ pub fn hints(error: &Error) -> Vec<String> {
         (ErrorKind::NoQuorum, _) => vec!["`pvecm status` shows the state of the cluster".to_owned()],
         _ => Vec::new(),
     }
+}
+
+/// Whether the error is that of a run of this verb.
+fn is_verb(error: &Error, verb: Verb) -> bool {
+    error.run().is_some_and(|run| run.argv.iter().any(|word| word == verb.name()))
 }
 
 /// What helps with what an error is about; `None` if its kind says enough.

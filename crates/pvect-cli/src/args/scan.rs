@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use pvect_core::schema::{Kind, Reason, VERBS, Violation};
 use pvect_core::{Error, Result, Verb};
 
+use super::elsewhere;
 use super::globals::Globals;
 use super::options::{ExtraSpec, Found, by_letter, extras, find};
 use super::own::OWN;
@@ -147,6 +148,10 @@ fn command(word: &str) -> Result<Command> {
     let verbs: Vec<_> = VERBS.iter().filter(|spec| spec.name.starts_with(word)).collect();
     let own: Vec<_> = OWN.iter().filter(|(name, _)| name.starts_with(word)).collect();
     match (verbs.as_slice(), own.as_slice()) {
+        ([], []) | ([_, _, ..], _) | (_, [_, _, ..]) if elsewhere::meant(word).is_some() => {
+            let meant = elsewhere::meant(word).unwrap_or_default();
+            refused(format!("there is no command '{word}'; `pvect {meant}` does that here"))
+        }
         _ if word.is_empty() => refused("is empty".to_owned()),
         ([one], _) => Ok(Command::Verb(one.verb)),
         ([], [(name, _)]) => Ok(Command::Own(name)),

@@ -1,6 +1,7 @@
 //! `pvect clone CONTAINER [VMID]`.
 
-use pvect_core::{Result, Vmid};
+use pvect_core::schema::{Reason, Violation};
+use pvect_core::{Error, Result, Vmid};
 
 use crate::app::App;
 use crate::args::PctLine;
@@ -22,7 +23,8 @@ pub async fn run(app: &App, line: &PctLine) -> Result<u8> {
             // An error, or for pct to judge.
             Err(_) => return operate::run(app, &line).await,
         },
-        [] => return operate::run(app, &line).await,
+        // The number of the clone may be left out, so it is not what is missing.
+        [] => return Err(Error::invalid(Violation::positional("vmid", Reason::Missing))),
     };
     if given.is_none() {
         // Checked with some number; the true one comes later.

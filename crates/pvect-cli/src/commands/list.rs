@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use pvect::select::Selector;
 use pvect::{Client, Operate};
 use pvect_core::{Listing, Result};
 
 use crate::app::App;
 use crate::args::{Form, PctLine};
-use crate::commands::operate;
+use crate::commands::{chosen, operate};
 use crate::progress::{LogTo, Progress};
 use crate::render;
 
@@ -18,13 +19,24 @@ const COLUMNS_OF_NODES: &[&str] = &["vmid", "node", "status", "lock", "name"];
 
 /// Runs the command.
 pub async fn run(app: &App, line: &PctLine) -> Result<u8> {
+    if line.args.is_empty() {
+        return all(app, line).await;
+    }
+    let selector = Selector::parse(&line.args)?;
+    let mut line = line.clone();
+    line.args.clear();
+    some(app, &line, &selector).await
+}
+
+/// Lists every container of the node.
+async fn all(app: &App, line: &PctLine) -> Result<u8> {
     let (client, call) = operate::begin(app, line).await?;
     if app.ui.globals.dry_run {
         return operate::dry_run(app, &client, &call);
     }
     let form = app.form(Form::Table);
     let globals = &app.ui.globals;
-    let untouched = globals.columns.is_none() && globals.sort.is_none() && !globals.no_header;
+    let untouched = globals.is_unshaped() && !globals.no_header;
     if form == Form::Plain && untouched && client.reads_records() {
         app.ui.print(Listing::table(&list(app, &client).await?))?;
         return Ok(0);
@@ -35,8 +47,38 @@ pub async fn run(app: &App, line: &PctLine) -> Result<u8> {
         operate::finish(app, &call, &outcome)?;
         return Ok(0);
     }
-    let mut list = list(app, &client).await?;
-    if form == Form::Plain && globals.columns.is_none() && globals.sort.is_none() {
+    let list = list(app, &client).await?;
+    print(app, form, list)
+}
+
+/// Lists the containers that a selector chooses, on every node that it names.
+async fn some(app: &App, line: &PctLine, selector: &Selector) -> Result<u8> {
+    let call = operate::checked(app, operate::assemble(line.verb, &line.args, &line.rest))?;
+    let clients = chosen::clients(app, selector).await?;
+    if app.ui.globals.dry_run {
+        return clients.values().try_fold(0, |_, client| operate::dry_run(app, client, &call));
+    }
+    let chosen = chosen::candidates(&clients, selector, false).await?;
+    let mut listed = Vec::new();
+    for (node, client) in &clients {
+        let mut found = list(app, client).await?;
+        found.retain(|entry| chosen.iter().any(|one| one.vmid == entry.vmid && one.node == *node));
+        if clients.len() > 1 {
+            found.iter_mut().for_each(|entry| entry.node = Some(node.clone()));
+        }
+        listed.extend(found);
+    }
+    let form = app.form(Form::Table);
+    if form == Form::Plain && app.ui.globals.is_unshaped() && !app.ui.globals.no_header {
+        app.ui.print(Listing::table(&listed))?;
+        return Ok(0);
+    }
+    print(app, form, listed)
+}
+
+fn print(app: &App, form: Form, mut list: Vec<Listing>) -> Result<u8> {
+    let globals = &app.ui.globals;
+    if form == Form::Plain && globals.is_unshaped() {
         // pct's layout without its header.
         let lines = list.drain(..).map(|entry| {
             let lock = entry.lock.map(String::from).unwrap_or_default();

@@ -87,7 +87,11 @@ fn unprintable(error: impl std::error::Error + Send + Sync + 'static) -> Error {
     Error::Io { what: "the result cannot be printed".to_owned(), source: std::io::Error::other(error) }
 }
 
-fn check(option: &str, name: &str, known: &[String]) -> Result<()> {
+/// Checks that a column exists.
+///
+/// # Errors
+/// `InvalidArgument` of the option, with the nearest name and all that are known.
+pub fn check(option: &str, name: &str, known: &[String]) -> Result<()> {
     if known.iter().any(|column| column == name) {
         return Ok(());
     }

@@ -169,6 +169,10 @@ pub(super) const COLUMNS: [(&str, u16); 11] = [
     ("UPTIME", 9),
 ];
 
+/// The words of [`COLUMNS`] on the command line.
+pub(super) const WORDS: [&str; COLUMNS.len()] =
+    ["vmid", "name", "state", "cpu", "mem", "swap", "disk", "net", "io", "pressure", "uptime"];
+
 /// A size in at most five characters: `999`, `1.5K`, `12M`, `1.0G`.
 pub(super) fn size(bytes: f64) -> String {
     let mut value = bytes;
