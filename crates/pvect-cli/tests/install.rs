@@ -62,7 +62,8 @@ fn what_was_installed_is_removed_and_nothing_else() {
     std::fs::write(at("share/man/man1/pvect-old.1"), "").expect("a file can be written");
     let list = at("share/pvect/installed");
     let text = std::fs::read_to_string(&list).expect("the list is there");
-    std::fs::write(&list, format!("/opt/local/share/man/man1/pvect-old.1\n{text}")).expect("it can be written");
+    std::fs::write(&list, format!("/opt/local/share/man/man1/pvect-old.1\n{text}"))
+        .expect("it can be written");
     script("install", dir.path()).expect("it installs again");
     assert_eq!(tree(dir.path()), installed);
 

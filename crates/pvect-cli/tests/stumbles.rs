@@ -179,3 +179,29 @@ fn logs_of_a_container_are_shown_without_control_characters() {
     let refused = node.pvect(&["log", "web1"]).fails(1);
     assert!(refused.contains("cannot read"), "{refused}");
 }
+
+#[test]
+fn doctor_names_what_storage_cfg_says_in_vain() {
+    let node = node_or_skip!();
+    let file = node.root().join("etc/pve/storage.cfg");
+    std::fs::create_dir_all(file.parent().expect("it has one")).expect("a directory can be made");
+    std::fs::write(&file, "dir: usb\n\tpath /\n\tdisable maybe\n").expect("a file can be written");
+    let json = node.pvect(&["doctor", "-o", "json"]).stdout;
+    let lines: serde_json::Value = serde_json::from_str(&json).expect("it is JSON");
+    let of = |name: &str| -> Vec<serde_json::Value> {
+        let lines = lines.as_array().expect("a list").iter();
+        lines.filter(|line| line["name"] == name).cloned().collect()
+    };
+    let [line] = &of("storage.cfg")[..] else { panic!("{json}") };
+    let detail = line["detail"].as_str().expect("a text");
+    assert!(
+        detail.contains("storage.cfg:3: storage 'usb': the value of 'disable' is not understood"),
+        "{detail}"
+    );
+    assert_eq!(
+        (line["verdict"].as_str(), line["fix"].as_str()),
+        (Some("warn"), Some("correct it, or remove the line"))
+    );
+    std::fs::remove_file(&file).expect("it is there");
+    assert!(!node.pvect(&["doctor", "-o", "json"]).stdout.contains("storage.cfg"), "{json}");
+}
