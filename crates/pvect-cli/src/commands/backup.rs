@@ -3,6 +3,7 @@
 use clap::ArgMatches;
 use pvect::select::{self, Selector};
 use pvect::{BackedUp, Backup, Client};
+use pvect_core::call::shell_quoted;
 use pvect_core::{Call, Error, ErrorKind, Result, Verb, Vmid};
 
 use crate::app::App;
@@ -46,7 +47,7 @@ pub async fn run(app: &App, words: &[String]) -> Result<u8> {
     }
     let backup = request(vmids, &matches);
     if app.ui.globals.dry_run {
-        app.ui.print(format!("{}\n", client.backup_line(&backup).join(" ")))?;
+        app.ui.print(format!("{}\n", shell_quoted(&client.backup_line(&backup))))?;
         return Ok(0);
     }
     report(app, &make(app, &client, &backup).await?)
@@ -68,7 +69,7 @@ async fn chosen(app: &App, selector: &Selector, matches: &ArgMatches) -> Result<
         }
         let backup = request(vmids.clone(), matches);
         if app.ui.globals.dry_run {
-            app.ui.print(format!("{}\n", client.backup_line(&backup).join(" ")))?;
+            app.ui.print(format!("{}\n", shell_quoted(&client.backup_line(&backup))))?;
             continue;
         }
         let made = if is_stopped { Err(not_begun()) } else { make(app, client, &backup).await };

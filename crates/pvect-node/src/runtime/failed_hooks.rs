@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use pvect_core::classify::hook_output;
 use pvect_core::{ContainerConfig, Vmid};
 
-use super::lxc_config::own_lxcfs_hooks;
+use super::lxc_config::host::own_lxcfs_hooks;
 
 /// What LXC logs, and of which hooks. Source: `lxc_setup` (conf.c), `lxc_init` and `do_start` (start.c) of LXC.
 const LOGGED: [(&str, &str); 6] = [
