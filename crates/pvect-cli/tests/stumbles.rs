@@ -205,3 +205,13 @@ fn doctor_names_what_storage_cfg_says_in_vain() {
     std::fs::remove_file(&file).expect("it is there");
     assert!(!node.pvect(&["doctor", "-o", "json"]).stdout.contains("storage.cfg"), "{json}");
 }
+
+#[test]
+fn help_says_what_differs_between_one_and_many() {
+    let node = node_or_skip!();
+    for verb in ["start", "stop", "shutdown"] {
+        let help = node.pvect(&[verb, "--help"]).ok();
+        assert!(help.contains("an error with exit status 4") && help.contains("'unchanged'"), "{help}");
+    }
+    assert!(!node.pvect(&["resize", "--help"]).ok().contains("'unchanged'"));
+}

@@ -80,7 +80,7 @@ fn found(text: &str) -> Vec<Problem> {
                 None => Some(("it belongs to no storage".to_owned(), "begin a section above it: TYPE: NAME")),
             }
         } else {
-            problems.extend(section.take().and_then(ended));
+            problems.extend(section.as_ref().and_then(ended));
             let begun = begin(number, line, &mut names);
             let problem = begun.as_ref().err().cloned();
             section = begun.ok();
@@ -89,7 +89,7 @@ fn found(text: &str) -> Vec<Problem> {
         };
         problems.extend(problem.map(|(what, fix)| Problem { line: number, what, fix: fix.to_owned() }));
     }
-    problems.extend(section.and_then(ended));
+    problems.extend(section.as_ref().and_then(ended));
     problems.sort_by_key(|problem| problem.line);
     problems
 }
@@ -145,7 +145,7 @@ fn key(section: &mut Section, line: &str) -> Option<Wrong> {
 }
 
 /// What a whole section lacks. `local` has a path of its own.
-fn ended(section: Section) -> Option<Problem> {
+fn ended(section: &Section) -> Option<Problem> {
     let lacks = section.kind.is_some() && !section.has_path && section.name != LOCAL;
     lacks.then(|| Problem {
         line: section.line,
