@@ -111,16 +111,16 @@ fn what_is_missing_is_what_is_needed() {
 fn what_is_wrong_inside_a_value_comes_first() {
     let node = node_or_skip!();
     two(&node);
-    let error = node.pvect(&["set", "101", "--net0", "name=eth0,brige=x"]).fails(2);
+    let error = node.pvect(&["set", "101", "--net0", "name=eth0,nokey=x"]).fails(2);
     let lines: Vec<&str> = error.lines().collect();
-    assert!(lines[0].starts_with("error: --net0.brige: there is no such key;"), "{error}");
-    assert!(lines[1].starts_with("error: --net0: 'name=eth0,brige=x' is not allowed"), "{error}");
-    let json = node.pvect(&["set", "101", "--net0", "name=eth0,brige=x", "-o", "json"]).fails(2);
-    assert!(json.contains(r#""message":"--net0.brige: there is no such key;"#), "{json}");
+    assert!(lines[0].starts_with("error: --net0.nokey: there is no such key;"), "{error}");
+    assert!(lines[1].starts_with("error: --net0: 'name=eth0,nokey=x' is not allowed"), "{error}");
+    let json = node.pvect(&["set", "101", "--net0", "name=eth0,nokey=x", "-o", "json"]).fails(2);
+    assert!(json.contains(r#""message":"--net0.nokey: there is no such key;"#), "{json}");
     // pct's own order stays.
-    let pct = node.pct(&["set", "101", "--net0", "name=eth0,brige=x"]).fails(2);
+    let pct = node.pct(&["set", "101", "--net0", "name=eth0,nokey=x"]).fails(2);
     let lines: Vec<&str> = pct.lines().collect();
-    assert!(lines[1].starts_with("net0: invalid format") && lines[2].starts_with("net0.brige: "), "{pct}");
+    assert!(lines[1].starts_with("net0: invalid format") && lines[2].starts_with("net0.nokey: "), "{pct}");
 }
 
 #[test]
