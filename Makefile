@@ -4,7 +4,7 @@ PVECT := target/release/pvect
 ARGS ?=
 FEATURES ?=
 
-.PHONY: help build demo unit test-one test lint bench bench-backends instructions vm attack fuzz advisories docs install clean
+.PHONY: help build demo unit test-one test lint bench bench-backends instructions vm attack fuzz advisories docs install uninstall clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -72,8 +72,11 @@ docs: ## Write the generated pages; Rust documentation, man pages and completion
 	$(PVECT) man --dir target/man
 	for shell in bash zsh fish; do $(PVECT) completion $$shell > target/completions/pvect.$$shell; done
 
-install: build ## Install the command, man pages and completions (PREFIX=/usr/local)
-	scripts/install $(PREFIX)
+install: build ## Install the command, man pages, completions and systemd units (PREFIX=/usr/local DESTDIR=)
+	DESTDIR="$(DESTDIR)" scripts/install $(PREFIX)
+
+uninstall: ## Remove what 'make install' made; containers, volumes and settings stay (PREFIX=/usr/local DESTDIR=)
+	DESTDIR="$(DESTDIR)" scripts/uninstall $(PREFIX)
 
 clean: ## Remove what was built
 	$(CARGO) clean

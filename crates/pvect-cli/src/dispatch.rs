@@ -6,7 +6,7 @@ use crate::app::App;
 use crate::args::{Line, PctLine};
 use crate::commands::{
     self, backup, bulk, clone, compare, completion, create, demo, doctor, help, inspect, interactive, ip,
-    list, man, node, operate, settings, template, usage, version, watch,
+    list, log, man, node, operate, settings, tasks, template, usage, version, watch,
 };
 
 /// Runs what was typed and returns the exit status.
@@ -24,6 +24,8 @@ pub async fn run(app: &App, line: Line) -> Result<u8> {
         Line::Own("watch", words) => watch::run(app, &words).await,
         #[cfg(feature = "top")]
         Line::Own("top", words) => commands::top::run(app, &words).await,
+        Line::Own("tasks", words) => tasks::run(app, &words).await,
+        Line::Own("log", words) => log::run(app, &words).await,
         Line::Own("template", words) => template::run(app, &words).await,
         Line::Own("compare", words) => compare::run(app, &words).await,
         Line::Own("demo", words) => demo::run(app, &words).await,

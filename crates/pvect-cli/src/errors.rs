@@ -4,6 +4,7 @@ use std::io::ErrorKind as IoKind;
 
 use pvect_core::Error;
 use pvect_core::error::Exit;
+use pvect_core::schema::Violation;
 use serde::Serialize;
 
 use crate::hints::hints;
@@ -63,6 +64,7 @@ fn json(ui: &Ui, error: &Error, hints: &[String]) {
 fn human(ui: &Ui, error: &Error, hints: &[String]) {
     match error {
         Error::InvalidArgument(list) => {
+            let list = Violation::in_order(list);
             list.iter().for_each(|one| ui.labelled(Label::Error, &one.to_string()));
         }
         Error::Settings { what } => what.lines().for_each(|line| ui.labelled(Label::Error, line)),

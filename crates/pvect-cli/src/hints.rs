@@ -1,8 +1,9 @@
 //! What may fix an error: the next step, named as a command.
 
 use pvect_core::call::shell_quoted;
+use pvect_core::classify::hook_output;
 use pvect_core::error::{Hazard, Subject, Unavailable};
-use pvect_core::{Error, ErrorKind};
+use pvect_core::{Error, ErrorKind, Verb};
 
 /// Possible fixes, by kind.
 pub fn hints(error: &Error) -> Vec<String> {
@@ -38,6 +39,9 @@ pub fn hints(error: &Error) -> Vec<String> {
             about("if nothing works on the container any more, `pvect unlock {}` removes the lock")
         }
         (ErrorKind::NotRunning, _) => about("`pvect start {}` starts it"),
+        (ErrorKind::AlreadyRunning, _) if is_verb(error, Verb::Destroy) => about(
+            "`pvect shutdown {}` or `pvect stop {}` stops it; `pvect destroy {} --force` stops and destroys it",
+        ),
         (ErrorKind::AlreadyRunning, _) => about("`pvect stop {}` or `pvect shutdown {}` stops it"),
         (ErrorKind::Protected, _) => about("`pvect set {} --protection 0` takes the protection away"),
         (ErrorKind::Conflict, _) => about("read it again with `pvect config {}` and repeat the change"),
@@ -48,6 +52,11 @@ pub fn hints(error: &Error) -> Vec<String> {
         (ErrorKind::NoQuorum, _) => vec!["`pvecm status` shows the state of the cluster".to_owned()],
         _ => Vec::new(),
     }
+}
+
+/// Whether the error is that of a run of this verb.
+fn is_verb(error: &Error, verb: Verb) -> bool {
+    error.run().is_some_and(|run| run.argv.iter().any(|word| word == verb.name()))
 }
 
 /// What helps with what an error is about; `None` if its kind says enough.
@@ -66,6 +75,9 @@ fn of_subject(subject: Subject, error: &Error, about: &dyn Fn(&str) -> Vec<Strin
         Subject::Task => Some(about(
             "`pvect status {} --verbose` shows its state; the task's log is in the node's list of tasks",
         )),
+        Subject::Hook => Some(hook(error).unwrap_or_else(|| {
+            about("`pvect start {} --debug` shows what the hook of LXC prints; so does `pvect log {}` then")
+        })),
         Subject::FullClone => Some(about(
             "`pvect snapshot {} NAME`, then clone with --snapname NAME; or stop it: `pvect shutdown {}`",
         )),
@@ -76,6 +88,15 @@ fn of_subject(subject: Subject, error: &Error, about: &dyn Fn(&str) -> Vec<Strin
         )),
         _ => None,
     }
+}
+
+/// What a hook printed, where LXC's log has it: its last words.
+fn hook(error: &Error) -> Option<Vec<String>> {
+    const SHOWN: usize = 5;
+    let run = error.run()?;
+    let printed: Vec<&str> = hook_output(&run.stdout).chain(hook_output(&run.stderr)).collect();
+    let last = &printed[printed.len().saturating_sub(SHOWN)..];
+    (!last.is_empty()).then(|| last.iter().map(|line| format!("the hook of LXC printed: {line}")).collect())
 }
 
 /// How to do it all the same.
@@ -108,6 +129,44 @@ mod tests {
             vmid: "101".parse().ok(),
             run: Box::new(Run::default()),
         }
+    }
+
+    #[test]
+    fn a_hook_that_failed_has_its_own_words_in_the_hint() {
+        let failed = |log: &str| Error::Failed {
+            kind: ErrorKind::PctOperationFailed,
+            message: "startup for container '101' failed".to_owned(),
+            vmid: "101".parse().ok(),
+            run: Box::new(Run { stdout: log.to_owned(), ..Run::default() }),
+        };
+        let exited = "ERROR conf - conf.c:run_buffer:322 - Script exited with status 3\n";
+        assert_eq!(
+            hints(&failed(exited)),
+            ["`pvect start 101 --debug` shows what the hook of LXC prints; so does `pvect log 101` then"]
+        );
+        let printed = "DEBUG conf - Script exec /x.sh 101 lxc mount produced output: no such thing\n";
+        assert_eq!(hints(&failed(&format!("{printed}{exited}"))), ["the hook of LXC printed: no such thing"]);
+    }
+
+    #[test]
+    fn a_destroy_of_what_runs_names_force() {
+        let argv = ["pct", "destroy", "101"].map(str::to_owned).to_vec();
+        let error = Error::Failed {
+            kind: ErrorKind::AlreadyRunning,
+            message: "unable to destroy CT 101 - container is running".to_owned(),
+            vmid: "101".parse().ok(),
+            run: Box::new(Run { argv, ..Run::default() }),
+        };
+        assert_eq!(
+            hints(&error),
+            [
+                "`pvect shutdown 101` or `pvect stop 101` stops it; `pvect destroy 101 --force` stops and destroys it"
+            ]
+        );
+        assert_eq!(
+            hints(&failed(ErrorKind::AlreadyRunning, "CT 101 already running")),
+            ["`pvect stop 101` or `pvect shutdown 101` stops it"]
+        );
     }
 
     #[test]

@@ -359,7 +359,7 @@ fn timed_out(after: Duration, interrupted: bool, ended: bool, left: &LeftBehind)
 }
 
 fn violations(list: &[Violation]) -> String {
-    list.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    Violation::in_order(list).into_iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 #[cfg(test)]

@@ -27,6 +27,15 @@ pub(crate) fn age(proc_root: &Path, pid: u32, uptime: f64) -> Option<u64> {
     Some((uptime - started).max(0.0) as u64)
 }
 
+/// Returns when a process was started, clock ticks after boot. One that has ended and that nobody has waited for yet (a
+/// zombie) is none. Source: proc_pid_stat(5).
+pub fn started(proc_root: &Path, pid: u32) -> Option<u64> {
+    let stat = kernel_bytes(&proc_root.join(pid.to_string()).join("stat"))?;
+    let end = stat.iter().rposition(|byte| *byte == b')')?;
+    let state = stat[end + 1..].iter().find(|byte| !byte.is_ascii_whitespace())?;
+    if matches!(state, b'Z' | b'X') { None } else { start_ticks(&stat) }
+}
+
 /// Field 22; the second field is a name in parentheses that may hold anything.
 fn start_ticks(stat: &[u8]) -> Option<u64> {
     let end = stat.iter().rposition(|byte| *byte == b')')?;
@@ -44,5 +53,18 @@ mod tests {
         assert_eq!(start_ticks(stat), Some(424_242));
         assert_eq!(start_ticks(b"7 (init"), None);
         assert_eq!(start_ticks(b""), None);
+    }
+
+    #[test]
+    fn a_zombie_has_no_start() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("7")).unwrap();
+        let stat = "7 (a) b (c) S 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 424242 1 1\n";
+        std::fs::write(dir.path().join("7/stat"), stat).unwrap();
+        assert_eq!(started(dir.path(), 7), Some(424_242));
+        assert_eq!(started(dir.path(), 8), None);
+        std::fs::write(dir.path().join("7/stat"), stat.replace(" S ", " Z ")).unwrap();
+        assert_eq!(started(dir.path(), 7), None);
+        assert!(started(Path::new("/proc"), std::process::id()).is_some());
     }
 }

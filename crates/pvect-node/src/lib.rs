@@ -14,7 +14,6 @@ pub mod files;
 mod fixture;
 pub mod health;
 mod helper_verbs;
-pub mod history;
 mod host_keys;
 pub mod hostmount;
 pub mod ids;

@@ -19,7 +19,7 @@ use pvect_core::upid::Upid;
 use crate::interrupt::Interrupt;
 use crate::log_room::LogRoom;
 use crate::{Failure, Node, NodeResult, Output, files};
-use lists::{change_lists, finish, move_dead, process_start};
+use lists::{change_lists, finish, move_dead};
 
 const FILE_MODE: u32 = 0o640;
 /// The last line of a log that has reached its limit.
@@ -166,7 +166,7 @@ fn begin(node: &Node, worker: &str, id: &str) -> NodeResult<TaskLog> {
     let upid = Upid {
         node: node.name.clone(),
         pid: std::process::id(),
-        pstart: process_start(Path::new("/proc"), std::process::id()).unwrap_or(0),
+        pstart: pvect_native::started(Path::new("/proc"), std::process::id()).unwrap_or(0),
         starttime: u32::try_from(now()).unwrap_or(u32::MAX),
         worker: worker.to_owned(),
         id: id.to_owned(),

@@ -20,6 +20,7 @@
 //! - [`select`] and [`bulk`]: containers chosen by name, tag, range or state, and worked on together
 //! - [`columns`]: what a list can show besides number, state, lock and name
 //! - [`live`]: events as they happen, and how much of the node the containers use
+//! - [`logs`]: the node's tasks, and what a container's starts and its console left
 //! - [`settings`], [`doctor`]: where the node is, and what is wrong with it
 //! - [`config`], [`property`], [`schema`] and others: the vocabulary, from pvect-core
 //!
@@ -30,6 +31,7 @@ pub mod client;
 pub mod columns;
 pub mod doctor;
 pub mod live;
+pub mod logs;
 pub mod names;
 pub mod select;
 pub mod settings;

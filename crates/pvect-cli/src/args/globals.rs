@@ -140,6 +140,11 @@ pub struct Globals {
 }
 
 impl Globals {
+    /// Returns whether a list is to keep its own columns and order.
+    pub fn is_unshaped(&self) -> bool {
+        self.columns.is_none() && self.sort.is_none()
+    }
+
     /// Takes one option.
     ///
     /// # Errors

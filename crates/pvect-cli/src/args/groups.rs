@@ -28,7 +28,7 @@ pub const GROUPS: [(&str, &[&str]); 7] = [
         &["exec", "enter", "console", "push", "pull", "mount", "unmount", "df", "fsck", "fstrim"],
     ),
     ("Snapshots and backup", &["snapshot", "listsnapshot", "rollback", "delsnapshot", "backup", "restore"]),
-    ("Many and live", &["top", "watch"]),
+    ("Many and live", &["top", "watch", "tasks", "log"]),
     ("Node", &["node", "doctor", "cpusets", "rescan"]),
     ("pvect itself", &["settings", "version", "compare", "demo", "completion", "man", "help"]),
 ];

@@ -3,6 +3,7 @@
 //! Words are read as pct reads them, and more kindly: options before or after the arguments, with one dash or two,
 //! cut to a unique prefix, in any case. Values are not checked here.
 
+pub mod elsewhere;
 pub mod globals;
 pub mod groups;
 pub mod options;

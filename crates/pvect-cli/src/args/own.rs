@@ -10,6 +10,8 @@ pub const OWN: &[(&str, &str)] = &[
     ("doctor", "Check the set-up and find what interrupted commands left behind; --fix repairs it."),
     ("top", "Show the containers of the node live: cpu, memory, disk, net, io, pressure."),
     ("watch", "Stream the node's events as they happen: states, configurations, tasks."),
+    ("tasks", "List what was done on the node, by whom and how it ended, or print the log of one task."),
+    ("log", "Print what a container's last start, LXC and its console left to read."),
     ("compare", "Read the same through pct, the node's own files and the API; print what differs."),
     ("completion", "Print the completions for a shell."),
     ("man", "Print the manual page, or write all of them."),
@@ -22,11 +24,21 @@ pub const OWN: &[(&str, &str)] = &[
 
 /// The tree of one of pvect's own commands.
 pub fn own(name: &'static str) -> Command {
+    with_negative_values(tree(name))
+}
+
+/// Lets every option that takes a value take `-1`: what is wrong with it is then said of the option.
+fn with_negative_values(command: Command) -> Command {
+    let is_valued =
+        |arg: &Arg| !arg.is_positional() && matches!(arg.get_action(), ArgAction::Set | ArgAction::Append);
+    let command =
+        command.mut_args(|arg| if is_valued(&arg) { arg.allow_negative_numbers(true) } else { arg });
+    command.mut_subcommands(with_negative_values)
+}
+
+fn tree(name: &'static str) -> Command {
     let text = OWN.iter().find(|(known, _)| *known == name).map_or("", |(_, text)| *text);
     let command = bare(name, text);
-    let flag = |name: &'static str, text: &'static str| {
-        Arg::new(name).long(name).action(ArgAction::SetTrue).help(text)
-    };
     match name {
         "settings" => command.subcommand_required(true).subcommands([
             bare("show", "Show the settings in force, each with where it comes from; secrets are masked."),
@@ -88,6 +100,8 @@ pub fn own(name: &'static str) -> Command {
                     .help("The containers to watch, as for verbs on many; all if left out."),
             )
             .arg(Arg::new("count").long("count").short('n').value_name("N").help("End after N events.")),
+        "tasks" => tasks_command(command),
+        "log" => log_command(command),
         "demo" => command
             .arg(flag("fast", "Use a small busybox template instead of Debian."))
             .arg(flag("keep", "Keep everything at the end.")),
@@ -100,6 +114,31 @@ pub fn own(name: &'static str) -> Command {
         "help" => help_command(),
         _ => command,
     }
+}
+
+fn flag(name: &'static str, text: &'static str) -> Arg {
+    Arg::new(name).long(name).action(ArgAction::SetTrue).help(text)
+}
+
+fn lines(text: &'static str) -> Arg {
+    Arg::new("lines").long("lines").short('n').value_name("N").help(text)
+}
+
+fn tasks_command(command: Command) -> Command {
+    let task =
+        "Only the tasks of this container, by number or name; of a UPID, as the list shows it, the log.";
+    command
+        .arg(Arg::new("task").value_name("CT|UPID").help(task))
+        .arg(lines("At most N tasks, 50 by default; of a log the last N lines, all by default."))
+        .arg(flag("errors", "Only tasks that did not end with OK; warnings count."))
+        .arg(flag("running", "Only tasks that are under way."))
+}
+
+fn log_command(command: Command) -> Command {
+    command
+        .arg(Arg::new("ct").value_name("CT").required(true).help("The container, by number or name."))
+        .arg(flag("follow", "Go on with what is added, until Ctrl-C.").short('f'))
+        .arg(lines("The last N lines of each log, 100 by default."))
 }
 
 pub(super) fn template_commands() -> [Command; 3] {
@@ -289,15 +328,23 @@ fn backup_command(command: Command) -> Command {
             "KEEP",
             "Which backups of the container to keep, such as keep-last=3; the others are removed.",
         ),
-        value(
+        number(value(
             "zstd",
             "THREADS",
             "How many threads compress with zstd, 0 for half of the cores. Without it the standalone node uses all cores, \
              Proxmox VE one thread.",
-        ),
-        value("bwlimit", "KIB", "At most this many KiB per second."),
-        value("stopwait", "MINUTES", "With mode stop: how long the shutdown may take [default: 10]."),
+        )),
+        number(value("bwlimit", "KIB", "At most this many KiB per second.")),
+        number(value("stopwait", "MINUTES", "With mode stop: how long the shutdown may take [default: 10].")),
     ])
+}
+
+/// A whole number from 0, handed on as it was typed.
+fn number(arg: Arg) -> Arg {
+    arg.value_parser(|text: &str| match text.parse::<u32>() {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err("not a whole number from 0"),
+    })
 }
 
 pub(super) fn help_command() -> Command {

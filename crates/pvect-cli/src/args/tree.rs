@@ -81,8 +81,11 @@ pub fn verb(spec: &'static VerbSpec, families: Families) -> Command {
             Verb::Clone => index == 1,
             _ => false,
         };
-        let optional = arg.optional || found;
-        command = command.arg(positional(arg, optional));
+        let known = positional(arg, arg.optional || found);
+        command = command.arg(match found {
+            true => known.help(format!("{} The next free one if left out.", arg.text)),
+            false => known,
+        });
     }
     let mut options: Vec<Arg> = spec.all_options().into_iter().map(|spec| option(spec, families)).collect();
     if takes_password {

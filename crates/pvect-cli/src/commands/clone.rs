@@ -1,6 +1,7 @@
 //! `pvect clone CONTAINER [VMID]`.
 
-use pvect_core::{Result, Vmid};
+use pvect_core::schema::{Reason, Violation};
+use pvect_core::{Error, Result, Vmid};
 
 use crate::app::App;
 use crate::args::PctLine;
@@ -22,7 +23,8 @@ pub async fn run(app: &App, line: &PctLine) -> Result<u8> {
             // It is an error, or left to pct.
             Err(_) => return operate::run(app, &line).await,
         },
-        [] => return operate::run(app, &line).await,
+        // The number of the clone may be left out, so it is not what is missing.
+        [] => return Err(Error::invalid(Violation::positional("vmid", Reason::Missing))),
     };
     if given.is_none() {
         // Check the call with any number; the real one comes later.

@@ -19,6 +19,8 @@ struct Created<'a> {
 pub async fn run(app: &App, line: &PctLine) -> Result<u8> {
     let mut line = line.clone();
     let numbered = match line.args.as_slice() {
+        // What is missing then is the template alone.
+        [] => false,
         [only] => !args::is_name(only),
         // pct does not know `next`; here it means the same as no number.
         [first, _, ..] if first == "next" => {

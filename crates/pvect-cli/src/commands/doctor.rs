@@ -6,6 +6,7 @@ use pvect::Client;
 use pvect::doctor::{self, Verdict};
 use pvect_core::{Error, ErrorKind, Result};
 use pvect_node::health::{self, Finding, Host, Repaired};
+use pvect_node::storage::problems;
 use pvect_node::{Failure, Node, Output};
 use serde::Serialize;
 
@@ -53,6 +54,7 @@ pub async fn run(app: &App, words: &[String]) -> Result<u8> {
     let checks = doctor::run(&client, &app.loaded, &doctor::Host::default()).await;
     let mut lines: Vec<Line> = checks.into_iter().map(Line::from).collect();
     if let Some(node) = client.as_ref().ok().and_then(|client| standalone::of_place(app, client.place())) {
+        lines.extend(storage_cfg(&node));
         lines.extend(network(&node));
         lines.extend(leftovers(&node));
     }
@@ -65,6 +67,28 @@ impl From<doctor::Check> for Line {
     fn from(check: doctor::Check) -> Self {
         let doctor::Check { verdict, name, detail, fix } = check;
         Self { verdict, name: name.to_owned(), detail, fix, finding: None }
+    }
+}
+
+/// What `storage.cfg` says in vain, a line each.
+fn storage_cfg(node: &Node) -> Vec<Line> {
+    let file = node.layout.storage_cfg();
+    let line = |verdict, detail: String, fix: Option<String>| Line {
+        verdict,
+        name: "storage.cfg".to_owned(),
+        detail,
+        fix,
+        finding: None,
+    };
+    match problems::problems(&node.layout) {
+        Err(failure) => vec![line(Verdict::Fail, failure.text, None)],
+        Ok(problems) => problems
+            .into_iter()
+            .map(|problem| {
+                let detail = format!("{}:{}: {}", file.display(), problem.line, problem.what);
+                line(Verdict::Warn, detail, Some(problem.fix))
+            })
+            .collect(),
     }
 }
 

@@ -20,6 +20,10 @@ use crate::ui::Ui;
 const MORE: &str =
     "`pvect help options` lists the options that every command takes, such as --output and --dry-run.";
 
+/// What differs between one container and many.
+const ALREADY: &str = "If one container is already as asked, that is an error with exit status 4. Of many (101 102, 'web*', @TAG, all)\n\
+                       such a container is 'unchanged', which is no failure: the exit status is 0, or 10 if others failed.";
+
 /// The end of the overview.
 const MORE_OF_ALL: &str = "Most commands take many containers: 101 102, 'web*', @TAG, all.\n\
                            `pvect COMMAND --help` explains a command.\n\
@@ -137,7 +141,11 @@ fn unknown(asked: &str, name: &str, within: &Command) -> Error {
 
 /// The page of one command.
 fn page(ui: &Ui, command: Command) -> Result<()> {
-    show(ui, tree::without_globals(command).after_help(MORE))
+    let more = match Verb::from_name(command.get_name()) {
+        Some(Verb::Start | Verb::Stop | Verb::Shutdown) => format!("{ALREADY}\n\n{MORE}"),
+        _ => MORE.to_owned(),
+    };
+    show(ui, tree::without_globals(command).after_help(more))
 }
 
 fn show(ui: &Ui, mut command: Command) -> Result<()> {

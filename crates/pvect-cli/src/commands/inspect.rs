@@ -2,6 +2,7 @@
 //!
 //! Their default form is pct's own text, byte for byte; the other forms are made from typed records.
 
+use pvect::select::Selector;
 use pvect::{Client, Inspect, Operate, Place};
 use pvect_core::backend::ConfigView;
 use pvect_core::config::pending_output;
@@ -12,7 +13,7 @@ use serde_json::{Map, Value};
 
 use crate::app::App;
 use crate::args::{Form, PctLine};
-use crate::commands::operate;
+use crate::commands::{chosen, operate};
 use crate::progress::{LogTo, Progress};
 use crate::render;
 
@@ -23,8 +24,19 @@ struct State {
     status: String,
 }
 
+/// The short status of one of many.
+#[derive(Debug, Serialize)]
+struct StateOf {
+    vmid: u32,
+    name: String,
+    status: String,
+}
+
 /// `pvect status`.
 pub async fn status(app: &App, line: &PctLine) -> Result<u8> {
+    if let Some(selector) = chosen::selector(&line.args)? {
+        return states(app, line, &selector).await;
+    }
     let Typed::Call(client, call, vmid, form) = begin(app, line).await? else { return Ok(0) };
     let status = client.status(vmid).await?;
     warn(app, &client, vmid);
@@ -33,6 +45,39 @@ pub async fn status(app: &App, line: &PctLine) -> Result<u8> {
     } else {
         let state = State { vmid: vmid.get(), status: status.status.to_string() };
         render::record(&app.ui.globals, form, &state)?
+    };
+    app.ui.print(text)?;
+    Ok(0)
+}
+
+/// `pvect status` of many: a list, with `--verbose` of whole records.
+async fn states(app: &App, line: &PctLine, selector: &Selector) -> Result<u8> {
+    let one = |vmid: Vmid| {
+        let call = operate::assemble(line.verb, &[vmid.to_string()], &line.rest);
+        operate::checked(app, operate::with_options(call, line))
+    };
+    let call = one(Vmid::MIN)?;
+    let clients = chosen::clients(app, selector).await?;
+    let chosen = chosen::candidates(&clients, selector, false).await?;
+    if app.ui.globals.dry_run {
+        for entry in &chosen {
+            let call = one(entry.vmid)?;
+            operate::dry_run(app, &clients[&entry.node], &call)?;
+        }
+        return Ok(0);
+    }
+    let (mut whole, mut short) = (Vec::new(), Vec::new());
+    for entry in chosen {
+        let status = clients[&entry.node].status(entry.vmid).await?;
+        short.push(StateOf { vmid: entry.vmid.get(), name: entry.name, status: status.status.to_string() });
+        whole.push(status);
+    }
+    let form = app.form(Form::Table);
+    let columns = ["vmid", "name", "status"];
+    let globals = &app.ui.globals;
+    let text = match call.get("verbose") {
+        Some("1") => render::records(globals, form, &columns, &whole)?,
+        _ => render::records(globals, form, &columns, &short)?,
     };
     app.ui.print(text)?;
     Ok(0)

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use pvect::columns::{Cells, Column};
+use pvect::select::Selector;
 use pvect::{Client, Operate};
 use pvect_core::{Listing, Result};
 use serde::Serialize;
@@ -10,7 +11,7 @@ use serde_json::Value;
 
 use crate::app::App;
 use crate::args::{Form, Globals, PctLine};
-use crate::commands::operate;
+use crate::commands::{chosen, operate};
 use crate::progress::{LogTo, Progress};
 use crate::render::{self, Shape, human};
 
@@ -41,13 +42,24 @@ struct Line<'a> {
 
 /// Runs the command.
 pub async fn run(app: &App, line: &PctLine) -> Result<u8> {
+    if line.args.is_empty() {
+        return all(app, line).await;
+    }
+    let selector = Selector::parse(&line.args)?;
+    let mut line = line.clone();
+    line.args.clear();
+    some(app, &line, &selector).await
+}
+
+/// Lists every container of the node.
+async fn all(app: &App, line: &PctLine) -> Result<u8> {
     let (client, call) = operate::begin(app, line).await?;
     if app.ui.globals.dry_run {
         return operate::dry_run(app, &client, &call);
     }
     let form = app.form(Form::Table);
     let globals = &app.ui.globals;
-    let untouched = globals.columns.is_none() && globals.sort.is_none() && !globals.no_header;
+    let untouched = globals.is_unshaped() && !globals.no_header;
     if form == Form::Plain && untouched && client.reads_records() {
         app.ui.print(Listing::table(&list(app, &client).await?))?;
         return Ok(0);
@@ -58,11 +70,48 @@ pub async fn run(app: &App, line: &PctLine) -> Result<u8> {
         operate::finish(app, &call, &outcome)?;
         return Ok(0);
     }
-    let (globals, wanted) = asked(app, &client)?;
-    let mut list = list(app, &client).await?;
-    if form == Form::Plain && globals.columns.is_none() && globals.sort.is_none() {
+    let list = list(app, &client).await?;
+    print(app, form, &[(&client, list)]).await
+}
+
+/// Lists the containers that a selector chooses, on every node that it names.
+async fn some(app: &App, line: &PctLine, selector: &Selector) -> Result<u8> {
+    let call = operate::checked(app, operate::assemble(line.verb, &line.args, &line.rest))?;
+    let clients = chosen::clients(app, selector).await?;
+    if app.ui.globals.dry_run {
+        return clients.values().try_fold(0, |_, client| operate::dry_run(app, client, &call));
+    }
+    let chosen = chosen::candidates(&clients, selector, false).await?;
+    let mut parts = Vec::new();
+    for (node, client) in &clients {
+        let mut found = list(app, client).await?;
+        found.retain(|entry| chosen.iter().any(|one| one.vmid == entry.vmid && one.node == *node));
+        if clients.len() > 1 {
+            found.iter_mut().for_each(|entry| entry.node = Some(node.clone()));
+        }
+        parts.push((client, found));
+    }
+    let form = app.form(Form::Table);
+    if form == Form::Plain && app.ui.globals.is_unshaped() && !app.ui.globals.no_header {
+        app.ui.print(Listing::table(&together(&parts)))?;
+        return Ok(0);
+    }
+    print(app, form, &parts).await
+}
+
+/// The containers of one node, and the client that reads more of them.
+type Part<'a> = (&'a Client, Vec<Listing>);
+
+fn together(parts: &[Part<'_>]) -> Vec<Listing> {
+    parts.iter().flat_map(|(_, list)| list.iter().cloned()).collect()
+}
+
+async fn print(app: &App, form: Form, parts: &[Part<'_>]) -> Result<u8> {
+    let (globals, wanted) = asked(app, parts)?;
+    let list = together(parts);
+    if form == Form::Plain && globals.is_unshaped() {
         // pct's layout without its header.
-        let lines = list.drain(..).map(|entry| {
+        let lines = list.into_iter().map(|entry| {
             let lock = entry.lock.map(String::from).unwrap_or_default();
             format!("{:<10} {:<10} {lock:<12} {:<20}\n", entry.vmid.get(), entry.status.as_str(), entry.name)
         });
@@ -70,12 +119,13 @@ pub async fn run(app: &App, line: &PctLine) -> Result<u8> {
         return Ok(0);
     }
     let width = app.ui.width().filter(|width| *width >= WIDE_ENOUGH && !list.is_empty());
+    let is_native = parts.iter().all(|(client, _)| client.reads_natively());
     let text = match width {
-        Some(width) if form == Form::Table && globals.columns.is_none() && client.reads_natively() => {
-            wide(app, &client, &globals, (&list, wanted), width).await?
+        Some(width) if form == Form::Table && globals.columns.is_none() && is_native => {
+            wide(app, parts, &globals, (&list, wanted), width).await?
         }
         _ => {
-            let cells = read(app, &client, &list, &wanted).await?;
+            let cells = read(app, parts, &wanted).await?;
             shown(&globals, form, columns(&list), &list, &cells)?
         }
     };
@@ -87,13 +137,14 @@ pub async fn run(app: &App, line: &PctLine) -> Result<u8> {
 ///
 /// # Errors
 /// For a column that does not exist, or that cannot be had from here.
-fn asked(app: &App, client: &Client) -> Result<(Globals, BTreeSet<Column>)> {
+fn asked(app: &App, parts: &[Part<'_>]) -> Result<(Globals, BTreeSet<Column>)> {
     let mut globals = app.ui.globals.clone();
+    let has = |column| parts.iter().all(|(client, _)| client.has_column(column));
     if let Some(names) = &mut globals.columns {
         let are_all = names.iter().any(|name| name == ALL);
         if are_all {
             let (all, missing): (Vec<Column>, Vec<Column>) =
-                Column::ALL.iter().copied().partition(|column| client.has_column(*column));
+                Column::ALL.iter().copied().partition(|column| has(*column));
             *names =
                 COLUMNS.iter().copied().chain(all.iter().map(|one| one.name())).map(str::to_owned).collect();
             if !missing.is_empty() {
@@ -114,7 +165,7 @@ fn asked(app: &App, client: &Client) -> Result<(Globals, BTreeSet<Column>)> {
     named.clone().try_for_each(|name| render::check("columns", name, &known))?;
     let wanted: BTreeSet<Column> =
         named.map(String::as_str).chain(sort).filter_map(Column::from_name).collect();
-    client.check_columns(&wanted)?;
+    parts.iter().try_for_each(|(client, _)| client.check_columns(&wanted))?;
     Ok((globals, wanted))
 }
 
@@ -123,25 +174,30 @@ fn known() -> Vec<&'static str> {
 }
 
 /// Reads the columns that have to be.
-async fn read(app: &App, client: &Client, list: &[Listing], wanted: &BTreeSet<Column>) -> Result<Vec<Cells>> {
-    if wanted.is_empty() {
-        return Ok(vec![Cells::default(); list.len()]);
+async fn read(app: &App, parts: &[Part<'_>], wanted: &BTreeSet<Column>) -> Result<Vec<Cells>> {
+    let mut cells = Vec::new();
+    for (client, list) in parts {
+        if wanted.is_empty() {
+            cells.resize(cells.len() + list.len(), Cells::default());
+            continue;
+        }
+        let read = client.columns(list, wanted).await?;
+        read.warnings.iter().for_each(|line| app.ui.warning(line));
+        cells.extend(read.cells);
     }
-    let read = client.columns(list, wanted).await?;
-    read.warnings.iter().for_each(|line| app.ui.warning(line));
-    Ok(read.cells)
+    Ok(cells)
 }
 
 /// The table with addresses and tags, as far as there are any and the terminal has room for them.
 async fn wide(
     app: &App,
-    client: &Client,
+    parts: &[Part<'_>],
     globals: &Globals,
     (list, mut wanted): (&[Listing], BTreeSet<Column>),
     width: usize,
 ) -> Result<String> {
     wanted.extend(WIDE[0]);
-    let cells = read(app, client, list, &wanted).await?;
+    let cells = read(app, parts, &wanted).await?;
     let is_shown = |column: &Column| {
         cells.iter().any(|one| match column {
             Column::Ip => one.ip.as_ref().is_none_or(|list| !list.is_empty()),

@@ -3,6 +3,7 @@
 pub mod backup;
 pub mod bulk;
 pub mod careful;
+pub mod chosen;
 pub mod clone;
 pub mod compare;
 pub mod completion;
@@ -14,6 +15,7 @@ pub mod inspect;
 pub mod interactive;
 pub mod ip;
 pub mod list;
+pub mod log;
 pub mod man;
 pub mod network;
 pub mod node;
@@ -21,6 +23,7 @@ pub mod operate;
 #[cfg(feature = "serve")]
 pub mod serve;
 pub mod settings;
+pub mod tasks;
 pub mod template;
 #[cfg(feature = "top")]
 pub mod top;
@@ -59,7 +62,15 @@ pub fn own_words(name: &'static str, words: &[String]) -> Result<ArgMatches> {
         };
         let (about, text) = match error.kind() {
             Kind::MissingRequiredArgument => {
-                (first(ContextKind::InvalidArg), "is missing and required".to_owned())
+                let usage = match error.get(ContextKind::Usage) {
+                    Some(ContextValue::StyledStr(usage)) => usage.to_string(),
+                    _ => String::new(),
+                };
+                let usage = usage.trim().trim_start_matches("Usage: ").to_owned();
+                // Where it is the only word, its name says as much.
+                let usage =
+                    if usage.matches(['<', '[']).count() > 1 { format!(": {usage}") } else { String::new() };
+                (first(ContextKind::InvalidArg), format!("is missing and required{usage}"))
             }
             Kind::ValueValidation => {
                 let value = context(ContextKind::InvalidValue);
@@ -80,7 +91,11 @@ pub fn own_words(name: &'static str, words: &[String]) -> Result<ArgMatches> {
                 (context(ContextKind::InvalidSubcommand), format!("pvect {name} has no such command"))
             }
             Kind::UnknownArgument => {
-                (context(ContextKind::InvalidArg), format!("pvect {name} does not take this"))
+                let what = context(ContextKind::InvalidArg);
+                match what.starts_with("--") {
+                    true => (what, format!("pvect {name} does not take this")),
+                    false => ("arguments".to_owned(), format!("pvect {name} does not take '{what}'")),
+                }
             }
             _ => (String::new(), error.to_string().lines().next().unwrap_or_default().to_owned()),
         };

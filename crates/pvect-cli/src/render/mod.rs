@@ -115,10 +115,10 @@ fn unprintable(error: impl std::error::Error + Send + Sync + 'static) -> Error {
     Error::Io { what: "the result cannot be printed".to_owned(), source: std::io::Error::other(error) }
 }
 
-/// Checks that there is a column.
+/// Checks that a column exists.
 ///
 /// # Errors
-/// For one that is not known: which are.
+/// `InvalidArgument` of the option, with the nearest name and all that are known.
 pub fn check(option: &str, name: &str, known: &[String]) -> Result<()> {
     if known.iter().any(|column| column == name) {
         return Ok(());

@@ -48,12 +48,15 @@ fn is_header(line: &str) -> bool {
     line == "400 Parameter verification failed."
 }
 
-/// The verb's line of usage ends the text of an error in arguments: `pct set <vmid> [OPTIONS]`, `pct list`.
+/// A line of usage ends the text of an error in arguments: `pct set <vmid> [OPTIONS]`, `pct list`, and vzdump's.
 fn is_usage(line: &str) -> bool {
     let mut words = line.split(' ');
-    words.next() == Some("pct")
-        && words.next().is_some_and(|verb| crate::Verb::from_name(verb).is_some())
-        && words.all(|word| word.starts_with(['<', '[']))
+    let named = match words.next() {
+        Some("pct") => words.next().is_some_and(|verb| crate::Verb::from_name(verb).is_some()),
+        Some("vzdump") => true,
+        _ => false,
+    };
+    named && words.all(|word| word.starts_with(['<', '[', '{']))
 }
 
 /// Removes `400 `, `ERROR: ` and the position in Perl's sources.

@@ -13,6 +13,7 @@ use crate::error::{ErrorKind, Exit};
 use crate::schema::{ExitRule, VerbSpec};
 
 pub use clean::{clean, message};
+pub use subject::hook_output;
 
 /// The verdict on a run.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -24,6 +24,8 @@ pub enum Subject {
     LinkedClone,
     /// Snapshots of volumes whose storage does not support them.
     Snapshots,
+    /// A hook that LXC ran, such as LXCFS's, and that failed.
+    Hook,
     /// What only a node of Proxmox VE can do, and the standalone node cannot.
     Proxmox,
 }

@@ -149,6 +149,17 @@ impl Violation {
         errors
     }
 
+    /// Returns the violations for people: what is wrong inside a property string goes before the line that only says
+    /// that something is.
+    pub fn in_order(violations: &[Self]) -> Vec<&Self> {
+        let is_general = |one: &&Self| {
+            let inside = format!("{}.", one.name);
+            violations.iter().any(|other| other.name.starts_with(&inside))
+        };
+        let (general, exact): (Vec<&Self>, Vec<&Self>) = violations.iter().partition(is_general);
+        exact.into_iter().chain(general).collect()
+    }
+
     /// Returns the line that pct prints under `400 Parameter verification failed.`, name included.
     pub fn pct_text(&self) -> String {
         match &self.reason {

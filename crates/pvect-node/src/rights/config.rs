@@ -174,12 +174,15 @@ impl UserConfig {
     /// # Errors
     /// When one of them does not exist, or the path is invalid.
     pub fn grant(&mut self, name: &str, role: &str, path: &str, propagate: bool) -> Result<(), UserError> {
-        let is_there = match name.split_once('!') {
-            Some((user, id)) => self.token(user, id).is_some(),
-            None => self.user(name).is_some(),
+        let (kind, is_there) = match name.split_once('!') {
+            Some((user, id)) => ("token", self.token(user, id).is_some()),
+            None => ("user", self.user(name).is_some()),
         };
+        if !is_there && !name.contains('@') {
+            return Err(UserError::Name(name.to_owned(), "USER@REALM or USER@REALM!ID"));
+        }
         if !is_there {
-            return Err(UserError::Missing(name.to_owned()));
+            return Err(UserError::Missing(format!("{kind} {name}; `pvect node {kind} list` shows them")));
         }
         if roles::built_in(role).is_none() && !self.roles.iter().any(|(known, _)| known == role) {
             return Err(UserError::Missing(format!("role {role}")));
@@ -305,6 +308,18 @@ mod tests {
         let mut both = UserConfig::parse("user:a@pve:1:0::::::\nacl:1:/:a@pve,b@pve:PVEAdmin,PVEAuditor:\n");
         assert!(both.revoke("a@pve", Some("PVEAdmin"), "/"));
         assert!(both.to_text().contains("acl:1:/:b@pve:PVEAdmin,PVEAuditor:\nacl:1:/:a@pve:PVEAuditor:\n"));
+    }
+
+    #[test]
+    fn who_is_not_there_gets_nothing() {
+        let refused =
+            |who: &str| UserConfig::parse(TEXT).grant(who, "PVEAuditor", "/", true).unwrap_err().to_string();
+        assert_eq!(refused("x"), "'x' is not a name of the form USER@REALM or USER@REALM!ID");
+        assert_eq!(refused("eve@pve"), "there is no user eve@pve; `pvect node user list` shows them");
+        assert_eq!(
+            refused("joe@pve!gone"),
+            "there is no token joe@pve!gone; `pvect node token list` shows them"
+        );
     }
 
     #[test]

@@ -9,8 +9,8 @@ use pvect_native::Cgroups;
 
 use super::user_namespace::{has_user_namespace, hide_id_map_tools};
 use super::{
-    PATH, START_CONFIG, StopMode, apparmor, cannot_run, cgroups, devices, environment, granted, hookscript,
-    mount_hooks, names, network, overlaps, quota, reachable, seccomp, shell_words, stop, write_lxc_config,
+    PATH, START_CONFIG, StopMode, apparmor, cannot_run, cgroups, devices, environment, failed_hooks, granted,
+    hookscript, names, network, overlaps, quota, reachable, seccomp, shell_words, stop, write_lxc_config,
 };
 use crate::idmap::IdMap;
 use crate::interrupt::Interrupt;
@@ -65,7 +65,7 @@ pub(crate) fn start(
     if debug || failed {
         let lines = readable(&log, vmid);
         lines.iter().for_each(|line| output.line(line));
-        if let Some(cause) = mount_hooks::explain(&lines, vmid, config).filter(|_| failed) {
+        if let Some(cause) = failed_hooks::explain(&lines, vmid, config).filter(|_| failed) {
             output.line(cause);
         }
     }

@@ -10,7 +10,7 @@ use pvect_core::NodeName;
 use crate::{Failure, Layout, NodeResult};
 
 /// The storage that is always there.
-const LOCAL: &str = "local";
+pub(super) const LOCAL: &str = "local";
 
 /// The types of storages that this node can use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,7 +96,8 @@ pub struct Storages {
 }
 
 impl Storages {
-    /// Reads `storage.cfg`. Without a section `local` there is one all the same: a directory below the node's root.
+    /// Reads `storage.cfg`. Without a section `local` there is one all the same, and without a path it has one: a
+    /// directory below the node's root. Source: pve-storage, `Plugin`, which puts `/var/lib/vz` there.
     ///
     /// # Errors
     /// When the file exists but cannot be read.
@@ -110,6 +111,11 @@ impl Storages {
         let mut storages = Self::parse(&text, layout.node().clone());
         if !storages.all.iter().any(|storage| storage.name == LOCAL) {
             storages.all.insert(0, local(&layout.local_storage()));
+        }
+        let named = storages.all.iter_mut().find(|storage| storage.name == LOCAL && storage.kind == "dir");
+        if let Some(storage) = named.filter(|storage| storage.get("path").is_none()) {
+            let path = layout.local_storage().to_string_lossy().into_owned();
+            storage.keys.push(("path".to_owned(), path));
         }
         Ok(storages)
     }
@@ -232,6 +238,11 @@ mod tests {
         let storages = Storages::load(&layout).unwrap();
         assert_eq!(storages.find("local").unwrap().path().unwrap(), dir.path().join("vz"));
         assert_eq!(storages.find("other").unwrap().path().unwrap(), Path::new("/x"));
+        std::fs::write(layout.storage_cfg(), "dir: local\n\tcontent vztmpl\n").unwrap();
+        let storages = Storages::load(&layout).unwrap();
+        let local = storages.find("local").unwrap();
+        assert_eq!(local.path().unwrap(), dir.path().join("vz"));
+        assert!(local.holds("vztmpl") && !local.holds("rootdir"));
     }
 
     #[test]

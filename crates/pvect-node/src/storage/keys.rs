@@ -127,7 +127,7 @@ fn limit(text: &str) -> Option<u64> {
 }
 
 /// Says what is wrong with a value. A key that the type does not know has no meaning, whatever its value is.
-fn check(kind: StorageKind, key: &str, value: &str) -> Result<(), String> {
+pub(super) fn check(kind: StorageKind, key: &str, value: &str) -> Result<(), String> {
     let is_dir = kind == StorageKind::Dir;
     let is_one_of = |allowed: &[&str]| match allowed.contains(&value) {
         true => Ok(()),

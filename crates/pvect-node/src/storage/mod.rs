@@ -11,6 +11,7 @@ pub mod grow;
 mod keys;
 mod mounts;
 mod namespace;
+pub mod problems;
 pub mod snapshot;
 pub(crate) mod stored;
 mod templates;

@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use pvect_core::upid::Upid;
+use pvect_native::is_alive;
 
 use super::{FILE_MODE, now};
 use crate::{Failure, Node, NodeResult, files, lock_files};
@@ -88,38 +89,4 @@ fn append_index(tasks: &Path, ended: &[(Upid, String)]) -> NodeResult<()> {
     let mut file =
         OpenOptions::new().append(true).create(true).mode(FILE_MODE).open(&path).map_err(failed)?;
     file.write_all(text.as_bytes()).map_err(failed)
-}
-
-/// Returns whether the process of a task still runs: same id, same start.
-pub(crate) fn is_alive(proc: &Path, upid: &Upid) -> bool {
-    process_start(proc, upid.pid) == Some(upid.pstart)
-}
-
-/// Returns when a process was started, clock ticks after boot: field 22 of proc_pid_stat(5). One that has ended and that
-/// nobody has waited for yet (a zombie) is none.
-pub(super) fn process_start(proc: &Path, pid: u32) -> Option<u64> {
-    let stat = fs::read(proc.join(pid.to_string()).join("stat")).ok()?;
-    let stat = String::from_utf8_lossy(&stat);
-    // The second field, the name in parentheses, may hold anything.
-    let mut rest = stat.get(stat.rfind(')')? + 1..)?.split_ascii_whitespace();
-    let state = rest.next()?;
-    if matches!(state, "Z" | "X") { None } else { rest.nth(18)?.parse().ok() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_start_is_read_whatever_the_name_is() {
-        let dir = tempfile::tempdir().unwrap();
-        fs::create_dir(dir.path().join("7")).unwrap();
-        let stat = "7 (a) b (c) S 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 424242 1 1\n";
-        fs::write(dir.path().join("7/stat"), stat).unwrap();
-        assert_eq!(process_start(dir.path(), 7), Some(424_242));
-        assert_eq!(process_start(dir.path(), 8), None);
-        fs::write(dir.path().join("7/stat"), stat.replace(" S ", " Z ")).unwrap();
-        assert_eq!(process_start(dir.path(), 7), None);
-        assert!(process_start(Path::new("/proc"), std::process::id()).is_some());
-    }
 }

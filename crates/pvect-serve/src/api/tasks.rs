@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use pvect_core::schema::Kind;
 use pvect_core::upid::Upid;
-use pvect_node::history::{self, Record};
+use pvect_native::{TaskLogs, TaskRecord};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
@@ -57,7 +57,7 @@ fn list(asked: &Asked, default_limit: u64) -> Answer {
         optional("source", Kind::Enum(&["archive", "active", "all"])),
     ])?;
     let sees_all = asked.rights()?.may(&asked.who, "/nodes", "Sys.Audit");
-    let fits = |record: &Record| {
+    let fits = |record: &TaskRecord| {
         let (upid, params) = (&record.upid, &asked.params);
         let status = record.end.as_ref().map(|(_, status)| status.as_str());
         (sees_all || is_own(asked, upid))
@@ -82,7 +82,9 @@ fn list(asked: &Asked, default_limit: u64) -> Answer {
                 _ => true,
             }
     };
-    let all: Vec<Record> = history::tasks(asked.node()).into_iter().filter(fits).collect();
+    let all =
+        logs(asked).list().map_err(|error| Refusal::failed(format!("can't read the tasks - {error}")))?;
+    let all: Vec<TaskRecord> = all.into_iter().filter(fits).collect();
     let start = usize::try_from(asked.params.number("start").unwrap_or(0)).unwrap_or(usize::MAX);
     let limit = asked.params.number("limit").unwrap_or(default_limit);
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
@@ -95,6 +97,11 @@ fn list(asked: &Asked, default_limit: u64) -> Answer {
         one
     });
     Ok(Reply::Total(shown.collect(), all.len() as u64))
+}
+
+/// The node's tasks.
+fn logs(asked: &Asked) -> TaskLogs {
+    TaskLogs::new(asked.node().layout.tasks())
 }
 
 /// Whether a task is of who asks: a token's are its user's too.
@@ -110,7 +117,7 @@ fn task(asked: &Asked, privilege: &str) -> Result<Upid, Refusal> {
     if !is_own(asked, &upid) {
         asked.check(&format!("/nodes/{}", asked.node().name), privilege)?;
     }
-    if !history::log_file(asked.node(), &upid).is_file() {
+    if !logs(asked).file(&upid).is_file() {
         return Err(Refusal::parameter("upid", "no such task"));
     }
     Ok(upid)
@@ -120,11 +127,11 @@ fn status(asked: &Asked) -> Answer {
     asked.params.check(&[])?;
     let upid = task(asked, "Sys.Audit")?;
     let mut fields = fields(&upid);
-    if history::is_running(&upid) {
+    if TaskLogs::is_running(&upid) {
         fields["status"] = "running".into();
     } else {
         fields["status"] = "stopped".into();
-        fields["exitstatus"] = history::exit_status(asked.node(), &upid).into();
+        fields["exitstatus"] = logs(asked).exit_status(&upid).into();
     }
     Ok(Reply::Data(fields))
 }
@@ -144,7 +151,8 @@ fn log(asked: &Asked) -> Answer {
         0 => MOST_LINES,
         limit => limit.min(MOST_LINES),
     };
-    let (lines, total) = history::log(asked.node(), &upid, number("start", 0), limit)
+    let (lines, total) = logs(asked)
+        .log(&upid, number("start", 0), limit)
         .map_err(|error| Refusal::failed(format!("can't read the log - {error}")))?;
     let mut list: Vec<Value> = lines.into_iter().map(|(n, t)| json!({ "n": n, "t": t })).collect();
     if total == 0 {
@@ -163,10 +171,10 @@ fn stop(asked: &Asked) -> Answer {
     let upid = task(asked, "Sys.Modify")?;
     let pid = i32::try_from(upid.pid).ok().and_then(Pid::from_raw);
     // The file's name was made by this node, but its number may be another process's by now: same start, or none.
-    if let Some(pid) = pid.filter(|_| history::is_running(&upid)) {
+    if let Some(pid) = pid.filter(|_| TaskLogs::is_running(&upid)) {
         let _ = kill_process(pid, Signal::TERM);
         let until = std::time::Instant::now() + GRACE;
-        while history::is_running(&upid) && std::time::Instant::now() < until {
+        while TaskLogs::is_running(&upid) && std::time::Instant::now() < until {
             std::thread::sleep(Duration::from_millis(50));
         }
     }

@@ -66,6 +66,15 @@ fn storage_list(client: &Client) -> Vec<Storage> {
             list.push(Storage { kind, name, path: None, disabled: false, nodes: None });
         }
     }
+    if !list.is_empty() && !list.iter().any(|storage| storage.name == "local") {
+        // It is there all the same; the standalone node makes its directory at first use.
+        let path = match client.place() {
+            Place::Standalone { root, .. } => Some(root.join("vz")).filter(|path| path.is_dir()),
+            Place::Proxmox | Place::Far { .. } | Place::Api { .. } => Some(PathBuf::from("/var/lib/vz")),
+        };
+        let (kind, name) = ("dir".to_owned(), "local".to_owned());
+        list.insert(0, Storage { kind, name, path, disabled: false, nodes: None });
+    }
     let node = match client.place() {
         Place::Standalone { node, .. } => Some(node.clone()),
         Place::Proxmox | Place::Far { .. } | Place::Api { .. } => host_name().ok(),
@@ -252,6 +261,9 @@ mod tests {
             fs::write(client.pve().join("storage.cfg"), text).unwrap();
             assert_eq!(storages(&client), Check::ok("storages", "local (dir)"), "{keys}");
         }
+        let other = format!("dir: usb\n\tpath {}\n", lxc.display());
+        fs::write(client.pve().join("storage.cfg"), other).unwrap();
+        assert_eq!(storages(&client), Check::ok("storages", "local (dir), usb (dir)"));
         fs::write(client.pve().join("storage.cfg"), cfg).unwrap();
         assert_eq!(templates(&client), Check::ok("templates", "1 there"));
         assert_eq!(bridges(&client, &host).detail, "containers use br8, which does not exist");

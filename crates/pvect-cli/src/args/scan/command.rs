@@ -3,6 +3,7 @@
 use pvect_core::schema::VERBS;
 use pvect_core::{Error, Result, Verb};
 
+use crate::args::elsewhere;
 use crate::args::own::OWN;
 
 pub(super) enum Command {
@@ -26,6 +27,10 @@ pub(super) fn command(word: &str) -> Result<Command> {
     let verbs: Vec<_> = VERBS.iter().filter(|spec| spec.name.starts_with(word)).collect();
     let own: Vec<_> = OWN.iter().filter(|(name, _)| name.starts_with(word)).collect();
     match (verbs.as_slice(), own.as_slice()) {
+        ([], []) | ([_, _, ..], _) | (_, [_, _, ..]) if elsewhere::meant(word).is_some() => {
+            let meant = elsewhere::meant(word).unwrap_or_default();
+            refused(format!("there is no command '{word}'; `pvect {meant}` does that here"))
+        }
         _ if word.is_empty() => refused("is empty".to_owned()),
         ([one], _) => Ok(Command::Verb(one.verb)),
         ([], [(name, _)]) => Ok(Command::Own(name)),

@@ -3,16 +3,16 @@
 mod board;
 mod report;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::{BufRead, IsTerminal};
 use std::num::NonZeroUsize;
 
 use pvect::bulk::{self, Direction, Limits, Reporter};
-use pvect::select::{self, Candidate, Selector};
-use pvect::{Client, Manner, Place};
+use pvect::select::{Candidate, Selector};
+use pvect::{Client, Manner};
 use pvect_core::{Call, CheckedCall, Error, NodeName, Result, Verb, Vmid};
 
-use super::{careful, operate};
+use super::{careful, chosen, operate};
 use crate::app::App;
 use crate::args::options::BULK;
 use crate::args::{Given, PctLine};
@@ -45,11 +45,7 @@ pub fn asked(line: &PctLine) -> Result<Option<Asked>> {
         [_] => line.args.len(),
         _ => line.args.len().min(1),
     };
-    let words = &line.args[..count];
-    if matches!(words, []) || matches!(words, [one] if select::is_plain(one)) {
-        return Ok(None);
-    }
-    let selector = Selector::parse(words)?;
+    let Some(selector) = chosen::selector(&line.args[..count])? else { return Ok(None) };
     let mut line = line.clone();
     line.args.drain(..count);
     Ok(Some(Asked { selector, line }))
@@ -67,7 +63,7 @@ pub async fn run(app: &App, asked: Asked) -> Result<u8> {
         return Err(Error::bad_option("password", "cannot be set for many containers at once"));
     }
     let checked = operate::checked(app, call(&line, Vmid::MIN))?;
-    let clients = connect(app, &selector).await?;
+    let clients = chosen::clients(app, &selector).await?;
     let chosen = choose(&clients, &selector, &line, &options).await?;
     if chosen.is_empty() {
         app.ui.note("there is no container here");
@@ -117,28 +113,6 @@ impl Options {
     }
 }
 
-/// Connects to each node that the selector names, or to the one that the settings choose.
-async fn connect(app: &App, selector: &Selector) -> Result<BTreeMap<NodeName, Client>> {
-    let own = app.client()?;
-    if matches!(own.place(), Place::Api { node: None, .. }) {
-        // One host of the API answers for every node.
-        let named = selector.nodes();
-        let nodes: BTreeSet<NodeName> =
-            own.list().await?.into_iter().filter_map(|listing| listing.node).collect();
-        let meant = nodes.into_iter().filter(|node| named.is_empty() || named.contains(node));
-        return meant.map(|node| Ok((node.clone(), app.connect_to(&node)?))).collect();
-    }
-    let name = own.node()?;
-    let mut clients = BTreeMap::new();
-    for node in selector.nodes().into_iter().filter(|node| *node != name) {
-        let client = app.connect_to(&node)?;
-        client.probe().await?;
-        clients.insert(node, client);
-    }
-    clients.insert(name, own);
-    Ok(clients)
-}
-
 async fn choose(
     clients: &BTreeMap<NodeName, Client>,
     selector: &Selector,
@@ -146,11 +120,7 @@ async fn choose(
     options: &Options,
 ) -> Result<Vec<Candidate>> {
     let starts = matches!(line.verb, Verb::Start | Verb::Reboot);
-    let mut all = Vec::new();
-    for client in clients.values() {
-        all.extend(select::candidates(client, selector, options.ordered || starts).await?);
-    }
-    let mut chosen: Vec<Candidate> = selector.choose(&all)?.into_iter().cloned().collect();
+    let mut chosen = chosen::candidates(clients, selector, options.ordered || starts).await?;
     if starts && chosen.iter().any(|one| !one.template) {
         // A template cannot run, so patterns do not include it.
         chosen.retain(|one| !one.template);

@@ -1,5 +1,6 @@
 //! `pvect top`: the containers of the node, live.
 
+mod frames;
 mod rows;
 mod view;
 
@@ -16,7 +17,8 @@ use tokio::task::JoinHandle;
 
 use crate::app::App;
 
-use rows::{COLUMNS, Key, Row, cells};
+use frames::Frames;
+use rows::{Key, Row};
 use view::View;
 
 /// Runs the command.
@@ -24,8 +26,8 @@ pub async fn run(app: &App, words: &[String]) -> Result<u8> {
     let matches = super::own_words("top", words)?;
     // Without a handler for signals, so that closing the terminal ends this, too.
     let client = app.builder().connect()?;
-    let sampler = client.sampler()?;
     let options = Options::read(app, &matches)?;
+    let sampler = client.sampler()?;
     let mut top = Top {
         node: client.node()?.to_string(),
         sampler,
@@ -39,18 +41,20 @@ pub async fn run(app: &App, words: &[String]) -> Result<u8> {
         let all = select::candidates(&top.client, selector, false).await?;
         top.wanted = Some(selector.choose(&all)?.into_iter().map(|one| one.vmid).collect());
     }
-    match options.frames {
-        Some(count) => top.batch(app, count, options.delay).await,
-        None if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() => {
+    match (options.frames, options.count) {
+        (Some(frames), count) => top.batch(app, &frames, count, options.delay).await,
+        (None, _) if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() => {
             Err(Error::bad_option("batch", "is needed without a terminal"))
         }
-        None => top.live(options.delay).await,
+        (None, _) => top.live(options.delay).await,
     }
 }
 
 struct Options {
     delay: Duration,
-    frames: Option<u32>,
+    /// How frames are printed; `None` for a view of the terminal.
+    frames: Option<Frames>,
+    count: u32,
     key: Key,
     reverse: bool,
     selector: Option<Selector>,
@@ -85,7 +89,8 @@ impl Options {
         let batch = matches.get_flag("batch") || count.is_some();
         Ok(Self {
             delay: delay.duration(),
-            frames: batch.then(|| count.unwrap_or(u32::MAX)),
+            frames: Frames::read(&app.ui.globals, batch)?,
+            count: count.unwrap_or(u32::MAX),
             key,
             reverse,
             selector,
@@ -141,27 +146,13 @@ impl Top {
         rows
     }
 
-    /// Prints frames as text, for files and pipes.
-    async fn batch(&mut self, app: &App, count: u32, delay: Duration) -> Result<u8> {
+    /// Prints frames one after the other, for files and pipes.
+    async fn batch(&mut self, app: &App, frames: &Frames, count: u32, delay: Duration) -> Result<u8> {
         self.sample(true)?;
         for number in 0..count {
-            if number > 0 {
-                app.ui.print("\n")?;
-            }
             tokio::time::sleep(delay).await;
             self.sample(true)?;
-            let line = |cells: &[String]| {
-                let padded = cells
-                    .iter()
-                    .zip(COLUMNS)
-                    .map(|(text, (_, width))| format!("{text:<0$}", usize::from(width)));
-                padded.collect::<Vec<_>>().join(" ").trim_end().to_owned() + "\n"
-            };
-            let mut text = line(&COLUMNS.map(|(name, _)| name.to_owned()));
-            for row in self.rows() {
-                text += &crate::visible::printable(&line(&cells(&row)));
-            }
-            app.ui.print(text)?;
+            app.ui.print(frames.frame(&self.node, &self.rows(), number == 0)?)?;
         }
         Ok(0)
     }

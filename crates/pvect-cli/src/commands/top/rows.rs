@@ -171,6 +171,10 @@ pub(super) const COLUMNS: [(&str, u16); 11] = [
     ("UPTIME", 9),
 ];
 
+/// The words of [`COLUMNS`] on the command line.
+pub(super) const WORDS: [&str; COLUMNS.len()] =
+    ["vmid", "name", "state", "cpu", "mem", "swap", "disk", "net", "io", "pressure", "uptime"];
+
 #[cfg(test)]
 pub(super) mod tests {
     use std::time::{Duration, Instant};
