@@ -9,7 +9,7 @@
 //! configuration and by the node's table for DHCP.
 //!
 //! Everything is looked at again at each start of a container: what is missing (after a boot, or because somebody
-//! flushed the rules) is made anew.
+//! flushed the rules) is made anew. Each verb that may change a name or an address has the servers read them again.
 
 mod addresses;
 mod bridge;
@@ -19,9 +19,12 @@ mod filter;
 mod ipset;
 mod leases;
 mod loaded;
+mod mac;
 mod nat;
 mod ports;
+mod refresh;
 mod settings;
+mod settle;
 mod starting;
 mod subnet;
 
@@ -38,6 +41,7 @@ pub use bridge::{Kernel, no_vlans};
 pub use check::{Check, checks};
 pub use ipset::allows_more;
 pub use leases::Lease;
+pub(crate) use refresh::refresh;
 pub use settings::{DEFAULT_BRIDGE, Network, Settings, Six};
 pub use starting::StartMark;
 pub use subnet::{Net4, Net6};
@@ -389,7 +393,10 @@ fn serve(
         upstream: &host.servers,
     };
     let texts = dnsmasq::texts(network, net, &files, &server, containers, addresses)?;
-    dnsmasq::start(&kernel.proc, &files, &texts)
+    if dnsmasq::start(&kernel.proc, &files, &texts)? && network.dns {
+        settle::settle(net.address, &network.domain);
+    }
+    Ok(())
 }
 
 /// The node's containers; one whose file cannot be read has no name here. The one that starts is as it starts.

@@ -7,12 +7,13 @@ use pvect_core::property::{Ipv4Config, Ipv6Config, NetInterface};
 use pvect_core::{ContainerConfig, Vmid};
 use pvect_native::{Names, NativeReader};
 
-use super::addresses::{Addresses, Limits, Mac};
+use super::addresses::{Addresses, Limits};
 use super::bridge::{self, Kernel};
 use super::dnsmasq::Files;
 use super::filter::Port;
 use super::ipset;
 use super::leases;
+use super::mac::Mac;
 use super::settings::Network;
 use super::starting::is_starting;
 use crate::{Failure, Node, NodeResult, vmids};
