@@ -1,7 +1,7 @@
-//! When pending changes come into force: before a start, and after a stop or shutdown.
+//! When pending changes come into force: before a start, and when a container has ended, however it did.
 //!
-//! The real pct applies them whenever a container has ended, by a hook of LXC; here a container that ends by itself keeps
-//! them until it starts.
+//! The real pct applies them whenever a container has ended, by a hook of LXC. Here the command that ends it does so, and
+//! says what fails; the hook ([`crate::ended`]) where there is none.
 
 use std::borrow::Cow;
 

@@ -20,7 +20,7 @@ use crate::interrupt::Interrupt;
 use crate::rooted::Rooted;
 use crate::runtime::{self, StopMode};
 use crate::storage::{self, PrivateMounts};
-use crate::{Failure, Node, NodeResult, files, locked, store};
+use crate::{Failure, Node, NodeResult, files, locked, pending, store};
 
 /// Archives hold the container's secrets.
 const ARCHIVE_MODE: u32 = 0o640;
@@ -130,7 +130,13 @@ impl<'a> Backup<'a> {
         } else if running {
             self.halt(mode, config, journal)?;
         }
-        let target = self.write(config, &included, mode, journal)?;
+        // What was pending is in force when a container has stopped; its volumes are those that it had.
+        let mut kept = config.clone();
+        if self.restart {
+            kept = store::load(node, vmid)?.config;
+            kept.main.remove("lock");
+        }
+        let target = self.write(config, &kept, &included, mode, journal)?;
         if mode == Mode::Suspend {
             journal.info("resuming guest");
             self.thaw()?;
@@ -159,7 +165,9 @@ impl<'a> Backup<'a> {
         let timeout = Duration::from_secs(self.plan.options.stopwait_minutes * 60);
         journal.capture(|output| {
             let _held = store::lock(node, vmid, store::LOCK_SECONDS, output)?;
-            runtime::stop(node, vmid, config, StopMode::Shutdown { timeout, then_kill: false }, output)
+            runtime::stop(node, vmid, config, StopMode::Shutdown { timeout, then_kill: false }, output)?;
+            pending::after_end(node, vmid, output);
+            Ok(())
         })
     }
 
@@ -179,10 +187,11 @@ impl<'a> Backup<'a> {
         }
     }
 
-    /// Writes the archive under a temporary name and renames it.
+    /// Writes the archive under a temporary name and renames it; `kept` is the configuration that goes into it.
     fn write(
         &mut self,
         config: &ContainerConfig,
+        kept: &ContainerConfig,
         included: &[(String, MountPoint)],
         mode: Mode,
         journal: &mut Journal<'_, '_>,
@@ -202,7 +211,7 @@ impl<'a> Backup<'a> {
         self.temporary = Some(temporary.clone());
         let id_maps = config.id_maps().map_err(|error| Failure::new(error.to_string()))?;
         let excludes = self.excludes();
-        let described = describe(node, self.vmid, config)?;
+        let described = describe(node, self.vmid, kept)?;
         let _mounts = PrivateMounts::enter()?;
         if !id_maps.is_empty() {
             runtime::hide_id_map_tools()?;

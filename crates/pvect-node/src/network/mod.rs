@@ -25,7 +25,6 @@ mod ports;
 mod refresh;
 mod settings;
 mod settle;
-mod starting;
 mod subnet;
 
 use std::collections::BTreeMap;
@@ -43,7 +42,6 @@ pub use ipset::allows_more;
 pub use leases::Lease;
 pub(crate) use refresh::refresh;
 pub use settings::{DEFAULT_BRIDGE, Network, Settings, Six};
-pub use starting::StartMark;
 pub use subnet::{Net4, Net6};
 
 use crate::guest::HostDns;

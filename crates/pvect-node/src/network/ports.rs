@@ -15,7 +15,7 @@ use super::ipset;
 use super::leases;
 use super::mac::Mac;
 use super::settings::Network;
-use super::starting::is_starting;
+use crate::mark::{self, Phase};
 use crate::{Failure, Node, NodeResult, vmids};
 
 /// The bridges that are up, the containers, and the tables of addresses.
@@ -146,7 +146,7 @@ impl<'a> Plan<'a> {
                 }
                 let Some(address) = shared(port, other) else { continue };
                 if other.vmid == starting
-                    || is_starting(self.node, other.vmid)
+                    || mark::is_set(self.node, other.vmid, Phase::Starting)
                     || running.is_running(other.vmid)
                 {
                     return Err(Failure::new(format!(
