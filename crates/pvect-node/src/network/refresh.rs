@@ -16,7 +16,7 @@ use crate::{Node, NodeResult, Output, lock_files};
 pub(crate) fn refresh(node: &Node, output: &mut Output<'_>) {
     if let Err(failure) = try_refresh(node) {
         output.warn(format!(
-            "WARN: the names and addresses of containers that the node's own network answers are old - {}",
+            "the names and addresses of containers that the node's own network answers are old - {}",
             failure.text
         ));
     }

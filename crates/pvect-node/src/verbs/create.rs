@@ -10,9 +10,9 @@ use pvect_core::call::Value;
 use pvect_core::{Call, ContainerConfig, Vmid, VolumeId};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::bandwidth;
 use super::new_container::{Keys, OWN_OPTIONS, Undo, detect_guest, judge_new, judge_volumes, read_keys};
 use super::new_volumes::{Mount, check_source, index, make_volumes, parse_mount};
+use super::{bandwidth, notes};
 use crate::idmap::IdMap;
 use crate::interrupt::Interrupt;
 use crate::rights::Asker;
@@ -36,6 +36,7 @@ struct Plan {
     password: Option<SecretString>,
     ssh_keys: Option<String>,
     start: bool,
+    ha_managed: bool,
     ignore_unpack_errors: bool,
 }
 
@@ -61,6 +62,9 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
         match built {
             Ok(config) => {
                 undo.disarm();
+                if plan.ha_managed {
+                    notes::no_ha(log, output);
+                }
                 drop(interrupt);
                 if plan.start { crate::start::start(node, vmid, &config, false, output) } else { Ok(()) }
             }
@@ -110,6 +114,7 @@ impl Plan {
             password: password(call),
             ssh_keys,
             start: is_on("start"),
+            ha_managed: is_on("ha-managed"),
             ignore_unpack_errors: is_on("ignore-unpack-errors"),
         })
     }

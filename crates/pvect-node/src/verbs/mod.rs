@@ -21,6 +21,7 @@ mod mount;
 mod move_volume;
 mod new_container;
 mod new_volumes;
+mod notes;
 mod pending;
 mod pull;
 mod push;

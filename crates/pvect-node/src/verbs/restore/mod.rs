@@ -15,9 +15,9 @@ use pvect_core::property::MountSource;
 use pvect_core::{Call, ContainerConfig, Vmid, VolumeId};
 
 use self::backup::Backup;
-use super::bandwidth;
 use super::new_container::{OWN_OPTIONS, Undo, detect_guest, judge_new, judge_volumes, read_keys};
 use super::new_volumes::{Mount, check_source, index, make_volumes, parse_mount};
+use super::{bandwidth, notes};
 use crate::idmap::IdMap;
 use crate::interrupt::Interrupt;
 use crate::rights::Asker;
@@ -49,6 +49,7 @@ struct Plan {
     storage: String,
     unique: bool,
     start: bool,
+    ha_managed: bool,
     ignore_unpack_errors: bool,
     /// Whether what the backup's configuration does on the host is taken over.
     trusts: bool,
@@ -72,6 +73,10 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
                 undo.disarm();
                 if let Some(old) = &undo.old {
                     remove_old(node, vmid, old, &config, &mut |text| log.line(output, text));
+                }
+                notes::note_shared(node, vmid, &config, log, output);
+                if plan.ha_managed {
+                    notes::no_ha(log, output);
                 }
                 drop(interrupt);
                 if plan.start { crate::start::start(node, vmid, &config, false, output) } else { Ok(()) }
@@ -136,6 +141,7 @@ impl Plan {
             storage,
             unique: is_on("unique"),
             start: is_on("start"),
+            ha_managed: is_on("ha-managed"),
             ignore_unpack_errors: is_on("ignore-unpack-errors"),
             trusts: call.get(super::TRUST_CONFIG).is_none_or(|_| is_on(super::TRUST_CONFIG)),
         })
