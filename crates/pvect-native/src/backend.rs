@@ -11,7 +11,7 @@ use pvect_core::{ContainerConfig, Error, Inspect, Listing, Result, RunState, Sta
 
 use crate::file::read_whole;
 use crate::screen::is_plain;
-use crate::socket::{Holder, Knocker};
+use crate::socket::holder::{Holder, Knocker};
 use crate::{Foreign, NativeReader};
 
 /// Reads the containers of the node that this program runs on. It starts no process and changes nothing.

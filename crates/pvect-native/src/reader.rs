@@ -9,7 +9,8 @@ use crate::cgroup::Cgroups;
 use crate::counted::Counted;
 use crate::init::Init;
 use crate::lxc_names::Names;
-use crate::socket::{CommandSocket, Foreign, Holder, Knocker, held_names, socket_name};
+use crate::socket::holder::{Holder, Knocker, held_names};
+use crate::socket::{CommandSocket, Foreign, socket_name};
 use crate::{disk, init, network, process};
 
 /// The size that Proxmox VE assumes of a root file system that says none, in bytes.

@@ -17,7 +17,9 @@ use crate::helper_verbs::{FILE_SYSTEM_USE, POST_STOP, PUSH_INTO, START_AGAIN};
 use crate::interrupt::Interrupt;
 use crate::storage::stored;
 use crate::storage::usage::Usage;
-use crate::transfer::{Place, Target, Wanted};
+use crate::transfer::Target;
+use crate::transfer::place::Place;
+use crate::transfer::wanted::Wanted;
 use crate::{Failure, Layout, Node, NodeResult, backup, setup, worker};
 
 /// Runs one helper verb and returns the exit status; what went wrong is on stderr.

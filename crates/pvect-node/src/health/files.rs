@@ -17,7 +17,7 @@ pub(super) fn tasks(node: &Node, host: &Host) -> Vec<Finding> {
         let finding = Finding::new(Kind::StaleTask, upid.id.parse().ok(), path.display(), what);
         finding.by("move it to the index", Action::EndTasks)
     };
-    task::stale_at(node, &host.proc).into_iter().map(finding).collect()
+    task::lists::stale_at(node, &host.proc).into_iter().map(finding).collect()
 }
 
 /// Temporary files that no process has open.

@@ -31,5 +31,5 @@ fn is_held(path: &Path) -> bool {
 fn has_task(node: &Node, host: &Host, vmid: Vmid) -> bool {
     let id = vmid.to_string();
     let others = |pid: u32| pid != std::process::id();
-    task::active_at(node, &host.proc).iter().any(|upid| upid.id == id && others(upid.pid))
+    task::lists::active_at(node, &host.proc).iter().any(|upid| upid.id == id && others(upid.pid))
 }

@@ -69,7 +69,7 @@ fn of_the_node(node: &Node, host: &Host, finding: &Finding, output: &mut Output<
             if !files::tasks(node, host).contains(finding) {
                 return Ok(Repaired::Gone);
             }
-            task::end_stale(node)?;
+            task::lists::end_stale(node)?;
         }
         Action::RemoveFile(path) => {
             if !files::temporary(node, host)?.contains(finding) {

@@ -66,7 +66,7 @@ fn copy(from: &File, to: &File, interrupt: &Interrupt) -> std::io::Result<()> {
     if rustix::fs::ioctl_ficlone(to, from).is_ok() {
         return Ok(());
     }
-    transfer::copy_pieces(from, to, &|| transfer::heed(interrupt)).map(drop)
+    transfer::copy::copy_pieces(from, to, &|| transfer::heed(interrupt)).map(drop)
 }
 
 /// Replays the journal of a copy and gives it a UUID of its own: two file systems with one UUID confuse whoever looks

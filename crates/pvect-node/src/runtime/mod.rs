@@ -49,7 +49,8 @@ pub(crate) use user_namespace::hide_id_map_tools;
 
 use crate::idmap::IdMap;
 use crate::{Failure, Node, NodeResult, Output};
-use lxc_config::{Host, Reader};
+use lxc_config::Reader;
+use lxc_config::host::Host;
 
 /// The search path of what is run here; that of the real pct.
 const PATH: &str = "/sbin:/bin:/usr/sbin:/usr/bin";

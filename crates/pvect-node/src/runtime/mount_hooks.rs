@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use pvect_core::{ContainerConfig, Vmid};
 
-use super::lxc_config::own_lxcfs_hooks;
+use super::lxc_config::host::own_lxcfs_hooks;
 
 /// What LXC logs. Source: `lxc_setup` of LXC (conf.c).
 const LOGGED: &str = "Failed to run mount hooks";

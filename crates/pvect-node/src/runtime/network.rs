@@ -7,7 +7,7 @@ use std::path::Path;
 use pvect_core::property::{Ipv4Config, Ipv6Config, NetInterface};
 use pvect_core::{ContainerConfig, Vmid};
 
-use super::lxc_config::Host;
+use super::lxc_config::host::Host;
 use super::{dhcp, live, names};
 use crate::network::Unfiltered;
 use crate::tool::Tool;

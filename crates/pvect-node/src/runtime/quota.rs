@@ -7,7 +7,7 @@ use rustix::fs::{CWD, FileType, Mode};
 
 use super::START_CONFIG;
 use super::devices::{Device, make_place, node_path};
-use super::lxc_config::device_lines;
+use super::lxc_config::devices::device_lines;
 use crate::idmap::IdMap;
 use crate::{Failure, NodeResult};
 

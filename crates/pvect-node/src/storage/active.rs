@@ -20,7 +20,7 @@ impl Storage {
     pub fn present(&self) -> NodeResult<&Path> {
         let (path, name) = (self.path()?, &self.name);
         let missing = match self.mount_point() {
-            Some(place) if !mounts::is_mounted(&place)? => Some(place),
+            Some(place) if !mounts::table::is_mounted(&place)? => Some(place),
             _ => None,
         };
         if let Some(place) = missing {

@@ -22,10 +22,10 @@ use pvect_core::{Verb, Vmid, VolumeId};
 
 pub use allocation::allocate;
 pub use cfg::{Storage, StorageKind, Storages};
-pub use mounts::{MountFor, mount_all, mount_all_for, unmount_all};
-pub(crate) use mounts::{
-    check_mount, ignored_idmaps, mount_own, mount_rest, mounted_below_in, own_paths, stage,
-};
+pub(crate) use mounts::table::mounted_below_in;
+pub use mounts::table::unmount_all;
+pub use mounts::{MountFor, mount_all, mount_all_for};
+pub(crate) use mounts::{check_mount, ignored_idmaps, mount_own, mount_rest, own_paths, stage};
 pub use namespace::PrivateMounts;
 pub use templates::{Template, remove_template, template_path, templates};
 
@@ -168,7 +168,7 @@ pub fn free_telling(node: &Node, volume: &VolumeId, log: &mut dyn FnMut(&str)) -
     base::release(path);
     if matches!(place.volume, Volume::Directory { .. }) {
         // A bind mount left below would be emptied with it.
-        if let Some(mounted) = mounts::mounted_below(path)?.first() {
+        if let Some(mounted) = mounts::table::mounted_below(path)?.first() {
             return Err(Failure::new(format!(
                 "can't remove '{}' - '{}' is mounted in it",
                 path.display(),

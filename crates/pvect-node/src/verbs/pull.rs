@@ -10,7 +10,9 @@ use rustix::fs::OFlags;
 use crate::error::os_text;
 use crate::interrupt::Interrupt;
 use crate::rooted::{Rooted, is_of_kernel, is_plain};
-use crate::transfer::{Place, Target, Wanted};
+use crate::transfer::Target;
+use crate::transfer::place::Place;
+use crate::transfer::wanted::Wanted;
 use crate::{Failure, Node, NodeResult, Output, runtime, store, task};
 
 /// The option that lets a copy fill the disk; an extension of this node.

@@ -1,9 +1,13 @@
 //! The connection that is kept open, and sessions on it.
 
-use std::fs::{self, DirBuilder, File};
+pub(super) mod helper;
+pub(crate) mod log;
+mod private_dir;
+
+use std::fs::{self, File};
 use std::hash::{Hash, Hasher};
-use std::io::{self, Read, Seek};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -12,11 +16,12 @@ use std::time::{Duration, Instant};
 
 use pvect_core::error::Unavailable;
 use pvect_core::{Error, Result};
-use rustix::fs::{FlockOperation, MemfdFlags, flock, memfd_create};
-use tokio::io::{AsyncRead, AsyncReadExt};
+use rustix::fs::{FlockOperation, flock};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{Frame, SshTarget, nonce, script};
+use super::{SshTarget, script};
+use log::Log;
+use private_dir::private_dir;
 
 /// The longest directory for sockets: a socket's path has 108 bytes at most (unix(7)), of which ssh needs 17 for a
 /// temporary name and we 20 for ours.
@@ -25,10 +30,6 @@ pub(super) const DIR_LIMIT: usize = 70;
 const SESSIONS: usize = 8;
 /// How long the process that keeps the connection may take to answer; it is on this side.
 const CONTROL_LIMIT: Duration = Duration::from_secs(2);
-/// How long a helper may take: reading the process table, sending signals.
-const HELPER_LIMIT: Duration = Duration::from_secs(10);
-/// How much a helper may say on each stream, bytes. A table of 20,000 processes is a third of it.
-const HELPER_OUTPUT: u64 = 16 << 20;
 /// How long a person has to answer what ssh asks.
 const ASKING_LIMIT: Duration = Duration::from_secs(300);
 
@@ -54,27 +55,6 @@ pub(crate) enum Opened {
     Before,
     /// It was made just now.
     Now,
-}
-
-/// What a helper at the other end gave.
-pub(super) struct Helped {
-    /// Its status; 255 may be ssh's.
-    pub(super) status: Option<i32>,
-    /// What it wrote to stdout.
-    pub(super) stdout: Vec<u8>,
-    /// What it wrote to stderr, and ssh's own words.
-    pub(super) stderr: String,
-    /// It said more than any helper does, and was not heard to the end.
-    pub(super) excess: bool,
-}
-
-/// Reads a stream to its end; `FileTooLarge` where it is too long.
-async fn heard(stream: Option<impl AsyncRead + Unpin>) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    if let Some(stream) = stream {
-        stream.take(HELPER_OUTPUT + 1).read_to_end(&mut bytes).await?;
-    }
-    if bytes.len() as u64 > HELPER_OUTPUT { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(bytes) }
 }
 
 impl Connection {
@@ -280,130 +260,6 @@ impl Connection {
     pub(super) fn helper(&self, log: &Log, nonce: &str, text: &str, args: &[String]) -> Command {
         self.on_session(log, false, script::helper(&self.target, nonce, text, args))
     }
-
-    /// Runs a constant script at the other end and reads what it writes between its marks. `None` when it did not come
-    /// to its end in time.
-    pub(super) async fn help(&self, text: &str, args: &[String], stdin: Stdio) -> Option<Helped> {
-        self.help_within(HELPER_LIMIT, text, args, stdin).await
-    }
-
-    /// As [`Connection::help`], with a time of its own.
-    pub(super) async fn help_within(
-        &self,
-        limit: Duration,
-        text: &str,
-        args: &[String],
-        stdin: Stdio,
-    ) -> Option<Helped> {
-        let (log, nonce) = (Log::new().ok()?, nonce().ok()?);
-        let mut command = self.helper(&log, &nonce, text, args);
-        command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
-        // Dropped, it is killed: also one that goes on and on.
-        let mut child = tokio::process::Command::from(command).kill_on_drop(true).spawn().ok()?;
-        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        let work = async {
-            let (stdout, stderr) = tokio::try_join!(heard(stdout), heard(stderr))?;
-            Ok((child.wait().await?, stdout, stderr))
-        };
-        let (status, output, errors) = match tokio::time::timeout(limit, work).await.ok()? {
-            Ok(done) => done,
-            Err(error) if io::Error::kind(&error) == io::ErrorKind::FileTooLarge => {
-                let stderr = format!("it sent more than {} MiB", HELPER_OUTPUT >> 20);
-                return Some(Helped { status: None, stdout: Vec::new(), stderr, excess: true });
-            }
-            Err(_) => return None,
-        };
-        let mut frame = Frame::new(&nonce);
-        let mut stdout = frame.push(&output);
-        stdout.extend(frame.finish());
-        let words = [log.text(), plain_words(&String::from_utf8_lossy(&errors))];
-        let stderr = words.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("; ");
-        Some(Helped { status: status.code(), stdout, stderr, excess: false })
-    }
-}
-
-/// Makes the directory and checks that nobody else can reach what is in it.
-fn private_dir(dir: &Path) -> Result<()> {
-    let failed = |source: io::Error| Error::Io { what: format!("cannot make '{}'", dir.display()), source };
-    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
-    let us = rustix::process::geteuid().as_raw();
-    let data = fs::symlink_metadata(dir).map_err(failed)?;
-    if !data.is_dir() || data.uid() != us || data.mode() & 0o077 != 0 {
-        let what = format!("'{}' must be a directory of this user alone (mode 0700)", dir.display());
-        return Err(Error::PermissionDenied { what });
-    }
-    // Who may rename what is in a directory above can put another one in this one's place.
-    let real = fs::canonicalize(dir).map_err(failed)?;
-    for above in dir.ancestors().chain(real.ancestors()).skip(1).filter(|path| path.is_absolute()) {
-        let data = fs::symlink_metadata(above).map_err(failed)?;
-        let is_shared = !data.is_symlink() && data.mode() & 0o1002 == 0o0002;
-        if ![us, 0].contains(&data.uid()) || is_shared {
-            let why = match is_shared {
-                true => {
-                    format!("anyone can write to '{}' (mode {:04o})", above.display(), data.mode() & 0o7777)
-                }
-                false => {
-                    format!("'{}' belongs to uid {}, which could replace it", above.display(), data.uid())
-                }
-            };
-            let what = format!("'{}' is not safe for connections: {why}", dir.display());
-            return Err(Error::PermissionDenied { what });
-        }
-    }
-    Ok(())
-}
-
-/// ssh's own words, apart from those of the command: a file in memory that `-E` names.
-#[derive(Debug)]
-pub(crate) struct Log {
-    file: File,
-}
-
-impl Log {
-    /// Makes an empty one.
-    ///
-    /// # Errors
-    /// When the system gives no memory file.
-    pub(crate) fn new() -> Result<Self> {
-        use std::os::fd::OwnedFd;
-        let failed = |errno: rustix::io::Errno| Error::Io {
-            what: "cannot make a file in memory".to_owned(),
-            source: errno.into(),
-        };
-        let file: OwnedFd = memfd_create("pvect-ssh", MemfdFlags::CLOEXEC).map_err(failed)?;
-        Ok(Self { file: file.into() })
-    }
-
-    fn path(&self) -> String {
-        use std::os::fd::AsRawFd;
-        format!("/proc/{}/fd/{}", std::process::id(), self.file.as_raw_fd())
-    }
-
-    /// Returns what ssh wrote, on one line.
-    pub(crate) fn text(&self) -> String {
-        let mut bytes = Vec::new();
-        let mut file = &self.file;
-        let read = file.rewind().and_then(|()| file.take(64 << 10).read_to_end(&mut bytes));
-        match read {
-            Ok(_) => plain_words(&String::from_utf8_lossy(&bytes)),
-            Err(error) => error.to_string(),
-        }
-    }
-}
-
-/// Puts ssh's messages on one line; of the long warning about a changed key, what it says.
-fn plain_words(text: &str) -> String {
-    let mut lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    if text.contains("REMOTE HOST IDENTIFICATION HAS CHANGED") {
-        lines.retain(|line| line.starts_with("Host key") || line.starts_with("Offending"));
-        lines.insert(0, "the host's key is not the one that is known");
-    }
-    let mut text = lines.join("; ");
-    if let Some((at, _)) = text.char_indices().nth(600) {
-        text.truncate(at);
-        text.push_str(" ...");
-    }
-    text
 }
 
 /// FNV-1a: the name of a socket must be the same in every process.
@@ -466,33 +322,5 @@ mod tests {
         assert_ne!(socket(|t| t.port = Some(22)), same);
         assert_ne!(socket(|t| t.options = vec!["HostKeyAlias=x".into()]), same);
         assert_eq!(same.file_name().unwrap().len(), 16);
-    }
-
-    #[test]
-    fn a_directory_of_others_is_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("a/b");
-        private_dir(&path).unwrap();
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o750)).unwrap();
-        assert_eq!(
-            private_dir(&path).unwrap_err().to_string(),
-            format!("'{}' must be a directory of this user alone (mode 0700)", path.display())
-        );
-        let link = dir.path().join("link");
-        std::os::unix::fs::symlink(&path, &link).unwrap();
-        assert!(private_dir(&link).is_err());
-    }
-
-    #[test]
-    fn the_words_of_ssh_are_one_line() {
-        let changed = "@@@@\n@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\n@@@\nIT IS POSSIBLE\n\
-            Offending ED25519 key in /x:1\r\nHost key for [h]:1 has changed\nHost key verification failed.\r\n";
-        assert_eq!(
-            plain_words(changed),
-            "the host's key is not the one that is known; Offending ED25519 key in /x:1; \
-             Host key for [h]:1 has changed; Host key verification failed."
-        );
-        assert_eq!(plain_words("a\r\n\nb\n"), "a; b");
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::connection::Helped;
+use super::connection::helper::Helped;
 use super::{Connection, Frame, Log, nonce};
 
 // What the scripts write stands between marks; see `Frame`.

@@ -30,7 +30,8 @@ pub(crate) mod quote;
 mod script;
 
 pub use connection::Connection;
-pub(crate) use connection::{Log, Opened};
+pub(crate) use connection::Opened;
+pub(crate) use connection::log::Log;
 pub(crate) use files::{Parcel, Trouble, sha256};
 pub(crate) use frame::Frame;
 pub(crate) use script::{GO, nonce};

@@ -233,7 +233,7 @@ pub fn read_member(archive: &Path, name: &Path, limit: u64) -> Result<Option<Vec
     for entry in tar.entries().map_err(explain)? {
         let mut entry = entry.map_err(explain)?;
         members += 1;
-        if !entry.header().entry_type().is_file() || !writer::is_member(&entry.path_bytes(), name) {
+        if !entry.header().entry_type().is_file() || !writer::member::is_member(&entry.path_bytes(), name) {
             continue;
         }
         if entry.size() > limit {
