@@ -38,6 +38,8 @@ struct Plan {
     start: bool,
     ha_managed: bool,
     ignore_unpack_errors: bool,
+    /// KiB of the archive a second.
+    bandwidth: Option<u64>,
 }
 
 /// Makes a container from a template. Returns the exit status.
@@ -105,7 +107,8 @@ impl Plan {
         for (_, mount) in &volumes {
             check_source(node, call.verb(), mount.source())?;
         }
-        bandwidth::check_unpacking(node, call, volumes.iter().filter_map(|(_, mount)| mount.storage()))?;
+        let places = volumes.iter().filter_map(|(_, mount)| mount.storage());
+        let bandwidth = bandwidth::of(node, call, "restore", places)?;
         Ok(Self {
             vmid,
             template,
@@ -116,6 +119,7 @@ impl Plan {
             start: is_on("start"),
             ha_managed: is_on("ha-managed"),
             ignore_unpack_errors: is_on("ignore-unpack-errors"),
+            bandwidth,
         })
     }
 }
@@ -257,6 +261,7 @@ fn unpack_template(
         ignore_errors: plan.ignore_unpack_errors,
         report: &say,
         most: unpack::in_proportion(&archive)?,
+        bytes_per_second: plan.bandwidth.map(|limit| limit.saturating_mul(1024)),
         interrupted: &|| interrupt.came(),
     };
     if unpack::oci::is_image(&archive) {

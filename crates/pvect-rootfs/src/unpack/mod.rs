@@ -11,6 +11,7 @@
 mod attributes;
 mod numbers;
 pub mod oci;
+mod pace;
 mod pax;
 mod reader;
 mod sparse;
@@ -128,6 +129,8 @@ pub struct Options<'a> {
     /// The most bytes that it may unpack to, see [`in_proportion`]; `None` for an archive of our own making, which may
     /// hold any amount of zeros.
     pub most: Option<u64>,
+    /// How many bytes of the archive are read in a second at most.
+    pub bytes_per_second: Option<u64>,
     /// Asked between members and blocks; `true` ends the work.
     pub interrupted: &'a dyn Fn() -> bool,
 }
@@ -157,9 +160,14 @@ impl Options<'_> {
 /// unpacked. What was unpacked by then stays: the caller removes the whole root.
 pub fn extract(archive: &Path, root: &Path, options: &Options<'_>) -> Result<Summary, UnpackError> {
     let read_failed = |source| UnpackError::Read { path: archive.to_owned(), source };
+    let explain = |error| match (options.interrupted)() {
+        true => UnpackError::Interrupted,
+        false => reader::explain(archive, error),
+    };
     let started = Instant::now();
     let file = File::open(archive).map_err(read_failed)?;
-    let stream = reader::open(file).map_err(|error| reader::explain(archive, error))?;
+    let pace = pace::Pace::new(options.bytes_per_second, options.interrupted);
+    let stream = reader::open(pace.of(file)).map_err(explain)?;
     let allowance = reader::Allowance::new(options.most);
     let counted = reader::Counted::new(allowance.of(stream));
     let count = counted.count();
@@ -169,11 +177,11 @@ pub fn extract(archive: &Path, root: &Path, options: &Options<'_>) -> Result<Sum
     let mut writer = writer.with_records(&records).leniently(options.ignore_errors);
     let mut members = 0_u64;
     let mut failed = 0_u64;
-    for entry in tar.entries().map_err(|error| reader::explain(archive, error))? {
+    for entry in tar.entries().map_err(explain)? {
         if (options.interrupted)() {
             return Err(UnpackError::Interrupted);
         }
-        let mut entry = entry.map_err(|error| reader::explain(archive, error))?;
+        let mut entry = entry.map_err(explain)?;
         members += 1;
         if members > MOST_MEMBERS {
             let what = format!("it has more than {MOST_MEMBERS} members");

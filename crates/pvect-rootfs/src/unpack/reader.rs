@@ -1,7 +1,6 @@
 //! Reads the bytes of an archive: found by its first bytes, unpacked, counted.
 
 use std::cell::Cell;
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 use std::rc::Rc;
@@ -67,7 +66,7 @@ pub(super) fn other_kind(head: &[u8]) -> Option<&'static str> {
 }
 
 /// Opens the stream of tar blocks in a file.
-pub(super) fn open(file: File) -> io::Result<Box<dyn Read>> {
+pub(super) fn open<'a>(file: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
     let mut buffered = BufReader::with_capacity(256 * 1024, file);
     let unsupported = |name: &str| {
         let text =

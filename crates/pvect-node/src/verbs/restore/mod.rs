@@ -51,6 +51,8 @@ struct Plan {
     start: bool,
     ha_managed: bool,
     ignore_unpack_errors: bool,
+    /// KiB of the archive a second.
+    bandwidth: Option<u64>,
     /// Whether what the backup's configuration does on the host is taken over.
     trusts: bool,
 }
@@ -130,7 +132,7 @@ impl Plan {
         }
         let own = volumes.is_empty().then(|| storage.clone());
         let places = volumes.iter().filter_map(|(_, mount)| mount.storage()).chain(own);
-        bandwidth::check_unpacking(node, call, places)?;
+        let bandwidth = bandwidth::of(node, call, "restore", places)?;
         Ok(Self {
             vmid,
             archive,
@@ -143,6 +145,7 @@ impl Plan {
             start: is_on("start"),
             ha_managed: is_on("ha-managed"),
             ignore_unpack_errors: is_on("ignore-unpack-errors"),
+            bandwidth,
             trusts: call.get(super::TRUST_CONFIG).is_none_or(|_| is_on(super::TRUST_CONFIG)),
         })
     }
@@ -357,6 +360,7 @@ fn fill_mounted(
         ignore_errors: plan.ignore_unpack_errors,
         report: &say,
         most: None,
+        bytes_per_second: plan.bandwidth.map(|limit| limit.saturating_mul(1024)),
         interrupted: &|| interrupt.came(),
     };
     match unpack::extract(path.unwrap_or(Path::new("/dev/stdin")), root, &options) {

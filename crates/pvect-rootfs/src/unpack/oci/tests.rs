@@ -66,8 +66,14 @@ impl Parts {
 }
 
 fn unpack(place: &Place, path: &Path, idmap: &IdMap) -> Result<ImageConfig, String> {
-    let options =
-        Options { idmap, ignore_errors: false, report: &|_| (), most: None, interrupted: &|| false };
+    let options = Options {
+        idmap,
+        ignore_errors: false,
+        report: &|_| (),
+        most: None,
+        bytes_per_second: None,
+        interrupted: &|| false,
+    };
     extract(path, &place.root(), "amd64", &options).map_err(|error| error.to_string())
 }
 
@@ -209,6 +215,7 @@ fn the_image_of_the_architecture_is_taken() {
         ignore_errors: false,
         report: &|_| (),
         most: None,
+        bytes_per_second: None,
         interrupted: &|| false,
     };
     let command = |arch: &str| match extract(&path, &place.root(), arch, &options) {
@@ -240,6 +247,7 @@ fn an_image_is_bounded_as_a_whole() {
             ignore_errors: false,
             report: &|_| (),
             most: Some(most),
+            bytes_per_second: None,
             interrupted: &|| false,
         };
         extract(&path, &place.root(), "amd64", &options).map_err(|error| error.to_string())
