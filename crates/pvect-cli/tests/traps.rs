@@ -259,10 +259,10 @@ fn trap_net10_unplug() {
 
 #[test]
 fn what_waits_for_the_next_start_is_reported() {
-    let script =
-        r"case $1 in pending) printf 'cur memory: 512\nnew features: nesting=1\ndel tty: 1\ncur cmode: tty\n' ;; esac";
+    let script = r"case $1 in pending) printf 'cur memory: 512\nnew features: nesting=1\ndel tty: 1\ncur cmode: tty\n' ;; esac";
     let Some(pvect) = Pvect::new("what_waits_for_the_next_start_is_reported", script) else { return };
-    let set = ["set", "101", "--memory", "512", "--features", "nesting=1", "--cmode", "tty", "--delete", "tty"];
+    let set =
+        ["set", "101", "--memory", "512", "--features", "nesting=1", "--cmode", "tty", "--delete", "tty"];
     insta::assert_snapshot!(pvect.run(&set), @r"
     [0]
     !warning: features is pending: it changes when the container is started or rebooted next

@@ -8,9 +8,9 @@ use pvect_core::config::Section;
 use pvect_core::property::{MountPoint, MountSource, NetInterface};
 use pvect_core::{Call, ContainerConfig, Lock, SnapshotName, Vmid, VolumeId};
 
+use super::bandwidth;
 use super::new_container::Undo;
 use super::new_volumes::index;
-use super::{bandwidth, notes};
 use crate::config_volumes::is_unused;
 use crate::idmap::IdMap;
 use crate::interrupt::Interrupt;
@@ -80,9 +80,8 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
             Ok(config) => {
                 let asker = Asker::of_this_process(node)?;
                 copy_firewall(node, &asker, source, vmid, &mut |line| log.warn(output, line))?;
-                let config = finish(node, vmid, config)?;
+                finish(node, vmid, config)?;
                 undo.disarm();
-                notes::note_shared(node, vmid, &config, log, output);
                 Ok(())
             }
             Err(failure) => {
@@ -270,11 +269,11 @@ fn forget_identity(
     unmounted
 }
 
-fn finish(node: &Node, vmid: Vmid, mut config: ContainerConfig) -> NodeResult<ContainerConfig> {
+fn finish(node: &Node, vmid: Vmid, mut config: ContainerConfig) -> NodeResult<()> {
     config.main.remove("lock");
     store::save(node, vmid, &config)?;
     creation::end(node, vmid);
-    Ok(config)
+    Ok(())
 }
 
 /// Gives the clone the rules of the source's firewall. Addresses that root allowed the source are no other's for that.

@@ -41,7 +41,7 @@ mod template;
 mod unlock;
 mod unmount;
 
-pub use config::typed;
+pub use config::{answer as config_answer, typed};
 pub use status::status_record;
 
 use pvect_core::{Call, SnapshotName, Verb, Vmid};

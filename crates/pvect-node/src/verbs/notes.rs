@@ -1,4 +1,4 @@
-//! What pvect says of a new container beyond what pct does: to stderr and in the task's log, for pct's stdout is compared.
+//! What pvect says of a new container beyond what pct does: to stderr and in the task's log, not among pct's lines.
 
 use pvect_core::property::{Ipv4Config, Ipv6Config, NetInterface};
 use pvect_core::{ContainerConfig, Vmid};
@@ -18,7 +18,7 @@ pub(super) fn no_ha(log: &mut TaskLog, output: &mut Output<'_>) {
     note(log, output, "ha-managed does nothing here: the standalone node has no HA manager");
 }
 
-/// Notes each interface of a container that was copied whose MAC or fixed address another container has too.
+/// Notes each interface of a restored container whose MAC or fixed address another container has too.
 pub(super) fn note_shared(
     node: &Node,
     vmid: Vmid,
@@ -26,7 +26,7 @@ pub(super) fn note_shared(
     log: &mut TaskLog,
     output: &mut Output<'_>,
 ) {
-    // The copy is there whether they can be looked at or not.
+    // The container is there whether they can be looked at or not.
     for text in others(node, vmid).map(|others| shared(vmid, config, &others)).unwrap_or_default() {
         note(log, output, &text);
     }
