@@ -201,8 +201,7 @@ impl NativeReader {
 
     /// What is not of the field's type goes to the other fields, as the text that pct prints.
     fn add_limits(&self, status: &mut Status, counted: &Counted) {
-        let host = || f64::from(process::cpu_count(&self.proc_root));
-        let cpus = counted.cpus.clone().unwrap_or_else(|| Ok(host()));
+        let cpus = counted.cpus.clone().unwrap_or_else(|| Ok(self.host_cpus()));
         let mut text = |name: &str, error: &String| {
             status.other.insert(name.to_owned(), error.clone());
         };
@@ -213,9 +212,14 @@ impl NativeReader {
         );
     }
 
-    pub(crate) fn cpus(&self, config: &ContainerConfig) -> f64 {
-        let cores = config.cores().filter(|cores| *cores > 0).map(f64::from);
-        cores.or_else(|| config.cpulimit()).unwrap_or_else(|| f64::from(process::cpu_count(&self.proc_root)))
+    /// How many CPUs a container may use at most: the host's, where a text that is not a number limits them.
+    pub(crate) fn cpus(&self, counted: &Counted) -> f64 {
+        let limit = counted.cpus.as_ref().and_then(|cpus| cpus.as_ref().ok());
+        limit.copied().unwrap_or_else(|| self.host_cpus())
+    }
+
+    fn host_cpus(&self) -> f64 {
+        f64::from(process::cpu_count(&self.proc_root))
     }
 
     fn add_running(&self, status: &mut Status, pid: u32) {

@@ -9,10 +9,9 @@ use std::time::{Duration, Instant};
 use pvect_core::{ContainerConfig, Result, Vmid};
 
 use crate::cgroup::{Controller, pressure_below};
+use crate::counted::Counted;
 use crate::reader::DEFAULT_DISK;
 use crate::{NativeBackend, disk, network, process};
-
-const MIB: u64 = 1 << 20;
 
 /// One container at one moment. Sizes are in bytes; counters count from the container's start.
 #[derive(Debug, Clone, PartialEq)]
@@ -178,13 +177,15 @@ impl Sampler {
     }
 
     fn known(&self, vmid: Vmid, config: &ContainerConfig, stamp: Stamp) -> Known {
+        let counted = Counted::of(config);
         Known {
             stamp,
             name: config.name(vmid).split_whitespace().collect(),
             lock: config.lock().map(|lock| lock.to_string()),
-            cpus: self.backend.reader().cpus(config),
-            maxmem: config.memory_mib().saturating_mul(MIB),
-            maxswap: config.swap_mib().saturating_mul(MIB),
+            cpus: self.backend.reader().cpus(&counted),
+            // What is not an amount limits nothing that could be shown.
+            maxmem: counted.memory.unwrap_or_default(),
+            maxswap: counted.swap.unwrap_or_default(),
             maxdisk: config.rootfs().and_then(|fs| fs.size).map_or(DEFAULT_DISK, |size| size.0),
         }
     }
@@ -324,7 +325,7 @@ mod tests {
             let samples = sampler.sample(|_| true).unwrap();
             samples
                 .iter()
-                .map(|one| format!("{} {} {}", one.vmid, one.name, one.maxmem / MIB))
+                .map(|one| format!("{} {} {}", one.vmid, one.name, one.maxmem >> 20))
                 .collect::<Vec<_>>()
         };
         assert_eq!(read(), ["101 a 64"]);

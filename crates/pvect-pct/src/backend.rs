@@ -16,6 +16,7 @@ use tracing::Instrument;
 use crate::config::{PctConfig, Transport};
 use crate::copy::Copies;
 use crate::runner::{Finished, Request, Runner, Streams};
+use crate::warned::Warned;
 use crate::{CancelHandle, copy, interactive, program};
 
 /// The option that pct asks for on its own when it has no value.
@@ -29,6 +30,7 @@ const COPY_LIMIT: Duration = Duration::from_secs(30 * 60);
 #[derive(Debug, Clone)]
 pub struct PctBackend {
     pub(crate) runner: Runner,
+    warned: Warned,
 }
 
 /// What a captured `exec` gave.
@@ -45,13 +47,19 @@ pub struct Captured {
 impl PctBackend {
     /// Makes a backend. Nothing is started; [`PctBackend::probe`] finds out whether pct is there.
     pub fn new(config: PctConfig) -> Self {
-        Self { runner: Runner::new(config, CancelHandle::new()) }
+        Self { runner: Runner::new(config, CancelHandle::new()), warned: Warned::default() }
     }
 
     /// Makes the backend's runs stop when the handle is cancelled.
     #[must_use]
     pub fn with_cancel(self, handle: CancelHandle) -> Self {
-        Self { runner: Runner::new(self.runner.config().clone(), handle) }
+        Self { runner: Runner::new(self.runner.config().clone(), handle), ..self }
+    }
+
+    /// Keeps what pct warns of while it is only read in a place that the caller has, too.
+    #[must_use]
+    pub fn with_warned(self, warned: Warned) -> Self {
+        Self { warned, ..self }
     }
 
     /// Returns the configuration.

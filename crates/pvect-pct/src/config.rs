@@ -114,7 +114,7 @@ impl PctConfig {
     /// sudo resets the environment, so variables that were given explicitly go through `env`; without any, sudo
     /// starts pct itself and a rule that allows only pct is enough; TERM it keeps by itself. For ssh it is what a person
     /// would type: what pvect really runs has its marks and the clean environment around it.
-    pub(crate) fn command_line(&self, words: Vec<String>) -> Vec<String> {
+    pub fn command_line(&self, words: Vec<String>) -> Vec<String> {
         if let Transport::Ssh(connection) = &self.transport {
             let mut line = connection.target().shown();
             let sudo = if connection.target().sudo { &["sudo", "-n", "--"][..] } else { &[] };

@@ -2,6 +2,7 @@
 
 use clap::ArgMatches;
 use pvect::{BackedUp, Backup, Client};
+use pvect_core::call::shell_quoted;
 use pvect_core::{Call, Result, Verb};
 
 use crate::app::App;
@@ -52,7 +53,7 @@ pub async fn run(app: &App, words: &[String]) -> Result<u8> {
         backup = backup.option("protected", "1");
     }
     if app.ui.globals.dry_run {
-        app.ui.print(format!("{}\n", client.backup_line(&backup).join(" ")))?;
+        app.ui.print(format!("{}\n", shell_quoted(&client.backup_line(&backup))))?;
         return Ok(0);
     }
     make(app, &client, &backup).await

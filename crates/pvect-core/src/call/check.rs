@@ -44,11 +44,8 @@ impl Call {
         if self.args.len() > spec.args.len() && !spec.args.last().is_some_and(|arg| arg.rest) {
             let extra =
                 self.args.iter().skip(spec.args.len()).map(String::as_str).collect::<Vec<_>>().join(" ");
-            let text = format!(
-                "'{extra}' is one argument too many: pct {} takes {}",
-                spec.name,
-                count(spec.args.len())
-            );
+            let text =
+                format!("too many arguments: '{extra}'; pct {} takes {}", spec.name, count(spec.args.len()));
             let reason = Reason::TooManyArguments { text };
             violations.push(Violation::positional("arguments", reason));
         }

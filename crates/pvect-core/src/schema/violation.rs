@@ -93,7 +93,7 @@ pub enum Reason {
     },
     /// More words than the verb takes.
     TooManyArguments {
-        /// The first extra word, and how many the verb takes.
+        /// The extra words, and how many the verb takes.
         text: String,
     },
     /// pct prints its words alone, without the heading of parameter errors and without usage.

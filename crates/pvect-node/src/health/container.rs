@@ -76,8 +76,8 @@ pub(super) fn inspect(node: &Node, host: &Host, vmid: Vmid) -> NodeResult<Vec<Fi
     Ok(found)
 }
 
-/// Lines that cannot be parsed, and values that pct does not show. The next change of the container drops such lines
-/// for good.
+/// Lines that cannot be parsed, and values that pct does not show. The next change of the container drops lines that
+/// are not `key: value`.
 fn bad_lines(node: &Node, vmid: Vmid, stored: &Stored) -> Vec<Finding> {
     let path = node.layout.config(vmid);
     let finding = |what: String| {

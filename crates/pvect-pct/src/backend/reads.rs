@@ -22,7 +22,8 @@ impl PctBackend {
         parse: impl Fn(&[u8]) -> Result<T, ParseError>,
     ) -> Result<T> {
         let finished = self.run(call, words, None, &mut ()).await?;
-        self.verdict(call, &finished)?;
+        let (warnings, _) = self.verdict(call, &finished)?;
+        self.warned.keep(call.vmid(), warnings);
         parse(&finished.stdout).map_err(|error| Error::InvalidOutput {
             what: error.to_string(),
             run: Box::new(finished.to_run()),

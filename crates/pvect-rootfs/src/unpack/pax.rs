@@ -279,7 +279,7 @@ fn stored_size(records: &[Record]) -> io::Result<Option<u64>> {
     size.map(Some).ok_or_else(|| refused("an extended header has a size that is not a number".to_owned()))
 }
 
-/// Where keys and values are in an extended header; `None` when it is damaged.
+/// Where keys and values are in an extended header; `None` when it is damaged, or has a key with a line break.
 fn ranges(body: &[u8]) -> Option<Vec<(Range<usize>, Range<usize>)>> {
     let (mut found, mut start) = (Vec::new(), 0);
     while start < body.len() {
@@ -290,6 +290,10 @@ fn ranges(body: &[u8]) -> Option<Vec<(Range<usize>, Range<usize>)>> {
             return None;
         }
         let equals = blank + 1 + body[blank + 1..end - 1].iter().position(|byte| *byte == b'=')?;
+        // The crate would end the record there, and with it its reading of the header.
+        if body[blank + 1..equals].contains(&b'\n') {
+            return None;
+        }
         found.push((blank + 1..equals, equals + 1..end - 1));
         start = end;
     }

@@ -44,11 +44,15 @@ fn sees(asked: &Asked, rights: &UserConfig, storage: &Storage) -> bool {
         .any(|privilege| rights.may(&asked.who, &path, privilege))
 }
 
+fn contents(storage: &Storage) -> &str {
+    storage.get("content").unwrap_or("images,rootdir")
+}
+
 fn summary(storage: &Storage) -> Value {
     let mut one = json!({
         "storage": storage.name,
         "type": storage.kind,
-        "content": storage.get("content").unwrap_or("images,rootdir"),
+        "content": contents(storage),
         "enabled": u8::from(!storage.disabled()),
         "shared": u8::from(storage.is_shared()),
         "active": 0,
@@ -94,8 +98,13 @@ fn configured(asked: &Asked) -> Answer {
     asked.params.check(&[optional("type", TEXT)])?;
     let rights = asked.rights()?;
     let storages = storages(asked)?;
-    let lines = storages.all().iter().filter(|storage| sees(asked, &rights, storage)).map(summary).map(|one| {
-        json!({ "storage": one["storage"], "type": one["type"], "content": one["content"], "shared": one["shared"] })
+    let lines = storages.all().iter().filter(|storage| sees(asked, &rights, storage)).map(|storage| {
+        json!({
+            "storage": storage.name,
+            "type": storage.kind,
+            "content": contents(storage),
+            "shared": u8::from(storage.is_shared()),
+        })
     });
     Ok(Reply::Data(lines.collect()))
 }

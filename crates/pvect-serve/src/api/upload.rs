@@ -44,8 +44,13 @@ pub(crate) async fn upload(mut asked: Asked, headers: &HeaderMap, body: Body) ->
     if !found.holds("vztmpl") {
         return Err(Refusal::failed(format!("storage '{}' does not support 'vztmpl' content", found.name)));
     }
-    found.activate().map_err(|failure| Refusal::of_failure(&failure))?;
-    let cache = found.directories().map_err(|failure| Refusal::of_failure(&failure))?.of("vztmpl");
+    // A file system at the other end of a network may never answer.
+    let name_of_storage = found.name.clone();
+    let cache = blocking(move || {
+        found.activate().map_err(|failure| Refusal::of_failure(&failure))?;
+        Ok(found.directories().map_err(|failure| Refusal::of_failure(&failure))?.of("vztmpl"))
+    })
+    .await?;
     let patience = asked.shared.options.body;
     let limit = asked.shared.options.upload_limit;
 
@@ -100,7 +105,7 @@ pub(crate) async fn upload(mut asked: Asked, headers: &HeaderMap, body: Body) ->
     }
     let (_, temporary) =
         target.keep().map_err(|error| Refusal::failed(format!("can't keep the upload - {error}")))?;
-    let words = vec![temporary.to_string_lossy().into_owned(), found.name, name];
+    let words = vec![temporary.to_string_lossy().into_owned(), name_of_storage, name];
     let started = asked.shared.workers.start(Job::named(asked.who.clone(), worker::PLACE, words)).await;
     if started.is_err() {
         let _ = std::fs::remove_file(&temporary);

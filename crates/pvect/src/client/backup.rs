@@ -135,16 +135,10 @@ impl Client {
             config.prefix_args = vec!["node".to_owned(), "vzdump".to_owned()];
             return Ok(config);
         }
-        let beside = config.program.with_file_name(VZDUMP);
         match (&self.node.settings.proxmox.vzdump_path, &config.transport) {
             (Some(path), _) => config.program.clone_from(path),
-            (None, Transport::Local) => return config.beside(VZDUMP, words),
-            // Only root may see what sudo may run.
-            (None, Transport::Sudo { .. }) => {
-                let found = config.beside(VZDUMP, words);
-                config.program = found.map_or(beside, |found| found.program);
-            }
-            (None, _) => config.program = beside,
+            (None, Transport::Local | Transport::Sudo { .. }) => return config.beside(VZDUMP, words),
+            (None, _) => config.program = config.program.with_file_name(VZDUMP),
         }
         Ok(config)
     }

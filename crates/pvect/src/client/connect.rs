@@ -7,7 +7,7 @@ use std::time::Duration;
 use pvect_api::{ApiBackend, OneTimeCode};
 use pvect_core::error::Unavailable;
 use pvect_core::{Error, Result};
-use pvect_pct::{CancelHandle, PctConfig, Transport};
+use pvect_pct::{CancelHandle, PctConfig, Transport, Warned};
 
 use super::defaults::{DEFAULT_PROGRAMS, DEFAULT_ROOT, host_name};
 use super::node::OnNode;
@@ -177,8 +177,8 @@ impl Builder {
         let pve = self.pve.unwrap_or(pve);
         let native = native::reader(&self.settings.proxmox, &place, &pve)?;
         let node_api = node_api_of(&self.settings.proxmox, &place, &pve, self.timeout, &self.cancel)?;
-        let node =
-            OnNode { settings: self.settings, config, place, pve, cancel: self.cancel, node_api, native };
+        let (settings, cancel, warned) = (self.settings, self.cancel, Warned::default());
+        let node = OnNode { settings, config, place, pve, cancel, node_api, native, warned };
         Ok(on_node(node, self.locks, self.check))
     }
 
@@ -187,7 +187,16 @@ impl Builder {
         config.timeout = self.timeout;
         let pve = remote::NOWHERE.into();
         let (settings, cancel) = (self.settings, self.cancel);
-        let node = OnNode { settings, config, place, pve, cancel, node_api: None, native: None };
+        let node = OnNode {
+            settings,
+            config,
+            place,
+            pve,
+            cancel,
+            node_api: None,
+            native: None,
+            warned: Warned::default(),
+        };
         // What leaves the check to a pct cannot leave it to the API.
         Client { node: Arc::new(node), way: Arc::new(backend), locks: self.locks, check: true }
     }
@@ -198,7 +207,16 @@ impl Builder {
         config.timeout = self.timeout;
         config.env.extend(self.env.into_iter().filter(|(name, _)| name == "TERM"));
         let (settings, cancel) = (self.settings, self.cancel);
-        let node = OnNode { settings, config, place, pve, cancel, node_api: None, native: None };
+        let node = OnNode {
+            settings,
+            config,
+            place,
+            pve,
+            cancel,
+            node_api: None,
+            native: None,
+            warned: Warned::default(),
+        };
         on_node(node, self.locks, self.check)
     }
 

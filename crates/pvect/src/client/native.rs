@@ -76,11 +76,9 @@ impl Client {
         self.way.survey().await
     }
 
-    /// Returns pct's warnings about the lines of a container's configuration file that cannot be parsed. None where pct
-    /// reads: it prints them itself.
+    /// Returns pct's warnings about the lines of a container's configuration file that cannot be parsed. Where pct is what
+    /// reads, they are those of the reads of this container since they were last asked for.
     pub fn warnings(&self, vmid: Vmid) -> Vec<String> {
-        let native = self.native_backend().map(|native| native.warnings(vmid));
-        // What keeps the file from being read is for the read itself to say.
-        native.and_then(Result::ok).unwrap_or_default()
+        self.way.warnings(vmid)
     }
 }

@@ -14,7 +14,7 @@ use pvect_core::{
     Status, Verb, Vmid,
 };
 use pvect_native::{NativeBackend, Survey};
-use pvect_pct::{CancelHandle, Captured, PctBackend, PctConfig, Transport};
+use pvect_pct::{CancelHandle, Captured, PctBackend, PctConfig, Transport, Warned};
 
 use super::way::Way;
 use super::{Place, node_api, safeguards};
@@ -32,6 +32,8 @@ pub(super) struct OnNode {
     pub(super) cancel: CancelHandle,
     pub(super) node_api: Option<ApiBackend>,
     pub(super) native: Option<NativeBackend>,
+    /// What pct warned of where it read.
+    pub(super) warned: Warned,
 }
 
 impl OnNode {
@@ -42,7 +44,9 @@ impl OnNode {
 
     /// Returns the backend with the time limit that the settings give a class.
     fn backend_for(&self, class: TimeClass) -> PctBackend {
-        PctBackend::new(self.config_for(class)).with_cancel(self.cancel.clone())
+        PctBackend::new(self.config_for(class))
+            .with_cancel(self.cancel.clone())
+            .with_warned(self.warned.clone())
     }
 
     fn config_for(&self, class: TimeClass) -> PctConfig {
@@ -167,7 +171,20 @@ impl Way for OnNode {
     async fn survey(&self) -> Result<Survey> {
         match self.native("list") {
             Some(native) => native.survey(),
-            None => self.backend(Verb::List).list().await.map(Survey::of),
+            None => {
+                let list = self.backend(Verb::List).list().await?;
+                let mut survey = Survey::of(list);
+                survey.warnings = self.warned.take(None);
+                Ok(survey)
+            }
+        }
+    }
+
+    fn warnings(&self, vmid: Vmid) -> Vec<String> {
+        match &self.native {
+            // What keeps the file from being read is for the read itself to say.
+            Some(native) => native.warnings(vmid).unwrap_or_default(),
+            None => self.warned.take(Some(vmid)),
         }
     }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use async_trait::async_trait;
 use pvect_api::ApiBackend;
 use pvect_core::schema::TimeClass;
-use pvect_core::{Call, Error, Inspect, Operate, Result, Verb};
+use pvect_core::{Call, Error, Inspect, Operate, Result, Verb, Vmid};
 use pvect_native::Survey;
 use pvect_pct::Captured;
 
@@ -32,6 +32,11 @@ pub(super) trait Way: Inspect + Operate + fmt::Debug {
 
     /// Lists the containers, with what is worth a warning where that can be seen.
     async fn survey(&self) -> Result<Survey>;
+
+    /// Returns what pct warns of in a container's configuration file; where pct is what reads, in the reads so far.
+    fn warnings(&self, _: Vmid) -> Vec<String> {
+        Vec::new()
+    }
 
     /// Returns whether reads give records, and no text of a pct.
     fn reads_records(&self) -> bool;

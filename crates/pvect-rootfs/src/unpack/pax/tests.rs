@@ -21,6 +21,7 @@ fn records_are_as_long_as_they_say() {
         b"6 abc\n",
         b"1 \n",
         b"\n",
+        b"8 a\nb=c\n",
     ] {
         assert_eq!(keys(bad), None, "{}", bad.escape_ascii());
     }
@@ -146,6 +147,8 @@ fn what_the_crate_would_read_otherwise_is_refused() {
     assert_eq!(refusal(&pax(b"99 size=3\n")), "an extended header is damaged");
     assert_eq!(refusal(&pax(b"10 size=x\n")), "an extended header has a size that is not a number");
     assert_eq!(refusal(&pax(b"10 size=0\n10 size=9\n")), "an extended header has two sizes");
+    // The crate stops at the line break, goes by the header's size, and would take the member's data for headers.
+    assert_eq!(refusal(&pax(b"8 a\nb=c\n22 size=1099511627776\n")), "an extended header is damaged");
     let mut old = tar::Header::new_old();
     old.set_entry_type(tar::EntryType::GNULongName);
     old.set_size(5);

@@ -18,6 +18,13 @@ use super::fingerprint::{Fingerprint, Hashing, of_open, stopped};
 /// Set-user-ID and set-group-ID.
 const SETID: u32 = 0o6000;
 
+/// How much is remembered of the names of a stream that is unpacked, in bytes.
+const MOST_KEPT: usize = 256 << 20;
+/// The longest name that Linux takes, in bytes.
+const LONGEST_NAME: usize = 4096;
+/// How many warnings are kept; the others are counted.
+const MOST_WARNINGS: usize = 100;
+
 /// What a copied directory held.
 #[derive(Debug, Default)]
 pub(super) struct Copied {
@@ -180,9 +187,9 @@ pub(super) fn unpack(
     archive.set_preserve_mtime(true);
     archive.set_unpack_xattrs(false);
     archive.set_mask(SETID);
-    let mut copied = Copied::default();
-    let mut files = Vec::new();
-    let mut modes = Vec::new();
+    let mut warnings = Warnings::default();
+    let mut files = Names::default();
+    let mut modes = Names::default();
     for entry in archive.entries()? {
         let mut entry = entry?;
         let path = below(&entry.path()?)?;
@@ -190,40 +197,89 @@ pub(super) fn unpack(
         let mode = entry.header().mode()?;
         if path.as_os_str().is_empty() {
             if how.itself {
-                modes.push((PathBuf::from("."), mode));
+                modes.keep(PathBuf::from("."), mode)?;
             }
             continue;
         }
         match kind {
             EntryType::Block | EntryType::Char | EntryType::Fifo => {
-                copied.warnings.push(format!("'{}' is a device or pipe and was left out", path.display()));
+                warnings.add(|| format!("'{}' is a device or pipe and was left out", path.display()));
                 continue;
             }
-            EntryType::Directory => modes.push((path.clone(), mode)),
+            EntryType::Directory => modes.keep(path.clone(), mode)?,
             EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse | EntryType::Link
                 if how.hash =>
             {
-                files.push(path.clone());
+                files.keep(path.clone(), ())?;
             }
             _ => {}
         }
         if mode & SETID != 0 && kind != EntryType::Directory {
-            copied.warnings.push(format!("'{}' lost its set-user-ID or set-group-ID bit", path.display()));
+            warnings.add(|| format!("'{}' lost its set-user-ID or set-group-ID bit", path.display()));
         }
         if !entry.unpack_in(root)? {
             return Err(outside(&path));
         }
     }
     // Directories last: one that may not be written would refuse what comes into it.
-    for (path, mode) in modes.into_iter().rev() {
+    for (path, mode) in modes.kept.into_iter().rev() {
         let held = open_below(root, &path, OFlags::PATH | OFlags::DIRECTORY)
             .map_err(|error| about(&path, &error))?;
         // What is held is changed, wherever a link of its name leads by now.
         let held = format!("/proc/self/fd/{}", held.as_raw_fd());
         fs::set_permissions(held, fs::Permissions::from_mode(mode & 0o1777))?;
     }
-    copied.files = read_again(root, files, stop)?;
-    Ok(copied)
+    let files = read_again(root, files.kept.into_iter().map(|(path, ())| path).collect(), stop)?;
+    Ok(Copied { files, warnings: warnings.finish() })
+}
+
+/// Names of a stream, with what is known of each: bounded, for the stream may never end.
+struct Names<T> {
+    kept: Vec<(PathBuf, T)>,
+    bytes: usize,
+}
+
+impl<T> Default for Names<T> {
+    fn default() -> Self {
+        Self { kept: Vec::new(), bytes: 0 }
+    }
+}
+
+impl<T> Names<T> {
+    fn keep(&mut self, path: PathBuf, what: T) -> io::Result<()> {
+        self.bytes += path.as_os_str().len() + size_of::<(PathBuf, T)>();
+        if self.bytes > MOST_KEPT {
+            return Err(io::Error::other(format!(
+                "there are too many names: more than {} were unpacked, and nothing after them",
+                self.kept.len()
+            )));
+        }
+        self.kept.push((path, what));
+        Ok(())
+    }
+}
+
+/// The first warnings, and how many more there were.
+#[derive(Default)]
+struct Warnings {
+    first: Vec<String>,
+    more: usize,
+}
+
+impl Warnings {
+    fn add(&mut self, text: impl FnOnce() -> String) {
+        match self.first.len() < MOST_WARNINGS {
+            true => self.first.push(text()),
+            false => self.more += 1,
+        }
+    }
+
+    fn finish(mut self) -> Vec<String> {
+        if self.more > 0 {
+            self.first.push(format!("{} more of these warnings are not shown", self.more));
+        }
+        self.first
+    }
 }
 
 /// Reads files below a directory: each once, for a container gives one file any number of names.
@@ -261,6 +317,9 @@ fn open_below(root: &Path, path: &Path, flags: OFlags) -> io::Result<File> {
 
 /// Returns the path without `./`.
 fn below(path: &Path) -> io::Result<PathBuf> {
+    if path.as_os_str().len() > LONGEST_NAME {
+        return Err(io::Error::other("a name is longer than 4096 bytes; nothing more was unpacked"));
+    }
     let mut clean = PathBuf::new();
     for component in path.components() {
         match component {

@@ -71,15 +71,11 @@ pub(super) fn of_open(file: File, stop: &dyn Fn() -> bool) -> io::Result<Fingerp
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("it is not a regular file"));
     }
-    read_through(file, stop)
+    of_reader(file, stop)
 }
 
-/// Reads to the end. It blocks.
-pub(super) fn of_reader(reader: impl Read) -> io::Result<Fingerprint> {
-    read_through(reader, &|| false)
-}
-
-fn read_through(reader: impl Read, stop: &dyn Fn() -> bool) -> io::Result<Fingerprint> {
+/// Reads to the end, unless it is to stop, which is asked before each block. It blocks.
+pub(super) fn of_reader(reader: impl Read, stop: &dyn Fn() -> bool) -> io::Result<Fingerprint> {
     let mut reader = Hashing::new(reader);
     let mut buffer = vec![0; 1 << 20];
     loop {

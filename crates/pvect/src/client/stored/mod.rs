@@ -5,6 +5,7 @@ mod tables;
 
 use pvect_core::schema::TimeClass;
 use pvect_core::{Error, ErrorKind, Result, VolumeId};
+use pvect_pct::PctConfig;
 use serde::{Deserialize, Serialize};
 
 use super::{Client, Place};
@@ -73,12 +74,20 @@ impl Client {
     /// # Errors
     /// `Unsupported`, where that is.
     pub fn remove_template_line(&self, volume: &VolumeId) -> Result<Vec<String>> {
-        let words = match self.place() {
+        let words: Vec<String> = match self.place() {
             Place::Api { .. } => return Err(not_through_api()),
-            Place::Standalone { .. } => vec![self.program().display().to_string(), "template".to_owned()],
+            Place::Standalone { root, .. } => {
+                let (program, root) = (self.program().display().to_string(), root.display().to_string());
+                vec![program, "--root".to_owned(), root, "template".to_owned()]
+            }
             _ => {
                 self.refuse_far_standalone("templates", "template")?;
-                vec!["pveam".to_owned()]
+                let pveam = PctConfig {
+                    program: "pveam".into(),
+                    prefix_args: Vec::new(),
+                    ..self.node.config.clone()
+                };
+                return Ok(pveam.command_line(vec!["remove".to_owned(), volume.to_string()]));
             }
         };
         Ok(words.into_iter().chain(["remove".to_owned(), volume.to_string()]).collect())

@@ -229,3 +229,19 @@ fn a_file_of_terabytes_that_is_read_can_be_stopped() {
     });
     assert_eq!(error.unwrap_err().to_string(), "'hole': interrupted");
 }
+
+#[test]
+fn a_stream_without_end_is_remembered_in_part_only() {
+    let root = tempfile::tempdir().unwrap();
+    let stream = entry("pipe", EntryType::Fifo, 0o644, None).repeat(MOST_WARNINGS + 5);
+    let warnings = unpack(stream.as_slice(), root.path(), HASHED, &|| false).unwrap().warnings;
+    assert_eq!(warnings.len(), MOST_WARNINGS + 1);
+    assert_eq!(warnings[MOST_WARNINGS], "5 more of these warnings are not shown");
+    // As many directories as fit, and one more.
+    let mut names = Names { kept: Vec::new(), bytes: MOST_KEPT - 100 };
+    names.keep(PathBuf::from("a"), 0o755_u32).unwrap();
+    let error = names.keep(PathBuf::from("b".repeat(90)), 0o755).unwrap_err().to_string();
+    assert_eq!(error, "there are too many names: more than 1 were unpacked, and nothing after them");
+    let long = below(Path::new(&"a/".repeat(LONGEST_NAME))).unwrap_err().to_string();
+    assert!(long.contains("longer than 4096 bytes"), "{long}");
+}
