@@ -19,6 +19,7 @@ fuzz_target!(|bytes: &[u8]| {
         ignore_errors: bytes.len() % 2 == 1,
         report: &|_| (),
         most,
+        room: &|| Ok(()),
         bytes_per_second: None,
         interrupted: &ends,
     };

@@ -1,11 +1,11 @@
 //! How Perl counts with a text: pct does so with what a configuration holds, whatever that is.
 
-/// Returns whether Perl takes a text as true: anything but nothing and `0`.
+/// Returns whether a text is true in Perl: anything but the empty text and `0`.
 pub fn is_true(text: &str) -> bool {
     !matches!(text, "" | "0")
 }
 
-/// The number at the start of a text; 0 where there is none. Source: perlnumber(1), perldiag(1).
+/// The number at the start of a text; 0 if there is none. Source: perlnumber(1), perldiag(1).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Number {
     /// Its value.
@@ -25,7 +25,7 @@ pub fn number(text: &str) -> Number {
     }
     let length = length(start.as_bytes());
     let (digits, rest) = start.split_at(length);
-    // What was measured is a number to Rust too, but for a dot at either end, which it takes as well.
+    // Rust parses everything that was measured, including a dot at either end.
     let value = digits.parse().unwrap_or(0.0);
     Number {
         value,
@@ -44,7 +44,7 @@ fn named(text: &str) -> Option<(f64, &str)> {
     Some((if text.starts_with('-') { -value } else { value }, rest))
 }
 
-/// The length of the decimal number at the start; 0 where there is none.
+/// The length of the decimal number at the start; 0 if there is none.
 fn length(bytes: &[u8]) -> usize {
     let digits = |from: usize| bytes.iter().skip(from).take_while(|byte| byte.is_ascii_digit()).count();
     let sign = |at: usize| usize::from(matches!(bytes.get(at), Some(b'+' | b'-')));
@@ -81,7 +81,7 @@ pub fn print(value: f64) -> String {
     }
     // Without the sign of zero.
     let value = if value == 0.0 { 0.0 } else { value };
-    // Beyond 2^53 a float is not sure of its last digits.
+    // Beyond 2^53 a float does not have exact digits.
     if value.fract() == 0.0 && value.abs() < 9_007_199_254_740_992.0 {
         return format!("{value:.0}");
     }

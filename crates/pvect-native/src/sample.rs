@@ -44,7 +44,7 @@ pub struct Sample {
     pub details: Option<Details>,
 }
 
-/// What costs more to read.
+/// Values that are expensive to read.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Details {
     /// Use of the root file system, bytes.
@@ -65,7 +65,7 @@ pub struct Details {
     pub pressure_mem: f64,
 }
 
-/// Reads samples. It remembers configurations that have not changed, and process ids of containers that still run.
+/// Reads samples. It caches configurations that have not changed, and process ids of containers that still run.
 #[derive(Debug)]
 pub struct Sampler {
     backend: NativeBackend,
@@ -75,7 +75,7 @@ pub struct Sampler {
     unified: Option<PathBuf>,
     configs: BTreeMap<Vmid, Known>,
     pids: BTreeMap<Vmid, u32>,
-    /// The inits whose root file systems do not say how full they are.
+    /// The inits whose root file systems did not answer how full they are.
     silent: BTreeMap<Vmid, u32>,
 }
 
@@ -107,7 +107,7 @@ impl Sampler {
         let cgroups = backend.reader().cgroups();
         let controller = |name| cgroups.controller(name);
         let (memory, disk) = (controller("memory"), controller("blkio"));
-        // On version 1 the time is counted by a controller of its own.
+        // On version 1 a controller of its own counts the time.
         let cpu = controller(if cgroups.is_unified() { "cpu" } else { "cpuacct" });
         let unified = cgroups.unified();
         let (configs, pids, silent) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
@@ -219,11 +219,11 @@ impl Sampler {
             }
         }
         let age = |pid: u32| Some((pid, process::age(reader.proc_root(), pid, uptime)?));
-        // One that is known may be gone: the container was started again.
+        // The known init may be gone, if the container was started again.
         let known = self.pids.get(&vmid).copied().and_then(age);
         if let Some((pid, age)) = known.or_else(|| age(reader.init_pid(vmid)?)) {
             details.uptime = age;
-            // One that did not answer is not asked again: each time costs a second, and leaves a process.
+            // Do not ask one again that did not answer: each attempt takes a second and may leave a process behind.
             if self.silent.get(&vmid) != Some(&pid) {
                 match disk::root_use(reader.proc_root(), pid) {
                     Some(found) => (details.disk, details.maxdisk) = found,

@@ -24,7 +24,7 @@ use holder::foreign_peer;
 
 /// Names of this many bytes and more are hashed: 108 of `sun_path`, less the leading NUL and a final one.
 const NAME_LIMIT: usize = 106;
-/// A monitor answers at once; one that is stopped must not hold us up.
+/// A monitor answers at once, and a stopped one must not hold us up.
 const ANSWER_TIME: Duration = Duration::from_secs(2);
 /// `LXC_CMD_STOP` of LXC's commands.h.
 const STOP: i32 = 2;
@@ -97,7 +97,7 @@ impl CommandSocket {
         let address = SocketAddrUnix::new_abstract_name(&socket_name(lxc_path, vmid))?;
         let made = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
         let stream = UnixStream::from(made);
-        // It bounds connect(2), too: anybody can fill a monitor's queue.
+        // This limits connect(2), too, because anyone can fill a monitor's queue.
         stream.set_write_timeout(Some(ANSWER_TIME))?;
         stream.set_read_timeout(Some(ANSWER_TIME))?;
         retry_on_intr(|| connect(&stream, &address))?;

@@ -33,37 +33,40 @@ pub struct Changes<'a> {
     errors: BTreeMap<String, String>,
 }
 
-/// What became of it.
+/// The result of applying pending changes.
 #[derive(Debug)]
 pub struct Changed {
     /// Volumes that were made, to be removed if the configuration cannot be saved.
     pub made: Vec<VolumeId>,
-    /// What was mounted in the running container, to be taken away likewise.
+    /// What was mounted in the running container, to be unmounted again in that case.
     pub mounted: Vec<(String, MountPoint)>,
     /// What failed, by option; these changes are still pending.
     pub errors: BTreeMap<String, String>,
 }
 
 impl Changed {
-    /// Takes away what was mounted and made, as the configuration is not saved. What cannot be taken away is a warning:
+    /// Takes away what was mounted and made, as the configuration is not saved. What cannot be taken away is a warning each:
     /// why the configuration was not saved is for the caller to say.
     pub fn undo(&self, node: &Node, vmid: Vmid, output: &mut Output<'_>) {
-        let unplugged = self
-            .mounted
-            .iter()
-            .rev()
-            .try_for_each(|(key, point)| runtime::unplug_mount(node, vmid, key, point));
-        // A volume that is still mounted is not removed.
-        let undone =
-            unplugged.and_then(|()| self.made.iter().try_for_each(|volume| storage::free(node, volume)));
-        if let Err(failure) = undone {
-            output.warn(failure.text);
+        let mut still_mounted = Vec::new();
+        for (key, point) in self.mounted.iter().rev() {
+            if let Err(failure) = runtime::unplug_mount(node, vmid, key, point) {
+                output.warn(format!("{key} stays mounted: {}", failure.text));
+                still_mounted.push(point.fs.source.clone());
+            }
+        }
+        for volume in &self.made {
+            if still_mounted.contains(&MountSource::Volume(volume.to_string())) {
+                output.warn(format!("volume '{volume}' is left: it is still mounted"));
+            } else if let Err(failure) = storage::free(node, volume) {
+                output.warn(format!("volume '{volume}' is left: {}", failure.text));
+            }
         }
     }
 }
 
 impl<'a> Changes<'a> {
-    /// Prepares the pending changes of `config`; with `only`, no others than these.
+    /// Prepares the pending changes of `config`; with `only`, just these.
     pub fn new(
         node: &'a Node,
         vmid: Vmid,
@@ -74,7 +77,7 @@ impl<'a> Changes<'a> {
     }
 
     /// Applies them to a container that does not run. Failures go to stderr, too. With `only`, an option that is to be
-    /// deleted and has a pending value gets that.
+    /// deleted but also has a pending value gets that value.
     pub fn apply(mut self, output: &mut Output<'_>) -> Changed {
         for key in self.deletions() {
             match self.delete(&key, output) {
@@ -94,8 +97,8 @@ impl<'a> Changes<'a> {
         self.done()
     }
 
-    /// Applies those that a running container can take; the others stay pending. What mkfs and the like print goes to
-    /// stdout.
+    /// Applies those that a running container can take; the others stay pending. Output of mkfs and similar programs
+    /// goes to stdout.
     pub fn hotplug(mut self, output: &mut Output<'_>) -> Changed {
         for (key, value) in self.values() {
             if IMMEDIATE.contains(&key.as_str()) {
@@ -211,7 +214,7 @@ impl<'a> Changes<'a> {
         if let Some(output) = output {
             output.warn(&text);
         }
-        // pct's errors end their line.
+        // pct's error texts end with a line break.
         self.errors.insert(key.to_owned(), text + "\n");
     }
 

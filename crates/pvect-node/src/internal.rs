@@ -60,7 +60,7 @@ fn answer<T: Serialize>(found: NodeResult<T>) -> NodeResult<()> {
     found.map(drop)
 }
 
-/// Takes the rights of a container's root and copies stdin into a file below the container's root directory.
+/// Switches to the rights of a container's root and copies stdin into a file below the container's root directory.
 ///
 /// The container's mount namespace is not entered: every path is looked up below the directory that is open here.
 fn push_into([root, users]: [&str; 2], destination: &str, wanted: &Wanted) -> NodeResult<()> {

@@ -22,12 +22,12 @@ use crate::{Failure, Node, NodeResult, Output, files};
 use lists::{change_lists, finish, move_dead, process_start};
 
 const FILE_MODE: u32 = 0o640;
-/// Stands in a log for what is beyond its limit.
+/// The last line of a log that has reached its limit.
 const OMITTED: &str = "the log is longer than 16 MiB, the rest is left out";
-/// The longest last word of a task, bytes: it is in the index too.
+/// The longest end status of a task, in bytes, because it is also in the index.
 const STATUS_LIMIT: usize = 16 * 1024;
 
-/// For whom this process works, where that is not `root@pam` at a command line.
+/// The user that this process works for, if that is not `root@pam` at a command line.
 static ASKER: OnceLock<Asker> = OnceLock::new();
 
 struct Asker {
@@ -35,13 +35,13 @@ struct Asker {
     begun: Box<dyn Fn(&Upid) + Send + Sync>,
 }
 
-/// Makes every task of this process one of `user`; `begun` is told the name of each as it begins. Only the first call
-/// in a process counts.
+/// Makes every task of this process one of `user`; `begun` is called with the name of each as it begins. Only the first
+/// call in a process counts.
 pub(crate) fn work_for(user: String, begun: impl Fn(&Upid) + Send + Sync + 'static) {
     let _ = ASKER.set(Asker { user, begun: Box::new(begun) });
 }
 
-/// Returns for whom this process works, where that was said by [`work_for`].
+/// Returns the user that this process works for, if [`work_for`] has set one.
 pub(crate) fn asker() -> Option<&'static str> {
     ASKER.get().map(|asker| asker.user.as_str())
 }
@@ -67,6 +67,11 @@ impl TaskLog {
     pub fn warn(&mut self, output: &mut Output<'_>, text: &str) {
         self.warnings += 1;
         self.line(output, &format!("WARN: {text}"));
+    }
+
+    /// Counts warnings that were written in another way.
+    pub fn count_warnings(&mut self, count: u32) {
+        self.warnings += count;
     }
 
     /// Does work whose texts, those for stderr too, become lines of this task when it is done.
@@ -129,7 +134,7 @@ pub fn run<T>(
     output: &mut Output<'_>,
     work: impl FnOnce(&mut TaskLog, &mut Output<'_>) -> NodeResult<T>,
 ) -> NodeResult<T> {
-    // From the first line in the list to the last: a signal must not leave a task that nobody ended.
+    // Watch signals from the first entry in the lists to the last: a signal must not leave a task without an end.
     let interrupt = Interrupt::watch();
     let mut log = begin(node, worker, id)?;
     let warned = output.warned();
@@ -141,14 +146,14 @@ pub fn run<T>(
         Ok(_) => "OK".to_owned(),
     };
     let last = if result.is_err() { format!("TASK ERROR: {status}") } else { format!("TASK {status}") };
-    // Always there: it says how the task ended.
+    // Always write this line: it says how the task ended.
     log.write(&last);
-    // The work is done or undone; an index that cannot be written changes nothing of that.
+    // The work is done or undone already; failing to write the index does not change that.
     let _ = finish(node, &log.upid, &status);
     if result.is_ok() && log.warnings > 0 {
         output.warn(format!("Task finished with {} warning(s)!", log.warnings));
     }
-    // pct shows it on one line, as it stands in the log.
+    // pct shows it on one line, as in the log.
     result.map_err(|failure| Failure { text: one_line(&failure.text), exit: 255, ..failure })
 }
 

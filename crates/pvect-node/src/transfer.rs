@@ -35,15 +35,15 @@ pub(crate) struct Target<'a> {
 impl<'a> Target<'a> {
     /// Makes the file, or empties the one that is there; symlinks are followed, as pct does.
     ///
-    /// A new file has the permissions that were asked for or those that the umask leaves of 0666; one that was
-    /// there keeps its own unless others were asked for.
+    /// A new file has the permissions that were asked for, or else 0666 minus the umask; an existing one keeps its own
+    /// unless others were asked for.
     ///
     /// # Errors
     /// `failed to create file: <path>: <reason>`, `failed to change file owner: <reason>`.
     pub(crate) fn create(place: Place<'a>, path: &'a str, attributes: Attributes) -> NodeResult<Self> {
         let Attributes { user, group, mode } = attributes;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NONBLOCK | OFlags::NOCTTY;
-        // Until the owner is right, nobody else reads it.
+        // Nobody else may read it until the owner is right.
         let first = Mode::from_raw_mode(if mode.is_some() || user.is_some() { 0 } else { 0o666 });
         let (fd, is_new) = match place.open(path, flags, first) {
             Ok(fd) => (fd, true),
@@ -62,7 +62,7 @@ impl<'a> Target<'a> {
         Ok(target)
     }
 
-    /// The owner first: changing it takes set-user-id bits away.
+    /// The owner first, because changing it removes set-user-id bits.
     fn set(&self, user: Option<u32>, group: Option<u32>, mode: Option<u32>) -> rustix::io::Result<()> {
         if user.is_some() || group.is_some() {
             rustix::fs::fchown(&self.file, user.map(Uid::from_raw), group.map(Gid::from_raw))?;
@@ -74,8 +74,7 @@ impl<'a> Target<'a> {
     /// file is made of it.
     ///
     /// # Errors
-    /// `failed to copy to <path>: <reason>`; a file that was made is removed again, one that was there is left
-    /// empty.
+    /// `failed to copy to <path>: <reason>`; a new file is removed again, an existing one is left empty.
     pub(crate) fn fill(self, source: &File, interrupt: &Interrupt) -> NodeResult<()> {
         self.fill_while(source, &|| heed(interrupt))
     }
@@ -98,7 +97,7 @@ impl<'a> Target<'a> {
             Err(error) if error.kind() == ErrorKind::IsADirectory => Ok(()),
             copied => copied,
         };
-        // Writing takes set-user-id and set-group-id bits away where the writer may not have them.
+        // Writing removes set-user-id and set-group-id bits if the writer may not set them.
         match copied.and_then(|()| Ok(self.set(None, None, self.mode)?)) {
             Ok(()) => Ok(()),
             Err(error) => {
@@ -110,7 +109,7 @@ impl<'a> Target<'a> {
     }
 
     fn undo(self) {
-        // What fails here is reported by what failed before.
+        // Only the first failure is reported, not one of the clean-up.
         if self.is_new {
             let _ = self.place.unlink(self.path);
         } else {

@@ -82,7 +82,7 @@ impl PctBackend {
     pub async fn probe(&self) -> Result<()> {
         program::check(self.pct_config())?;
         if self.pct_config().transport.ssh().is_some() {
-            // Only running it tells.
+            // Only running it shows whether it works.
             return self.list().await.map(drop);
         }
         let Transport::Sudo { program: sudo } = &self.pct_config().transport else { return Ok(()) };
@@ -103,9 +103,9 @@ impl PctBackend {
     /// Runs `exec`, `enter` or `console` on the caller's terminal and returns the status, 128+signal when killed.
     ///
     /// stdin, stdout and stderr are inherited and the process stays in the foreground process group, so size changes
-    /// and the terminal's signals reach it without help. Time-outs do not apply. From then on this process does not
-    /// die of SIGINT, SIGQUIT, SIGTERM and SIGHUP any more: the terminal sends the first two to the command itself, the
-    /// other two are passed on. pct's own messages go to the terminal, so they cannot be told from the command's.
+    /// and the terminal's signals reach it without help. Time-outs do not apply. From then on this process does not die
+    /// of SIGINT, SIGQUIT, SIGTERM and SIGHUP any more: the terminal sends the first two to the command itself, the
+    /// other two are passed on. pct's own messages go to the terminal, so they cannot be told apart from the command's.
     ///
     /// # Errors
     /// When pct is not there or does not start.

@@ -10,13 +10,13 @@ use crate::program;
 use crate::runner::{Request, Streams};
 
 impl PctConfig {
-    /// Returns how another program of this machine is run: the one beside pct, or else the node's own. A path is taken as
-    /// it is. Through sudo, one that is not seen is taken to be beside pct.
+    /// Returns how another program of this machine is run: the one beside pct, or else the node's own. A path is used
+    /// as it is. Through sudo, a program that cannot be seen is assumed to be beside pct.
     ///
     /// # Errors
-    /// [`Finding::NoProgram`]. `words` are those that it was to be run with.
+    /// [`Finding::NoProgram`]. `words` are the arguments that it was to get.
     pub fn beside(&self, program: &str, words: &[String]) -> Result<Self> {
-        // Only root may see what sudo may run.
+        // Perhaps only root can see the program.
         let unseen = || {
             let sudo = matches!(self.transport, Transport::Sudo { .. });
             sudo.then(|| self.program.with_file_name(program))
@@ -34,11 +34,11 @@ impl PctConfig {
 }
 
 impl PctBackend {
-    /// Runs another program of the node than pct, by the same way, with the time limit of a class. A name without a
+    /// Runs another program of the node, in the same way as pct, with the time limit of a class. A name without a
     /// directory means the program beside pct, or else the node's own.
     ///
     /// # Errors
-    /// When it is not there or cannot be run to its end. A status other than 0 is none.
+    /// When it does not exist or cannot be run to its end. A status other than 0 is not an error.
     pub async fn run_other(&self, program: &str, words: &[&str], class: TimeClass) -> Result<Captured> {
         let config = self.pct_config();
         let config = match config.transport.ssh() {

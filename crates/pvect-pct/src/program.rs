@@ -13,7 +13,7 @@ use crate::config::{PctConfig, Transport};
 ///
 /// A program that only root can see is not missing for sudo, so a directory that may not be read is not an error there.
 ///
-/// What is on another node cannot be looked at from here; the run itself tells.
+/// A program on another node cannot be checked from here; running it shows whether it exists.
 pub(crate) fn check(config: &PctConfig) -> Result<()> {
     if matches!(config.transport, Transport::Ssh(_)) {
         return Ok(());
@@ -33,7 +33,7 @@ pub(crate) fn check(config: &PctConfig) -> Result<()> {
     }
 }
 
-/// Returns where another program of the node is: beside pct, or else where the node keeps its programs. A path is taken
+/// Returns where another program of the node is: beside pct, or else where the node keeps its programs. A path is used
 /// as it is.
 pub(crate) fn find_beside(pct: &Path, name: &str) -> Option<PathBuf> {
     if name.contains('/') {

@@ -4,18 +4,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use pvect_core::Vmid;
 
-/// How many warnings are kept; of a library that never asks, the oldest go first.
+/// How many warnings are kept; if nobody takes them, the oldest are dropped first.
 const MOST: usize = 1000;
 
-/// The warnings of reads, each with the container that was read. Clones share them.
+/// Warnings from reads, each with the container that was read. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct Warned(Arc<Mutex<Vec<Warning>>>);
 
-/// Which container was read, if not all were listed, and pct's line.
+/// The container that was read (`None` for a list of all), and pct's line.
 type Warning = (Option<Vmid>, String);
 
 impl Warned {
-    /// Keeps what pct warned of when it read a container, or listed all of them.
+    /// Keeps what pct warned about when it read a container, or listed all.
     pub(crate) fn keep(&self, vmid: Option<Vmid>, warnings: Vec<String>) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         kept.extend(warnings.into_iter().map(|text| (vmid, text)));
@@ -23,13 +23,13 @@ impl Warned {
         kept.drain(..surplus);
     }
 
-    /// Takes the warnings of one container's reads, or those of lists; the oldest first.
+    /// Takes the warnings from reads of one container, or those from lists; the oldest first.
     pub fn take(&self, vmid: Option<Vmid>) -> Vec<String> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (taken, left) = kept.drain(..).partition(|(of, _)| *of == vmid);
         *kept = left;
         let mut texts: Vec<String> = taken.into_iter().map(|(_, text): Warning| text).collect();
-        // A status and a configuration read one file.
+        // status and config read the same file, so both may warn.
         let mut seen = std::collections::HashSet::new();
         texts.retain(|text| seen.insert(text.clone()));
         texts

@@ -22,18 +22,19 @@ const DIRECTORY: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 const NAME: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 const STAY: ResolveFlags = ResolveFlags::NO_XDEV.union(ResolveFlags::NO_SYMLINKS);
-/// Room for some dozens of names: what is read behind a directory is read once more when it is done.
+/// Room for a few dozen names: the names that were read after a directory are read again when it is done.
 const BUFFER: usize = 4096;
-/// What was on a file before its owner changed: the mode, then the capabilities. No guest can set one of these.
+/// Notes the mode and then the capabilities that a file had before its owner was changed. No guest can set an attribute
+/// of this kind.
 const NOTE: &str = "trusted.pvect.shift";
 const CAPABILITY: &str = "security.capability";
 const ACLS: [&str; 2] = ["system.posix_acl_access", "system.posix_acl_default"];
-/// The most that the kernel stores of an attribute, or of their names.
+/// The most bytes that the kernel stores for an attribute, or for the list of their names.
 const ATTRIBUTE_LIMIT: usize = 65_536;
-/// Set-user-id, set-group-id: what a change of owner removes.
+/// Set-user-id and set-group-id, which a change of owner removes.
 const SPECIAL: u32 = 0o6000;
 
-/// From which range of ids to which.
+/// The old and the new range of ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shift {
     /// The first id of the old range.
@@ -53,7 +54,7 @@ pub struct Summary {
     pub moved: u64,
 }
 
-/// A directory on the way from the top to the present one.
+/// A directory on the path from the top to the current one.
 struct Level {
     device: u64,
     inode: u64,
@@ -70,16 +71,16 @@ impl Shift {
         }
     }
 
-    /// Whether the two ranges have ids in common: then it could not be done again.
+    /// Whether the two ranges have ids in common: then an interrupted shift could not be repeated.
     pub fn overlaps(&self) -> bool {
         self.from.abs_diff(self.to) < self.count
     }
 
-    /// Shifts all that an open directory has, and itself.
+    /// Shifts an open directory and everything in it.
     ///
     /// # Errors
-    /// When the ranges overlap, something cannot be changed (the text names it), or `interrupted` says so. What was done
-    /// until then stays done, and another call goes on with it.
+    /// When the ranges overlap, something cannot be changed (the text names it), or `interrupted` says so. What was
+    /// done until then stays done, and another call continues.
     pub fn tree(&self, top: &OwnedFd, interrupted: &dyn Fn() -> bool) -> io::Result<Summary> {
         if self.overlaps() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "the old and the new range overlap"));
@@ -107,7 +108,7 @@ impl Shift {
         Ok(summary)
     }
 
-    /// Shifts what a directory has from a place on, up to the next directory in it, which is returned.
+    /// Shifts the entries of a directory from a position on, up to the next subdirectory, which is returned.
     fn entries(
         &self,
         directory: &OwnedFd,
@@ -130,7 +131,7 @@ impl Shift {
             }
             let name = OsStr::from_bytes(bytes);
             let failed = |errno| named(name, errno);
-            // Not by the type in the directory: not all file systems have it.
+            // Do not use the type in the directory entry: not all file systems have it.
             let file = rustix::fs::openat2(directory, name, NAME, Mode::empty(), STAY).map_err(failed)?;
             if kind(&rustix::fs::fstat(&file).map_err(failed)?) == FileType::Directory {
                 return Ok(Some(name.to_owned()));
@@ -140,7 +141,7 @@ impl Shift {
         Ok(None)
     }
 
-    /// Shifts one thing: owner, access control lists, capabilities.
+    /// Shifts one file: owner, access control lists, capabilities.
     fn take(&self, file: BorrowedFd<'_>, summary: &mut Summary) -> rustix::io::Result<()> {
         let before = rustix::fs::fstat(file)?;
         let (user, group) = (self.id(before.st_uid), self.id(before.st_gid));
@@ -187,7 +188,7 @@ impl Shift {
         Ok(())
     }
 
-    /// Shifts the root that capabilities hold for, where they name one. Source: `struct vfs_ns_cap_data` of
+    /// Shifts the root id that capabilities apply to, if they name one. Source: `struct vfs_ns_cap_data` of
     /// linux/capability.h.
     fn capability(&self, value: &[u8]) -> Vec<u8> {
         let mut shifted = value.to_vec();
@@ -219,7 +220,7 @@ impl Level {
         Ok(Self { device: stat.st_dev, inode: stat.st_ino, cookie: 0 })
     }
 
-    /// Opens this directory from one in it.
+    /// Opens this directory from a subdirectory of it.
     fn open_from(&self, inner: &OwnedFd) -> io::Result<OwnedFd> {
         let directory = open(inner.as_fd(), OsStr::new(".."))?;
         let found = Self::of(&directory)?;
@@ -230,10 +231,11 @@ impl Level {
     }
 }
 
-/// The extended attributes of a file that is not opened to read or write: of a device or a FIFO, that would act.
+/// The extended attributes of a file that is not opened to read or write: opening a device or a FIFO would have an
+/// effect.
 struct Attributes {
     path: String,
-    /// Their names, each with a NUL.
+    /// Their names, each followed by a NUL.
     names: Vec<u8>,
 }
 

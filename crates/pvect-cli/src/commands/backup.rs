@@ -22,7 +22,7 @@ const OPTIONS: [&str; 9] = [
     "bwlimit",
     "stopwait",
 ];
-/// The exit status when some containers were backed up and others not.
+/// The exit status when some containers were backed up, but not all.
 const PARTIAL: u8 = 10;
 
 /// Runs the command.
@@ -72,7 +72,7 @@ async fn make(app: &App, client: &Client, backup: &Backup) -> Result<u8> {
     let failed: Vec<&BackedUp> = done.iter().filter(|one| one.error.is_some()).collect();
     let form = app.form(Form::Plain);
     app.ui.print(match form {
-        // What `restore` takes, one a line.
+        // What `restore` accepts, one per line.
         Form::Plain => {
             done.iter().filter_map(|one| one.archive.as_ref()).map(|path| format!("{path}\n")).collect()
         }

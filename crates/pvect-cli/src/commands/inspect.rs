@@ -66,7 +66,7 @@ pub async fn snapshots(app: &App, line: &PctLine) -> Result<u8> {
     Ok(0)
 }
 
-/// What is left to do after the common part.
+/// What remains to be done after the common part.
 enum Typed {
     /// Everything was printed.
     Printed,
@@ -109,12 +109,12 @@ fn warn(app: &App, client: &Client, vmid: Vmid) {
     client.warnings(vmid).iter().for_each(|line| app.ui.warning(line));
 }
 
-/// Whether the verb's text can be made of typed records; pct itself draws the tree of snapshots.
+/// Whether the verb's text can be made from typed records; the tree of snapshots is drawn by pct itself.
 fn has_plain_twin(call: &Call) -> bool {
     matches!(call.verb(), Verb::Status | Verb::Config | Verb::Pending)
 }
 
-/// pct's own text, without a pct.
+/// pct's text, made without a pct.
 async fn plain(client: &Client, call: &Call, vmid: Vmid) -> Result<String> {
     Ok(match call.verb() {
         Verb::Status => {
@@ -129,7 +129,7 @@ async fn plain(client: &Client, call: &Call, vmid: Vmid) -> Result<String> {
     })
 }
 
-/// Which view of the configuration is asked for.
+/// The view of the configuration that was asked for.
 fn view(call: &Call, vmid: Vmid) -> Result<ConfigView> {
     Ok(match call.get("snapshot") {
         Some(name) => ConfigView::Snapshot(

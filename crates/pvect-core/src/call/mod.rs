@@ -29,7 +29,7 @@ impl fmt::Debug for Value {
     }
 }
 
-/// A verb with its arguments and options, not yet an argv: each transport makes its own of it.
+/// A verb with its arguments and options. It is not an argv yet; each transport makes its own form from it.
 #[derive(Clone)]
 pub struct Call {
     verb: Verb,
@@ -39,7 +39,7 @@ pub struct Call {
     passthrough: Vec<String>,
 }
 
-/// Shows the words for pct, secrets masked: an argument may hold one (the token of remote-migrate).
+/// Shows the words for pct with secrets masked, because an argument may contain one (the token of remote-migrate).
 impl fmt::Debug for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Call").field(&self.masked_argv()).finish()
@@ -47,7 +47,7 @@ impl fmt::Debug for Call {
 }
 
 impl Call {
-    /// Starts a call of a verb that names no container (`list`, `rescan`, `cpusets`).
+    /// Starts a call of a verb that does not name a container (`list`, `rescan`, `cpusets`).
     pub fn new(verb: Verb) -> Self {
         Self { verb, args: Vec::new(), options: Vec::new(), command: Vec::new(), passthrough: Vec::new() }
     }
@@ -64,7 +64,7 @@ impl Call {
         self
     }
 
-    /// Adds or replaces the positional argument of this place; those before it that are not given stay empty.
+    /// Adds or replaces the positional argument at this index; missing ones before it stay empty.
     #[must_use]
     pub fn arg_at(mut self, index: usize, text: impl Into<String>) -> Self {
         if self.args.len() <= index {
@@ -76,7 +76,7 @@ impl Call {
         self
     }
 
-    /// Takes an option out of the call.
+    /// Removes an option from the call.
     #[must_use]
     pub fn without(mut self, name: &str) -> Self {
         self.options.retain(|(known, _)| known != name);
@@ -185,10 +185,10 @@ impl Call {
 
     /// Returns the words after `pct`: verb, arguments, options, `--` and the command.
     ///
-    /// An optional argument that is empty was left out; those after it go by their names (`--target-vmid 102`).
-    /// Secret options are left out (pct asks for them on its terminal, see [`Call::get_secret`]); the secret
-    /// positional of remote-migrate has no other way and is in it. Every option has an explicit value, so no
-    /// optional value of pct's parser can eat the next word.
+    /// An empty optional argument counts as left out; those after it are given by name (`--target-vmid 102`). Secret
+    /// options are left out (pct asks for them on its terminal, see [`Call::get_secret`]); the secret positional
+    /// argument of remote-migrate is included, because pct does not accept it in any other way. Every option has an
+    /// explicit value, so pct's parser cannot take the next word for an optional value.
     pub fn argv(&self) -> Vec<String> {
         self.words(false)
     }

@@ -1,8 +1,8 @@
 //! Takes the decoration off pct's error texts.
 
-/// Returns the lines of stderr that say something: without usage, Perl's noise, codes and blank lines.
+/// Returns the meaningful lines of stderr: without usage, Perl's noise, codes and blank lines.
 ///
-/// When nothing else is there, the noise stays: it is all there is.
+/// If there is nothing else, the noise is kept.
 pub fn clean(stderr: &str) -> Vec<String> {
     let lines: Vec<&str> = stderr.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
     let usage = lines.iter().position(|line| line.starts_with("USAGE: ")).unwrap_or(lines.len());
@@ -56,7 +56,7 @@ fn is_usage(line: &str) -> bool {
         && words.all(|word| word.starts_with(['<', '[']))
 }
 
-/// Takes off `400 `, `ERROR: ` and the place in Perl's sources.
+/// Removes `400 `, `ERROR: ` and the position in Perl's sources.
 fn bare(line: &str) -> &str {
     let line = line.strip_prefix("ERROR: ").unwrap_or(line);
     let line = match line.split_once(' ') {

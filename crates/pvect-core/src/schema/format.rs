@@ -49,7 +49,7 @@ pub enum Format {
     DiskSize,
     /// A size of `resize`: digits, a suffix K, M, G or T, `+` before it to add.
     ResizeSize,
-    /// A zone of zone.tab, `host` or `UTC`. The shape is checked here, the list where it can be read.
+    /// A zone of zone.tab, `host` or `UTC`. Only the shape is checked here; the list is checked where it can be read.
     TimeZone,
     /// `pve-lxc-mp-string`: no `.` or `..` step.
     MountString,
@@ -83,7 +83,7 @@ pub enum Format {
     Environment,
 }
 
-/// What a text breaks: pct's words after `invalid format - `, or only its pattern.
+/// What is wrong with a text: pct's words after `invalid format - `, or that it does not match the pattern.
 enum Broken {
     Words(String),
     Pattern,
@@ -92,11 +92,11 @@ enum Broken {
 impl Format {
     /// Checks a text.
     ///
-    /// The words of pct come from pve-common's `PVE::JSONSchema` and the formats of pve-container and pve-storage.
-    /// Nothing outside the text is looked at: a time zone is checked for its shape only.
+    /// The words of pct come from pve-common's `PVE::JSONSchema` and the formats of pve-container and pve-storage. Only
+    /// the text itself is checked, so for a time zone only its shape.
     ///
     /// # Errors
-    /// The reason, the text in it.
+    /// The reason, with the text in it.
     pub fn check(self, text: &str) -> Result<(), Reason> {
         let Some(broken) = self.broken(text) else { return Ok(()) };
         let (allowed, value) = (self.allowed().to_owned(), text.to_owned());
@@ -125,7 +125,7 @@ impl Format {
         }
     }
 
-    /// The formats with one shape and one text.
+    /// The formats with one shape and one message.
     fn broken_by_shape(self, text: &str) -> Option<Broken> {
         let words = |text: &str| Some(Broken::Words(text.to_owned()));
         let look = |what: &str| words(&format!("value does not look like a valid {what}"));
@@ -247,7 +247,7 @@ impl Format {
     }
 }
 
-/// Splits a list as Proxmox VE does: at NUL alone where there is one, else at `,`, `;` and blanks.
+/// Splits a list as Proxmox VE does: only at NUL if there is one, or else at `,`, `;` and blanks.
 ///
 /// Empty entries are left out. Source: `split_list` of pve-common.
 pub fn split_list(text: &str) -> Vec<&str> {
@@ -283,7 +283,7 @@ fn pool_words(name: &str) -> Option<String> {
     (!name.split('/').all(part)).then(|| format!("pool name '{name}' contains invalid characters"))
 }
 
-/// One entry of an id map; the rules between entries are pct's to check.
+/// One entry of an id map; the rules between entries are left to pct.
 fn map_words(entry: &str, id: impl Fn(&str) -> Option<String>) -> Option<String> {
     if entry == "1" {
         return None;

@@ -12,7 +12,7 @@ use rustix::net::sockopt::socket_peercred;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 use rustix::process::geteuid;
 
-/// An abstract stream socket that holds its name, of the table of all sockets.
+/// An entry of the table of all sockets: an abstract stream socket that holds its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Held<'a> {
     /// The name, without the leading `@`.
@@ -23,14 +23,13 @@ pub(crate) struct Held<'a> {
     pub(crate) inode: &'a [u8],
 }
 
-/// Returns the abstract stream sockets that hold their names, of the text of `/proc/net/unix`. Ends of connections,
-/// which show the same name, are none.
+/// Returns the abstract stream sockets that hold their names, from the text of `/proc/net/unix`. The ends of
+/// connections, which show the same name, are left out.
 ///
-/// Lines that are no entries are passed over. Source: proc_net(5); `__SO_ACCEPTCON` and `SS_UNCONNECTED` of
-/// linux/net.h.
+/// Lines that are not entries are skipped. Source: proc_net(5); `__SO_ACCEPTCON` and `SS_UNCONNECTED` of linux/net.h.
 pub(crate) fn held_names(table: &[u8]) -> impl Iterator<Item = Held<'_>> {
     table.split(|byte| *byte == b'\n').filter_map(|line| {
-        // Num RefCount Protocol Flags Type St Inode Path; the path may hold blanks.
+        // Num RefCount Protocol Flags Type St Inode Path; the path may contain blanks.
         let (mut rest, mut fields) = (line, [&b""[..]; 7]);
         for field in &mut fields {
             rest = rest.trim_ascii_start();
@@ -43,7 +42,8 @@ pub(crate) fn held_names(table: &[u8]) -> impl Iterator<Item = Held<'_>> {
     })
 }
 
-/// Finds the process that has a socket open, and whose the socket is, by the socket's inode. Only for what cannot be asked.
+/// Finds the process that has a socket open, and the user whom the socket belongs to, by the socket's inode. Only for
+/// sockets that cannot be asked.
 fn holder_of(proc_root: &Path, inode: &[u8]) -> Option<(u32, i32)> {
     let wanted = [b"socket:[", inode, b"]"].concat();
     let processes = std::fs::read_dir(proc_root).ok()?.flatten();
@@ -54,59 +54,59 @@ fn holder_of(proc_root: &Path, inode: &[u8]) -> Option<(u32, i32)> {
             std::fs::read_link(file.path()).is_ok_and(|to| to.as_os_str().as_bytes() == wanted)
         };
         let file = files.find(is_it)?;
-        // A user's socket stays his when he runs a set-user-id program that inherits it.
+        // A user's socket still belongs to the user when a set-user-id program inherits it.
         let maker = std::fs::metadata(file.path()).ok()?.uid();
         let uid = if is_believed(maker) { process.metadata().ok()?.uid() } else { maker };
         Some((uid, pid))
     })
 }
 
-/// What came of an attempt to connect to a name.
+/// The result of an attempt to connect to a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Knock {
-    /// Root listens, or we do ourselves.
+    /// Root listens, or our own user.
     Open,
     /// Nobody listens.
     Closed,
-    /// Somebody listens, and so many wait to be taken that who it is cannot be asked.
+    /// Somebody listens, but the queue of connections is full, so who it is cannot be asked.
     Busy,
     /// Somebody else listens: uid and pid.
     Foreign(u32, i32),
 }
 
-/// What is known of a name.
+/// Who holds a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Holder {
     /// Nobody.
     Nobody,
-    /// Whom we believe.
+    /// A user whom we believe.
     Ours,
     /// Anybody else, with user and process where one is found.
     Other(Option<(u32, i32)>),
 }
 
-/// Whom the other end of a connection belongs to, if it is not to be believed: only root runs monitors for us to use, and
-/// only we ourselves could fool us otherwise.
+/// Returns the user and process at the other end of a connection, if it is not to be believed. Only root runs monitors
+/// that we use; our own user is believed too, because we could only deceive ourselves.
 ///
 /// Source: `SO_PEERCRED` of unix(7): the credentials of who called listen(2).
-pub(super) fn foreign_peer(socket: impl AsFd) -> io::Result<Option<(u32, i32)>> {
+pub(crate) fn foreign_peer(socket: impl AsFd) -> io::Result<Option<(u32, i32)>> {
     let peer = socket_peercred(socket)?;
     let uid = peer.uid.as_raw();
     Ok((!is_believed(uid)).then_some((uid, peer.pid.as_raw_pid())))
 }
 
-fn is_believed(uid: u32) -> bool {
+pub(crate) fn is_believed(uid: u32) -> bool {
     uid == 0 || uid == geteuid().as_raw()
 }
 
-/// Tries whether somebody listens on abstract sockets. It keeps one socket of its own for all that refuse.
+/// Finds out who listens on abstract sockets. It uses one socket for all attempts that are refused.
 #[derive(Debug, Default)]
 pub(crate) struct Knocker {
     socket: Option<OwnedFd>,
 }
 
 impl Knocker {
-    /// Returns who listens; it does not wait for who is slow to accept.
+    /// Returns who listens. It does not wait for a listener that is slow to accept.
     pub(crate) fn knock(&mut self, name: &[u8]) -> Knock {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let made = || socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).ok();
@@ -120,13 +120,14 @@ impl Knocker {
             },
             Err(error) => {
                 self.socket = Some(socket);
-                // So many wait already that no more may.
+                // The queue is full.
                 if error == Errno::AGAIN { Knock::Busy } else { Knock::Closed }
             }
         }
     }
 
-    /// Returns who holds a name, also one that cannot be asked: whoever fills his own queue is not believed for it.
+    /// Returns who holds a name, even if the holder cannot be asked: a user must not be believed because the queue of
+    /// the socket is full.
     pub(crate) fn holder(&mut self, proc_root: &Path, name: &[u8]) -> Holder {
         match self.knock(name) {
             Knock::Open => Holder::Ours,
@@ -136,10 +137,10 @@ impl Knocker {
         }
     }
 
-    /// As [`Knocker::holder`], and finds who has taken the name without listening.
+    /// As [`Knocker::holder`], but also finds a holder that does not listen.
     pub(crate) fn holder_of_name(&mut self, proc_root: &Path, name: &[u8]) -> Holder {
         match self.holder(proc_root, name) {
-            // A monitor takes its name a moment before it listens.
+            // A monitor binds its name a moment before it listens.
             Holder::Nobody if holder_in_table(proc_root, name) != Holder::Nobody => {
                 match self.holder(proc_root, name) {
                     Holder::Nobody => match holder_in_table(proc_root, name) {
@@ -154,7 +155,7 @@ impl Knocker {
     }
 }
 
-/// Finds who holds a name by the kernel's tables of sockets and processes.
+/// Finds the holder of a name in the kernel's tables of sockets and processes.
 fn holder_in_table(proc_root: &Path, name: &[u8]) -> Holder {
     let table = std::fs::read(proc_root.join("net/unix")).unwrap_or_default();
     let Some(held) = held_names(&table).find(|held| held.name == name) else { return Holder::Nobody };
@@ -210,7 +211,7 @@ mod tests {
         assert_eq!(knocker.holder(proc, &name("open")), Holder::Ours);
         drop(listener);
         assert_eq!(knocker.holder(proc, &name("open")), Holder::Nobody);
-        // Ours, and not listened on: that is no monitor.
+        // Ours, but it does not listen: that is not a monitor.
         let socket =
             socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None).unwrap();
         rustix::net::bind(&socket, &SocketAddrUnix::new_abstract_name(&name("bound")).unwrap()).unwrap();

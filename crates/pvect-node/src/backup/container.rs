@@ -22,10 +22,10 @@ use crate::{Failure, Node, NodeResult, locked, pending, store};
 
 /// Archives hold the container's secrets.
 const ARCHIVE_MODE: u32 = 0o640;
-/// How long a container that was told to stop is waited for when the backup has failed.
+/// How long to wait for a container that was told to stop, if the backup has failed.
 const STOP_TIME: Duration = Duration::from_secs(30);
 
-/// A backup under way, and what has to be undone whatever happens.
+/// A running backup, and what has to be undone whatever happens.
 pub(super) struct Backup<'a> {
     node: &'a Node,
     plan: &'a Plan<'a>,
@@ -59,7 +59,7 @@ impl<'a> Backup<'a> {
         }
     }
 
-    /// Makes the backup. The container is as it was before, also when that fails.
+    /// Makes the backup. The container is then as it was before, even when the backup fails.
     pub(super) fn run(mut self, journal: &mut Journal<'_, '_>) -> NodeResult<()> {
         let started = Instant::now();
         let config = store::load(self.node, self.vmid).map(|stored| stored.config);
@@ -118,7 +118,7 @@ impl<'a> Backup<'a> {
         let included = parts.unwrap_or_else(|| included(config, journal));
         if mode == Mode::Snapshot {
             let taken = snapshot::take(node, vmid, journal);
-            // Also when it failed: what there is of it goes.
+            // Even when it failed, so that what exists of the snapshot is removed.
             let config = store::load(node, vmid)?.config;
             self.snapshot = config.snapshots.contains_key(snapshot::NAME);
             self.locked = config.lock() == Some(Lock::Backup);
@@ -196,7 +196,7 @@ impl<'a> Backup<'a> {
         true
     }
 
-    /// Takes the lock away, removes what is half done, and has the container run again.
+    /// Removes the lock and what is unfinished, and starts or thaws the container again.
     fn undo(&mut self, journal: &mut Journal<'_, '_>) {
         let (node, vmid) = (self.node, self.vmid);
         if std::mem::take(&mut self.locked) {

@@ -39,7 +39,7 @@ pub(super) enum Compress {
 }
 
 impl Compress {
-    /// What stands after `.tar`.
+    /// What follows `.tar` in a file name.
     pub(super) fn extension(self) -> &'static str {
         match self {
             Self::None => "",
@@ -116,7 +116,7 @@ const OPTIONS: [(&str, Takes); 31] = [
     ("storage", Takes::Value),
     ("zstd", Takes::Value),
 ];
-/// What the real one has and this node has not.
+/// Options of the real vzdump that this node does not support.
 const UNSUPPORTED: [&str; 5] = ["fleecing", "pool", "script", "stdout", "stop"];
 
 fn refused(name: &str, text: &str) -> Failure {
@@ -249,7 +249,7 @@ impl Options {
             _ if UNSUPPORTED.contains(&name) => {
                 return Err(refused(name, "not supported by the standalone node"));
             }
-            // Of mail, pigz and schedules: nothing here depends on them.
+            // Options for mail, pigz and schedules have no effect here.
             _ => {}
         }
         Ok(())

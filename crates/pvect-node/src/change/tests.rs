@@ -94,3 +94,32 @@ fn the_size_of_an_image_is_looked_up() {
     assert_eq!(text, "mp0: local:101/vm-101-disk-9.raw,mp=/a,size=5G\n");
     assert_eq!(err, "Could not rescan volume size - volume 'local:101/vm-101-disk-9.raw' does not exist\n\n");
 }
+
+#[test]
+fn an_undo_takes_away_what_it_can_and_names_the_rest() {
+    let (_dir, node) = node();
+    let vmid: Vmid = "101".parse().unwrap();
+    let mut made = Vec::new();
+    for _ in 0..3 {
+        made.push(storage::allocate(&node, "local", vmid, DiskSize(0), (0, 0), &mut |_| {}).unwrap());
+    }
+    let bogus: VolumeId = "nosuch:101/subvol-101-disk-9.subvol".parse().unwrap();
+    made.insert(1, bogus);
+    // The container does not run, so nothing can be unmounted in it.
+    let point = MountPoint::parse("mp0", &format!("{},mp=/a", made[0])).unwrap();
+    let changed =
+        Changed { made: made.clone(), mounted: vec![("mp0".to_owned(), point)], errors: BTreeMap::new() };
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    changed.undo(&node, vmid, &mut Output::new(&mut out, &mut err));
+    let is_there = |volume: &VolumeId| storage::volume_path(&node, volume).is_ok();
+    assert_eq!(made.iter().map(is_there).collect::<Vec<_>>(), [true, false, false, false]);
+    assert_eq!(
+        String::from_utf8(err).unwrap(),
+        format!(
+            "mp0 stays mounted: CT 101 not running\n\
+             volume '{}' is left: it is still mounted\n\
+             volume '{}' is left: storage 'nosuch' does not exist\n",
+            made[0], made[1]
+        )
+    );
+}

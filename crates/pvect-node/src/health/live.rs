@@ -17,13 +17,13 @@ pub(super) fn is_live(node: &Node, host: &Host, vmid: Vmid, ours: bool) -> bool 
         || has_task(node, host, vmid)
 }
 
-/// Asked by taking the lock for a moment: whoever wants it just then tries again within milliseconds.
+/// Takes the lock for a moment to find out; a process that wants it at the same time tries again within milliseconds.
 fn is_held(path: &Path) -> bool {
     let Ok(file) = File::open(path) else { return false };
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => false,
         Err(rustix::io::Errno::WOULDBLOCK) => true,
-        // It cannot be known: nothing is done then.
+        // Unknown: treat it as held, so that nothing is changed.
         Err(_) => true,
     }
 }

@@ -26,7 +26,7 @@ pub struct Token {
     pub id: String,
     /// When it ends, seconds since 1970; 0 is never.
     pub expire: u64,
-    /// Whether it has only what access lists grant to itself, too.
+    /// Whether it only has privileges that access lists also grant to the token itself.
     pub separated: bool,
     /// A remark.
     pub comment: String,
@@ -129,14 +129,14 @@ impl UserConfig {
         self.tokens.iter().find(|token| token.user == user && token.id == id)
     }
 
-    /// Adds a user that is not there yet.
+    /// Adds a user, unless it exists already.
     pub fn add_user(&mut self, name: &str) {
         if self.user(name).is_none() {
             self.take(&format!("user:{name}:1:0::::::"));
         }
     }
 
-    /// Removes a user; returns the names of its tokens, or `None` when it is not there.
+    /// Removes a user; returns the names of its tokens, or `None` when it does not exist.
     pub fn remove_user(&mut self, name: &str) -> Option<Vec<String>> {
         self.user(name)?;
         let tokens: Vec<String> =
@@ -147,10 +147,10 @@ impl UserConfig {
         Some(tokens)
     }
 
-    /// Adds a token; returns false when it is there already.
+    /// Adds a token; returns false when it exists already.
     ///
     /// # Errors
-    /// When its user is not there.
+    /// When its user does not exist.
     pub fn add_token(&mut self, user: &str, id: &str, separated: bool) -> Result<bool, UserError> {
         if self.user(user).is_none() {
             return Err(UserError::Missing(format!("user {user}")));
@@ -162,7 +162,7 @@ impl UserConfig {
         Ok(true)
     }
 
-    /// Removes a token with its access; returns whether it was there.
+    /// Removes a token with its access; returns whether it existed.
     pub fn remove_token(&mut self, user: &str, id: &str) -> bool {
         let is_there = self.token(user, id).is_some();
         self.forget(&[format!("{user}!{id}")]);
@@ -172,7 +172,7 @@ impl UserConfig {
     /// Grants a role on a path to a user or token.
     ///
     /// # Errors
-    /// When one of them is not there, or the path is none.
+    /// When one of them does not exist, or the path is invalid.
     pub fn grant(&mut self, name: &str, role: &str, path: &str, propagate: bool) -> Result<(), UserError> {
         let is_there = match name.split_once('!') {
             Some((user, id)) => self.token(user, id).is_some(),
@@ -191,8 +191,8 @@ impl UserConfig {
         Ok(())
     }
 
-    /// Takes a user or token out of the access lists of exactly this path, of one role or of all; returns whether it was
-    /// in any.
+    /// Removes a user or token from the access lists of exactly this path, for one role or for all; returns whether it
+    /// was in any.
     pub fn revoke(&mut self, name: &str, role: Option<&str>, path: &str) -> bool {
         let path = path.trim_end_matches('/');
         self.rewrite_grants(|grant| {
@@ -209,14 +209,14 @@ impl UserConfig {
         })
     }
 
-    /// Takes a path and all below it out of the access lists; returns whether any was there.
+    /// Removes a path and everything below it from the access lists; returns whether there was anything.
     pub fn forget_path(&mut self, path: &str) -> bool {
         let below = format!("{path}/");
         let is_gone = |known: &str| known.trim_end_matches('/') == path || known.starts_with(&below);
         self.rewrite_grants(|grant| is_gone(&grant.path).then(Vec::new))
     }
 
-    /// The access lists, a line for each name and role: path, name, role, whether it holds below the path.
+    /// The access lists, one line for each name and role: path, name, role, and whether it applies below the path.
     pub fn access(&self) -> Vec<(String, String, String, bool)> {
         let one = |grant: &Grant| {
             let pairs = grant.names.iter().flat_map(|name| grant.roles.iter().map(move |role| (name, role)));
@@ -227,7 +227,7 @@ impl UserConfig {
         self.grants.iter().flat_map(one).collect()
     }
 
-    /// Puts others in the place of access lists; `None` leaves a line as it is. Returns whether any was changed.
+    /// Replaces lines of the access lists; `None` leaves a line as it is. Returns whether any was changed.
     fn rewrite_grants(&mut self, change: impl Fn(&Grant) -> Option<Vec<Grant>>) -> bool {
         let mut changed = false;
         for line in std::mem::take(self).lines {
@@ -248,7 +248,7 @@ impl UserConfig {
         changed
     }
 
-    /// Takes names out of all lines; lines that are left without a name go.
+    /// Removes names from all lines, and lines that have no name left.
     fn forget(&mut self, gone: &[String]) {
         let lines = std::mem::take(&mut self.lines);
         *self = Self::default();

@@ -28,10 +28,10 @@ use net::put_net;
 /// Which of LXC's programs reads a configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reader {
-    /// lxc-start. LXC runs hooks, which are programs of the host, with the environment that it reads; the container's own
-    /// is for its program only ([`environment`]).
+    /// lxc-start. LXC also runs hooks, which are programs of the host, with the environment from the configuration, so
+    /// the container's own environment goes to its program only ([`environment`]).
     Start,
-    /// All others, such as lxc-attach, which sets the environment right before it becomes the program.
+    /// All others, such as lxc-attach, which sets the environment right before it executes the program.
     Other,
 }
 
@@ -45,8 +45,8 @@ fn put_idmap(lines: &mut Lines, config: &ContainerConfig) -> NodeResult<()> {
     Ok(())
 }
 
-/// Refuses features and devices that cannot be parsed: without them, the container would not be the one that was asked
-/// for. Interfaces are parsed where their lines are made.
+/// Refuses features and devices that cannot be parsed: ignoring them would start a container other than the one that
+/// was asked for. Interfaces are parsed where their lines are made.
 ///
 /// # Errors
 /// pct's words, such as `format error`, then `gid: type check ('integer') failed - got 'video'`.
@@ -61,11 +61,11 @@ fn check_values(section: &Section) -> NodeResult<()> {
 
 /// Makes the text of the LXC configuration.
 ///
-/// `directory` is `lib/lxc/<vmid>`; `hook` is the command of our own post-stop hook, if there is to be one; `reader` is who
-/// reads it.
+/// `directory` is `lib/lxc/<vmid>`; `hook` is the command of our own post-stop hook, if there is to be one; `reader` is
+/// the program that reads the text.
 ///
 /// # Errors
-/// When something cannot be expressed, or the host lacks it: `bridge '<name>' does not exist`.
+/// When something cannot be expressed, or the host does not have it: `bridge '<name>' does not exist`.
 pub(super) fn text(
     host: &Host,
     directory: &Path,
@@ -84,7 +84,7 @@ pub(super) fn text(
     }
     put_includes(&mut lines, host, section.ostype(), user_namespace)?;
     if user_namespace && devices_prefix(&host.cgroups) == CGROUP2 {
-        // Without any rule all devices are allowed, as the includes have it; with the first one, no other were.
+        // Without rules all devices are allowed, as the included files want it; the first rule would forbid all others.
         lines.put("lxc.cgroup2.devices.allow", "a")?;
     }
     put_hooks(&mut lines, host)?;
@@ -184,15 +184,16 @@ fn put_environment(
     Ok(())
 }
 
-/// The kinds of hooks that an included file can bring.
+/// The kinds of hooks that an included file can set.
 const HOOKS: [&str; 9] =
     ["pre-start", "pre-mount", "mount", "autodev", "start-host", "start", "stop", "post-stop", "destroy"];
 
 /// Clears all hooks of the included files, and sets those of LXCFS again where it runs.
 ///
-/// Such hooks are for the containers below `/var/lib/lxc`, and some act by the number alone: those of a Proxmox VE node
-/// mount the disk of *its* container of that number. Source: pve-container's `common.conf.d/01-pve.conf` and LXCFS's
-/// `common.conf.d/00-lxcfs.conf`. An empty value clears a list: lxc.container.conf(5).
+/// Such hooks are meant for the containers below `/var/lib/lxc`, and some look at the number alone: those of a Proxmox
+/// VE node would mount the disk of *its* container with that number. Source: pve-container's
+/// `common.conf.d/01-pve.conf` and LXCFS's `common.conf.d/00-lxcfs.conf`. An empty value clears a list:
+/// lxc.container.conf(5).
 fn put_hooks(lines: &mut Lines, host: &Host) -> NodeResult<()> {
     for kind in HOOKS {
         lines.put(&format!("lxc.hook.{kind}"), "")?;
@@ -207,7 +208,7 @@ fn put_cgroup(lines: &mut Lines, host: &Host, vmid: Vmid) -> NodeResult<()> {
     lines.put("lxc.cgroup.relative", "0")?;
     lines.put("lxc.cgroup.dir.monitor", host.names.monitor_cgroup(vmid))?;
     lines.put("lxc.cgroup.dir.container", host.names.cgroup(vmid))?;
-    // The container sees this one as its root, and cannot change the limits of the one above.
+    // The container sees this cgroup as its root and cannot change the limits of the one above.
     lines.put("lxc.cgroup.dir.container.inner", "ns")
 }
 

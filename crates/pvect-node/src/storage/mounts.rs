@@ -21,10 +21,10 @@ use table::unmount_all;
 pub enum MountFor {
     /// A start: as the configuration says.
     Start,
-    /// A look from the host: as the configuration says, but set-user-id bits and device nodes have no force.
+    /// A look from the host: as the configuration says, but with `nosuid` and `nodev`.
     Host,
-    /// Setting the container up: `ro` is ignored, set-user-id bits and device nodes have no force, and directories
-    /// of the host (`/host/path,mp=/x`) are left out: a template is not unpacked into them.
+    /// Setting the container up: with `nosuid` and `nodev`, without `ro`, and without directories of the host
+    /// (`/host/path,mp=/x`), so that a template is not unpacked into them.
     Setup,
 }
 
@@ -63,10 +63,11 @@ pub fn mount_all_for(
     mount_these(node, config, root, purpose, |_, _| true)
 }
 
-/// The first half of [`mount_all`]: the root and the container's own volumes, without what is the host's (directories,
-/// devices) and without volumes that are mounted below such.
+/// The first half of [`mount_all`]: the root and the container's own volumes, without directories and devices of the
+/// host, and without volumes that are mounted below these.
 ///
-/// Between both halves the guest's files are set up: a symlink of the guest leads into nothing of the host then.
+/// The guest's files are set up between the two halves, so that no symlink of the guest can lead into a directory of
+/// the host.
 ///
 /// # Errors
 /// As [`mount_all`].
@@ -92,7 +93,8 @@ pub fn own_paths(config: &ContainerConfig) -> NodeResult<Vec<PathBuf>> {
     Ok(all.iter().filter(|mount| is_own(mount, &all)).filter_map(|mount| mount.path.clone()).collect())
 }
 
-/// Whether a mount is the container's alone: its root, or a volume that does not lie in something of the host.
+/// Whether a mount belongs to the container alone: its root, or a volume that is not below a directory or device of the
+/// host.
 fn is_own(mount: &Wanted, all: &[Wanted]) -> bool {
     let is_volume = |mount: &Wanted| matches!(mount.fs.source, MountSource::Volume(_));
     let Some(path) = &mount.path else { return true };
@@ -145,7 +147,8 @@ fn is_mount_point(key: &str) -> bool {
         .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// Says which mounts of a privileged container have a map of ids, which has no meaning there. Source: pve-container.
+/// Returns lines about mounts of a privileged container with an id map, which has no effect there. Source:
+/// pve-container.
 pub(crate) fn ignored_idmaps(config: &ContainerConfig) -> Vec<String> {
     let mounts = if IdMap::of(config).is_identity() { config.volumes() } else { Vec::new() };
     let mapped = mounts.into_iter().filter(|(_, point)| point.fs.idmap.is_some());
@@ -159,7 +162,7 @@ pub(crate) fn ignored_idmaps(config: &ContainerConfig) -> Vec<String> {
 /// # Errors
 /// When the configuration asks for what this node or kind of container cannot do.
 pub(crate) fn check_mount(config: &ContainerConfig, key: &str, fs: &RootFs) -> NodeResult<()> {
-    // Where the container has no map, one of the mount has no meaning, as with the real pct.
+    // If the container has no map, that of a mount has no effect, as with the real pct.
     if fs.idmap.is_some() && !IdMap::of(config).is_identity() {
         return Err(Failure::new(format!("{key}: 'idmap' is not supported by the standalone node")));
     }
@@ -191,7 +194,7 @@ fn mount_one(
         return attach(node, mount, root, purpose);
     };
     if let (MountFor::Setup, MountSource::Bind(source)) = (purpose, &mount.fs.source) {
-        // It is not for us, but has to be there.
+        // It is not mounted here, but must exist.
         return open_source(Path::new(source)).map(drop);
     }
     let inside = Rooted::open(root, owner).map_err(|error| Failure::io("can't open", root, &error))?;
@@ -210,7 +213,7 @@ fn mount_one(
     if is_bind(node, &mount.fs.source)? {
         let flags = flags(&mount.fs, purpose);
         if flags != MountFlags::empty() {
-            // The new mount lies over the directory that `target` still is.
+            // The new mount covers the directory that `target` still refers to.
             let mounted = inside.open_at(path, OFlags::PATH | OFlags::DIRECTORY).map_err(failed)?;
             restrict(&fd_path(&mounted), flags)?;
         }

@@ -26,7 +26,7 @@ pub(crate) fn list(root: &str, node: &str, storage: &str) -> NodeResult<Vec<List
     let node = node_below(root, node)?;
     let storages = Storages::load(&node.layout)?;
     let storage = storages.find(storage)?;
-    // One that is not mounted has no templates to speak of, which is not the same as none.
+    // If the storage is not mounted, its templates are unknown, which is not the same as having none.
     storage.present()?;
     let all = templates_on(storage)?;
     Ok(all.into_iter().map(|one| Listed { volid: one.volume.to_string(), size: one.size }).collect())

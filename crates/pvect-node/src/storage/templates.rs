@@ -12,7 +12,7 @@ use crate::{Failure, Node, NodeResult};
 pub struct Template {
     /// Its volume id, such as `local:vztmpl/debian-12.tar.zst`.
     pub volume: VolumeId,
-    /// Where it lies.
+    /// Its path.
     pub path: PathBuf,
     /// Its size in bytes.
     pub size: u64,
@@ -31,7 +31,7 @@ pub fn templates(node: &Node) -> NodeResult<Vec<Template>> {
     Ok(found)
 }
 
-/// Lists the templates on one storage; none where it is not there, or holds no templates.
+/// Lists the templates on one storage; empty if it is unavailable, or not for templates.
 pub(super) fn templates_on(storage: &Storage) -> NodeResult<Vec<Template>> {
     let mut found = Vec::new();
     let Some(directories) = there(storage).filter(|_| storage.holds("vztmpl")) else { return Ok(found) };

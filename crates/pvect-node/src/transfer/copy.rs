@@ -7,12 +7,12 @@ use std::os::unix::fs::FileExt;
 use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 
-/// How much is copied between two looks at signals, bytes.
+/// How many bytes are copied between two checks for signals.
 const CHUNK: usize = 8 << 20;
 /// The buffer where the kernel cannot copy by itself, bytes.
 const BUFFER: usize = 1 << 20;
 
-/// Copies to the end; within the kernel where it can.
+/// Copies to the end; within the kernel if possible.
 pub(super) fn copy(source: &File, target: &File, check: &dyn Fn() -> io::Result<()>) -> io::Result<()> {
     if copy_pieces(source, target, check)? {
         return Ok(());
@@ -20,7 +20,7 @@ pub(super) fn copy(source: &File, target: &File, check: &dyn Fn() -> io::Result<
     loop {
         check()?;
         match rustix::fs::copy_file_range(source, None, target, None, CHUNK) {
-            // Also what it says of files that have a content and no size, as those of /proc: these are read below.
+            // It also returns 0 for files that have content but no size, like those of /proc; these are read below.
             Ok(0) => break,
             Ok(_) | Err(Errno::INTR) => {}
             Err(Errno::XDEV | Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS | Errno::BADF | Errno::PERM) => {
@@ -80,7 +80,7 @@ pub(crate) fn copy_pieces(
 ) -> io::Result<bool> {
     let (meta, kind) = (source.metadata()?, target.metadata()?.file_type());
     let length = meta.len();
-    // Those of /proc have a content and no size.
+    // Files of /proc have content but no size.
     if !meta.is_file() || !kind.is_file() || length == 0 {
         return Ok(false);
     }
@@ -91,7 +91,7 @@ pub(crate) fn copy_pieces(
             Ok(start) => start,
             // Nothing but a hole follows.
             Err(Errno::NXIO) => break,
-            // The file system knows no holes: all of it is data.
+            // The file system does not support holes: everything is data.
             Err(Errno::INVAL | Errno::OPNOTSUPP) => at,
             Err(errno) => return Err(errno.into()),
         };

@@ -19,7 +19,7 @@ pub(crate) enum Place<'a> {
 
 impl Place<'_> {
     pub(super) fn open(self, path: &str, flags: OFlags, mode: Mode) -> rustix::io::Result<OwnedFd> {
-        /// How often it is tried again when something was renamed or mounted meanwhile. Source: openat2(2).
+        /// How often to try again when something was renamed or mounted meanwhile. Source: openat2(2).
         const TRIES: usize = 32;
         let flags = flags | OFlags::CLOEXEC;
         let Self::Inside(root) = self else { return rustix::fs::openat(CWD, path, flags, mode) };
@@ -33,15 +33,16 @@ impl Place<'_> {
         Err(Errno::AGAIN)
     }
 
-    /// Opens what is there to be overwritten. A container's devices, fifos and files of the kernel are refused: what is
-    /// written there is not kept, and acts on the host.
+    /// Opens an existing file to overwrite it. In a container, devices, fifos and files of the kernel are refused: they
+    /// do not keep what is written, and writing may affect the host.
     pub(super) fn overwrite(self, path: &str) -> Result<OwnedFd, String> {
         let text = |errno: Errno| os_text(&errno.into());
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NONBLOCK | OFlags::NOCTTY;
         let place = match self {
             Self::Host => return self.open(path, flags, Mode::from_raw_mode(0o666)).map_err(text),
             Self::Inside(_) => match self.open(path, OFlags::PATH, Mode::empty()) {
-                // A symlink to what is not there yet. The guest may have made it meanwhile, so it is looked at again.
+                // A symlink to a file that does not exist yet. The guest may have made it meanwhile, so it is checked
+                // again.
                 Err(Errno::NOENT) => {
                     let made = flags.difference(OFlags::TRUNC);
                     let made = self.open(path, made, Mode::from_raw_mode(0o666)).map_err(text)?;
@@ -53,7 +54,7 @@ impl Place<'_> {
             },
         };
         check_kind(&place)?;
-        // The very file that was looked at.
+        // Open the same file that was checked.
         let same = format!("/proc/self/fd/{}", place.as_raw_fd());
         Self::Host.open(&same, flags.difference(OFlags::CREATE), Mode::empty()).map_err(text)
     }

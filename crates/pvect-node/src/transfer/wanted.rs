@@ -8,7 +8,7 @@ use rustix::fs::{Mode, OFlags};
 use super::place::Place;
 use crate::{Failure, NodeResult};
 
-/// More is not read of a file of users or groups, bytes.
+/// How much of a file of users or groups is read, in bytes.
 const NAMES_LIMIT: u64 = 4 << 20;
 
 /// Owner, group and permissions that were asked for, as text.
@@ -22,7 +22,7 @@ pub(crate) struct Wanted {
     pub(crate) perms: Option<String>,
 }
 
-/// The same, understood.
+/// The same as numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Attributes {
     pub(super) user: Option<u32>,
@@ -51,7 +51,7 @@ impl Wanted {
 
 fn read_names(place: Place<'_>, path: &str) -> String {
     let mut text = Vec::new();
-    // A fifo of that name must not hold us up.
+    // A fifo with that name must not hold us up.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
     if let Ok(fd) = place.open(path, flags, Mode::empty()) {
         let _ = File::from(fd).take(NAMES_LIMIT).read_to_end(&mut text);
@@ -98,7 +98,7 @@ mod tests {
         for (text, shown) in
             [("9z", "09z"), ("", "0"), ("-1", "0-1"), ("0x", "0x"), ("08", "08"), ("77777", "077777")]
         {
-            // An empty text with its 0 is the number 0.
+            // An empty text becomes `0`.
             if text.is_empty() {
                 assert_eq!(parse_mode(text).unwrap(), 0);
                 continue;

@@ -68,7 +68,10 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
                     notes::no_ha(log, output);
                 }
                 drop(interrupt);
-                if plan.start { crate::start::start(node, vmid, &config, false, output) } else { Ok(()) }
+                if !plan.start {
+                    return Ok(());
+                }
+                log.capture(output, |output| crate::start::start(node, vmid, &config, false, output))
             }
             Err(failure) => {
                 undo.now(&mut |text| log.line(output, text));
@@ -182,7 +185,7 @@ fn build(
     make_volumes(node, vmid, &plan.volumes, &mut config, &mut undo.volumes, interrupt, &mut |line| {
         log.line(output, line);
     })?;
-    // Until all is done, whoever looks sees what there is, and that it is not finished.
+    // Until everything is done, the configuration shows what exists, and that it is not finished.
     let wanted_lock = config.main.options.get("lock").cloned();
     config.main.set("lock", "create");
     store::save(node, vmid, &config)?;
@@ -204,7 +207,7 @@ fn build(
         }
     }
     store::save(node, vmid, &config)?;
-    // Also when `--lock create` was asked for: it is whole now.
+    // Even with `--lock create`, because the container is complete now.
     creation::end(node, vmid);
     Ok(config)
 }
@@ -262,6 +265,7 @@ fn unpack_template(
         report: &say,
         most: unpack::in_proportion(&archive)?,
         bytes_per_second: plan.bandwidth.map(|limit| limit.saturating_mul(1024)),
+        room: &|| Ok(()),
         interrupted: &|| interrupt.came(),
     };
     if unpack::oci::is_image(&archive) {

@@ -13,11 +13,11 @@ use crate::config::{PctConfig, Transport};
 use crate::parse;
 use crate::runner::{End, Finished, Request, Runner, Streams};
 
-/// The grace of a look that hangs too.
+/// The grace period of a check that also hangs.
 const LOOK_GRACE: Duration = Duration::from_secs(1);
 
 impl PctBackend {
-    /// Runs a request to its own end; a run that had to be stopped is an error here.
+    /// Runs a request until pct ends by itself; a run that had to be stopped is an error.
     pub(crate) async fn ended(
         &self,
         call: &Call,
@@ -61,7 +61,7 @@ impl PctBackend {
         }
     }
 
-    /// Looks at what a stopped change left behind, as far as that can be seen in a short time.
+    /// Checks what a stopped change left behind, as far as that can be seen in a short time.
     async fn look(&self, call: &Call) -> LeftBehind {
         let mut left = LeftBehind::default();
         let Some(vmid) = call.vmid().filter(|_| call.verb().spec().mutates) else { return left };
@@ -75,7 +75,7 @@ impl PctBackend {
         };
         let config = self.pct_config();
         let config = PctConfig { grace: config.grace.min(LOOK_GRACE), ..config.clone() };
-        // A handle of its own: that the run was cancelled does not keep us from looking.
+        // With a handle of its own, because the cancelled one would stop this run, too.
         let runner = Runner::new(config, CancelHandle::new());
         let Ok(seen) = runner.run(&request, &mut ()).await else { return left };
         if let (End::Exited, Ok(status)) = (seen.end, parse::status(&seen.stdout)) {

@@ -10,7 +10,7 @@ use crate::config::Transport;
 use crate::parse::{self, Clock, ParseError};
 
 impl PctBackend {
-    /// Runs a read, which is made of typed values, and parses what it printed.
+    /// Runs a read and parses what it printed. The call is made of typed values, so it needs no check.
     async fn read<T>(&self, call: &Call, parse: impl Fn(&[u8]) -> Result<T, ParseError>) -> Result<T> {
         self.read_words(call, call.argv(), parse).await
     }
@@ -68,10 +68,10 @@ impl Inspect for PctBackend {
         self.read(&Call::on(Verb::Pending, vmid), parse::pending).await
     }
 
-    /// The time of a snapshot is left out through sudo, which may drop the time zone that was asked for.
+    /// Through sudo, the time of a snapshot is left out, because sudo may drop the time zone that was set.
     async fn snapshots(&self, vmid: Vmid) -> Result<Vec<SnapshotEntry>> {
         let clock = match self.pct_config().transport {
-            // Through ssh the zone is set after sudo.
+            // Through ssh the time zone is set after sudo.
             Transport::Local | Transport::Ssh(_) => Clock::Utc,
             Transport::Sudo { .. } => Clock::Unknown,
         };

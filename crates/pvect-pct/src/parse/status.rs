@@ -25,7 +25,7 @@ pub fn state(output: &[u8]) -> Result<RunState, ParseError> {
 /// Parses the `key: value` lines of `pct status --verbose`. Keys that are not known are kept in `other`.
 ///
 /// # Errors
-/// For the first line that is no `key: value` or whose value is not of its type, and when `vmid` or `status` is
+/// For the first line that is not `key: value` or whose value has the wrong type, and when `vmid` or `status` is
 /// missing.
 pub fn status(output: &[u8]) -> Result<Status, ParseError> {
     let mut fields = Fields::parse(text(output)?)?;
@@ -93,7 +93,7 @@ impl Fields {
         self.values.remove(key).map(|(_, value)| value)
     }
 
-    /// pct shows a stored text even where it is no number: then it stays among the others.
+    /// pct shows a stored text even if it is not a number: then it stays in `other`.
     fn number_if_it_is_one(&mut self, key: &str) -> Option<f64> {
         let text = &self.values.get(key)?.1;
         let number = text.parse().ok().filter(|_| shape::is_number(text))?;
@@ -101,7 +101,8 @@ impl Fields {
         Some(number)
     }
 
-    /// pct counts with a stored text, whatever comes of it: what is not a whole number stays among the others.
+    /// pct calculates with a stored text even if it is not a number: a result that is not a whole number stays in
+    /// `other`.
     fn amount_if_it_is_one(&mut self, key: &str) -> Option<u64> {
         let (_, text) = self.values.get(key)?;
         let amount = amount(text)?;

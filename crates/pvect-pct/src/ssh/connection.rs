@@ -24,11 +24,11 @@ use log::Log;
 use private_dir::private_dir;
 
 /// The longest directory for sockets: a socket's path has 108 bytes at most (unix(7)), of which ssh needs 17 for a
-/// temporary name and we 20 for ours.
+/// temporary name, and our own name 20.
 pub(super) const DIR_LIMIT: usize = 70;
 /// Sessions at a time: sshd allows 10 on one connection (`MaxSessions`), and stopping pct needs one more.
 const SESSIONS: usize = 8;
-/// How long the process that keeps the connection may take to answer; it is on this side.
+/// How long the local process that keeps the connection may take to answer.
 const CONTROL_LIMIT: Duration = Duration::from_secs(2);
 /// How long a person has to answer what ssh asks.
 const ASKING_LIMIT: Duration = Duration::from_secs(300);
@@ -48,17 +48,17 @@ impl PartialEq for Connection {
 
 impl Eq for Connection {}
 
-/// Whether the connection was there already.
+/// Whether the connection existed already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Opened {
-    /// It was, and may be dead without knowing it.
+    /// It did; it may be broken without having noticed.
     Before,
     /// It was made just now.
     Now,
 }
 
 impl Connection {
-    /// Makes a connection to be; nothing is started.
+    /// Prepares a connection; nothing is started.
     pub fn new(target: SshTarget) -> Self {
         Self { target: Arc::new(target), sessions: Arc::new(Semaphore::new(SESSIONS)) }
     }
@@ -71,7 +71,7 @@ impl Connection {
     /// Returns the path of the socket of the kept connection.
     pub fn socket(&self) -> PathBuf {
         let mut hash = Fnv(0xcbf2_9ce4_8422_2325);
-        // These do not change where it leads; everything else might.
+        // These do not change where the connection leads; everything else might.
         let rest = SshTarget {
             ask: false,
             sudo: false,
@@ -83,7 +83,7 @@ impl Connection {
         self.target.control_dir.join(format!("{:016x}", hash.finish()))
     }
 
-    /// Ends the kept connection; sessions on it are cut off. That there is none is not an error.
+    /// Ends the kept connection and its sessions. It is not an error if there is none.
     ///
     /// # Errors
     /// When ssh cannot be run.
@@ -91,7 +91,8 @@ impl Connection {
         self.control("exit").await
     }
 
-    /// Takes no new sessions on the kept connection, so that the next one is made anew; sessions on it go on.
+    /// Stops the kept connection from taking new sessions, so that the next one gets a new connection; present sessions
+    /// go on.
     pub(crate) async fn retire(&self) -> Result<()> {
         self.control("stop").await
     }
@@ -106,7 +107,7 @@ impl Connection {
         let mut command = tokio::process::Command::from(command);
         let done = tokio::time::timeout(CONTROL_LIMIT, command.kill_on_drop(true).status()).await;
         if !matches!(done, Ok(Ok(status)) if status.success()) {
-            // A process that does not answer any more is left to its own end, but nobody will meet it there.
+            // A process that no longer answers is left alone, but nobody will find it here any more.
             let _ = fs::remove_file(self.socket());
         }
         Ok(())
@@ -126,7 +127,7 @@ impl Connection {
     /// Makes sure that there is a connection.
     ///
     /// # Errors
-    /// `NotAvailable` with ssh's own words: nothing was sent then.
+    /// `NotAvailable` with ssh's own message: nothing was sent then.
     pub(crate) async fn open(&self) -> Result<Opened> {
         self.target.check().map_err(|what| Error::Settings { what: format!("proxmox.ssh: {what}") })?;
         if !self.target.program.is_file() {
@@ -139,7 +140,7 @@ impl Connection {
         }
         let limit = if self.target.ask { ASKING_LIMIT } else { self.target.patience };
         let end = Instant::now() + limit;
-        // One at a time: ssh that finds the name taken would stay behind as a connection that nobody can use.
+        // One at a time: an ssh that finds the name taken would stay behind with a connection that nobody can use.
         let _lock = self.lock(end).await?;
         if self.lives() {
             return Ok(Opened::Before);
@@ -174,7 +175,7 @@ impl Connection {
         }
     }
 
-    /// Returns the name that a program of the other side has on this one: `user@host:program`.
+    /// Returns how a program on the other side is named here: `user@host:program`.
     pub(crate) fn place(&self, program: &Path) -> PathBuf {
         format!("{}:{}", self.target.destination(), program.display()).into()
     }
@@ -204,7 +205,7 @@ impl Connection {
         command
     }
 
-    /// The command that connects and goes to the background. For ssh the first value of an option counts.
+    /// The command that connects and goes to the background. ssh uses the first value that is given for an option.
     fn master(&self, log: &Log) -> Command {
         let target = &self.target;
         let mut command = self.base(log);
@@ -224,8 +225,8 @@ impl Connection {
         command
     }
 
-    /// The command for a session: it can do nothing but use the socket, so it reads no configuration, and where the
-    /// socket leads nowhere it does not connect by itself.
+    /// The command for a session. It only uses the socket: it does not read a configuration, and if nothing listens at
+    /// the socket, it does not connect by itself.
     fn client(&self, log: &Log) -> Command {
         let mut command = self.base(log);
         let options = ["ControlMaster=no", "ProxyCommand=/bin/false", "BatchMode=yes", "LogLevel=ERROR"];
@@ -256,7 +257,7 @@ impl Connection {
         self.on_session(log, true, script::plain(&self.target, env, words))
     }
 
-    /// The command for a helper whose streams are the caller's to set.
+    /// The command for a helper; the caller sets its streams.
     pub(super) fn helper(&self, log: &Log, nonce: &str, text: &str, args: &[String]) -> Command {
         self.on_session(log, false, script::helper(&self.target, nonce, text, args))
     }
@@ -292,7 +293,7 @@ mod tests {
         let said = || private_dir(&dir).unwrap_err().to_string();
         set(&above, 0o777);
         assert!(said().contains("above' (mode 0777)"), "{}", said());
-        // As /tmp is: nobody renames what is another's.
+        // Like /tmp: users cannot rename each other's files.
         set(&above, 0o1777);
         private_dir(&dir).unwrap();
         set(&dir, 0o750);

@@ -107,7 +107,7 @@ fn owners_bits_capabilities_and_lists_are_kept() {
         }
     };
     let summary = shift(&root);
-    // The second name of a file that was moved already counts as an entry only.
+    // A second name of a file that was moved already only counts as an entry.
     assert_eq!((summary.entries, summary.moved), (10, 6));
     check();
     // Again, nothing is left to do.
@@ -123,7 +123,7 @@ fn what_a_cut_short_shift_took_comes_back() {
     let dir = tempfile::tempdir().unwrap();
     let su = dir.path().join("su");
     fs::write(&su, "x").unwrap();
-    // Killed between the change of the owner and what follows: no bits, no capabilities, the note is there.
+    // Killed after the change of the owner: without the bits and the capabilities, but with the note.
     let mut note = 0o4755_u32.to_le_bytes().to_vec();
     note.extend_from_slice(&OLD.capability(&NET_RAW));
     chown(&su, Some(300_000), Some(300_000)).unwrap();
@@ -175,7 +175,7 @@ fn it_ends_anywhere_and_goes_on() {
                 break;
             }
         }
-        // Never back, never twice.
+        // Nothing is shifted back or twice.
         let moved = ["a/b/x", "a/c/x", "d/x"].map(|name| ids(&dir.path().join(name)));
         assert!(moved.iter().all(|ids| !is_root() || [(165_535, 100_000), (365_535, 300_000)].contains(ids)));
         let after = moved.iter().filter(|ids| ids.0 == 365_535).count();

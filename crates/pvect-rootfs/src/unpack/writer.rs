@@ -17,6 +17,7 @@ use tar::EntryType;
 use super::UnpackError;
 use super::numbers::Time;
 use super::pax::{Record, Records};
+use super::reader::plain;
 use super::sparse::Sparse;
 use crate::idmap::IdMap;
 use crate::rooted::Rooted;
@@ -30,16 +31,16 @@ const BLOCK: usize = 128 * 1024;
 pub(super) struct Writer<'a> {
     root: Rooted,
     map: &'a IdMap,
-    /// The directory of the last member: members mostly come directory by directory.
+    /// The directory of the last member, because members usually come directory by directory.
     parent: Option<(PathBuf, OwnedFd)>,
-    /// Directories, whose times are set when nothing more is put into them.
+    /// Directories, whose times are set at the end, when nothing more is written into them.
     times: Vec<(PathBuf, Time)>,
     block: Vec<u8>,
-    /// The records of the member that is being written, where they are read apart from the archive.
+    /// The records of the member that is being written, if they are read separately from the archive.
     records: Records,
-    /// Whether a member replaces what is there, as the layers of an image do.
+    /// Whether a member replaces an existing file, as in the layers of an image.
     replaces: bool,
-    /// Whether a member whose owner is not in the map goes to the container's root.
+    /// Whether a member whose owner is not in the map is given to the container's root.
     lenient: bool,
 }
 
@@ -48,7 +49,7 @@ pub(super) struct Writer<'a> {
 pub(super) enum Written {
     /// As the archive has it.
     Whole,
-    /// Not quite so: a line about it, and whether something of it is lost.
+    /// Not exactly: a line about it, and whether something of it is lost.
     But(String, bool),
 }
 
@@ -67,13 +68,13 @@ impl<'a> Writer<'a> {
         })
     }
 
-    /// A writer for the layers of an image: what a layer has replaces what the ones below have.
+    /// A writer for the layers of an image: each layer replaces files of those below.
     pub(super) fn of_layers(root: &Path, map: &'a IdMap) -> io::Result<Self> {
         Ok(Self { replaces: true, ..Self::new(root, map)? })
     }
 
-    /// Does what a whiteout says: removes what the layers below have of this name, or in this directory. Returns
-    /// whether the member is one. Source: the OCI image specification, layer.md.
+    /// If the member is a whiteout, removes what the layers below have with this name, or in this directory. Returns
+    /// whether it is one. Source: the OCI image specification, layer.md.
     pub(super) fn whiteout(&mut self, name: &[u8]) -> Result<bool, UnpackError> {
         let removed = relative(name).and_then(|path| {
             let Some(file) = path.file_name().and_then(|file| file.as_bytes().strip_prefix(b".wh.")) else {
@@ -88,16 +89,16 @@ impl<'a> Writer<'a> {
             }
             Ok(true)
         });
-        removed.map_err(|problem| named(String::from_utf8_lossy(name).into_owned(), problem))
+        removed.map_err(|problem| named(&String::from_utf8_lossy(name), problem))
     }
 
-    /// Has it write members whose owner is not in the map, as the container's root.
+    /// Makes it write members whose owner is not in the map, with the container's root as the owner.
     pub(super) fn leniently(mut self, lenient: bool) -> Self {
         self.lenient = lenient;
         self
     }
 
-    /// Has it take the records of members from here: those of a [`super::pax::Stream`].
+    /// Makes it take the records of members from a [`super::pax::Stream`].
     pub(super) fn with_records(mut self, records: &Records) -> Self {
         self.records = records.clone();
         self
@@ -120,7 +121,7 @@ impl<'a> Writer<'a> {
                 let why = format!("Unknown file type '{}', extracted as normal file", kind.escape_ascii());
                 Ok(Written::But(line(&member, &why), false))
             }
-            Err(problem) => Err(named(member, problem)),
+            Err(problem) => Err(named(&member, problem)),
         }
     }
 
@@ -185,7 +186,7 @@ impl<'a> Writer<'a> {
         if !records.is_empty() {
             return Ok(records);
         }
-        // There are none, or the header is damaged: the crate says so.
+        // There are none, or the header is damaged, in which case the crate returns an error.
         let mut found = Vec::new();
         for record in entry.pax_extensions()?.into_iter().flatten() {
             let record = record?;
@@ -207,19 +208,18 @@ impl<'a> Writer<'a> {
     pub(super) fn finish(self) -> Result<(), UnpackError> {
         for (path, mtime) in self.times {
             let fd = match self.root.open_at(&path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW) {
-                // A later member of the layer took its place.
+                // A later member of the layer has replaced it.
                 Err(_) if self.replaces => continue,
                 other => other,
             };
             let set = fd.and_then(|fd| Ok(rustix::fs::futimens(fd, &stamps(mtime))?));
-            set.map_err(|error| named(path.display().to_string(), Problem::Io(error)))?;
+            set.map_err(|error| named(&path.display().to_string(), Problem::Io(error)))?;
         }
         Ok(())
     }
 }
 
-/// A line about a member, as tar words it.
+/// A line about a member, in the form of tar.
 pub(super) fn line(member: &str, what: &str) -> String {
-    let safe = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
-    format!("tar: {}: {what}", member.chars().map(safe).collect::<String>())
+    format!("tar: {}: {what}", plain(member))
 }

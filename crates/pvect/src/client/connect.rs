@@ -89,7 +89,7 @@ impl Builder {
     }
 
     /// Sets whether the node was named for this one command, by an option or a variable, and not in the settings file:
-    /// another name than this host's then leads there through ssh.
+    /// a name other than this host's then means another host, which is reached through ssh.
     #[must_use]
     pub fn node_asked(mut self, on: bool) -> Self {
         self.node_asked = on;
@@ -117,7 +117,7 @@ impl Builder {
         self
     }
 
-    /// Adds a variable to pct's environment, which is clean otherwise. To another node only `TERM` goes along: the rest
+    /// Adds a variable to pct's environment, which is clean otherwise. Only `TERM` is passed to another node: the rest
     /// would be in argv, where every user can read it.
     #[must_use]
     pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
@@ -197,7 +197,7 @@ impl Builder {
             native: None,
             warned: Warned::default(),
         };
-        // What leaves the check to a pct cannot leave it to the API.
+        // Checks can be left to a pct, but not to the API.
         Client { node: Arc::new(node), way: Arc::new(backend), locks: self.locks, check: true }
     }
 
@@ -255,7 +255,7 @@ fn on_node(node: OnNode, locks: PathBuf, check: bool) -> Client {
     Client { way: node.clone(), node, locks, check }
 }
 
-/// The node's own API daemon, where the settings have changes go through it; `--backend pct` has not.
+/// The node's own API daemon, if the settings send changes through it; not with `--backend pct`.
 fn node_api_of(
     proxmox: &Proxmox,
     place: &Place,

@@ -6,7 +6,7 @@ use crate::Client;
 
 const NAME: &str = "configurations";
 
-/// Names them, where the node's own files are read; `None` elsewhere.
+/// Names them, if the node's own files are read; otherwise `None`.
 pub(super) fn check(client: &Client) -> Option<Check> {
     let survey = client.native_backend()?.survey();
     Some(match survey {

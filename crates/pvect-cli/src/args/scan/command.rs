@@ -10,7 +10,7 @@ pub(super) enum Command {
     Own(&'static str),
 }
 
-/// Finds the command that a word means: by its name, or as the only one that begins so, verbs of pct first.
+/// Finds the command that a word means: by its name, or as the only one that begins with the word, verbs of pct first.
 pub(super) fn command(word: &str) -> Result<Command> {
     if let Some(verb) = Verb::from_name(word) {
         return Ok(Command::Verb(verb));

@@ -29,7 +29,7 @@ pub(super) fn pct(verb: Verb, globals: &mut Globals, mut words: VecDeque<String>
             reading.line.rest.extend(words);
             break;
         }
-        // The words of the command are its own, except the one option that pct takes there, too.
+        // The words belong to the container's command, except one option that pct accepts there, too.
         let in_command = verb == Verb::Exec && !reading.line.rest.is_empty();
         let option =
             Dashed::parse(&word).filter(|option| !in_command || !option.single && option.name == "keep-env");
@@ -48,7 +48,7 @@ pub(super) fn pct(verb: Verb, globals: &mut Globals, mut words: VecDeque<String>
 }
 
 impl Reading {
-    /// Takes a word that is no option.
+    /// Takes a word that is not an option.
     fn word(&mut self, word: String) {
         if self.line.verb == Verb::Exec && !self.line.args.is_empty() {
             self.line.rest.push(word);
@@ -116,7 +116,7 @@ impl Reading {
     }
 }
 
-/// Puts arguments that were given by name into their places; one that is there already wins, as in pct.
+/// Puts arguments that were given by name into their places; a positional one wins, as in pct.
 fn put_in_place(args: &mut Vec<String>, named: Vec<(usize, String)>) {
     for (index, value) in named {
         while args.len() < index {
@@ -151,7 +151,7 @@ fn refuse_secret(name: &str, option: &Dashed, words: &VecDeque<String>) -> Resul
     Err(Error::bad_option(name, &text))
 }
 
-/// The value of a switch: after `=`, the next word if it is one of the words for yes and no, else 1.
+/// The value of a switch: the text after `=`, the next word if it means yes or no, or else 1.
 fn boolean(option: &Dashed, words: &mut VecDeque<String>) -> String {
     const WORDS: &[&str] = &["1", "0", "yes", "no", "on", "off", "true", "false"];
     if let Some(value) = &option.value {

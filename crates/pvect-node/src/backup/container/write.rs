@@ -50,7 +50,8 @@ impl Backup<'_> {
         if !id_maps.is_empty() {
             runtime::hide_id_map_tools()?;
         }
-        // Of a running container too: its own mounts (/proc, /sys) do not lie over what is read.
+        // The volumes are mounted again even if the container runs, so that its own mounts (/proc, /sys) do not hide
+        // files.
         let mut mounted = config.clone();
         let copies = match mode {
             Mode::Snapshot => Some(snapshot::Copies::of(node, &mut mounted, included)?),
@@ -82,7 +83,7 @@ impl Backup<'_> {
         Ok(target)
     }
 
-    /// Removes what backups of this container that were killed left: we hold its lock, so none of them goes on.
+    /// Removes what killed backups of this container left behind. We hold its lock, so none of them is still running.
     fn sweep(&self) {
         let (archive, described) = (format!("vzdump-lxc-{}-", self.vmid), described_prefix(self.vmid));
         let directories = [self.plan.directory.clone(), self.node.layout.container(self.vmid)];
@@ -108,7 +109,7 @@ impl Backup<'_> {
 }
 
 /// Makes a directory with `etc/vzdump/pct.conf` and `pct.fw`, which the container's root may read, and nobody else. It
-/// lies beside the container's `rootfs`: the directory of the archives is closed to the container's root.
+/// is made next to the container's `rootfs`, because the container's root cannot enter the directory of the archives.
 fn describe(node: &Node, vmid: Vmid, config: &ContainerConfig) -> NodeResult<tempfile::TempDir> {
     let directory = &runtime::make_directory(node, vmid, config)?;
     let failed = |error: std::io::Error| Failure::io("can't write the configuration into", directory, &error);

@@ -6,10 +6,10 @@ use super::UserConfig;
 use crate::rights::{ROOT, roles};
 
 impl UserConfig {
-    /// Returns the privileges that a user or token has on a path, sorted, each with whether it holds below the path.
+    /// Returns the privileges that a user or token has on a path, sorted, each with whether it applies below the path.
     ///
-    /// Deeper lines replace higher ones, those of users those of groups, and NoAccess everything. A token with
-    /// privilege separation has what both it and its user have.
+    /// Entries for a deeper path replace those above it, entries for users replace those for groups, and NoAccess
+    /// replaces everything. A token with privilege separation has what both it and its user have.
     pub fn privileges(&self, who: &str, path: &str) -> Vec<(String, bool)> {
         match who.split_once('!') {
             None => self.own_privileges(who, path),

@@ -20,13 +20,13 @@ pub(super) fn put_apparmor(
     }
     let (mqueue, userns) = match host.apparmor {
         AppArmor::Off => return Ok(()),
-        // Otherwise LXC would ask for a profile that nobody has loaded.
+        // Otherwise LXC would ask for a profile that is not loaded.
         AppArmor::Unloadable => return lines.put("lxc.apparmor.profile", "unconfined"),
         AppArmor::On { mqueue, userns } => (mqueue, userns),
     };
     let path = utf8(directory)?;
     if path.contains('"') {
-        // LXC names the profile by it, between quotes.
+        // LXC puts the path, in quotes, into the profile's name.
         return Err(Failure::new(format!(
             "an AppArmor profile cannot have the path '{path}': it has a quote"
         )));

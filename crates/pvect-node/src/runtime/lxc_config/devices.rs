@@ -10,10 +10,10 @@ use super::lines::{Lines, fstab, utf8};
 use crate::NodeResult;
 use crate::runtime::devices;
 
-/// How the keys of device rules begin for the cgroups of version 2.
+/// The prefix of device rules for cgroups of version 2.
 pub(super) const CGROUP2: &str = "lxc.cgroup2";
 
-/// How the keys of device rules begin.
+/// The prefix of device rules on this machine.
 pub(super) fn devices_prefix(cgroups: &Cgroups) -> &'static str {
     match cgroups.controller("devices") {
         Some(controller) if controller.version == Version::V1 => "lxc.cgroup",
@@ -43,7 +43,8 @@ pub(super) fn put_devices(
     Ok(())
 }
 
-/// The lines that let a container use a device (`rule`, `access`) whose node is at `source`, as `target` inside.
+/// The lines that let a container use a device (`rule`, `access`) whose node is at `source` on the host and `target`
+/// inside.
 ///
 /// # Errors
 /// When the path is not UTF-8.

@@ -15,15 +15,15 @@ pub(in crate::runtime) struct Host {
     pub(in crate::runtime) names: Names,
     /// The machine's cgroups.
     pub(in crate::runtime) cgroups: Cgroups,
-    /// LXC's common configurations.
+    /// The directory of LXC's common configurations.
     pub(in crate::runtime) share: PathBuf,
     /// `/sys/class/net`.
     pub(in crate::runtime) net: PathBuf,
-    /// How AppArmor can confine a container.
+    /// How AppArmor can confine a container here.
     pub(in crate::runtime) apparmor: AppArmor,
-    /// The hooks of LXCFS, where it runs: kind and program.
+    /// The hooks of LXCFS, if it runs: kind and program.
     pub(in crate::runtime) lxcfs: Vec<(&'static str, PathBuf)>,
-    /// The socket of pve-lxc-syscalld, where it runs.
+    /// The socket of pve-lxc-syscalld, if it runs.
     pub(in crate::runtime) syscalld: Option<PathBuf>,
 }
 
@@ -56,10 +56,10 @@ impl Host {
         text.trim().parse().map_err(|_| missing())
     }
 
-    /// Sees to it that a bridge knows VLANs.
+    /// Checks that a bridge supports VLANs.
     ///
     /// # Errors
-    /// `net0: bridge '<name>' is not VLAN aware`; that the kernel's bridges know none.
+    /// `net0: bridge '<name>' is not VLAN aware`; or that the kernel's bridges do not support VLANs.
     pub(in crate::runtime) fn check_vlans(&self, index: u16, bridge: &str) -> NodeResult<()> {
         let path = self.net.join(bridge).join("bridge/vlan_filtering");
         match std::fs::read_to_string(path) {
@@ -81,7 +81,7 @@ pub(in crate::runtime) fn own_lxcfs_hooks() -> Vec<(&'static str, PathBuf)> {
     lxcfs_hooks(Path::new("/var/lib/lxcfs/proc"), Path::new("/usr/share/lxcfs"))
 }
 
-/// The hooks of LXCFS, as its package sets them; none where it does not run. Its post-stop hook sleeps for half a second.
+/// The hooks of LXCFS, as its package sets them; empty if it does not run. Its post-stop hook sleeps for half a second.
 fn lxcfs_hooks(mounted: &Path, share: &Path) -> Vec<(&'static str, PathBuf)> {
     if !mounted.is_dir() {
         return Vec::new();

@@ -20,7 +20,7 @@ impl Lines {
     }
 }
 
-/// A path as it can stand in a configuration.
+/// A path as text, as the configuration needs it.
 pub(super) fn utf8(path: &Path) -> NodeResult<&str> {
     path.to_str().ok_or_else(|| Failure::new(format!("the path '{}' is not UTF-8", path.display())))
 }

@@ -23,7 +23,7 @@ pub(super) fn fd_path(fd: &OwnedFd) -> PathBuf {
     PathBuf::from(format!("/proc/{}/fd/{}/.", std::process::id(), fd.as_raw_fd()))
 }
 
-/// Whether a source is bound (a directory) and not mounted (a block device, an image).
+/// Whether a source is a directory to be bind-mounted, and not a file system to be mounted (a block device, an image).
 pub(super) fn is_bind(node: &Node, source: &MountSource) -> NodeResult<bool> {
     Ok(match source {
         MountSource::Bind(_) => true,

@@ -18,8 +18,8 @@ pub fn unmount_all(root: &Path) -> NodeResult<()> {
     Ok(())
 }
 
-/// Unmounts one file system. A child of another thread holds all that this process has open from its fork until its
-/// program runs: what is in use is tried again for a moment.
+/// Unmounts one file system. A child that another thread forks holds everything that this process has open until its
+/// program is executed, so a busy file system is tried again for a moment.
 fn unmount(mounted: &Path) -> rustix::io::Result<()> {
     /// About a second in all.
     const TRIES: u32 = 100;
@@ -47,7 +47,7 @@ pub fn mounted_below(path: &Path) -> NodeResult<Vec<PathBuf>> {
 pub fn mounted_below_in(table: &Path, path: &Path) -> NodeResult<Vec<PathBuf>> {
     let read = File::open(table).and_then(std::io::read_to_string);
     let text = read.map_err(|error| Failure::io("can't read", table, &error))?;
-    // The table has real paths.
+    // The table contains real paths.
     let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     Ok(text.lines().filter_map(mount_point).filter(|mounted| mounted.starts_with(&path)).collect())
 }

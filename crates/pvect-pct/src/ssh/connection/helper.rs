@@ -12,22 +12,22 @@ use crate::ssh::{Frame, nonce};
 
 /// How long a helper may take: reading the process table, sending signals.
 const HELPER_LIMIT: Duration = Duration::from_secs(10);
-/// How much a helper may say on each stream, bytes. A table of 20,000 processes is a third of it.
+/// How much a helper may write to each stream, in bytes. A table of 20,000 processes takes a third of it.
 const HELPER_OUTPUT: u64 = 16 << 20;
 
-/// What a helper at the other end gave.
+/// The result of a helper at the other end.
 pub(in crate::ssh) struct Helped {
     /// Its status; 255 may be ssh's.
     pub(in crate::ssh) status: Option<i32>,
     /// What it wrote to stdout.
     pub(in crate::ssh) stdout: Vec<u8>,
-    /// What it wrote to stderr, and ssh's own words.
+    /// What it wrote to stderr, and ssh's own messages.
     pub(in crate::ssh) stderr: String,
-    /// It said more than any helper does, and was not heard to the end.
+    /// It wrote more than any helper does, so not all of it was read.
     pub(in crate::ssh) excess: bool,
 }
 
-/// Reads a stream to its end; `FileTooLarge` where it is too long.
+/// Reads a stream to its end; `FileTooLarge` when it is too long.
 async fn heard(stream: Option<impl AsyncRead + Unpin>) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     if let Some(stream) = stream {
@@ -37,8 +37,8 @@ async fn heard(stream: Option<impl AsyncRead + Unpin>) -> io::Result<Vec<u8>> {
 }
 
 impl Connection {
-    /// Runs a constant script at the other end and reads what it writes between its marks. `None` when it did not come
-    /// to its end in time.
+    /// Runs a constant script at the other end and reads what it writes between its marks. `None` when it did not end
+    /// in time.
     pub(in crate::ssh) async fn help(&self, text: &str, args: &[String], stdin: Stdio) -> Option<Helped> {
         self.help_within(HELPER_LIMIT, text, args, stdin).await
     }
@@ -54,7 +54,7 @@ impl Connection {
         let (log, nonce) = (Log::new().ok()?, nonce().ok()?);
         let mut command = self.helper(&log, &nonce, text, args);
         command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
-        // Dropped, it is killed: also one that goes on and on.
+        // Killed on drop, even if it never ends by itself.
         let mut child = tokio::process::Command::from(command).kill_on_drop(true).spawn().ok()?;
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let work = async {

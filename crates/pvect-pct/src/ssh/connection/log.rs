@@ -6,7 +6,7 @@ use std::io::{Read, Seek};
 use pvect_core::{Error, Result};
 use rustix::fs::{MemfdFlags, memfd_create};
 
-/// ssh's own words, apart from those of the command: a file in memory that `-E` names.
+/// ssh's own messages, separate from those of the command: a file in memory that `-E` names.
 #[derive(Debug)]
 pub(crate) struct Log {
     file: File,
@@ -16,7 +16,7 @@ impl Log {
     /// Makes an empty one.
     ///
     /// # Errors
-    /// When the system gives no memory file.
+    /// When the system cannot make a memory file.
     pub(crate) fn new() -> Result<Self> {
         use std::os::fd::OwnedFd;
         let failed = |errno: rustix::io::Errno| Error::Io {
@@ -44,7 +44,7 @@ impl Log {
     }
 }
 
-/// Puts ssh's messages on one line; of the long warning about a changed key, what it says.
+/// Puts ssh's messages on one line, and shortens the long warning about a changed key.
 pub(super) fn plain_words(text: &str) -> String {
     let mut lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     if text.contains("REMOTE HOST IDENTIFICATION HAS CHANGED") {

@@ -17,7 +17,7 @@ pub(super) fn private_dir(dir: &Path) -> Result<()> {
         let what = format!("'{}' must be a directory of this user alone (mode 0700)", dir.display());
         return Err(Error::PermissionDenied { what });
     }
-    // Who may rename what is in a directory above can put another one in this one's place.
+    // A user who may rename entries in a directory above could put another directory in this one's place.
     let real = fs::canonicalize(dir).map_err(failed)?;
     for above in dir.ancestors().chain(real.ancestors()).skip(1).filter(|path| path.is_absolute()) {
         let data = fs::symlink_metadata(above).map_err(failed)?;

@@ -72,6 +72,7 @@ fn unpack(place: &Place, path: &Path, idmap: &IdMap) -> Result<ImageConfig, Stri
         report: &|_| (),
         most: None,
         bytes_per_second: None,
+        room: &|| Ok(()),
         interrupted: &|| false,
     };
     extract(path, &place.root(), "amd64", &options).map_err(|error| error.to_string())
@@ -110,7 +111,7 @@ fn layers_are_laid_over_one_another() {
         file("brief", b"upper"),
         file("../outside/.wh.victim", b""),
     ]);
-    // The last one leads out of the root.
+    // The last one points outside the root.
     let hostile = Parts::new("{}", &[("tar", lower.clone()), ("tar", upper.clone())]).write(&place);
     let failure = unpack(&place, &hostile, &IdMap::identity()).unwrap_err();
     assert_eq!(failure, "can't unpack '../outside/.wh.victim' - its path contains '..'");
@@ -160,7 +161,7 @@ fn a_damaged_image_is_refused_before_anything_is_changed() {
     let hex = digest(&layer);
     let mut changed = whole();
     let (_, bytes) = changed.0.iter_mut().find(|(name, _)| name.ends_with(&hex)).unwrap();
-    // Behind the end of the archive: only the digest tells.
+    // After the end of the archive, only the digest shows the change.
     *bytes.last_mut().unwrap() = 1;
     let found = digest(bytes);
     assert_eq!(told(&changed), format!("the blob 'sha256:{hex}' has the digest 'sha256:{found}'"));
@@ -216,6 +217,7 @@ fn the_image_of_the_architecture_is_taken() {
         report: &|_| (),
         most: None,
         bytes_per_second: None,
+        room: &|| Ok(()),
         interrupted: &|| false,
     };
     let command = |arch: &str| match extract(&path, &place.root(), arch, &options) {
@@ -248,6 +250,7 @@ fn an_image_is_bounded_as_a_whole() {
             report: &|_| (),
             most: Some(most),
             bytes_per_second: None,
+            room: &|| Ok(()),
             interrupted: &|| false,
         };
         extract(&path, &place.root(), "amd64", &options).map_err(|error| error.to_string())

@@ -16,7 +16,7 @@ use super::problem::Problem;
 use crate::unpack::numbers::Time;
 use crate::unpack::sparse::Sparse;
 
-/// The largest file that is unpacked, in bytes: holes in an archive cost it nothing and us time.
+/// The largest file that is unpacked, in bytes: holes take no space in an archive, but take time here.
 const LARGEST_FILE: u64 = 1 << 40;
 /// Runs of zeros of this many bytes become holes.
 const HOLE: usize = 4096;
@@ -43,14 +43,14 @@ impl Writer<'_> {
             };
             self.parent = Some(parent);
             match opened {
-                // A symlink or a file has this name already and is kept.
+                // A symlink or a file with this name exists and is kept.
                 Err(Errno::LOOP | Errno::NOTDIR) => return Ok(()),
                 other => other?,
             }
         } else {
             self.root.open_at(path, OFlags::RDONLY | OFlags::DIRECTORY)?
         };
-        // One that somebody changed already (on a volume that was there before) is kept as it is.
+        // An existing directory that somebody has changed (on an older volume) is kept as it is.
         let stat = rustix::fs::fstat(&fd)?;
         let untouched = (stat.st_uid, stat.st_gid) == self.root.owner() && stat.st_mode & 0o7777 == 0o755;
         if made || untouched {
@@ -101,7 +101,7 @@ impl Writer<'_> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(missing()),
             other => other?,
         };
-        // Without AT_SYMLINK_FOLLOW: a symlink is linked itself.
+        // Without AT_SYMLINK_FOLLOW, so that a symlink itself is linked.
         match rustix::fs::linkat(&directory, last, parent, name, AtFlags::empty()) {
             Ok(()) | Err(Errno::EXIST) => Ok(()),
             Err(Errno::NOENT) => Err(missing()),
@@ -154,7 +154,7 @@ pub(super) fn special(
     let nofollow = AtFlags::SYMLINK_NOFOLLOW;
     let (uid, gid) = (Uid::from_raw(meta.uid), Gid::from_raw(meta.gid));
     rustix::fs::chownat(parent, name, Some(uid), Some(gid), nofollow)?;
-    // The node was made just now and nothing else works in this root: it is not a symlink.
+    // The node was just made and nothing else is working in this root, so it is not a symlink.
     rustix::fs::chmodat(parent, name, Mode::from_raw_mode(meta.mode), AtFlags::empty())?;
     Ok(rustix::fs::utimensat(parent, name, &stamps(meta.mtime), nofollow)?)
 }

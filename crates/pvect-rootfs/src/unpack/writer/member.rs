@@ -13,13 +13,13 @@ use crate::unpack::attributes::{Attribute, attribute};
 use crate::unpack::numbers::{self, Time};
 use crate::unpack::pax::Record;
 
-/// Types of GNU tar: the directory of a dump, a part of a file on several volumes, long names of old, a label.
+/// Types of GNU tar: the directory of a dump, a part of a file on several volumes, old long names, a label.
 const DUMPED_DIRECTORY: u8 = b'D';
 const CONTINUED: u8 = b'M';
 const OLD_LONG_NAMES: u8 = b'N';
 pub(super) const VOLUME_LABEL: u8 = b'V';
 
-/// What is common to every kind of member.
+/// What every kind of member has.
 pub(super) struct Meta {
     pub(super) uid: u32,
     pub(super) gid: u32,
@@ -30,11 +30,11 @@ pub(super) struct Meta {
     pub(super) lost: Option<(u64, u64)>,
 }
 
-/// How a member was not written quite as the archive has it.
+/// How a written member differs from the archive.
 pub(super) enum But {
-    /// It belongs to the container's root, and not to this user and group, which the map does not have.
+    /// It belongs to the container's root instead of this user and group, which are not in the map.
     OtherOwner(u64, u64),
-    /// It is of no known type.
+    /// Its type is unknown.
     UnknownKind(u8),
 }
 
@@ -58,7 +58,7 @@ impl Writer<'_> {
             (Some(uid), Some(gid)) => (uid, gid, mode, None),
             _ if self.lenient => {
                 let (uid, gid) = self.root.owner();
-                // Not for whoever owned it to run as root.
+                // Without set-user-id and set-group-id bits, so that a program of another user does not run as root.
                 (uid, gid, mode & 0o1777, Some((user, group)))
             }
             (None, _) => return Err(Problem::Text(format!("the container's id map has no user {user}"))),
@@ -86,12 +86,12 @@ impl Writer<'_> {
     }
 }
 
-/// The value of a record; what stands later counts.
+/// The value of a record; the last one counts.
 pub(super) fn value<'r>(records: &'r [Record], key: &str) -> Option<&'r [u8]> {
     records.iter().rev().find(|record| record.key == key).map(|record| &record.value[..])
 }
 
-/// A number of the extended header, else of the header.
+/// A number from the extended header, or else from the header.
 fn stored_number(
     header: &tar::Header,
     records: &[Record],
@@ -109,8 +109,8 @@ fn not_a_number(what: &str) -> Problem {
     Problem::Text(format!("its {what} is not a number that it can have"))
 }
 
-/// What is made of a member. A file whose name ends with a slash is a directory, as the oldest archives have them; what is
-/// of no known type is a file.
+/// The type that a member is written as. A file whose name ends with a slash is a directory, as in the oldest archives;
+/// a member of an unknown type becomes a file.
 pub(super) fn kind_of(header: &tar::Header, name: &[u8]) -> (EntryType, Option<But>) {
     let kind = header.entry_type();
     match kind.as_byte() {

@@ -6,9 +6,10 @@ use rustix::io::Errno;
 
 use crate::error::os_text;
 use crate::unpack::UnpackError;
+use crate::unpack::reader::plain;
 use crate::unpack::sparse;
 
-/// Why one member failed, before its name is put to it.
+/// Why one member failed; its name is added later.
 pub(super) enum Problem {
     Io(io::Error),
     Text(String),
@@ -37,7 +38,9 @@ impl From<Errno> for Problem {
     }
 }
 
-pub(super) fn named(member: String, problem: Problem) -> UnpackError {
+/// The name comes from the archive: it must not begin a line of its own in a log.
+pub(super) fn named(member: &str, problem: Problem) -> UnpackError {
+    let member = plain(member);
     match problem {
         Problem::Interrupted => UnpackError::Interrupted,
         Problem::Text(what) => UnpackError::Member { member, what, full: false },

@@ -18,14 +18,14 @@ use super::fingerprint::{Fingerprint, Hashing, of_open, stopped};
 /// Set-user-ID and set-group-ID.
 const SETID: u32 = 0o6000;
 
-/// How much is remembered of the names of a stream that is unpacked, in bytes.
+/// How many bytes of names are remembered while a stream is unpacked.
 const MOST_KEPT: usize = 256 << 20;
-/// The longest name that Linux takes, in bytes.
+/// The longest name that Linux accepts, in bytes.
 const LONGEST_NAME: usize = 4096;
 /// How many warnings are kept; the others are counted.
 const MOST_WARNINGS: usize = 100;
 
-/// What a copied directory held.
+/// The contents of a copied directory.
 #[derive(Debug, Default)]
 pub(super) struct Copied {
     /// Regular files: the path below the directory, and the content.
@@ -141,19 +141,19 @@ pub(super) struct Unpacking {
     pub hash: bool,
 }
 
-/// A stream that is written to a disk, on which some room is to stay.
+/// A stream that is written to a disk, on which some space must stay free.
 struct Watched<'a, R> {
     from: R,
     place: File,
     room: Option<Room>,
     stop: &'a dyn Fn() -> bool,
-    /// How much was read since the disk was looked at, bytes.
+    /// How many bytes were read since the disk was last checked.
     read: usize,
 }
 
 impl<R: Read> Read for Watched<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        /// How much is read between two looks at the disk, bytes.
+        /// How many bytes are read between two checks of the disk.
         const STEP: usize = 1 << 20;
         if (self.stop)() {
             return Err(stopped());
@@ -170,7 +170,7 @@ impl<R: Read> Read for Watched<'_, R> {
 
 /// Unpacks a tar stream that a container made into a directory, and never beyond it.
 ///
-/// Set-user-ID bits are taken off and device nodes left out: what is harmless in a container is not on its host.
+/// Set-user-ID bits are removed and device nodes left out: they are harmless in a container, but not on its host.
 /// `stop` is asked before each block that is read; once it says so, the work ends with an error.
 pub(super) fn unpack(
     from: impl Read,
@@ -221,11 +221,11 @@ pub(super) fn unpack(
             return Err(outside(&path));
         }
     }
-    // Directories last: one that may not be written would refuse what comes into it.
+    // Directories last, because nothing can be unpacked into one that is not writable.
     for (path, mode) in modes.kept.into_iter().rev() {
         let held = open_below(root, &path, OFlags::PATH | OFlags::DIRECTORY)
             .map_err(|error| about(&path, &error))?;
-        // What is held is changed, wherever a link of its name leads by now.
+        // Change the open directory itself, wherever its name leads by now.
         let held = format!("/proc/self/fd/{}", held.as_raw_fd());
         fs::set_permissions(held, fs::Permissions::from_mode(mode & 0o1777))?;
     }
@@ -233,7 +233,7 @@ pub(super) fn unpack(
     Ok(Copied { files, warnings: warnings.finish() })
 }
 
-/// Names of a stream, with what is known of each: bounded, for the stream may never end.
+/// The names in a stream, with a value for each. Bounded, because the stream may never end.
 struct Names<T> {
     kept: Vec<(PathBuf, T)>,
     bytes: usize,
@@ -282,7 +282,7 @@ impl Warnings {
     }
 }
 
-/// Reads files below a directory: each once, for a container gives one file any number of names.
+/// Reads files below a directory, each only once, because one file may have any number of names.
 fn read_again(
     root: &Path,
     files: Vec<PathBuf>,
@@ -307,7 +307,7 @@ fn read_again(
     read.collect()
 }
 
-/// Opens what is below a directory; no link is followed, for the stream may have put one there.
+/// Opens a path below a directory. No link is followed, because the stream may have made one there.
 fn open_below(root: &Path, path: &Path, flags: OFlags) -> io::Result<File> {
     let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let dir = rustix::fs::open(root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;

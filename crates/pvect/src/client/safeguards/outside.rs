@@ -18,37 +18,39 @@ use super::fingerprint::{Fingerprint, Found, of_reader};
 use super::same;
 use crate::Client;
 
-/// Where a container's files are seen from outside.
+/// A container's root directory, seen from outside.
 #[derive(Debug, Clone)]
 pub(super) struct Outside {
     root: Arc<Rooted>,
 }
 
 impl Outside {
-    /// `None` where the container does not run, or is not seen from here: then only its own programs can look.
+    /// `None` if the container does not run or cannot be seen from here: then only its own programs can read its files.
     pub(super) fn of(client: &Client, vmid: Vmid) -> Option<Self> {
         client.guest_root(vmid).map(|root| Self { root: Arc::new(root) })
     }
 
-    /// Looks what is at a path; a file is not read.
+    /// Finds out what is at a path, without reading a file.
     pub(super) async fn look(&self, client: &Client, vmid: Vmid, path: &Path) -> Result<Found> {
         let (this, path) = (self.clone(), path.to_owned());
         beside(client, vmid, move |stop| this.look_now(&path, None, &mut Known::new(), stop)).await
     }
 
-    /// Reads what is at a path, and of a file no more than it takes to tell that it is larger than it should be.
+    /// Reads what is at a path. Of a file it reads only as much as is needed to see that it is larger than it should
+    /// be.
     pub(super) async fn read(&self, client: &Client, vmid: Vmid, path: &Path, size: u64) -> Result<Found> {
         let (this, path) = (self.clone(), path.to_owned());
         beside(client, vmid, move |stop| this.look_now(&path, Some(size), &mut Known::new(), stop)).await
     }
 
-    /// Whether the file at a path has the same content as one of this machine; `false` also where that was not seen.
+    /// Whether the file at a path has the same content as one of this machine; `false` also when that could not be
+    /// determined.
     pub(super) async fn is_same(&self, client: &Client, vmid: Vmid, path: &Path, here: File) -> Result<bool> {
         let (this, path) = (self.clone(), path.to_owned());
         beside(client, vmid, move |_| this.same_now(&path, &here).unwrap_or(false)).await
     }
 
-    /// Compares files below a directory of the container; returns the places of those that differ, and of those that
+    /// Compares files below a directory of the container; returns the indices of those that differ, and of those that
     /// cannot be read from outside.
     pub(super) async fn compare(
         &self,
@@ -88,14 +90,14 @@ impl Outside {
         }
     }
 
-    /// Opens a file or directory; `None` where opening it may do something.
+    /// Opens a file or directory; `None` if opening it might have an effect.
     fn open_harmless(&self, path: &Path) -> io::Result<Option<File>> {
-        // First as a place only: opening a device, a pipe, or a file such as /proc/kmsg, may act already.
+        // First with `O_PATH` only: merely opening a device, a pipe, or a file such as /proc/kmsg may have an effect.
         let place = self.root.open_at(path, OFlags::PATH)?;
         if !is_plain(&place) || is_of_kernel(&place) {
             return Ok(None);
         }
-        // The very file that was looked at.
+        // Open the same file that was checked.
         File::open(format!("/proc/self/fd/{}", place.as_raw_fd())).map(Some)
     }
 
@@ -112,7 +114,7 @@ impl Outside {
             return Ok(Found::Directory);
         }
         let Some(size) = size else { return Ok(Found::Unread) };
-        // A container makes a file of terabytes in no time, and one that grows while it is read.
+        // A container can make a file of terabytes in no time, or one that grows while it is read.
         if meta.len() > size {
             return Ok(Found::File(Fingerprint { size: Some(meta.len()), sha256: String::new() }));
         }
@@ -126,7 +128,7 @@ impl Outside {
     }
 }
 
-/// The files that were read, by device and inode: a container gives one file any number of names.
+/// The files that were read, by device and inode, because one file may have any number of names.
 type Known = HashMap<(u64, u64), Fingerprint>;
 
 /// Tells the thread that works for a future that nobody waits for it any more.
@@ -138,8 +140,9 @@ impl Drop for Ends {
     }
 }
 
-/// Works in a thread of its own, which nobody has to wait for: a file system of the container (FUSE) may never answer.
-/// The limits are those of a command in the container. `work` gets a question to ask now and then: whether to stop.
+/// Works in a thread of its own that nobody has to wait for, because a file system of the container (FUSE) may never
+/// answer. The limits are those of a command in the container. `work` gets a function that says whether to stop, to be
+/// called now and then.
 async fn beside<T: Send + 'static>(
     client: &Client,
     vmid: Vmid,
