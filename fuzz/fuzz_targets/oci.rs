@@ -23,7 +23,15 @@ fuzz_target!(|bytes: &[u8]| {
     let archive = arena.archive(&image(config, &layers));
     let (idmap, ends) = (IdMap::unprivileged(), arena.deadline());
     let most = in_proportion(&archive).unwrap_or_default();
-    let options = Options { idmap: &idmap, ignore_errors: bytes.len() % 2 == 1, report: &|_| (), most, interrupted: &ends };
+    let options = Options {
+        idmap: &idmap,
+        ignore_errors: bytes.len() % 2 == 1,
+        report: &|_| (),
+        most,
+        room: &|| Ok(()),
+        bytes_per_second: None,
+        interrupted: &ends,
+    };
     if oci::is_image(&archive) {
         let _ = oci::extract(&archive, &arena.root(), "amd64", &options);
     }

@@ -14,7 +14,15 @@ fuzz_target!(|bytes: &[u8]| {
     let archive = arena.archive(&checked(bytes));
     let (idmap, ends) = (IdMap::unprivileged(), arena.deadline());
     let most = in_proportion(&archive).unwrap_or_default();
-    let options = Options { idmap: &idmap, ignore_errors: bytes.len() % 2 == 1, report: &|_| (), most, interrupted: &ends };
+    let options = Options {
+        idmap: &idmap,
+        ignore_errors: bytes.len() % 2 == 1,
+        report: &|_| (),
+        most,
+        room: &|| Ok(()),
+        bytes_per_second: None,
+        interrupted: &ends,
+    };
     let _ = extract(&archive, &arena.root(), &options);
     let _ = read_member(&archive, std::path::Path::new("etc/vzdump/pct.conf"), 4096);
     arena.check();

@@ -258,6 +258,27 @@ fn trap_net10_unplug() {
 }
 
 #[test]
+fn what_waits_for_the_next_start_is_reported() {
+    let script = r"case $1 in pending) printf 'cur memory: 512\nnew features: nesting=1\ndel tty: 1\ncur cmode: tty\n' ;; esac";
+    let Some(pvect) = Pvect::new("what_waits_for_the_next_start_is_reported", script) else { return };
+    let set =
+        ["set", "101", "--memory", "512", "--features", "nesting=1", "--cmode", "tty", "--delete", "tty"];
+    insta::assert_snapshot!(pvect.run(&set), @r"
+    [0]
+    !warning: features is pending: it changes when the container is started or rebooted next
+    !warning: tty is pending: it changes when the container is started or rebooted next
+    ");
+    let output = pvect.run(&["set", "101", "--features", "nesting=1", "-o", "json"]);
+    let value: serde_json::Value = serde_json::from_str(output.strip_prefix("[0]\n").unwrap()).unwrap();
+    let text = "features is pending: it changes when the container is started or rebooted next";
+    assert_eq!(value["warnings"], serde_json::json!([text]));
+    pvect.asked();
+    // What is in force at once needs no look.
+    assert_eq!(pvect.run(&["set", "101", "--memory", "512", "--tags", "a", "--net0", "name=eth0"]), "[0]\n");
+    assert_eq!(pvect.asked(), "set 101 --memory 512 --tags a --net0 name=eth0\n");
+}
+
+#[test]
 fn trap_keep_env_leaks_nothing() {
     let Some(pvect) = Pvect::new("trap_keep_env_leaks_nothing", "env; echo \"argv: $*\"") else { return };
     for words in

@@ -11,15 +11,16 @@ use rustix::fs::{CWD, Mode, OFlags};
 use rustix::thread::{Gid, LinkNameSpaceType, Uid};
 use serde::Serialize;
 
+use crate::ended::{self, Verdict};
 use crate::error::os_text;
-use crate::helper_verbs::{FILE_SYSTEM_USE, POST_STOP, PUSH_INTO};
+use crate::helper_verbs::{FILE_SYSTEM_USE, POST_STOP, PUSH_INTO, START_AGAIN};
 use crate::interrupt::Interrupt;
 use crate::storage::stored;
 use crate::storage::usage::Usage;
 use crate::transfer::Target;
 use crate::transfer::place::Place;
 use crate::transfer::wanted::Wanted;
-use crate::{Failure, Layout, Node, NodeResult, Output, backup, runtime, setup, store, worker};
+use crate::{Failure, Layout, Node, NodeResult, backup, setup, worker};
 
 /// Runs one helper verb and returns the exit status; what went wrong is on stderr.
 pub fn run(words: &[String]) -> u8 {
@@ -35,6 +36,7 @@ pub fn run(words: &[String]) -> u8 {
         [worker::NAME, root, name] => return worker::run(root, name),
         // LXC adds words of its own.
         [POST_STOP, root, name, vmid, ..] => post_stop(root, name, vmid),
+        [START_AGAIN, root, name, vmid] => start_again(root, name, vmid),
         [backup::LIST, root, name, storage] => answer(backup::list(root, name, storage)),
         [stored::LIST, root, name, storage] => answer(stored::list(root, name, storage)),
         [stored::REMOVE, root, name, volume] => answer(stored::remove(root, name, volume)),
@@ -94,15 +96,27 @@ fn join(users: &OwnedFd, ours: &OwnedFd) -> NodeResult<()> {
         .map_err(failed)
 }
 
-fn post_stop(root: &str, name: &str, vmid: &str) -> NodeResult<()> {
+/// The words `ROOT NODE VMID`.
+fn container(root: &str, name: &str, vmid: &str) -> NodeResult<(Node, Vmid)> {
     let bad = |what: &str| Failure::new(format!("bad {what}"));
     let name: NodeName = name.parse().map_err(|_| bad("node name"))?;
     let vmid: Vmid = vmid.parse().map_err(|_| bad("vmid"))?;
     let helper = std::env::current_exe().map_err(|_| bad("program"))?;
-    let node = Node { layout: Layout::new(root, name.clone()), name, helper };
-    let config = store::load(&node, vmid)?.config;
-    let (mut out, mut err) = (std::io::sink(), std::io::sink());
-    runtime::run_hookscript(&node, vmid, &config, "post-stop", &mut Output::new(&mut out, &mut err))
+    Ok((Node { layout: Layout::new(root, name.clone()), name, helper }, vmid))
+}
+
+fn post_stop(root: &str, name: &str, vmid: &str) -> NodeResult<()> {
+    let (node, vmid) = container(root, name, vmid)?;
+    match ended::post_stop(&node, vmid)? {
+        Verdict::AsItWants => Ok(()),
+        // LXC boots no container again whose hook has failed.
+        Verdict::StartAgain => Err(Failure::new(format!("CT {vmid} is started again"))),
+    }
+}
+
+fn start_again(root: &str, name: &str, vmid: &str) -> NodeResult<()> {
+    let (node, vmid) = container(root, name, vmid)?;
+    ended::start_again(&node, vmid)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ pub mod change;
 pub mod cli;
 mod config_volumes;
 mod creation;
+mod ended;
 pub mod files;
 #[cfg(test)]
 mod fixture;
@@ -25,6 +26,7 @@ mod links;
 mod lock_files;
 pub mod locked;
 mod log_room;
+mod mark;
 pub mod network;
 mod oci;
 pub mod options;

@@ -1,7 +1,7 @@
-//! When pending changes come into force: before a start, and after a stop or shutdown.
+//! When pending changes come into force: before a start, and when a container has ended, however it did.
 //!
-//! The real pct applies them whenever a container has ended, by a hook of LXC; here a container that ends by itself keeps
-//! them until it starts.
+//! The real pct applies them whenever a container has ended, by a hook of LXC. Here the command that ends it does so, and
+//! says what fails; the hook ([`crate::ended`]) where there is none.
 
 use std::borrow::Cow;
 
@@ -35,12 +35,11 @@ pub(crate) fn apply<'a>(
 /// As [`apply`], when a container has just ended; the caller holds its lock file. What fails is a warning: the container
 /// has ended all the same, and the next start tries again.
 pub(crate) fn after_end(node: &Node, vmid: Vmid, output: &mut Output<'_>) {
-    // What mkfs and the like print is for the log of a hook, which nobody reads.
-    let mut out = std::io::sink();
-    let mut output = Output::new(&mut out, &mut *output.err);
     // A hook script may have changed it.
-    let applied =
-        store::load(node, vmid).and_then(|stored| apply(node, vmid, &stored.config, &mut output).map(drop));
+    let stored = store::load(node, vmid);
+    // What mkfs and the like print is for the log of a hook, which nobody reads.
+    let applied = stored
+        .and_then(|stored| output.briefly(|output| apply(node, vmid, &stored.config, output).map(drop)));
     if let Err(failure) = applied {
         output.warn(failure.text);
     }

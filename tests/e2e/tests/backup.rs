@@ -209,3 +209,43 @@ fn a_storage_limits_how_many_backups_of_a_container_are_protected() {
     let protected = names.filter(|entry| entry.file_name().to_string_lossy().ends_with(".protected"));
     assert_eq!(protected.count(), 1);
 }
+
+#[test]
+fn what_a_new_container_shares_and_does_not_get_is_reported() {
+    let node = node_or_skip!();
+    let template = node.busybox();
+    let bridge = node.bridge();
+    let net = format!("name=eth0,bridge={bridge},hwaddr=BC:24:11:00:77:21,ip=10.126.9.2/24");
+    let words = ["create", "101", &template, "--rootfs", "local:0", "--net0", &net, "--ha-managed", "1"];
+    let made = node.pct(&words);
+    assert_eq!(
+        (made.status, made.stderr.as_str()),
+        (0, "ha-managed does nothing here: the standalone node has no HA manager\n")
+    );
+    let archive = node.pvect(&["backup", "101", "-q"]).ok();
+    let archive = archive.trim_end();
+    let shared = |what: &str, advice: &str| {
+        format!("has the {what} of CT 101 (net0) on the same bridge: run only one of them, or {advice}\n")
+    };
+    let again = node.pct(&["restore", "102", archive, "--rootfs", "local:0"]);
+    let mac = shared("MAC address BC:24:11:00:77:21", "restore with '--unique 1'");
+    assert_eq!((again.status, again.stderr.as_str()), (0, format!("CT 102 (net0) {mac}").as_str()));
+    node.pct(&["destroy", "102"]).ok();
+    let unique = node.pct(&["restore", "103", archive, "--rootfs", "local:0", "--unique", "1"]);
+    let address = shared("address 10.126.9.2", "change it with 'pct set'");
+    assert_eq!((unique.status, unique.stderr.as_str()), (0, format!("CT 103 (net0) {address}").as_str()));
+    node.pct(&["destroy", "101"]).ok();
+    node.pct(&["destroy", "103"]).ok();
+    let alone = node.pct(&["restore", "101", archive, "--rootfs", "local:0"]);
+    assert_eq!((alone.status, alone.stderr.as_str()), (0, ""));
+
+    // What no start could mount is found before a disk is made.
+    let mapped = format!("{},mp=/a,idmap=u:0:100000:1", node.root().display());
+    let refused = node.pct(&["create", "104", &template, "--rootfs", "local:1", "--mp0", &mapped]);
+    assert_eq!((refused.status, refused.stdout.as_str()), (255, ""));
+    assert!(
+        refused.stderr.ends_with("mp0: 'idmap' is not supported by the standalone node\n"),
+        "{}",
+        refused.stderr
+    );
+}

@@ -203,3 +203,68 @@ fn templates_are_listed_and_removed() {
     assert!(gone.starts_with(&format!("error: volume '{template}' does not exist\n")), "{gone}");
     assert_eq!(node.pvect(&["template", "list", "-o", "json"]).ok().trim(), "[]");
 }
+
+/// Waits until a container is so, and returns its status.
+#[track_caller]
+fn until(node: &TestNode, vmid: &str, is_so: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    loop {
+        let now = status(node, vmid);
+        if is_so(&now) || std::time::Instant::now() > deadline {
+            assert!(is_so(&now), "it stays so: {now}");
+            return now;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+}
+
+/// Has the guest boot again and waits for its new init; returns by how many starts.
+#[track_caller]
+fn boots_again(node: &TestNode, vmid: &str, starts: usize) {
+    let index = || fs::read_to_string(node.root().join("log/tasks/index")).expect("an index");
+    let before = (status(node, vmid)["pid"].clone(), index().matches(":vzstart:").count());
+    node.pvect(&["exec", vmid, "--", "reboot"]);
+    until(node, vmid, |now| {
+        let is_new = now["pid"].is_number() && now["pid"] != before.0;
+        is_new && index().matches(":vzstart:").count() == before.1 + starts
+    });
+}
+
+#[test]
+fn what_is_pending_comes_into_force_when_a_guest_ends_or_boots_again() {
+    let node = node_or_skip!();
+    let template = node.busybox();
+    node.pvect(&["create", "101", &template, "--rootfs", "local:1", "--hostname", "one"]).ok();
+    let config = || {
+        let path = node.root().join("etc/pve/nodes/vm/lxc/101.conf");
+        fs::read_to_string(path).expect("a configuration")
+    };
+    node.pvect(&["start", "101"]).ok();
+    node.pvect(&["set", "101", "--cmode", "shell"]).ok();
+    assert!(config().contains("[pve:pending]\ncmode: shell\n"), "{}", config());
+    // The guest ends by itself: nobody has asked for it.
+    node.pvect(&["exec", "101", "--", "poweroff"]);
+    until(&node, "101", |now| now["status"] == "stopped" && !config().contains("pending"));
+    assert!(config().contains("\ncmode: shell\n"), "{}", config());
+
+    node.pvect(&["start", "101"]).ok();
+    // Nothing has changed: LXC does it.
+    boots_again(&node, "101", 0);
+    node.pvect(&["set", "101", "--hostname", "two", "--features", "nesting=1", "--memory", "96"]).ok();
+    assert!(config().contains("pending"), "{}", config());
+    // It is started, with what has changed.
+    boots_again(&node, "101", 1);
+    assert!(config().contains("features: nesting=1\n") && !config().contains("pending"), "{}", config());
+    assert_eq!(node.pvect(&["exec", "101", "--", "hostname"]).ok(), "two\n");
+    assert_eq!(memory_limit(&node, "101"), 96 << 20);
+
+    // A backup that stops it.
+    node.pvect(&["set", "101", "--cmode", "tty"]).ok();
+    let path = node.pvect(&["backup", "101", "--mode", "stop", "-q"]).ok();
+    node.pvect(&["restore", "102", path.trim_end(), "--unique", "1"]).ok();
+    assert!(node.pvect(&["config", "102"]).ok().contains("cmode: tty"), "the backup has what was pending");
+    for words in [["stop", "101"], ["destroy", "101"], ["destroy", "102"]] {
+        node.pvect(&words).ok();
+    }
+    assert_eq!(node.leftovers(), Vec::<String>::new());
+}

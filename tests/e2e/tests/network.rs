@@ -155,6 +155,65 @@ fn containers_have_addresses_and_names_at_once() {
     assert_eq!(node.leftovers(), Vec::<String>::new());
 }
 
+/// The IPv4 addresses that the server of a bridge answers for a name, asked from the host.
+#[track_caller]
+fn answered(server: &str, name: &str) -> Vec<String> {
+    let asked =
+        Command::new("busybox").args(["nslookup", "-type=a", name, server]).output().expect("busybox");
+    let text = String::from_utf8_lossy(&asked.stdout).into_owned() + &String::from_utf8_lossy(&asked.stderr);
+    assert!(text.contains("Name:") || text.contains("NXDOMAIN"), "the server does not answer: {text}");
+    let answer = text.split_once("Name:").map(|(_, answer)| answer).unwrap_or_default();
+    let addresses = answer.lines().filter_map(|line| line.strip_prefix("Address")?.split_once(": "));
+    let mut found: Vec<String> = addresses.map(|(_, address)| address.trim().to_owned()).collect();
+    found.sort();
+    found.dedup();
+    found
+}
+
+#[test]
+fn names_and_addresses_are_right_after_each_change() {
+    let node = network_or_skip!();
+    let template = node.busybox();
+    let bridge = node.own_bridge();
+    node.pvect(&["node", "network", "up", "--bridge", &bridge]).ok();
+    let host = networks(&node)[0]["address"].as_str().expect("an address").to_owned();
+    let host = host.split('/').next().unwrap_or_default();
+    let base = host.rsplit_once('.').expect("an IPv4 address").0.to_owned();
+    let known = |name: &str| answered(host, name);
+    let none = Vec::<String>::new();
+
+    let net = |ip: &str| format!("name=eth0,bridge={bridge},hwaddr=BC:24:11:00:77:09,ip={ip}");
+    create(&node, "101", "web", &template, &net("dhcp"));
+    // Before it ever ran: what it will get.
+    let given = known("web");
+    assert_eq!(given.len(), 1, "{given:?}");
+    node.pvect(&["start", "101"]).ok();
+    assert_eq!(address(&node, "101"), format!("{}/24", given[0]));
+    node.pvect(&["set", "101", "--hostname", "www"]).ok();
+    assert_eq!((known("www"), known("web")), (given.clone(), none.clone()));
+    // While it runs, and has a lease of the old address.
+    let fixed = vec![format!("{base}.9")];
+    node.pvect(&["set", "101", "--net0", &net(&format!("{base}.9/24"))]).ok();
+    assert_eq!(known("www"), fixed);
+    node.pvect(&["stop", "101"]).ok();
+    assert_eq!(known("www"), fixed);
+    node.pvect(&["clone", "101", "102", "--hostname", "copy"]).ok();
+    assert_eq!(known("copy"), fixed);
+    node.pvect(&["set", "102", "--net0", &format!("name=eth0,bridge={bridge},ip={base}.10/24")]).ok();
+    assert_eq!(known("copy"), [format!("{base}.10")]);
+    node.pvect(&["destroy", "102"]).ok();
+    assert_eq!(known("copy"), none);
+    let backup = node.pvect(&["backup", "101", "-q"]).ok();
+    node.pvect(&["destroy", "101"]).ok();
+    assert_eq!(known("www"), none);
+    node.pvect(&["restore", "103", backup.trim_end(), "--hostname", "back"]).ok();
+    assert_eq!((known("back"), known("www")), (fixed, none.clone()));
+    node.pvect(&["destroy", "103"]).ok();
+
+    node.pvect(&["node", "network", "down"]).ok();
+    assert_eq!(node.leftovers(), Vec::<String>::new());
+}
+
 #[test]
 fn the_server_listens_on_its_bridge_alone_and_tells_no_secrets() {
     let node = network_or_skip!();

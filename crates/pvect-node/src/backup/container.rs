@@ -18,7 +18,7 @@ use super::prune::base_name;
 use super::snapshot;
 use crate::interrupt::Interrupt;
 use crate::runtime::{self, StopMode};
-use crate::{Failure, Node, NodeResult, locked, store};
+use crate::{Failure, Node, NodeResult, locked, pending, store};
 
 /// Archives hold the container's secrets.
 const ARCHIVE_MODE: u32 = 0o640;
@@ -126,7 +126,13 @@ impl<'a> Backup<'a> {
         } else if running {
             self.halt(mode, config, journal)?;
         }
-        let target = self.write(config, &included, mode, journal)?;
+        // What was pending is in force when a container has stopped; its volumes are those that it had.
+        let mut kept = config.clone();
+        if self.restart {
+            kept = store::load(node, vmid)?.config;
+            kept.main.remove("lock");
+        }
+        let target = self.write(config, &kept, &included, mode, journal)?;
         if mode == Mode::Suspend {
             journal.info("resuming guest");
             self.thaw()?;
@@ -155,7 +161,9 @@ impl<'a> Backup<'a> {
         let timeout = Duration::from_secs(self.plan.options.stopwait_minutes * 60);
         journal.capture(|output| {
             let _held = store::lock(node, vmid, store::LOCK_SECONDS, output)?;
-            runtime::stop(node, vmid, config, StopMode::Shutdown { timeout, then_kill: false }, output)
+            runtime::stop(node, vmid, config, StopMode::Shutdown { timeout, then_kill: false }, output)?;
+            pending::after_end(node, vmid, output);
+            Ok(())
         })
     }
 

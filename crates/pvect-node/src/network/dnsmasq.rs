@@ -15,7 +15,9 @@ use pvect_core::property::{Ipv4Config, Ipv6Config};
 use pvect_core::{ContainerConfig, Vmid};
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::addresses::{Addresses, Mac};
+use super::addresses::Addresses;
+use super::leases;
+use super::mac::Mac;
 use super::settings::Network;
 use super::subnet::Net4;
 use crate::process::Process;
@@ -65,6 +67,8 @@ pub struct Texts {
     pub hosts: String,
     /// MAC addresses and names.
     pub dhcp: String,
+    /// Which address each interface is given.
+    pub given: BTreeSet<(Mac, IpAddr)>,
 }
 
 /// What a process needs to know about the host.
@@ -125,7 +129,7 @@ pub fn texts(
             rows.put(mac, four, six.filter(|_| network.net6().is_some()), names.as_ref(), &mut dhcp);
         }
     }
-    Ok(Texts { config, hosts, dhcp })
+    Ok(Texts { config, hosts, dhcp, given: rows.given })
 }
 
 /// The names of a container.
@@ -155,6 +159,7 @@ impl Names {
 struct Rows {
     macs: BTreeSet<Mac>,
     addresses: BTreeSet<IpAddr>,
+    given: BTreeSet<(Mac, IpAddr)>,
 }
 
 impl Rows {
@@ -174,9 +179,11 @@ impl Rows {
         let mut line = format!("{mac},id:*");
         if let Some(four) = four.filter(|four| self.addresses.insert((*four).into())) {
             let _ = write!(line, ",{four}");
+            self.given.insert((mac, four.into()));
         }
         if let Some(six) = six.filter(|six| self.addresses.insert((*six).into())) {
             let _ = write!(line, ",[{six}]");
+            self.given.insert((mac, six.into()));
         }
         if let Some(names) = names {
             let _ = write!(line, ",{}", names.short);
@@ -265,32 +272,52 @@ pub fn running(proc: &Path, files: &Files) -> Option<Pid> {
     if is_ours { Pid::from_raw(pid) } else { None }
 }
 
-/// Starts the process, or has it read again what has changed.
+/// Starts the process, or has it read again what has changed. Returns whether it was told to and may not have done it
+/// yet.
 ///
 /// # Errors
 /// What dnsmasq says.
-pub fn start(proc: &Path, files: &Files, texts: &Texts) -> NodeResult<()> {
+pub fn start(proc: &Path, files: &Files, texts: &Texts) -> NodeResult<bool> {
     let running = running(proc, files);
     let same = |path: &Path, text: &str| fs::read(path).is_ok_and(|old| old == text.as_bytes());
     let restart = running.is_none() || !same(&files.config, &texts.config);
     let reread = !same(&files.hosts, &texts.hosts) || !same(&files.dhcp, &texts.dhcp);
-    if !restart && !reread {
-        return Ok(());
+    let leases = fs::read_to_string(&files.leases).unwrap_or_default();
+    let has_ended = leases::valid(&leases, &texts.given) != leases;
+    if !restart && !reread && !has_ended {
+        return Ok(false);
     }
     for (path, text) in [(&files.hosts, &texts.hosts), (&files.dhcp, &texts.dhcp)] {
         write(path, text)?;
     }
     // It reads again as a user of its own, who may not be allowed to come here.
-    if let (Some(pid), false, true) = (running, restart, anybody_may_read(&files.hosts)) {
-        return kill_process(pid, Signal::HUP).map_err(|errno| failed(&errno.into()));
+    let may_reread = !restart && !has_ended && anybody_may_read(&files.hosts);
+    if let (Some(pid), true) = (running, may_reread) {
+        return kill_process(pid, Signal::HUP).map(|()| true).map_err(|errno| failed(&errno.into()));
     }
     stop(proc, files)?;
     // Write this after the process has started: if it does not start, the next call tries again.
     if let Some(parent) = files.leases.parent() {
         fs::create_dir_all(parent).map_err(|error| Failure::io("can't create", parent, &error))?;
     }
+    if has_ended {
+        end_leases(files, &texts.given)?;
+    }
     write(&files.config, &texts.config)?;
-    Tool::new("dnsmasq", "dnsmasq-base").arg(format!("--conf-file={}", files.config.display())).run()
+    Tool::new("dnsmasq", "dnsmasq-base").arg(format!("--conf-file={}", files.config.display())).run()?;
+    Ok(false)
+}
+
+/// Takes the leases away that are no longer what their interfaces are given: the server would answer their names until
+/// they run out. It must not run: it keeps them in its memory and writes the file itself.
+fn end_leases(files: &Files, given: &BTreeSet<(Mac, IpAddr)>) -> NodeResult<()> {
+    let path = &files.leases;
+    let failed = |error| Failure::io("can't change", path, &error);
+    let text = fs::read_to_string(path).map_err(failed)?;
+    let meta = fs::metadata(path).map_err(failed)?;
+    files::replace(path, leases::valid(&text, given).as_bytes(), meta.mode() & 0o777).map_err(failed)?;
+    // The server writes it as a user of its own.
+    std::os::unix::fs::chown(path, Some(meta.uid()), Some(meta.gid())).map_err(failed)
 }
 
 fn write(path: &Path, text: &str) -> NodeResult<()> {

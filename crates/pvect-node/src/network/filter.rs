@@ -10,7 +10,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use pvect_core::Vmid;
 
-use super::addresses::Mac;
+use super::mac::Mac;
 
 /// A container's interface on one of the node's own bridges.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,7 +9,7 @@
 //! configuration and by the node's table for DHCP.
 //!
 //! Everything is looked at again at each start of a container: what is missing (after a boot, or because somebody
-//! flushed the rules) is made anew.
+//! flushed the rules) is made anew. Each verb that may change a name or an address has the servers read them again.
 
 mod addresses;
 mod bridge;
@@ -19,10 +19,12 @@ mod filter;
 mod ipset;
 mod leases;
 mod loaded;
+mod mac;
 mod nat;
 mod ports;
+mod refresh;
 mod settings;
-mod starting;
+mod settle;
 mod subnet;
 
 use std::collections::BTreeMap;
@@ -38,8 +40,8 @@ pub use bridge::{Kernel, no_vlans};
 pub use check::{Check, checks};
 pub use ipset::allows_more;
 pub use leases::Lease;
+pub(crate) use refresh::refresh;
 pub use settings::{DEFAULT_BRIDGE, Network, Settings, Six};
-pub use starting::StartMark;
 pub use subnet::{Net4, Net6};
 
 use crate::guest::HostDns;
@@ -389,7 +391,10 @@ fn serve(
         upstream: &host.servers,
     };
     let texts = dnsmasq::texts(network, net, &files, &server, containers, addresses)?;
-    dnsmasq::start(&kernel.proc, &files, &texts)
+    if dnsmasq::start(&kernel.proc, &files, &texts)? && network.dns {
+        settle::settle(net.address, &network.domain);
+    }
+    Ok(())
 }
 
 /// The node's containers, without those whose file cannot be read. The one that starts has the configuration with which

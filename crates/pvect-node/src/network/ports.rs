@@ -7,14 +7,15 @@ use pvect_core::property::{Ipv4Config, Ipv6Config, NetInterface};
 use pvect_core::{ContainerConfig, Vmid};
 use pvect_native::{Names, NativeReader};
 
-use super::addresses::{Addresses, Limits, Mac};
+use super::addresses::{Addresses, Limits};
 use super::bridge::{self, Kernel};
 use super::dnsmasq::Files;
 use super::filter::Port;
 use super::ipset;
 use super::leases;
+use super::mac::Mac;
 use super::settings::Network;
-use super::starting::is_starting;
+use crate::mark::{self, Phase};
 use crate::{Failure, Node, NodeResult, vmids};
 
 /// The bridges that are up, the containers, and the tables of addresses.
@@ -145,7 +146,7 @@ impl<'a> Plan<'a> {
                 }
                 let Some(address) = shared(port, other) else { continue };
                 if other.vmid == starting
-                    || is_starting(self.node, other.vmid)
+                    || mark::is_set(self.node, other.vmid, Phase::Starting)
                     || running.is_running(other.vmid)
                 {
                     return Err(Failure::new(format!(

@@ -27,6 +27,7 @@ mod shell_words;
 mod small_file_system;
 mod start;
 mod startable;
+mod started;
 mod stop;
 mod user_namespace;
 
@@ -168,6 +169,20 @@ pub fn stop(
     stop::stop(node, vmid, config, mode, output)
 }
 
+/// Waits until nothing of a container whose init has ended is left: the mounts, the cgroups, the network devices.
+///
+/// # Errors
+/// As [`stop()`].
+pub(crate) fn finish(node: &Node, vmid: Vmid, config: &ContainerConfig) -> NodeResult<()> {
+    let (mut out, mut err) = (std::io::sink(), std::io::sink());
+    stop::end(node, vmid, config, StopMode::Kill, &mut Output::new(&mut out, &mut err), None)
+}
+
+/// Whether a container would be started now as it was started last, options aside that change nothing of what runs.
+pub(crate) fn is_as_started(node: &Node, vmid: Vmid, config: &ContainerConfig) -> bool {
+    started::is_as_started(node, vmid, config)
+}
+
 /// Brings one changed or deleted option (`value` is `None`) into force on a running container.
 ///
 /// `config` is the configuration with the old value, or with the new one already. What is written is read back.
@@ -211,15 +226,10 @@ pub fn write_lxc_config(node: &Node, vmid: Vmid, config: &ContainerConfig) -> No
             &seccomp::rules(&host.share, host.syscalld.as_deref(), config)?,
         )?;
     }
-    let hook = config
-        .main
-        .options
-        .contains_key("hookscript")
-        .then(|| shell_words::hook(node, crate::helper_verbs::POST_STOP, vmid))
-        .transpose()?;
+    let hook = shell_words::hook(node, crate::helper_verbs::POST_STOP, vmid)?;
     environment::prepare(&directory, config)?;
     for (name, reader) in [(CONFIG, Reader::Other), (START_CONFIG, Reader::Start)] {
-        let text = lxc_config::text(&host, &directory, vmid, config, hook.as_deref(), reader)?;
+        let text = lxc_config::text(&host, &directory, vmid, config, Some(&hook), reader)?;
         write(&directory.join(name), &text)?;
     }
     Ok(())

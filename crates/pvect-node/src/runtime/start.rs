@@ -10,11 +10,13 @@ use pvect_native::Cgroups;
 use super::user_namespace::{has_user_namespace, hide_id_map_tools};
 use super::{
     PATH, START_CONFIG, StopMode, apparmor, cannot_run, cgroups, devices, environment, failed_hooks, granted,
-    hookscript, names, network, overlaps, quota, reachable, seccomp, shell_words, stop, write_lxc_config,
+    hookscript, names, network, overlaps, quota, reachable, seccomp, shell_words, started, stop,
+    write_lxc_config,
 };
 use crate::idmap::IdMap;
 use crate::interrupt::Interrupt;
-use crate::network::{StartMark, Unfiltered};
+use crate::mark::{Mark, Phase};
+use crate::network::Unfiltered;
 use crate::storage::{self, PrivateMounts};
 use crate::{Failure, Node, NodeResult, Output, ids, lock_files, process, setup};
 
@@ -44,7 +46,7 @@ pub(crate) fn start(
         output.line(format!("lxc.idmap: {overlap}"));
     }
     granted::check(node, config)?;
-    let _starting = StartMark::mark(node, vmid)?;
+    let _starting = Mark::set(node, vmid, Phase::Starting)?;
     crate::network::ensure(node, vmid, config, Unfiltered::Warn, output)?;
     write_lxc_config(node, vmid, config)?;
     warn(config, output);
@@ -77,6 +79,9 @@ pub(crate) fn start(
         // Stop whatever runs by now.
         let _ = stop::end(node, vmid, config, StopMode::Kill, output, None);
         return done;
+    }
+    if let Err(failure) = started::remember(node, vmid, config) {
+        output.warning(failure.text);
     }
     hookscript::run_or_warn(node, vmid, config, "post-start", output);
     Ok(())

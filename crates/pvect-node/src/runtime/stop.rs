@@ -10,6 +10,7 @@ use pvect_native::{Cgroups, CommandSocket, Names};
 
 use super::{PATH, StopMode, cannot_run, cgroups, hookscript, names, reader};
 use crate::interrupt::Interrupt;
+use crate::mark::{Mark, Phase};
 use crate::process::{self, Process};
 use crate::tool::Tool;
 use crate::{Failure, Node, NodeResult, Output, image, storage};
@@ -35,6 +36,7 @@ pub(super) fn stop(
     if !super::is_running(node, vmid) {
         return Ok(());
     }
+    let _ending = Mark::set(node, vmid, Phase::Ending)?;
     hookscript::run_or_warn(node, vmid, config, "pre-stop", output);
     end(node, vmid, config, mode, output, Some(&interrupt))
 }

@@ -3,9 +3,9 @@
 use pvect_core::Call;
 
 use crate::rights::Asker;
-use crate::{Failure, Node, NodeResult, storage};
+use crate::{Node, NodeResult, storage};
 
-/// Returns how fast a call may copy between storages, KiB a second: as it asks; else the lowest limit of these storages
+/// Returns how fast a call may copy between storages, or unpack to them, KiB a second: as it asks; else the lowest limit of these storages
 /// for the operation. Who may not change the storages cannot ask for more than they allow.
 ///
 /// Source: pve-storage, `get_bandwidth_limit`.
@@ -35,30 +35,6 @@ fn whole(text: &str) -> Option<u64> {
         reason = "a limit of this size is none"
     )]
     text.parse::<f64>().ok().map(|limit| limit.max(0.0) as u64)
-}
-
-/// Refuses to unpack to storages that limit how fast that may be: here it is as fast as it can.
-///
-/// # Errors
-/// Which storage, and how to do without the limit.
-pub(super) fn check_unpacking(
-    node: &Node,
-    call: &Call,
-    places: impl IntoIterator<Item = String>,
-) -> NodeResult<()> {
-    if call.get("bwlimit").is_some() {
-        return Ok(());
-    }
-    let storages = storage::Storages::load(&node.layout)?;
-    for place in places {
-        if let Some(limit) = storages.find(&place)?.bandwidth("restore").filter(|limit| *limit > 0) {
-            return Err(Failure::new(format!(
-                "storage '{place}' has a bwlimit of {limit} KiB/s for what is unpacked, which the standalone node \
-                 cannot keep: '--bwlimit 0' unpacks without a limit"
-            )));
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -99,10 +75,6 @@ mod tests {
         let asked = |text: &str| Call::new(Verb::Clone).option("bwlimit", text);
         assert_eq!(limit(&asked("500"), "clone", &["b"]), Some(500));
         assert_eq!(limit(&asked("0"), "clone", &["b"]), None);
-        let unpacking = |call: &Call, place: &str| {
-            check_unpacking(&node, call, [place.to_owned()]).map_err(|failure| failure.text)
-        };
-        assert!(unpacking(&plain, "a").unwrap_err().starts_with("storage 'a' has a bwlimit of 300 KiB/s"));
-        assert_eq!((unpacking(&plain, "b"), unpacking(&asked("0"), "a")), (Ok(()), Ok(())));
+        assert_eq!((limit(&plain, "restore", &["a"]), limit(&plain, "restore", &["b"])), (Some(300), None));
     }
 }

@@ -19,6 +19,7 @@ use crate::{Failure, Node, NodeResult, Output, store, verified};
 /// The text and status that pct ends with.
 pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> {
     let (section, _) = asked(node, call, output)?;
+    verified::config(&section)?;
     output.text(section.to_output());
     Ok(0)
 }
@@ -30,6 +31,22 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
 /// As [`run`].
 pub fn run_json(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> {
     let (section, stored) = asked(node, call, output)?;
+    verified::config(&section)?;
+    output.line(super::json(&object(&section, stored))?);
+    Ok(0)
+}
+
+/// What `GET .../config` of the API answers: the object of `pct config N --output-format json`, with values outside the
+/// schema as they are stored. Source: `PVE::RESTHandler` of pve-common; only commands verify what they show.
+///
+/// # Errors
+/// When there is no such container or snapshot, or it cannot be read.
+pub fn answer(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<Value> {
+    let (section, stored) = asked(node, call, output)?;
+    Ok(object(&section, stored).into())
+}
+
+fn object(section: &Section, stored: Stored) -> Map<String, Value> {
     let mut object = Map::new();
     for key in section.keys() {
         let text = section.get(key).unwrap_or_default();
@@ -40,8 +57,7 @@ pub fn run_json(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult
         let pairs = section.raw.iter().map(|(key, value)| Value::from(vec![key.as_str(), value.as_str()]));
         object.insert("lxc".to_owned(), pairs.collect());
     }
-    output.line(super::json(&object)?);
-    Ok(0)
+    object
 }
 
 /// The section that was asked for.
@@ -58,7 +74,6 @@ fn asked(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<(Secti
         None if call.get("current") == Some("1") => stored.config.main.clone(),
         None => stored.config.merged(),
     };
-    verified::config(&section)?;
     Ok((section, stored))
 }
 

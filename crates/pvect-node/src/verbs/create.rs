@@ -10,9 +10,9 @@ use pvect_core::call::Value;
 use pvect_core::{Call, ContainerConfig, Vmid, VolumeId};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::bandwidth;
 use super::new_container::{Keys, OWN_OPTIONS, Undo, detect_guest, judge_new, judge_volumes, read_keys};
 use super::new_volumes::{Mount, check_source, index, make_volumes, parse_mount};
+use super::{bandwidth, notes};
 use crate::idmap::IdMap;
 use crate::interrupt::Interrupt;
 use crate::rights::Asker;
@@ -36,7 +36,10 @@ struct Plan {
     password: Option<SecretString>,
     ssh_keys: Option<String>,
     start: bool,
+    ha_managed: bool,
     ignore_unpack_errors: bool,
+    /// KiB of the archive a second.
+    bandwidth: Option<u64>,
 }
 
 /// Makes a container from a template. Returns the exit status.
@@ -61,6 +64,9 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
         match built {
             Ok(config) => {
                 undo.disarm();
+                if plan.ha_managed {
+                    notes::no_ha(log, output);
+                }
                 drop(interrupt);
                 if !plan.start {
                     return Ok(());
@@ -104,7 +110,8 @@ impl Plan {
         for (_, mount) in &volumes {
             check_source(node, call.verb(), mount.source())?;
         }
-        bandwidth::check_unpacking(node, call, volumes.iter().filter_map(|(_, mount)| mount.storage()))?;
+        let places = volumes.iter().filter_map(|(_, mount)| mount.storage());
+        let bandwidth = bandwidth::of(node, call, "restore", places)?;
         Ok(Self {
             vmid,
             template,
@@ -113,7 +120,9 @@ impl Plan {
             password: password(call),
             ssh_keys,
             start: is_on("start"),
+            ha_managed: is_on("ha-managed"),
             ignore_unpack_errors: is_on("ignore-unpack-errors"),
+            bandwidth,
         })
     }
 }
@@ -255,6 +264,7 @@ fn unpack_template(
         ignore_errors: plan.ignore_unpack_errors,
         report: &say,
         most: unpack::in_proportion(&archive)?,
+        bytes_per_second: plan.bandwidth.map(|limit| limit.saturating_mul(1024)),
         room: &|| Ok(()),
         interrupted: &|| interrupt.came(),
     };

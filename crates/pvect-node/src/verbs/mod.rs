@@ -21,6 +21,7 @@ mod mount;
 mod move_volume;
 mod new_container;
 mod new_volumes;
+mod notes;
 mod pending;
 mod pull;
 mod push;
@@ -40,13 +41,13 @@ mod template;
 mod unlock;
 mod unmount;
 
-pub use config::typed;
+pub use config::{answer as config_answer, typed};
 pub use status::status_record;
 
 use pvect_core::{Call, SnapshotName, Verb, Vmid};
 
 use crate::rights::Denied;
-use crate::{Failure, Node, NodeResult, Output, runtime};
+use crate::{Failure, Node, NodeResult, Output, network, runtime};
 
 /// The option of create and restore that says whether a backup's configuration is trusted; an extension of this node.
 pub(crate) const TRUST_CONFIG: &str = "trust-config";
@@ -64,6 +65,31 @@ pub fn supported(verb: Verb) -> bool {
 /// The text and status that pct ends with.
 pub fn dispatch(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> {
     refuse_foreign(node, call)?;
+    let done = run(node, call, output);
+    if changes_names(call.verb()) {
+        network::refresh(node, output);
+    }
+    done
+}
+
+/// Whether a verb may change which names and addresses containers have. A start sees to that itself, before the guest
+/// asks.
+fn changes_names(verb: Verb) -> bool {
+    matches!(
+        verb,
+        Verb::Clone
+            | Verb::Create
+            | Verb::Destroy
+            | Verb::Restore
+            | Verb::Rollback
+            | Verb::Set
+            | Verb::Shutdown
+            | Verb::Stop
+            | Verb::Template
+    )
+}
+
+fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> {
     match call.verb() {
         Verb::Clone => clone::run(node, call, output),
         Verb::Config => config::run(node, call, output),

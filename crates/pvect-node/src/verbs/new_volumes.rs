@@ -16,10 +16,7 @@ pub(super) enum Mount {
 
 impl Mount {
     pub(super) fn source(&self) -> &MountSource {
-        match self {
-            Self::Root(fs) => &fs.source,
-            Self::Point(point) => &point.fs.source,
-        }
+        &self.part().source
     }
 
     /// The storage that it is on, or is to be made on.
@@ -28,6 +25,14 @@ impl Mount {
             MountSource::Allocate { storage, .. } => Some(storage.clone()),
             MountSource::Volume(text) => Some(volume_id(text).ok()?.storage().to_owned()),
             MountSource::Device(_) | MountSource::Bind(_) => None,
+        }
+    }
+
+    /// What it has in common with every other mount.
+    pub(super) fn part(&self) -> &RootFs {
+        match self {
+            Self::Root(fs) => fs,
+            Self::Point(point) => &point.fs,
         }
     }
 
@@ -85,8 +90,9 @@ pub(super) fn make_volumes(
     interrupt: &Interrupt,
     log: &mut dyn FnMut(&str),
 ) -> NodeResult<()> {
-    // What must exist is looked for before anything is made.
-    for (_, mount) in volumes {
+    // What must exist, and what cannot be mounted, is looked for before anything is made.
+    for (key, mount) in volumes {
+        storage::check_mount(config, key, mount.part())?;
         if let MountSource::Volume(text) = mount.source() {
             storage::volume_path(node, &volume_id(text)?)?;
         }

@@ -121,7 +121,7 @@ fn a_container_comes_back_as_it_was() {
                 .option("mp2", "/srv,mp=/bound")
                 .option("unprivileged", unprivileged)
                 .option("description", "two\nlines")
-                .option("net0", "name=eth0,bridge=vmbr0,hwaddr=BC:24:11:00:00:01"),
+                .option("net0", format!("name=eth0,bridge=vmbr0,hwaddr=BC:24:11:00:00:{}", &vmid[1..])),
         );
         assert_eq!(made.exit, 0, "{} {}", made.text, made.out);
         let volume =

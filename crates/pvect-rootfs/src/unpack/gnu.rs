@@ -66,6 +66,7 @@ fn compare(what: &str, archive: &[u8]) -> BTreeMap<PathBuf, String> {
         ignore_errors: false,
         report: &|_| (),
         most: None,
+        bytes_per_second: None,
         room: &|| Ok(()),
         interrupted: &|| false,
     };

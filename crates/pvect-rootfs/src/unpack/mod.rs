@@ -12,6 +12,7 @@ mod ahead;
 mod attributes;
 mod numbers;
 pub mod oci;
+mod pace;
 mod pax;
 mod reader;
 mod sparse;
@@ -129,6 +130,8 @@ pub struct Options<'a> {
     /// The most bytes that it may unpack to, see [`in_proportion`]; `None` for an archive of our own making, which may
     /// hold any amount of zeros.
     pub most: Option<u64>,
+    /// How many bytes of the archive are read in a second at most.
+    pub bytes_per_second: Option<u64>,
     /// Asked by [`extract`] every few MiB: an error of the kind [`io::ErrorKind::StorageFull`] ends the work, for it would leave too
     /// little room on a disk.
     pub room: &'a dyn Fn() -> io::Result<()>,
@@ -170,9 +173,15 @@ fn or_interrupted<T>(interrupted: &dyn Fn() -> bool, done: Result<T, UnpackError
 
 fn unpack(archive: &Path, root: &Path, options: &Options<'_>) -> Result<Summary, UnpackError> {
     let read_failed = |source| UnpackError::Read { path: archive.to_owned(), source };
+    let explain = |error| reader::explain(archive, error);
     let started = Instant::now();
     let file = File::open(archive).map_err(read_failed)?;
-    let stream = reader::open_ahead(file).map_err(|error| reader::explain(archive, error))?;
+    // What is to be read slowly has no use for a thread that reads ahead.
+    let pace = pace::Pace::new(options.bytes_per_second, options.interrupted);
+    let stream: Box<dyn io::Read + '_> = match options.bytes_per_second {
+        None => reader::open_ahead(file).map_err(explain)?,
+        Some(_) => Box::new(reader::open(pace.of(file)).map_err(explain)?),
+    };
     let allowance = reader::Allowance::new(options.most);
     let stream = reader::Watched::new(allowance.of(stream), options.interrupted, options.room);
     let counted = reader::Counted::new(stream);
@@ -183,11 +192,11 @@ fn unpack(archive: &Path, root: &Path, options: &Options<'_>) -> Result<Summary,
     let mut writer = writer.with_records(&records).leniently(options.ignore_errors);
     let mut members = 0_u64;
     let mut failed = 0_u64;
-    for entry in tar.entries().map_err(|error| reader::explain(archive, error))? {
+    for entry in tar.entries().map_err(explain)? {
         if (options.interrupted)() {
             return Err(UnpackError::Interrupted);
         }
-        let mut entry = entry.map_err(|error| reader::explain(archive, error))?;
+        let mut entry = entry.map_err(explain)?;
         members += 1;
         check_members(archive, members, MOST_MEMBERS)?;
         failed += u64::from(!options.judge(writer.write(&mut entry, options.interrupted))?);

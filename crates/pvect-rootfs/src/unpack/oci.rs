@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
+use super::pace::Pace;
 use super::writer::Writer;
 use super::{MOST_MEMBERS, Options, UnpackError, pax, reader};
 
@@ -326,14 +327,19 @@ impl<'a> Layout<'a> {
         each: &mut dyn FnMut(&mut LayerEntry<'_, '_>) -> Result<(), UnpackError>,
     ) -> Result<(), UnpackError> {
         let bytes = self.blob(layer)?;
-        let explain = |error| reader::explain(self.path, error);
-        let mut hashed = Hashed { bytes, hash: Sha256::new() };
+        let interrupted = reading.options.interrupted;
+        let explain = |error| match interrupted() {
+            true => UnpackError::Interrupted,
+            false => reader::explain(self.path, error),
+        };
+        let pace = Pace::new(reading.options.bytes_per_second, interrupted);
+        let mut hashed = Hashed { bytes: pace.of(bytes), hash: Sha256::new() };
         {
             let stream = reading.allowance.of(reader::open_layer(&mut hashed).map_err(explain)?);
             let mut tar = tar::Archive::new(pax::Stream::new(stream, reading.records));
             let mut members = 0_u64;
             for entry in tar.entries().map_err(explain)? {
-                if (reading.options.interrupted)() {
+                if interrupted() {
                     return Err(UnpackError::Interrupted);
                 }
                 members += 1;
@@ -353,12 +359,12 @@ impl<'a> Layout<'a> {
 type LayerEntry<'a, 'b> = tar::Entry<'a, pax::Stream<reader::Allowed<'b, Box<dyn Read + 'b>>>>;
 
 /// Hashes what is read.
-struct Hashed {
-    bytes: io::Take<File>,
+struct Hashed<R> {
+    bytes: R,
     hash: Sha256,
 }
 
-impl Read for Hashed {
+impl<R: Read> Read for Hashed<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.bytes.read(buffer)?;
         self.hash.update(&buffer[..count]);

@@ -73,13 +73,34 @@ pub(super) fn open_ahead(file: File) -> io::Result<Box<dyn Read>> {
     let is_file = file.metadata()?.is_file();
     let stream = open(file)?;
     if !is_file {
-        return Ok(stream);
+        return Ok(Box::new(stream));
     }
     Ok(Box::new(Ahead::of(stream)?))
 }
 
+/// The stream of tar blocks in a file, however it is packed.
+pub(super) enum Unpacked<R: Read> {
+    Plain(BufReader<R>),
+    Gzip(BufReader<flate2::bufread::MultiGzDecoder<BufReader<R>>>),
+    Zstd(BufReader<zstd::stream::read::Decoder<'static, BufReader<R>>>),
+    Xz(BufReader<liblzma::bufread::XzDecoder<BufReader<R>>>),
+    Bzip2(BufReader<bzip2::bufread::MultiBzDecoder<BufReader<R>>>),
+}
+
+impl<R: Read> Read for Unpacked<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.read(buffer),
+            Self::Gzip(stream) => stream.read(buffer),
+            Self::Zstd(stream) => stream.read(buffer),
+            Self::Xz(stream) => stream.read(buffer),
+            Self::Bzip2(stream) => stream.read(buffer),
+        }
+    }
+}
+
 /// Opens the stream of tar blocks in a file.
-pub(super) fn open(file: File) -> io::Result<Box<dyn Read + Send>> {
+pub(super) fn open<R: Read>(file: R) -> io::Result<Unpacked<R>> {
     let mut buffered = BufReader::with_capacity(256 * 1024, file);
     let unsupported = |name: &str| {
         let text =
@@ -87,14 +108,15 @@ pub(super) fn open(file: File) -> io::Result<Box<dyn Read + Send>> {
         Err(io::Error::new(io::ErrorKind::Unsupported, text))
     };
     match Compression::of(buffered.fill_buf()?) {
-        Compression::None => Ok(Box::new(buffered)),
+        Compression::None => Ok(Unpacked::Plain(buffered)),
         Compression::Gzip => {
-            Ok(Box::new(BufReader::with_capacity(64 * 1024, flate2::bufread::MultiGzDecoder::new(buffered))))
+            let decoder = flate2::bufread::MultiGzDecoder::new(buffered);
+            Ok(Unpacked::Gzip(BufReader::with_capacity(64 * 1024, decoder)))
         }
         Compression::Zstd => {
             let mut decoder = zstd::stream::read::Decoder::with_buffer(buffered)?;
             decoder.window_log_max(ZSTD_WINDOW)?;
-            Ok(Box::new(BufReader::with_capacity(128 * 1024, decoder)))
+            Ok(Unpacked::Zstd(BufReader::with_capacity(128 * 1024, decoder)))
         }
         Compression::Xz => {
             // `xz -T0` makes several blocks, some tools several streams; -9 needs 65 MiB.
@@ -102,10 +124,11 @@ pub(super) fn open(file: File) -> io::Result<Box<dyn Read + Send>> {
                 liblzma::stream::Stream::new_stream_decoder(XZ_MEMORY, liblzma::stream::CONCATENATED)
                     .map_err(io::Error::other)?;
             let decoder = liblzma::bufread::XzDecoder::new_stream(buffered, stream);
-            Ok(Box::new(BufReader::with_capacity(128 * 1024, decoder)))
+            Ok(Unpacked::Xz(BufReader::with_capacity(128 * 1024, decoder)))
         }
         Compression::Bzip2 => {
-            Ok(Box::new(BufReader::with_capacity(128 * 1024, bzip2::bufread::MultiBzDecoder::new(buffered))))
+            let decoder = bzip2::bufread::MultiBzDecoder::new(buffered);
+            Ok(Unpacked::Bzip2(BufReader::with_capacity(128 * 1024, decoder)))
         }
         Compression::Lzop => unsupported("lzop"),
     }

@@ -95,6 +95,7 @@ impl Place {
             ignore_errors: false,
             report: &|_| (),
             most,
+            bytes_per_second: None,
             room: &|| Ok(()),
             interrupted: &|| false,
         };
@@ -120,6 +121,40 @@ impl Place {
         let meta = fs::metadata(&victim).unwrap();
         assert_eq!((meta.nlink(), meta.uid()), (1, 0));
     }
+}
+
+#[test]
+fn an_archive_is_read_at_the_pace_that_is_asked_for() {
+    let Some(place) = Place::new() else { return };
+    let path = place.dir.path().join("template.tar");
+    fs::write(&path, archive(&[file("a", &[7; 100_000])])).unwrap();
+    let idmap = IdMap::identity();
+    // It is asked whether to go on after each step of the reading.
+    let asked = |bytes_per_second| {
+        let count = std::cell::Cell::new(0_u32);
+        let interrupted = || {
+            count.set(count.get() + 1);
+            false
+        };
+        let (report, most) = (&|_: &str| (), None);
+        let ignore_errors = false;
+        let options = Options {
+            idmap: &idmap,
+            ignore_errors,
+            report,
+            most,
+            bytes_per_second,
+            room: &|| Ok(()),
+            interrupted: &interrupted,
+        };
+        extract(&path, &place.root(), &options).unwrap();
+        count.get()
+    };
+    // What is there is not written again, without which nothing more is asked.
+    let (_, free) = (asked(None), asked(None));
+    // A quarter of a second's bytes at a time: 12 whole steps and a rest.
+    assert!(asked(Some(4 * 8192)) >= free + 12);
+    assert_eq!(place.text("a").len(), 100_000);
 }
 
 #[test]
@@ -355,6 +390,7 @@ fn a_signal_ends_the_work() {
         ignore_errors: true,
         report: &|_| (),
         most: None,
+        bytes_per_second: None,
         room: &|| Ok(()),
         interrupted: &|| true,
     };
@@ -407,6 +443,7 @@ fn nothing_more_is_unpacked_when_the_room_is_used_up() {
         ignore_errors: true,
         report: &|_| (),
         most: None,
+        bytes_per_second: None,
         room: &room,
         interrupted: &|| false,
     };
@@ -506,6 +543,7 @@ fn what_cannot_be_kept_is_named_and_no_file_is_lost() {
         ignore_errors: true,
         report: &|line| said.borrow_mut().push(line.to_owned()),
         most: None,
+        bytes_per_second: None,
         room: &|| Ok(()),
         interrupted: &|| false,
     };

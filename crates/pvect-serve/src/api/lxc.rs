@@ -139,10 +139,9 @@ fn config(asked: &Asked) -> Answer {
 }
 
 fn config_json(node: &Node, call: &Call) -> Result<Value, Refusal> {
-    let (mut out, mut err) = (Vec::new(), std::io::sink());
+    let (mut out, mut err) = (std::io::sink(), std::io::sink());
     let mut output = Output::new(&mut out, &mut err);
-    verbs::dispatch_json(node, call, &mut output).map_err(|failure| Refusal::of_failure(&failure))?;
-    serde_json::from_slice(&out).map_err(|error| Refusal::failed(error.to_string()))
+    verbs::config_answer(node, call, &mut output).map_err(|failure| Refusal::of_failure(&failure))
 }
 
 fn pending(asked: &Asked) -> Answer {

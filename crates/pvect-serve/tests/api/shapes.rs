@@ -33,6 +33,16 @@ impl Site {
 }
 
 #[test]
+fn a_configuration_is_shown_as_it_is_stored() {
+    let site = Site::new(node_or_skip!());
+    site.config(101, "arch: amd64\nmemory: abc\n");
+    insta::assert_snapshot!(site.ask("GET /api2/json/nodes/vm/lxc/101/config", ""), @r##"
+    HTTP/1.1 200 OK
+    {"data":{"arch":"amd64","memory":"abc","digest":"3691bf2c265d0f5a55d0e1aec65432451b06a2e7"}}
+    "##);
+}
+
+#[test]
 fn reads_have_the_real_shapes() {
     let site = Site::new(node_or_skip!());
     site.config(

@@ -21,10 +21,11 @@ use crate::{Failure, Node, NodeResult, runtime};
 const STANDARD_EXCLUDES: [&str; 3] = ["/tmp/?*", "/var/tmp/?*", "/var/run/?*.pid"];
 
 impl Backup<'_> {
-    /// Writes the archive under a temporary name and renames it.
+    /// Writes the archive under a temporary name and renames it; `kept` is the configuration that goes into it.
     pub(super) fn write(
         &mut self,
         config: &ContainerConfig,
+        kept: &ContainerConfig,
         included: &[(String, MountPoint)],
         mode: Mode,
         journal: &mut Journal<'_, '_>,
@@ -44,7 +45,7 @@ impl Backup<'_> {
         self.temporary = Some(temporary.clone());
         let id_maps = config.id_maps().map_err(|error| Failure::new(error.to_string()))?;
         let excludes = self.excludes();
-        let described = describe(node, self.vmid, config)?;
+        let described = describe(node, self.vmid, kept)?;
         let _mounts = PrivateMounts::enter()?;
         if !id_maps.is_empty() {
             runtime::hide_id_map_tools()?;

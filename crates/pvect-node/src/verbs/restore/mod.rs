@@ -17,9 +17,9 @@ use pvect_core::{Call, ContainerConfig, Vmid, VolumeId};
 
 use self::backup::Backup;
 use self::disks::Disks;
-use super::bandwidth;
 use super::new_container::{OWN_OPTIONS, Undo, detect_guest, judge_new, judge_volumes, read_keys};
 use super::new_volumes::{Mount, check_source, index, make_volumes, parse_mount};
+use super::{bandwidth, notes};
 use crate::idmap::IdMap;
 use crate::interrupt::Interrupt;
 use crate::rights::Asker;
@@ -51,7 +51,10 @@ struct Plan {
     storage: String,
     unique: bool,
     start: bool,
+    ha_managed: bool,
     ignore_unpack_errors: bool,
+    /// KiB of the archive a second.
+    bandwidth: Option<u64>,
     /// Whether what the backup's configuration does on the host is taken over.
     trusts: bool,
 }
@@ -74,6 +77,10 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
                 undo.disarm();
                 if let Some(old) = &undo.old {
                     remove_old(node, vmid, old, &config, &mut |text| log.line(output, text));
+                }
+                notes::note_shared(node, vmid, &config, log, output);
+                if plan.ha_managed {
+                    notes::no_ha(log, output);
                 }
                 drop(interrupt);
                 if !plan.start {
@@ -130,7 +137,7 @@ impl Plan {
         }
         let own = volumes.is_empty().then(|| storage.clone());
         let places = volumes.iter().filter_map(|(_, mount)| mount.storage()).chain(own);
-        bandwidth::check_unpacking(node, call, places)?;
+        let bandwidth = bandwidth::of(node, call, "restore", places)?;
         Ok(Self {
             vmid,
             archive,
@@ -141,7 +148,9 @@ impl Plan {
             storage,
             unique: is_on("unique"),
             start: is_on("start"),
+            ha_managed: is_on("ha-managed"),
             ignore_unpack_errors: is_on("ignore-unpack-errors"),
+            bandwidth,
             trusts: call.get(super::TRUST_CONFIG).is_none_or(|_| is_on(super::TRUST_CONFIG)),
         })
     }
@@ -358,6 +367,7 @@ fn fill_mounted(
         report: &say,
         // A backup may hold any amount of zeros.
         most: None,
+        bytes_per_second: plan.bandwidth.map(|limit| limit.saturating_mul(1024)),
         room: &|| disks.check(),
         interrupted: &|| interrupt.came(),
     };

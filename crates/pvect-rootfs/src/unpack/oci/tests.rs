@@ -71,6 +71,7 @@ fn unpack(place: &Place, path: &Path, idmap: &IdMap) -> Result<ImageConfig, Stri
         ignore_errors: false,
         report: &|_| (),
         most: None,
+        bytes_per_second: None,
         room: &|| Ok(()),
         interrupted: &|| false,
     };
@@ -215,6 +216,7 @@ fn the_image_of_the_architecture_is_taken() {
         ignore_errors: false,
         report: &|_| (),
         most: None,
+        bytes_per_second: None,
         room: &|| Ok(()),
         interrupted: &|| false,
     };
@@ -247,6 +249,7 @@ fn an_image_is_bounded_as_a_whole() {
             ignore_errors: false,
             report: &|_| (),
             most: Some(most),
+            bytes_per_second: None,
             room: &|| Ok(()),
             interrupted: &|| false,
         };

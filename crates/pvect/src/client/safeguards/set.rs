@@ -1,4 +1,4 @@
-//! set. Traps env-one-var, net10-unplug, tags-normalised, desc-newline.
+//! set. Traps env-one-var, net10-unplug, tags-normalised, desc-newline; what is pending is reported.
 
 use pvect_core::backend::ConfigView;
 use pvect_core::equivalence::is_at;
@@ -31,11 +31,37 @@ pub(super) async fn run(
     if let Some(several) = several {
         several.write(client, vmid).await?;
     }
-    let unplugged = split_list(call.get("delete").unwrap_or_default());
-    if unplugged.iter().any(|name| stays_plugged(name)) {
-        outcome.warnings.extend(still_plugged(client, vmid, &unplugged).await?);
-    }
+    outcome.warnings.extend(waiting(client, vmid, &call).await);
     Ok(outcome)
+}
+
+/// Options that a running container takes at once, or refuses.
+const AT_ONCE: [&str; 16] = [
+    "cores",
+    "cpulimit",
+    "cpuunits",
+    "delete",
+    "description",
+    "digest",
+    "hookscript",
+    "hostname",
+    "lock",
+    "memory",
+    "onboot",
+    "protection",
+    "revert",
+    "startup",
+    "swap",
+    "tags",
+];
+
+/// Whether pct leaves a change of this option pending while the container runs, or may do so.
+fn may_wait(name: &str, deleted: bool) -> bool {
+    let interface = name.strip_prefix("net").is_some_and(|index| index.parse::<u16>().is_ok());
+    match interface {
+        true => deleted && stays_plugged(name),
+        false => !AT_ONCE.contains(&name),
+    }
 }
 
 /// pct can unplug net0 to net9 of a running container only: it looks for one digit.
@@ -43,14 +69,33 @@ fn stays_plugged(name: &str) -> bool {
     name.strip_prefix("net").is_some_and(|index| index.len() == 2)
 }
 
-/// Says which interfaces are still there.
-async fn still_plugged(client: &Client, vmid: Vmid, names: &[&str]) -> Result<Vec<String>> {
-    let pending = client.pending(vmid).await?;
-    let waits = |name: &&str| pending.iter().any(|item| item.key == **name && item.delete);
-    let warn = |name: &&str| {
-        format!("{name} stays plugged in until the next stop and start: pct unplugs net0 to net9 only")
+/// Says which of the changes are not in force yet.
+async fn waiting(client: &Client, vmid: Vmid, call: &Call) -> Vec<String> {
+    let given = call.options().iter().map(|(name, _)| (name.as_str(), false));
+    let deleted = split_list(call.get("delete").unwrap_or_default()).into_iter().map(|name| (name, true));
+    let names: Vec<&str> = given
+        .chain(deleted)
+        .filter(|(name, deleted)| may_wait(name, *deleted))
+        .map(|(name, _)| name)
+        .collect();
+    if names.is_empty() {
+        return Vec::new();
+    }
+    let pending = match client.pending(vmid).await {
+        Ok(pending) => pending,
+        Err(error) => {
+            return vec![format!("it is not known whether {} is in force - {error}", names.join(", "))];
+        }
     };
-    Ok(names.iter().filter(|name| stays_plugged(name)).filter(|name| waits(name)).map(warn).collect())
+    let waits =
+        |name: &&str| pending.iter().any(|item| item.key == *name && (item.delete || item.pending.is_some()));
+    let warn = |name: &str| match stays_plugged(name) {
+        true => {
+            format!("{name} stays plugged in until the next stop and start: pct unplugs net0 to net9 only")
+        }
+        false => format!("{name} is pending: it changes when the container is started or rebooted next"),
+    };
+    names.into_iter().filter(waits).map(warn).collect()
 }
 
 impl Client {
