@@ -5,6 +5,7 @@
 
 pub mod globals;
 pub mod groups;
+mod image;
 pub mod options;
 pub mod own;
 pub mod scan;
