@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 
 use crate::fault::About;
 
-/// The longest answer that is read, in bytes. The list of ten thousand guests is a third of it.
+/// The longest answer that is read, in bytes. A list of ten thousand guests takes a third of it.
 pub(crate) const LONGEST: usize = 8 * 1024 * 1024;
 
-/// The longest message or last word of a task that is kept, in bytes.
+/// The longest message or end status of a task that is kept, in bytes.
 pub(crate) const LONGEST_TEXT: usize = 16 * 1024;
 
 /// An answer as it came.
@@ -18,7 +18,7 @@ pub(crate) const LONGEST_TEXT: usize = 16 * 1024;
 pub(crate) struct Raw {
     /// The status of HTTP.
     pub(crate) status: u16,
-    /// The words after the status, where they are the server's own.
+    /// The text after the status, if the server wrote its own.
     pub(crate) reason: String,
     /// The body.
     pub(crate) bytes: Vec<u8>,
@@ -45,7 +45,7 @@ pub(crate) fn read(about: &About<'_>, raw: &Raw) -> Result<Value> {
             .map_err(|error| about.invalid(format!("it is not JSON of the API: {error}"), bytes))?;
         return Ok(body.data);
     }
-    // Failures of the API are JSON too; those of a proxy before it are not.
+    // Error answers of the API are JSON, too; those of a proxy before it are not.
     let body: Body = serde_json::from_slice(bytes).unwrap_or_default();
     Err(about.refused(*status, &message(&body, reason)))
 }

@@ -21,7 +21,7 @@ use crate::ticket::{self, Answer, Ticket};
 
 /// How often a read is tried again after a lost connection or a node that could not be reached.
 const READS_AGAIN: u32 = 2;
-/// The pause before the first of them; it doubles.
+/// The pause before the first repetition; it doubles each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
 /// A client of the API. Clones share connections and ticket.
@@ -48,7 +48,7 @@ impl std::fmt::Debug for Api {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Purpose {
     pub(crate) limit: Duration,
-    /// When the limit began to run.
+    /// When the time limit started.
     pub(crate) began: Instant,
     pub(crate) verb: Option<Verb>,
     pub(crate) vmid: Option<Vmid>,
@@ -66,7 +66,7 @@ impl Api {
     /// Makes a client; nothing is sent yet.
     ///
     /// # Errors
-    /// [`Error::Settings`] without hosts, and when the trusted certificates cannot be read.
+    /// [`Error::Settings`] when there are no hosts, or when the trusted certificates cannot be read.
     pub fn new(config: ApiConfig) -> Result<Self> {
         if config.hosts.is_empty() {
             return Err(Error::Settings { what: "the API has no hosts".to_owned() });
@@ -81,8 +81,8 @@ impl Api {
         &self.inner.config
     }
 
-    /// Sends a request and returns the `data` of the answer. Reads are repeated; nothing else ever is, except where it
-    /// was certainly not sent.
+    /// Sends a request and returns the `data` of the answer. Reads are repeated after a failure. Anything else is only
+    /// repeated if it was certainly not sent.
     ///
     /// # Errors
     /// See [`ErrorKind`]: `ApiUnreachable`, `ApiUntrusted` and `ApiUnauthenticated` mean that nothing has happened,
@@ -101,11 +101,11 @@ impl Api {
                 return;
             }
         }
-        // Nobody can.
+        // Nothing can interrupt it.
         std::future::pending::<()>().await;
     }
 
-    /// What an interrupted request says: a read has changed nothing.
+    /// The error of an interrupted request: a read has changed nothing.
     fn cut_short(&self, request: &Request, purpose: Purpose) -> Error {
         let run = Box::new(Run { argv: vec![request.to_string()], ..Run::default() });
         if request.is_read() {
@@ -156,7 +156,8 @@ impl Api {
         .await
     }
 
-    /// Sends with a ticket or token; a ticket that is not taken any more is replaced once, since nothing has happened.
+    /// Sends with a ticket or token. A ticket that is no longer accepted is replaced once, which is safe because
+    /// nothing has happened.
     async fn with_proof(&self, request: &Request, purpose: Purpose) -> Result<Value> {
         let Credentials::Password { user, password, .. } = &self.inner.config.credentials else {
             return self.somewhere(request, None, purpose).await;
@@ -172,7 +173,8 @@ impl Api {
         }
     }
 
-    /// Returns the ticket: the one at hand, renewed, or a new one. `refused` is one that the server did not take.
+    /// Returns the ticket: the present one, a renewed one, or a new one. `refused` is one that the server did not
+    /// accept.
     async fn ticket(
         &self,
         user: &str,
@@ -235,7 +237,7 @@ impl Api {
             };
             let goes_on = match error.kind() {
                 ErrorKind::ApiUnreachable => true,
-                // Another node may reach what this one does not.
+                // Another node may reach a node that this one does not.
                 ErrorKind::ConnectionLost | ErrorKind::NodeUnreachable => request.is_read(),
                 _ => false,
             };
@@ -266,7 +268,7 @@ impl Api {
     }
 }
 
-/// 0.5 to 1.5, so that clients that failed together do not come back together.
+/// 0.5 to 1.5, so that clients that failed at the same time do not all try again at the same time.
 fn jitter() -> f64 {
     let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.subsec_nanos());
     0.5 + f64::from(nanos % 1000) / 1000.0

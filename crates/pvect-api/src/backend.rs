@@ -26,13 +26,13 @@ use crate::task::{Task, parse};
 #[derive(Debug, Clone)]
 pub struct ApiBackend {
     api: Api,
-    /// The node that is meant; without one, a container is found wherever it is.
+    /// The node to use; without one, a container is found on any node.
     node: Option<NodeName>,
     known: Arc<Known>,
 }
 
 impl ApiBackend {
-    /// Makes a backend; with a node, everything is asked of that node.
+    /// Makes a backend; with a node, every request goes to that node.
     pub fn new(api: Api, node: Option<NodeName>) -> Self {
         Self { api, node, known: Arc::default() }
     }
@@ -62,7 +62,7 @@ impl ApiBackend {
     /// Returns what would be sent for a call: method, URL and parameters, secrets masked.
     ///
     /// # Errors
-    /// `Unsupported` for verbs without a twin.
+    /// `Unsupported` for verbs that the API does not have.
     pub fn shown(&self, call: &Call) -> Result<Vec<String>> {
         let node = self.node.as_ref().map_or("{node}", NodeName::as_str);
         let request = Request::at(call, node)?;
@@ -78,7 +78,7 @@ impl ApiBackend {
         Ok(words)
     }
 
-    /// Asks for the version of the API: whether it can be reached, and whether it takes the credentials.
+    /// Asks for the version of the API: shows whether it can be reached, and whether it accepts the credentials.
     ///
     /// # Errors
     /// As [`Api::send`].
@@ -90,10 +90,10 @@ impl ApiBackend {
         Ok(parse::<Version>(self.api.send(&Request::get("/version")).await?)?.version)
     }
 
-    /// Lists what a storage of the node keeps, of one kind: `vztmpl`, `backup`, `rootdir`.
+    /// Lists the contents of one kind on a storage of the node: `vztmpl`, `backup`, `rootdir`.
     ///
     /// # Errors
-    /// As [`Api::send`]; [`Error::Settings`] when there are several nodes and none is meant.
+    /// As [`Api::send`]; [`Error::Settings`] when there are several nodes and none is named.
     pub async fn content(&self, storage: &str, kind: &str) -> Result<Vec<Volume>> {
         let node = self.node(None).await?;
         let path = format!("/nodes/{}/storage/{}/content", encode(node.as_str()), encode(storage));
@@ -125,7 +125,7 @@ impl ApiBackend {
             (Some(node), _) => Ok(node.clone()),
             (None, Some(vmid)) => self.known.node(&self.api, vmid, self.api.config().node_cache).await,
             (None, None) => {
-                // One node needs no name.
+                // If there is only one node, it need not be named.
                 #[derive(serde::Deserialize)]
                 struct Node {
                     node: NodeName,
@@ -142,7 +142,7 @@ impl ApiBackend {
         }
     }
 
-    /// Reads one thing of a container; when it has moved meanwhile, at its new node.
+    /// Reads something about a container; if it has moved meanwhile, from its new node.
     async fn read(
         &self,
         verb: Verb,
@@ -229,7 +229,7 @@ impl Inspect for ApiBackend {
 impl Operate for ApiBackend {
     async fn operate(&self, call: &CheckedCall, events: &mut dyn Events) -> Result<Outcome> {
         self.refuse_root_only(call)?;
-        // Without a twin there is no need to look for the container.
+        // If the API does not have the verb, there is no need to look for the container.
         let makes = matches!(call.verb(), Verb::Create | Verb::Restore);
         if call.verb().spec().api.is_none() {
             Request::at(call, "localhost")?;
@@ -237,7 +237,7 @@ impl Operate for ApiBackend {
         let purpose = self.api.purpose(call);
         let node = self.node(call.vmid().filter(|_| !makes)).await?;
         let data = self.api.send_for(&Request::of(call, &node)?, purpose).await?;
-        // Where it is now may be somewhere else.
+        // It may be on another node now.
         if matches!(
             call.verb(),
             Verb::Migrate | Verb::RemoteMigrate | Verb::Create | Verb::Restore | Verb::Clone

@@ -39,7 +39,7 @@ struct Resource {
     pool: Option<String>,
 }
 
-/// What is known of the cluster, for as long as the settings keep it.
+/// What is known about the cluster, for as long as the settings say.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
     guests: Mutex<Option<(Instant, BTreeMap<Vmid, Place>)>>,
@@ -75,12 +75,12 @@ impl Known {
         }
     }
 
-    /// Forgets everything: a container was not where it was known to be.
+    /// Forgets everything, because a container was not on its known node.
     pub(crate) fn forget(&self) {
         *self.guests.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// Returns every container and every virtual machine that was read last.
+    /// Returns all containers and virtual machines of the last read.
     pub(crate) fn taken(&self) -> (BTreeSet<Vmid>, BTreeSet<Vmid>) {
         let guests = self.guests.lock().unwrap_or_else(PoisonError::into_inner);
         let mut taken = (BTreeSet::new(), BTreeSet::new());

@@ -26,10 +26,10 @@ pub struct Host {
 }
 
 impl Host {
-    /// Reads `NAME`, `NAME:PORT`, `[ADDRESS]:PORT` or an IPv6 address; without a port, `port` is taken.
+    /// Reads `NAME`, `NAME:PORT`, `[ADDRESS]:PORT` or an IPv6 address; without a port, `port` is used.
     ///
     /// # Errors
-    /// For an empty name and for what cannot be a port.
+    /// For an empty name, and for an invalid port.
     pub fn parse(text: &str, port: u16) -> Result<Self, String> {
         let wrong = || format!("'{text}' is not a host: NAME, NAME:PORT or [IPV6]:PORT");
         let (name, tail) = match text.strip_prefix('[') {
@@ -102,15 +102,15 @@ impl fmt::Debug for Fingerprint {
     }
 }
 
-/// Which certificate is trusted. There is no way to trust any.
+/// Which certificate is trusted. There is no way to trust all.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Trust {
-    /// What the system's certificate authorities signed.
+    /// Those that the system's certificate authorities signed.
     #[default]
     System,
-    /// What an authority of this PEM file signed.
+    /// Those that an authority in this PEM file signed.
     CaFile(PathBuf),
-    /// This one certificate, whoever signed it and whatever names are in it.
+    /// This one certificate, whoever signed it and whatever names it has.
     Fingerprint(Fingerprint),
 }
 
@@ -121,7 +121,7 @@ pub struct OneTimeCode(Arc<Ask>);
 type Ask = dyn Fn(&str) -> pvect_core::Result<SecretString> + Send + Sync;
 
 impl OneTimeCode {
-    /// Takes what asks; it is given the user's name.
+    /// Takes the function that asks; it gets the user's name.
     pub fn new(ask: impl Fn(&str) -> pvect_core::Result<SecretString> + Send + Sync + 'static) -> Self {
         Self(Arc::new(ask))
     }
@@ -148,7 +148,7 @@ pub enum Credentials {
         user: String,
         /// The password.
         password: SecretString,
-        /// Where a second factor comes from, if one is wanted.
+        /// Asks for a second factor, if the server wants one.
         code: Option<OneTimeCode>,
     },
 }
@@ -182,7 +182,7 @@ impl fmt::Debug for Credentials {
 /// How the API is reached.
 #[derive(Debug, Clone)]
 pub struct ApiConfig {
-    /// Hosts, tried in order; any node of a cluster serves for all.
+    /// Hosts, tried in order; any node of a cluster can answer for all.
     pub hosts: Vec<Host>,
     /// Who asks.
     pub credentials: Credentials,
@@ -190,15 +190,15 @@ pub struct ApiConfig {
     pub trust: Trust,
     /// How long connecting may take.
     pub connect_timeout: Duration,
-    /// One limit for every verb, in the place of those of the classes.
+    /// One limit for every verb, instead of the limits by class.
     pub timeout: Option<Duration>,
-    /// How long the list of which container is on which node is kept.
+    /// How long to keep the list of which container is on which node.
     pub node_cache: Duration,
     /// The age at which a ticket is renewed. Source: tickets of pve-access-control live for two hours.
     pub renew_after: Duration,
-    /// How long a task is watched without an answer before the watch is given up; the task goes on by itself.
+    /// How long to go on watching a task if no answer comes; the task itself goes on.
     pub patience: Duration,
-    /// How often the user has interrupted: more than 0 ends what is waited for. A task goes on by itself.
+    /// How often the user has interrupted: more than 0 ends the wait. A task itself goes on.
     pub interrupted: Option<watch::Receiver<u32>>,
 }
 

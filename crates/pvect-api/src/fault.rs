@@ -16,7 +16,7 @@ pub(crate) struct About<'a> {
     pub(crate) vmid: Option<Vmid>,
 }
 
-/// How far a request came before it failed.
+/// How far a request got before it failed.
 #[derive(Debug)]
 pub(crate) enum Fault {
     /// It was certainly not sent.
@@ -60,7 +60,7 @@ impl About<'_> {
         }
     }
 
-    /// Makes the error of an answer that is none, or none that can be read.
+    /// Makes the error for an answer that cannot be read.
     pub(crate) fn invalid(&self, what: String, raw: &[u8]) -> Error {
         const KEPT: usize = 4096;
         let mut run = self.run("", None);
@@ -87,7 +87,7 @@ impl About<'_> {
     }
 }
 
-/// The kind that the text has as pct's, too.
+/// The kind that the text would have if pct had printed it.
 fn meaning(verb: Verb, status: u16, message: &str) -> (ErrorKind, String) {
     match classify::judge(verb, 255, "", message) {
         classify::Verdict::Failure {

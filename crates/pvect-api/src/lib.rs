@@ -7,7 +7,7 @@
 //!
 //! Nothing is ever sent to a server whose certificate was not verified.
 
-// Without HTTPS nothing is sent, and nothing that reads answers is reached.
+// Without HTTPS nothing is sent, so the code that reads answers is unused.
 #![cfg_attr(not(feature = "https"), expect(dead_code))]
 
 mod answer;

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::task::parse;
 
-/// Reads a number that may stand in quotes: the API is written in Perl.
+/// Reads a number that may be in quotes: the API is written in Perl.
 pub(crate) fn number<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> std::result::Result<Option<u64>, D::Error> {
@@ -67,7 +67,7 @@ pub(crate) fn listings(data: Value) -> Result<Vec<Listing>> {
     Ok(list)
 }
 
-/// Reads a status record. Fields that pct prints and the API does too have the same names and units.
+/// Reads a status record. Fields that both pct and the API have use the same names and units.
 pub(crate) fn status(data: Value, vmid: Vmid) -> Result<Status> {
     let record: Map<String, Value> = parse(data)?;
     let whole = |key: &str| match record.get(key)? {
@@ -189,7 +189,7 @@ pub(crate) fn snapshots(data: Value) -> Result<Vec<SnapshotEntry>> {
         })
         .collect();
     let mut sorted: Vec<SnapshotEntry> = Vec::with_capacity(entries.len());
-    // Each round takes those whose parents are placed; what has no known parent begins.
+    // Each round takes the entries whose parents are placed already; those without a known parent come first.
     while !entries.is_empty() {
         let open: Vec<String> = entries.iter().map(|one| one.name.as_str().to_owned()).collect();
         let is_ready = |one: &SnapshotEntry| one.parent.as_ref().is_none_or(|parent| !open.contains(parent));
@@ -199,7 +199,7 @@ pub(crate) fn snapshots(data: Value) -> Result<Vec<SnapshotEntry>> {
         sorted.extend(ready);
         entries = rest;
         if stuck {
-            // A circle of parents: shown as they come.
+            // Entries that are each other's parents: keep them in their order.
             sorted.append(&mut entries);
         }
     }

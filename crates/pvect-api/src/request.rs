@@ -23,7 +23,7 @@ pub enum Method {
 }
 
 impl Method {
-    /// Returns the word of HTTP.
+    /// Returns the method's name in HTTP.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Get => "GET",
@@ -86,12 +86,12 @@ impl Request {
     /// Makes the request of a call on a node.
     ///
     /// # Errors
-    /// `Unsupported` for verbs without a twin; `InvalidArgument` for what the twin cannot take.
+    /// `Unsupported` for verbs that the API does not have; `InvalidArgument` for options that it does not have.
     pub(crate) fn of(call: &Call, node: &NodeName) -> Result<Self> {
         Self::at(call, node.as_str())
     }
 
-    /// As [`Request::of`], for showing also with a node that is not known yet.
+    /// As [`Request::of`], also with a placeholder for a node that is not known yet.
     pub(crate) fn at(call: &Call, node: &str) -> Result<Self> {
         let spec = call.verb().spec();
         let Some((twin, method)) = spec.api.and_then(|twin| Some((twin, Method::from_name(twin.method)?)))

@@ -4,8 +4,8 @@ use pvect_core::property::Features;
 use pvect_core::schema::split_list;
 use pvect_core::{Call, Verb};
 
-/// Returns the options of a call that the API refuses to everybody but `root@pam` logged in with a password; no token
-/// may set them, not even one of root without privilege separation.
+/// Returns the options of a call that the API only accepts from `root@pam` logged in with a password; no token may set
+/// them, not even one of root without privilege separation.
 ///
 /// Bind mounts and devices as mount points, `dev[n]`, `hookscript`, features other than nesting, and deleting any of
 /// these. Source: `check_ct_modify_config_perm` of pve-container.

@@ -14,18 +14,19 @@ use crate::answer::{LONGEST_TEXT, bounded};
 use crate::api::{Api, Purpose};
 use crate::request::{Request, encode};
 
-/// The pauses between two looks: short at first, since most tasks take less than a second.
+/// The pauses between two checks: short at first, because most tasks take less than a second.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-/// How many lines of a log are asked for at a time.
+/// How many lines of a log are requested at a time.
 const PAGE: usize = 500;
-/// How many pages are read at one look. A server that always has one more would never be asked for the state again.
+/// How many pages are read in one check, because a server that always had one more would never be asked for the state
+/// again.
 const PAGES: usize = 100;
 /// The longest line of a log, in bytes.
 const LONGEST_LINE: usize = 64 * 1024;
 /// How much is kept of a log's beginning, and how much of its end, in bytes. All of it goes to the events.
 const KEPT: usize = 2 * 1024 * 1024;
-/// What a kept line of the end costs beside its text, in bytes.
+/// The overhead of a kept line at the end, in bytes.
 const LINE_COST: usize = 32;
 
 /// What is kept of a log: its beginning and its end.
@@ -53,7 +54,7 @@ impl Kept {
         }
     }
 
-    /// The lines, with one that says what is missing where some are.
+    /// The lines; if some are missing, one line says so.
     fn lines(&self) -> impl Iterator<Item = String> {
         let missing = (self.omitted > 0).then(|| format!("[... {} lines left out ...]", self.omitted));
         self.head.lines().map(str::to_owned).chain(missing).chain(self.tail.iter().cloned())
@@ -99,7 +100,7 @@ impl Task {
         format!("/nodes/{}/tasks/{}/{rest}", encode(self.upid.node.as_str()), encode(&self.upid.to_string()))
     }
 
-    /// Follows the task until it has ended; its log goes to `events` as it comes. A lost connection is made again.
+    /// Follows the task until it has ended; its log goes to `events` as it comes. A lost connection is made anew.
     ///
     /// # Errors
     /// As the task's own end; `PctTimeout` when the limit passes first: the task goes on, and its UPID is in the error.
@@ -115,7 +116,7 @@ impl Task {
             let looked = tokio::select! {
                 biased;
                 () = api.interrupted() => return Err(self.left_alone(purpose)),
-                // However slowly the server answers, and however much it has to say.
+                // The limit applies however slowly the server answers, and however long the log is.
                 looked = tokio::time::timeout(purpose.left(), self.look(api, events)) => looked,
             };
             let Ok(looked) = looked else { return Err(self.not_ended(purpose)) };
@@ -141,12 +142,12 @@ impl Task {
                 () = api.interrupted() => return Err(self.left_alone(purpose)),
                 () = tokio::time::sleep(pause) => {}
             }
-            // So the end is seen at most a third of the whole time late.
+            // So the end is noticed late by at most a third of the whole time.
             pause = (pause * 3 / 2).min(LONGEST_PAUSE);
         }
     }
 
-    /// One look: the state first, then what the log has by then, so that nothing of an ended task's log is missed.
+    /// One check: first the state, then what the log has by then, so that nothing of an ended task's log is missed.
     async fn look(&mut self, api: &Api, events: &mut dyn Events) -> Result<Option<String>> {
         let state: State = parse(api.send(&Request::get(self.path("status"))).await?)?;
         let ended = state.status == "stopped";
@@ -165,7 +166,7 @@ impl Task {
             }
             let (before, mut is_last) = (self.lines, false);
             for line in lines {
-                // An empty log is one line that says so.
+                // An empty log has one line that says so.
                 if line.n <= self.lines || line.t == "no content" {
                     continue;
                 }
@@ -177,7 +178,8 @@ impl Task {
                     self.log.push(&text);
                 }
             }
-            // A page may be short because its lines are long: of a task that has ended, nobody will look again.
+            // A page may be short because its lines are long. For a task that has ended this is the last check, so read
+            // on.
             if self.lines == before || (count < PAGE && (is_last || !ended)) {
                 whole = true;
                 break;

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::config::OneTimeCode;
 use crate::request::{LOGIN, Method, Request};
 
-/// A ticket with its token against forged requests.
+/// A ticket with its token against cross-site request forgery.
 #[derive(Debug, Clone)]
 pub(crate) struct Ticket {
     pub(crate) cookie: SecretString,
@@ -20,7 +20,7 @@ pub(crate) struct Ticket {
 }
 
 impl Ticket {
-    /// Returns whether it should be renewed while it is still good.
+    /// Returns whether it should be renewed while it is still valid.
     pub(crate) fn is_old(&self, renew_after: Duration) -> bool {
         self.got.elapsed() > renew_after
     }
@@ -35,7 +35,7 @@ struct Data {
     need_tfa: Value,
 }
 
-/// The request for a ticket. An old ticket stands for the password when one is renewed.
+/// The request for a ticket. To renew one, the old ticket is sent as the password.
 pub(crate) fn ask(user: &str, password: &SecretString) -> Request {
     Request::new(Method::Post, LOGIN).param("username", user).secret("password", password.clone())
 }
@@ -51,7 +51,7 @@ pub(crate) enum Answer {
 /// Reads the answer.
 ///
 /// # Errors
-/// `PctInvalidOutput` when it is no ticket.
+/// `PctInvalidOutput` when it is not a ticket.
 pub(crate) fn read(data: &Value) -> Result<Answer> {
     let invalid = || Error::InvalidOutput {
         what: "it has no ticket".to_owned(),

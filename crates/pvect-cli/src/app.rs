@@ -14,7 +14,7 @@ use crate::args::{Form, Line};
 use crate::ui::Ui;
 use crate::{interrupt, passwords};
 
-/// What ssh itself needs to find agents, askers and its configuration's own programs.
+/// The variables that ssh needs to find agents, password prompts and the programs that its configuration names.
 const SSH_ENVIRONMENT: [&str; 9] = [
     "HOME",
     "USER",
@@ -27,7 +27,7 @@ const SSH_ENVIRONMENT: [&str; 9] = [
     "KRB5CCNAME",
 ];
 
-/// What every command has at hand.
+/// What every command uses.
 pub struct App {
     /// Where results and messages go.
     pub ui: Ui,
@@ -40,7 +40,7 @@ pub struct App {
 }
 
 impl App {
-    /// Reads the settings. A settings file that is wrong does not keep the commands that repair it from running.
+    /// Reads the settings. A wrong settings file does not prevent the commands that repair it.
     ///
     /// # Errors
     /// When they are wrong, or this program's file cannot be found.
@@ -75,7 +75,7 @@ impl App {
         self.connect(|builder| builder)
     }
 
-    /// Connects with more to choose.
+    /// Connects, after `adjust` has changed the builder.
     ///
     /// # Errors
     /// When there is no pct to run.
@@ -105,7 +105,7 @@ impl App {
     /// Connects through one backend, whatever the settings choose.
     ///
     /// # Errors
-    /// When the backend is not there.
+    /// When the backend is not available.
     pub fn connect_by(&self, backend: Backend) -> Result<Client> {
         let mut settings = self.loaded.settings.clone();
         settings.proxmox.backend = backend;
@@ -139,7 +139,7 @@ impl App {
         }
     }
 
-    /// What may have been meant by the number of a container that is not there.
+    /// Which containers may have been meant by a number that no container has.
     pub fn near(&self, error: &Error) -> Vec<String> {
         let Error::Found { finding: Finding::NoContainer { vmid }, .. } = *error else { return Vec::new() };
         let near = self.builder().connect().map(|client| names::near(client.pve(), vmid)).unwrap_or_default();

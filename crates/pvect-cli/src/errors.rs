@@ -22,7 +22,7 @@ struct Object<'a> {
     hint: Option<String>,
 }
 
-/// Writes the error to stderr and returns the exit status. A closed stdout is not an error worth a word.
+/// Writes the error to stderr and returns the exit status. A closed stdout is not reported as an error.
 pub fn show(ui: &Ui, error: &Error) -> u8 {
     show_with(ui, error, Vec::new())
 }
@@ -78,13 +78,13 @@ fn human(ui: &Ui, error: &Error, hints: &[String]) {
     hints.iter().for_each(|hint| ui.labelled(Label::Hint, hint));
 }
 
-/// Shows what pct wrote besides the message, `whose` before each line; the task's log too when it was not shown as
-/// it came.
+/// Shows what pct wrote besides the message, with `whose` before each line; also the task's log, if it was not shown
+/// while it ran.
 pub fn detail(ui: &Ui, error: &Error, whose: &str, with_log: bool) {
     const SHOWN: usize = 40;
     let Some(run) = error.run() else { return };
     let message = error.to_string();
-    // What the message says already is not said again.
+    // Do not repeat what the message says already.
     let news = |text: &str| -> Vec<String> {
         let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
         let new = lines.iter().any(|line| !message.contains(line.trim()));

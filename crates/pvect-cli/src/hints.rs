@@ -4,7 +4,7 @@ use pvect_core::call::shell_quoted;
 use pvect_core::error::{Hazard, Subject, Unavailable};
 use pvect_core::{Error, ErrorKind};
 
-/// What may fix it, by kind.
+/// Possible fixes, by kind.
 pub fn hints(error: &Error) -> Vec<String> {
     let about =
         |text: &str| error.vmid().map(|vmid| text.replace("{}", &vmid.to_string())).into_iter().collect();

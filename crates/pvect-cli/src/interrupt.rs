@@ -11,7 +11,7 @@ pub fn watch(client: &Client) {
 /// Cancels the handle with each of the signals.
 pub fn cancel_on_signals(handle: &CancelHandle) {
     for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
-        // Without the signal's stream, the signal does what it does by default.
+        // If the signal cannot be watched, it keeps its default action.
         let Ok(mut stream) = signal(kind) else { continue };
         let handle = handle.clone();
         tokio::spawn(async move {

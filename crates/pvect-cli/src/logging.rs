@@ -16,8 +16,8 @@ use crate::visible::Visible;
 
 type Boxed = Box<dyn Layer<Registry> + Send + Sync>;
 
-/// Starts logging: to stderr when an option or the environment asked for a level, to the file and the journal that
-/// the settings name. Where none of this is so, nothing is set up.
+/// Starts logging: to stderr when an option or the environment asked for a level, to the file and the journal that the
+/// settings name. If neither applies, nothing is set up.
 pub fn start(ui: &Ui, loaded: &Loaded) {
     let runtime = &loaded.settings.runtime;
     let asked = match ui.globals.verbose {
@@ -56,7 +56,7 @@ pub fn start(ui: &Ui, loaded: &Loaded) {
         }
     }
     if !layers.is_empty() {
-        // Only a second subscriber could fail, and there is none.
+        // This only fails if there is a subscriber already, and there is none.
         let _ = tracing_subscriber::registry().with(layers).try_init();
     }
 }
@@ -81,7 +81,7 @@ fn file_layer(file: File, format: LogFormat, level: LogLevel) -> Boxed {
     }
 }
 
-/// Opens the log file to append; it and a directory made for it are the user's alone.
+/// Opens the log file to append; only the user can read it, and a directory that is made for it.
 fn open(path: &Path) -> std::io::Result<File> {
     if let Some(dir) = path.parent() {
         DirBuilder::new().recursive(true).mode(0o700).create(dir)?;

@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use crate::args::Given;
 use crate::ui::Ui;
 
-/// More than any password has.
+/// More bytes than any password has.
 const LIMIT: u64 = 64 << 10;
 
 /// Reads a password from where the option says.

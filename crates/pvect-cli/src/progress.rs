@@ -47,7 +47,7 @@ impl Progress {
 impl Events for Progress {
     fn log(&mut self, line: &str) {
         let show = || match self.to {
-            // A closed stdout is seen when the result is written.
+            // A closed stdout is noticed when the result is written.
             LogTo::Stdout => drop(self.ui.print(format!("{line}\n"))),
             LogTo::Stderr => self.ui.note(line),
             LogTo::Nowhere => {}

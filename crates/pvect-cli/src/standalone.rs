@@ -20,7 +20,7 @@ use crate::ui::Ui;
 pub fn node(ui: &Ui, env: &BTreeMap<String, String>) -> Result<Node> {
     let set = |name: &str| env.get(name).filter(|value| !value.is_empty());
     let (root, name) = match (set("PVECT_ROOT"), set("PVECT_NODE"), ui.globals.overrides.as_slice()) {
-        // Everything is said: no file needs to be read.
+        // Root and name are given, so no file needs to be read.
         (Some(root), Some(name), []) => {
             (Some(PathBuf::from(root)), Some(name.parse().map_err(|error| wrong(&error))?))
         }

@@ -13,7 +13,7 @@ use crate::{commands, dispatch, errors, logging};
 
 /// Runs the command line of this process and returns the exit status.
 pub fn main() -> u8 {
-    // Of what the caller left open, nothing goes into a container, or to a program that we run.
+    // Descriptors that the caller left open must not reach a container, or a program that we run.
     if let Err(error) = pvect_sys::child::close_on_exec() {
         Ui::new(Globals::default(), true).warning(&format!("the caller's open files are passed on: {error}"));
     }
@@ -23,7 +23,7 @@ pub fn main() -> u8 {
     let env: BTreeMap<String, String> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
-    // Before anything else: these run often, and inside containers. Helpers first: they are run by this program's
+    // Before anything else: these run often, and inside containers. Helpers first: they run through this program's
     // file, which may itself be named pct.
     if words.first().is_some_and(|word| word == "__node") {
         return commands::node::internal(&words[1..]);
@@ -82,7 +82,7 @@ fn start(ui: &Ui, env: BTreeMap<String, String>, line: Line) -> u8 {
     });
     let failed = outcome.is_err();
     let status = outcome.unwrap_or_else(|error| errors::show_with(ui, &error, near));
-    // The status of exec is that of the command; 125 is how docker and podman tell their own failures apart.
+    // The status of exec is that of the command; docker and podman, too, use 125 for their own failures.
     if failed && interactive { 125 } else { status }
 }
 

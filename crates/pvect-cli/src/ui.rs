@@ -15,7 +15,7 @@ pub struct Ui {
     no_color: bool,
 }
 
-/// What a text on stderr is; it decides its colour.
+/// The kind of a text on stderr, which decides its colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Label {
     /// The word `error`.
@@ -55,7 +55,7 @@ impl Ui {
         write(Visible::new(std::io::stdout().lock()), text.as_ref())
     }
 
-    /// Writes a text of our own to stdout, with its colours: nothing in it came from elsewhere.
+    /// Writes a text of our own to stdout, with colours. Nothing in it may come from elsewhere.
     ///
     /// # Errors
     /// As [`Ui::print`].

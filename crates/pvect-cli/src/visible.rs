@@ -14,8 +14,8 @@ pub fn printable(text: &str) -> String {
     shown
 }
 
-/// Whether a character is shown as it is: C0, C1 (U+0080 to U+009F) and DEL are not, nor what changes the direction of
-/// the text that follows, which hides one text behind another.
+/// Whether a character is shown as it is: C0, C1 (U+0080 to U+009F) and DEL are not, nor are characters that change the
+/// direction of the text, because they can hide one text behind another.
 fn is_shown(c: char) -> bool {
     let turns = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     matches!(c, '\n' | '\t') || !(c.is_control() || turns)
@@ -29,12 +29,12 @@ fn push(text: &mut String, c: char) {
     }
 }
 
-/// Writes to a stream: made visible where that is a terminal, byte for byte where it is not.
+/// Writes to a stream: with control characters made visible if it is a terminal, otherwise byte for byte.
 #[derive(Debug)]
 pub struct Visible<W: Write> {
     to: W,
     on_a_terminal: bool,
-    /// The beginning of a character whose rest is still to come.
+    /// The first bytes of an incomplete character.
     begun: Vec<u8>,
 }
 
@@ -78,13 +78,13 @@ impl<W: Write> Drop for Visible<W> {
         if !self.begun.is_empty() {
             let mut text = String::new();
             push_bytes(&mut text, &self.begun);
-            // Nobody is left to be told that the stream is closed.
+            // If the stream is closed, there is nobody left to report that to.
             let _ = self.to.write_all(text.as_bytes());
         }
     }
 }
 
-/// Bytes that are no UTF-8: for some terminals these, too, are C1 controls.
+/// Bytes that are not UTF-8: some terminals treat these, too, as C1 controls.
 fn push_bytes(text: &mut String, bytes: &[u8]) {
     bytes.iter().for_each(|byte| text.push_str(&format!("\\x{byte:02x}")));
 }

@@ -204,7 +204,7 @@ fn trap_bytes_vs_gib() {
 
 #[test]
 fn trap_df_mounts() {
-    let script = "case $1 in status) printf 'status: stopped\\nvmid: 101\\n' ;; df) echo 'MP Volume Size Used Avail Use% Path' ;; esac";
+    let script = "case $1 in status) printf 'status: stopped\nvmid: 101\\n' ;; df) echo 'MP Volume Size Used Avail Use% Path' ;; esac";
     let Some(pvect) = Pvect::new("trap_df_mounts", script) else { return };
     insta::assert_snapshot!(pvect.run(&["df", "101"]), @r"
     [4]
@@ -477,5 +477,35 @@ fn trap_stored_values() {
     let lines = "cores: abc\nhostname: web\nmemory: 0\n".to_owned();
     assert_eq!(config, (Some(0), lines, warning.to_owned()));
     assert_eq!(run(&["status", "101"]), (Some(0), "status: stopped\n".to_owned(), warning.to_owned()));
+    let (status, shown, warned) = run(&["list", "-o", "json"]);
+    assert_eq!((status, warned.as_str()), (Some(0), warning), "stderr is for warnings, whatever stdout is");
+    assert!(shown.starts_with('['), "{shown}");
+    assert_eq!(run(&["config", "101", "-o", "json"]).2, warning);
     assert_eq!(run(&["config", "102"]).2, "");
+}
+
+/// What a pct says while it is only read would otherwise end in a stream that nobody looks at.
+#[test]
+fn trap_stored_values_where_pct_reads() {
+    let fake = r#"echo "vm 101 - unable to parse value of 'foo' - unknown setting 'foo'" >&2
+case "$1" in
+list) echo "VMID       Status     Lock         Name"; echo "101        stopped                 web" ;;
+status) printf 'status: stopped\nvmid: 101\n' ;;
+*) echo "hostname: web" ;;
+esac
+"#;
+    let Some(pvect) = Pvect::new("trap_stored_values_where_pct_reads", fake) else { return };
+    let warning = "warning: vm 101 - unable to parse value of 'foo' - unknown setting 'foo'\n";
+    for words in [
+        &["list"][..],
+        &["list", "-o", "json"],
+        &["list", "-o", "plain"],
+        &["config", "101"],
+        &["config", "101", "-o", "yaml"],
+        &["status", "101", "-o", "table"],
+    ] {
+        let output = pvect.command(words).output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), stderr.as_ref()), (Some(0), warning), "{words:?}");
+    }
 }

@@ -11,7 +11,7 @@ pub enum ConfigView {
     /// Pending changes merged in, pending deletions left out: what the next start will use.
     #[default]
     Pending,
-    /// What is in force now.
+    /// The present values.
     Current,
     /// What a snapshot recorded.
     Snapshot(SnapshotName),
@@ -63,6 +63,6 @@ pub trait Operate: Send + Sync {
     /// Carries out one call and returns when its end has been seen.
     ///
     /// # Errors
-    /// Every [`crate::Error`]; after a time-out, what was left behind is in it.
+    /// Any [`crate::Error`]; after a time-out it says what was left behind.
     async fn operate(&self, call: &CheckedCall, events: &mut dyn Events) -> Result<Outcome>;
 }

@@ -8,8 +8,8 @@ use crate::{Call, Error, Result, Vmid};
 /// A call for a backend.
 ///
 /// [`CheckedCall::check`] checks it against the schema and puts values into canonical form; [`CheckedCall::unchecked`]
-/// takes it as it is, and [`CheckedCall::is_strict`] says which. It reads as the [`Call`] that it is. Secret options are
-/// [`Value::Secret`] in it, however they were given.
+/// takes it as it is, and [`CheckedCall::is_strict`] says which. It dereferences to the [`Call`] in it. Secret options
+/// are [`Value::Secret`] in it, however they were given.
 #[derive(Debug, Clone)]
 pub struct CheckedCall {
     call: Call,
@@ -54,8 +54,8 @@ impl CheckedCall {
         self.strict
     }
 
-    /// Replaces an argument with a container's number. The arguments that a number can replace take every
-    /// number, so this needs no further check.
+    /// Replaces an argument with a container's number. Arguments that a number can replace accept every number, so no
+    /// further check is needed.
     #[must_use]
     pub fn with_vmid(mut self, index: usize, vmid: Vmid) -> Self {
         self.call = self.call.arg_at(index, vmid.to_string());
@@ -71,7 +71,7 @@ impl CheckedCall {
         self
     }
 
-    /// Takes an option out of the call.
+    /// Removes an option from the call.
     #[must_use]
     pub fn without(mut self, name: &str) -> Self {
         self.call = self.call.without(name);
@@ -95,7 +95,7 @@ impl Deref for CheckedCall {
     }
 }
 
-/// Moves open text of secret options out of the reach of argv.
+/// Turns plain values of secret options into secrets, so that they do not get into argv.
 fn with_secrets(call: Call) -> Call {
     let spec = call.verb().spec();
     let open = |(name, value): &(String, Value)| match value {

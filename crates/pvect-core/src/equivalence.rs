@@ -9,10 +9,10 @@ use crate::schema::{Format, Kind, options::config_option, split_list};
 use crate::size::DiskSize;
 use crate::{ContainerConfig, tags};
 
-/// Returns whether two values of an option mean the same, whatever each looks like.
+/// Returns whether two values of an option mean the same, however they are written.
 ///
-/// For a property string, keys that `stored` has and `wanted` does not name (a MAC address, the size of a volume)
-/// do not count; the comparison is not symmetric there.
+/// For a property string, keys that only `stored` has (a MAC address, the size of a volume) do not count; the
+/// comparison is not symmetric there.
 pub fn normalised_eq(key: &str, wanted: &str, stored: &str) -> bool {
     if wanted == stored {
         return true;
@@ -39,7 +39,7 @@ pub fn normalised_eq(key: &str, wanted: &str, stored: &str) -> bool {
     }
 }
 
-/// Returns whether a configuration has the option at the wanted value, its default counted where the key is absent.
+/// Returns whether an option has the wanted value in a configuration; if the key is absent, its default counts.
 ///
 /// An absent `swap` is 0 and an absent `unprivileged` is 0, whatever create would have written.
 pub fn is_at(config: &ContainerConfig, key: &str, wanted: &str) -> bool {

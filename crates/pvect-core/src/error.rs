@@ -52,7 +52,7 @@ pub struct Run {
 /// Why there is no pct to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unavailable {
-    /// Nothing is at the path.
+    /// There is nothing at the path.
     Missing,
     /// It exists, but is not an executable file.
     NotExecutable,
@@ -65,11 +65,11 @@ pub enum Unavailable {
 /// What a stopped or timed-out run left behind.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LeftBehind {
-    /// The container's state, where it could be read.
+    /// The container's state, if it could be read.
     pub status: Option<crate::RunState>,
     /// The lock that is still set.
     pub lock: Option<Lock>,
-    /// The command that repairs it, where one does.
+    /// The command that repairs it, if there is one.
     pub fix: Option<String>,
 }
 
@@ -128,7 +128,8 @@ pub enum Error {
     ConnectionLost {
         /// The node, as ssh was given it.
         node: String,
-        /// `false`: the command was certainly not started. `true`: it may have run, wholly or in part, and may still.
+        /// `false`: the command was certainly not started. `true`: it may have run, completely or in part, and may
+        /// still be running.
         may_have_run: bool,
         /// What ssh said.
         what: String,
@@ -137,7 +138,7 @@ pub enum Error {
         /// The run so far.
         run: Box<Run>,
     },
-    /// pct could not be started or did not come to its end.
+    /// pct could not be started, or its end was not seen.
     #[error("pct could not be run to its end: {what}")]
     Spawn {
         /// What happened.
@@ -162,7 +163,7 @@ pub enum Error {
     /// What pct printed could not be understood.
     #[error("the {} could not be understood: {what}", whose(run))]
     InvalidOutput {
-        /// What was expected and where it broke.
+        /// What was expected, and where the output differs.
         what: String,
         /// The run, with the raw text.
         run: Box<Run>,
@@ -172,7 +173,7 @@ pub enum Error {
     Timeout {
         /// How long pct ran.
         after: Duration,
-        /// `true` when the user (Ctrl-C) ended it, not the clock.
+        /// `true` when the user (Ctrl-C) ended it, not the time-out.
         interrupted: bool,
         /// The container, where the call names one.
         vmid: Option<Vmid>,
@@ -192,9 +193,9 @@ pub enum Error {
     Found {
         /// What was found.
         finding: Finding,
-        /// The container, where one is known.
+        /// The container, if it is known.
         vmid: Option<Vmid>,
-        /// The run that led to it, where there was one.
+        /// The run that led to it, if there was one.
         run: Option<Box<Run>>,
     },
     /// A name that means nothing, or more than one thing.
@@ -270,7 +271,7 @@ impl Error {
         }
     }
 
-    /// Returns the run of pct that led here, where there was one.
+    /// Returns the run of pct that led here, if there was one.
     pub fn run(&self) -> Option<&Run> {
         match self {
             Self::Spawn { run, .. }
@@ -283,7 +284,7 @@ impl Error {
         }
     }
 
-    /// Returns the container it is about, where one is known.
+    /// Returns the container that it is about, if it is known.
     pub fn vmid(&self) -> Option<Vmid> {
         match self {
             Self::Failed { vmid, .. }
@@ -328,7 +329,7 @@ fn unavailable(path: &std::path::Path, reason: &Unavailable) -> String {
     }
 }
 
-/// The run of a request to the API begins with its method.
+/// Whose run it is; that of a request to the API begins with the method.
 fn whose(run: &Run) -> &'static str {
     match run.argv.first().map(String::as_str) {
         Some("GET" | "POST" | "PUT" | "DELETE") => "answer of the API",

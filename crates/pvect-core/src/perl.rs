@@ -1,11 +1,11 @@
 //! How Perl counts with a text: pct does so with what a configuration holds, whatever that is.
 
-/// Returns whether Perl takes a text as true: anything but nothing and `0`.
+/// Returns whether a text is true in Perl: anything but the empty text and `0`.
 pub fn is_true(text: &str) -> bool {
     !matches!(text, "" | "0")
 }
 
-/// The number at the start of a text; 0 where there is none. Source: perlnumber(1), perldiag(1).
+/// The number at the start of a text; 0 if there is none. Source: perlnumber(1), perldiag(1).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Number {
     /// Its value.
@@ -17,9 +17,15 @@ pub struct Number {
 /// Reads a text as Perl does in a multiplication.
 pub fn number(text: &str) -> Number {
     let start = text.trim_start_matches(|c: char| c.is_ascii_whitespace());
+    if let Some((value, rest)) = named(start) {
+        return Number {
+            value,
+            is_whole: rest.trim_end_matches(|c: char| c.is_ascii_whitespace()).is_empty(),
+        };
+    }
     let length = length(start.as_bytes());
     let (digits, rest) = start.split_at(length);
-    // What was measured is a number to Rust too, but for a dot at either end, which it takes as well.
+    // Rust parses everything that was measured, including a dot at either end.
     let value = digits.parse().unwrap_or(0.0);
     Number {
         value,
@@ -27,7 +33,18 @@ pub fn number(text: &str) -> Number {
     }
 }
 
-/// The length of the decimal number at the start; 0 where there is none.
+/// A number that has a name, and what follows it: `Inf`, `Infinity` and `NaN` in any case, with a sign or without.
+fn named(text: &str) -> Option<(f64, &str)> {
+    let bare = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let names = [("infinity", f64::INFINITY), ("inf", f64::INFINITY), ("nan", f64::NAN)];
+    let (name, value) = names
+        .into_iter()
+        .find(|(name, _)| bare.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name)))?;
+    let rest = bare.get(name.len()..)?;
+    Some((if text.starts_with('-') { -value } else { value }, rest))
+}
+
+/// The length of the decimal number at the start; 0 if there is none.
 fn length(bytes: &[u8]) -> usize {
     let digits = |from: usize| bytes.iter().skip(from).take_while(|byte| byte.is_ascii_digit()).count();
     let sign = |at: usize| usize::from(matches!(bytes.get(at), Some(b'+' | b'-')));
@@ -56,7 +73,15 @@ fn length(bytes: &[u8]) -> usize {
 /// Prints a number as Perl does: whole ones without a dot, others with at most 15 digits, large and small ones with an
 /// exponent.
 pub fn print(value: f64) -> String {
-    // Beyond 2^53 a float is not sure of its last digits.
+    if value.is_nan() {
+        return "NaN".to_owned();
+    }
+    if value.is_infinite() {
+        return if value > 0.0 { "Inf" } else { "-Inf" }.to_owned();
+    }
+    // Without the sign of zero.
+    let value = if value == 0.0 { 0.0 } else { value };
+    // Beyond 2^53 a float does not have exact digits.
     if value.fract() == 0.0 && value.abs() < 9_007_199_254_740_992.0 {
         return format!("{value:.0}");
     }
@@ -89,6 +114,8 @@ mod tests {
             ("", 0.0, false),
             ("5x", 5.0, false),
             ("-3", -3.0, true),
+            ("-Infinity ", f64::NEG_INFINITY, true),
+            ("infx", f64::INFINITY, false),
             ("1.5e1", 15.0, true),
             ("1e", 1.0, false),
             (".5", 0.5, true),
@@ -106,6 +133,10 @@ mod tests {
     fn numbers_are_printed_as_perl_prints_them() {
         for (value, text) in [
             (0.0, "0"),
+            (-0.0, "0"),
+            (f64::INFINITY, "Inf"),
+            (f64::NEG_INFINITY, "-Inf"),
+            (f64::NAN, "NaN"),
             (536_870_912.0, "536870912"),
             (0.1, "0.1"),
             (1.5, "1.5"),

@@ -7,8 +7,8 @@ pub const MOUNT_OPTIONS: [&str; 6] = ["discard", "lazytime", "noatime", "nodev",
 
 /// Reads `startup` into order, up and down; `None` when it breaks the grammar.
 ///
-/// Blank parts are ignored, of a repeated part the last counts, and a number beyond 32 bits becomes the
-/// largest. The empty text and `0` are refused, as Proxmox VE refuses them.
+/// Blank parts are ignored, the last of repeated parts counts, and a number beyond 32 bits becomes the largest. The
+/// empty text and `0` are refused, as Proxmox VE refuses them.
 pub fn startup(text: &str) -> Option<[Option<u32>; 3]> {
     if matches!(text, "" | "0") {
         return None;
@@ -254,6 +254,6 @@ pub fn is_environment_entry(text: &str) -> bool {
 }
 
 fn has_no_controls(text: &str) -> bool {
-    // C1 (U+0080 to U+009F) is among them: to terminals U+009B is what ESC [ is.
+    // This includes C1 (U+0080 to U+009F), because terminals treat U+009B like ESC [.
     !text.chars().any(|c| c.is_control() && c != '\t')
 }

@@ -47,7 +47,7 @@ impl DiskSize {
     }
 }
 
-/// Multiplies a decimal number; what is less than one is cut.
+/// Multiplies a decimal number; fractions of one are cut off.
 fn scaled(number: &str, unit: u64) -> Option<u64> {
     if !shape::is_decimal(number) {
         return None;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Lock, NodeName, Vmid};
 
-/// Whether the container's init runs. A new word of a newer pct is kept.
+/// Whether the container's init runs. An unknown word of a newer pct is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub enum RunState {

@@ -6,8 +6,8 @@ use crate::schema::split_list;
 
 /// Normalises a list of tags (separated by `,`, `;` or blanks): lower case, sorted, no duplicates, joined with `;`.
 ///
-/// In a list that NULs separate, separators inside an entry separate tags too: no tag has one, so what is normalised
-/// stays as it is. Source: the default `tag-style` of datacenter.cfg.
+/// In a list separated by NULs, separators inside an entry separate tags, too. A tag never contains one, so a
+/// normalised list does not change when it is normalised again. Source: the default `tag-style` of datacenter.cfg.
 pub fn normalise(text: &str) -> String {
     let tags: BTreeSet<String> =
         split_list(text).into_iter().flat_map(split_list).map(str::to_lowercase).collect();

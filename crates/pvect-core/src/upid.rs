@@ -68,7 +68,7 @@ fn hex(text: &str, length: std::ops::RangeInclusive<usize>) -> Option<u64> {
 }
 
 impl Upid {
-    /// Returns the directory below the task logs that holds this one's log: the last hex digit of the start time.
+    /// Returns the directory, below the task logs, of this task's log: the last hex digit of the start time.
     pub fn log_directory(&self) -> String {
         format!("{:X}", self.starttime & 0xf)
     }

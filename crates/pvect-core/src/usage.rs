@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-/// One file system of a container, as `pct df` knows it.
+/// One file system of a container, as `pct df` shows it.
 ///
 /// pct prints sizes with one decimal, so the bytes here are as exact as that.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -9,14 +9,15 @@ use pvect_core::config::{ParseMode, PendingItem, SnapshotEntry, Warning};
 use pvect_core::error::Finding;
 use pvect_core::{ContainerConfig, Error, Inspect, Listing, Result, RunState, Status, Vmid};
 
-use crate::file::read_whole;
+use crate::configs::Configs;
 use crate::screen::is_plain;
-use crate::socket::{Holder, Knocker};
+use crate::socket::holder::{Holder, Knocker};
 use crate::{Foreign, NativeReader};
 
 /// Reads the containers of the node that this program runs on. It starts no process and changes nothing.
 ///
-/// The methods of [`Inspect`] never wait; each has a twin here that needs no runtime.
+/// The methods of [`Inspect`] do not wait, except for pmxcfs, and that for two seconds at most; each has a twin here that
+/// needs no runtime.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NativeBackend {
     reader: NativeReader,
@@ -46,8 +47,8 @@ impl NativeBackend {
         &self.configs
     }
 
-    /// Checks that everything can be read: the configurations, and the monitors of the containers, which answer root
-    /// alone.
+    /// Checks that everything can be read: the configurations, and the monitors of the containers, which only answer
+    /// root.
     ///
     /// # Errors
     /// `PctPermissionDenied` for another user than root; `NotFound` where the node has no such directory.
@@ -94,13 +95,13 @@ impl NativeBackend {
     /// Lists the containers; of each file, `parse` makes what is needed.
     fn look(&self, mut parse: impl FnMut(Vmid, &[u8]) -> Option<ContainerConfig>) -> Result<Survey> {
         let vmids = self.vmids()?;
+        let mut configs = Configs::of(&self.configs, &vmids);
         let running = self.reader.running();
         let mut knocker = Knocker::default();
         let (mut list, mut foreign) = (Vec::with_capacity(vmids.len()), Vec::new());
-        let mut bytes = Vec::new();
-        for vmid in vmids {
-            let head = match read_whole(&self.path(vmid), &mut bytes) {
-                Ok(()) => parse(vmid, &bytes).unwrap_or_default(),
+        for (place, vmid) in vmids.into_iter().enumerate() {
+            let head = match configs.text(place, vmid) {
+                Ok(text) => parse(vmid, text).unwrap_or_default(),
                 Err(error) if error.kind() == IoKind::NotFound => continue,
                 Err(_) => ContainerConfig::default(),
             };
@@ -136,8 +137,7 @@ impl NativeBackend {
         Ok(status)
     }
 
-    /// Refuses a container whose command socket somebody else holds: whether it runs, and what runs in it, could be
-    /// anybody's word.
+    /// Refuses a container whose command socket somebody else holds: what the socket says about it cannot be trusted.
     ///
     /// # Errors
     /// `PctOperationFailed`: who it is.

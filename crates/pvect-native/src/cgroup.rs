@@ -41,7 +41,7 @@ pub(crate) struct Usage {
 }
 
 impl Cgroups {
-    /// Names the place where they are mounted (`/sys/fs/cgroup`).
+    /// Takes the path where they are mounted (`/sys/fs/cgroup`).
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self { root: root.into() }
     }
@@ -51,7 +51,7 @@ impl Cgroups {
         self.root.join("cgroup.controllers").exists()
     }
 
-    /// Returns the root of the unified hierarchy, where there is one.
+    /// Returns the root of the unified hierarchy, if there is one.
     pub fn unified(&self) -> Option<PathBuf> {
         let hybrid = self.root.join("unified");
         if self.is_unified() {
@@ -63,7 +63,7 @@ impl Cgroups {
 
     /// Finds a controller by the name that version 1 has for it (`memory`, `cpu`, `cpuset`, `blkio`, `devices`).
     ///
-    /// On version 2 `blkio` is `io`, and `devices` is there always (as BPF programs).
+    /// On version 2 `blkio` is `io`, and `devices` always exists (as BPF programs).
     pub fn controller(&self, name: &str) -> Option<Controller> {
         if !self.is_unified() {
             if let Some(path) = self.legacy(name) {
@@ -119,7 +119,7 @@ impl Cgroups {
 
     /// Returns the pressure averages of ten seconds as the kernel writes them: `pressurecpusome` and so on.
     ///
-    /// Nothing where the kernel has no pressure stall information. Source: the kernel's accounting/psi.rst.
+    /// Empty if the kernel has no pressure stall information. Source: the kernel's accounting/psi.rst.
     pub(crate) fn pressure(&self, cgroup: &str) -> Vec<(String, String)> {
         self.unified().map(|root| pressure_below(&root.join(cgroup))).unwrap_or_default()
     }
@@ -171,7 +171,7 @@ impl Controller {
             }
             Version::V1 => {
                 let used = number(&path.join("memory.usage_in_bytes"))?;
-                // Not there when swap accounting is off.
+                // Missing when swap accounting is off.
                 let both = number(&path.join("memory.memsw.usage_in_bytes")).unwrap_or(used);
                 (used.saturating_sub(value("total_cache")), both.saturating_sub(used))
             }

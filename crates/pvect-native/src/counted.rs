@@ -4,24 +4,24 @@ use pvect_core::{ContainerConfig, perl, shape};
 
 const MIB: u64 = 1 << 20;
 
-/// The limits in a configuration, as `list` and `status` show them. What is no number of its kind is the text that pct
-/// prints.
+/// The limits in a configuration, as `list` and `status` show them. A value that is not a number of the right kind is
+/// kept as the text that pct prints.
 ///
 /// Source: `vmstatus` of pve-container.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Counted {
-    /// `cores`, or else `cpulimit`; `None` where neither limits: then it is the host's CPUs.
+    /// `cores`, or else `cpulimit`; `None` if neither is a limit: then all of the host's CPUs count.
     pub cpus: Option<Result<f64, String>>,
-    /// The memory in bytes; 512 MiB where none is stored, or 0.
+    /// The memory in bytes; 512 MiB if none is stored, or if 0 is.
     pub memory: Result<u64, String>,
     /// The swap in bytes.
     pub swap: Result<u64, String>,
-    /// The stored texts of memory and swap that are no numbers, of which Perl warns.
+    /// The stored texts of memory and swap that are not numbers, of which Perl warns.
     pub not_numeric: Vec<String>,
 }
 
 impl Counted {
-    /// Counts with a configuration.
+    /// Reads the limits of a configuration.
     pub fn of(config: &ContainerConfig) -> Self {
         let stored = |key| config.main.options.get(key).map(String::as_str);
         let set = |key| stored(key).filter(|text| perl::is_true(text));

@@ -12,16 +12,17 @@ use std::time::{Duration, Instant};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags, fstatvfs, open, statx};
 use rustix::io::{read, retry_on_intr};
 
-/// How long a file system of the other kind may take to say how full it is. Source: pve-container, `vmstatus`.
+/// How long any other file system may take to say how full it is. Source: pve-container, `vmstatus`.
 const ANSWER: Duration = Duration::from_secs(1);
-/// How often it is looked whether it has.
+/// How often to check whether it has answered.
 const STEP: Duration = Duration::from_millis(2);
-/// More of a table of mounts is not read: the root is at its beginning.
+/// How much of a table of mounts is read: the root is at its beginning.
 const TABLE_LIMIT: usize = 64 << 10;
-/// What asks.
+/// The program that asks.
 const PROGRAM: &str = "/usr/bin/stat";
 
-/// File systems whose numbers the kernel has at hand. An overlay is none: what is below it may be anything.
+/// File systems for which the kernel answers by itself. An overlay is not one of them: it may be on top of any file
+/// system.
 const OF_KERNEL: [&[u8]; 14] = [
     b"ext4",
     b"ext3",
@@ -39,15 +40,15 @@ const OF_KERNEL: [&[u8]; 14] = [
     b"vfat",
 ];
 
-/// Returns used and total bytes of the root file system of a process, as `df` counts them; `None` where they cannot be
-/// known, or not in time.
+/// Returns used and total bytes of the root file system of a process, as `df` counts them; `None` if they cannot be
+/// determined, or not in time.
 pub(crate) fn root_use(proc_root: &Path, pid: u32) -> Option<(u64, u64)> {
     let directory = proc_root.join(pid.to_string());
     let root = directory.join("root");
     if is_of_kernel(&directory, &root) != Some(true) {
         return ask(&root, Path::new(PROGRAM), ANSWER);
     }
-    // What was looked at may be another mount by now only if init itself has changed its root.
+    // Since the check it can only have become another mount if init itself changed its root.
     let fs = fstatvfs(open(&root, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?).ok()?;
     let bytes = |blocks: u64| blocks.saturating_mul(fs.f_frsize);
     Some((bytes(fs.f_blocks.saturating_sub(fs.f_bfree)), bytes(fs.f_blocks)))
@@ -55,10 +56,10 @@ pub(crate) fn root_use(proc_root: &Path, pid: u32) -> Option<(u64, u64)> {
 
 /// Whether a process's root is on a file system of the kernel's own; `None` when it is not in the table of mounts.
 fn is_of_kernel(directory: &Path, root: &Path) -> Option<bool> {
-    // Nothing is asked of the file system: the number of the mount is the kernel's.
+    // This does not ask the file system: the kernel itself knows the number of the mount.
     let found = statx(CWD, root, AtFlags::STATX_DONT_SYNC, StatxFlags::MNT_ID).ok()?;
     if found.stx_mask & StatxFlags::MNT_ID.bits() == 0 {
-        // Before Linux 5.8: it may be any.
+        // Before Linux 5.8 there is no such number: it may be any file system.
         return Some(false);
     }
     Some(OF_KERNEL.contains(&kind_of(directory, found.stx_mnt_id)?.as_slice()))
@@ -71,7 +72,7 @@ fn kind_of(directory: &Path, mount: u64) -> Option<Vec<u8>> {
     let mut number = String::new();
     write!(number, "{mount} ").ok()?;
     while table.len() < TABLE_LIMIT {
-        // The kernel makes no more lines than are asked for, and the root's is mostly the first.
+        // The kernel produces only as many lines as are read, and the root's is usually the first.
         let count = retry_on_intr(|| read(&file, &mut room)).ok()?;
         if count == 0 {
             return None;
@@ -87,7 +88,7 @@ fn kind_of(directory: &Path, mount: u64) -> Option<Vec<u8>> {
     None
 }
 
-/// Has a program ask. One that hangs is killed; a thread reaps it when it ends.
+/// Asks through a program. If the program hangs, it is killed, and a thread reaps it when it ends.
 fn ask(root: &Path, program: &Path, limit: Duration) -> Option<(u64, u64)> {
     let mut child = Command::new(program)
         .args(["--file-system", "--format=%S %b %f", "--"])
@@ -105,7 +106,7 @@ fn ask(root: &Path, program: &Path, limit: Duration) -> Option<(u64, u64)> {
             Some(status) => break status,
             None if Instant::now() >= deadline => {
                 let _ = child.kill();
-                // It may hang in the kernel; when it ends it is not to stay as a zombie.
+                // It may hang in the kernel, and must not remain as a zombie when it ends.
                 std::thread::spawn(move || child.wait());
                 return None;
             }
@@ -151,7 +152,7 @@ mod tests {
         for kind in ["fuse", "fuse.sshfs", "fuseblk", "overlay", "nfs4", "9p", "ext", "ext44"] {
             assert_eq!(look(&line(number, kind)), Some(false), "{kind}");
         }
-        // Another mount at the same place says nothing; the right one may come late.
+        // Another mount at the same place does not count; the right one may come late.
         assert_eq!(look(&line(number * 10, "ext4")), None);
         let many = line(number * 10, "ext4").repeat(100) + &line(number, "fuse");
         assert_eq!(look(&many), Some(false));

@@ -9,18 +9,18 @@ use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::{read, retry_on_intr};
 
-/// What nearly every file of the kernel's fits in, bytes.
+/// A buffer size, in bytes, that is enough for nearly every file of the kernel.
 const ROOM: usize = 8 << 10;
 
-/// Returns the text of a file that the kernel makes as it is read: of a cgroup, of a process.
+/// Returns the text of a file that the kernel generates when it is read, such as one of a cgroup or a process.
 ///
-/// Such a file comes whole when there is room for it, so a read that leaves room was the last. That is not so for
+/// Such a file is returned whole if it fits, so a read that does not fill the buffer was the last. That is not true for
 /// tables such as `/proc/net/unix`. Source: `seq_read_iter` of the kernel's fs/seq_file.c.
 pub(crate) fn kernel_text(path: &Path) -> Option<String> {
     String::from_utf8(kernel_bytes(path)?).ok()
 }
 
-/// As [`kernel_text`], for what may have names of any bytes in it.
+/// As [`kernel_text`], for files that may contain names of any bytes.
 pub(crate) fn kernel_bytes(path: &Path) -> Option<Vec<u8>> {
     let file = open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
     let mut room = [MaybeUninit::uninit(); ROOM];
@@ -33,7 +33,7 @@ pub(crate) fn kernel_bytes(path: &Path) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// Reads a whole file into a buffer, whose earlier content goes.
+/// Reads a whole file into a buffer and replaces what is in it.
 ///
 /// # Errors
 /// When it cannot be opened or read.

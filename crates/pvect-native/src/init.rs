@@ -11,7 +11,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::file::kernel_text;
 
-/// A container's init: a process that was seen in the container's own cgroup, and still is the same one.
+/// A container's init: a handle of a process that was in the container's own cgroup.
 #[derive(Debug)]
 pub struct Init {
     pid: u32,
@@ -20,7 +20,7 @@ pub struct Init {
 }
 
 impl Init {
-    /// Takes hold of a process and looks whether it is in a cgroup.
+    /// Opens a handle of a process and checks that it is in a cgroup.
     ///
     /// # Errors
     /// See [`crate::NativeReader::init`].
@@ -36,7 +36,7 @@ impl Init {
         })?;
         let init = Self { pid, handle, directory: proc_root.join(pid.to_string()) };
         let is_in = is_in_cgroup(proc_root, pid, cgroup);
-        // The handle came first: as long as it lives, what was read is its own.
+        // The handle was opened first: if the process still lives, what was read belongs to it.
         init.check()?;
         if !is_in {
             let what =
@@ -46,12 +46,12 @@ impl Init {
         Ok(init)
     }
 
-    /// Returns the number, which is this process's as long as it lives.
+    /// Returns the process id, which belongs to this process as long as it lives.
     pub fn pid(&self) -> u32 {
         self.pid
     }
 
-    /// Checks that it lives: what was learned by its number before is true then.
+    /// Checks that it lives: then what was read by its process id before was about it.
     ///
     /// # Errors
     /// `NotFound` when it has ended.
@@ -64,7 +64,7 @@ impl Init {
         }
     }
 
-    /// Opens its root directory, as a place only.
+    /// Opens its root directory (`O_PATH`).
     ///
     /// # Errors
     /// `NotFound` when it has ended.

@@ -8,12 +8,16 @@
 
 mod backend;
 mod cgroup;
+mod configs;
 mod counted;
 mod disk;
 mod file;
+#[doc(hidden)]
+pub mod fuzzing;
 mod init;
 mod lxc_names;
 mod network;
+mod pmxcfs;
 mod process;
 mod reader;
 mod sample;

@@ -16,9 +16,9 @@ const DEVICE_LENGTH: usize = 15;
 
 /// Names cgroups, network devices and sockets of the containers below one directory (`lxc-start -P`).
 ///
-/// Proxmox VE's own directory and the standalone node's usual one have Proxmox VE's names (`lxc/101`, `veth101i0`).
-/// Any other directory has names with a hash of its path in them (`lxc/1a2b3c4d-101`, `v1a2b-101i0`), so that nodes
-/// with the same numbers live side by side on one machine.
+/// For Proxmox VE's directory and the standalone node's default one, the names are those of Proxmox VE (`lxc/101`,
+/// `veth101i0`). For any other directory the names contain a hash of its path (`lxc/1a2b3c4d-101`, `v1a2b-101i0`), so
+/// that nodes that use the same vmids can run on one machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Names {
     lxc_path: PathBuf,
@@ -33,7 +33,7 @@ impl Names {
         let known = lxc_path == Path::new(PROXMOX) || lxc_path == Path::new(STANDALONE);
         let hash = (!known).then(|| {
             let hash = fnv1a(lxc_path.as_os_str().as_bytes());
-            // Both halves count: short paths differ in the low bits first.
+            // Fold both halves together: short paths differ mostly in the low bits.
             ((hash >> 32) ^ (hash & 0xffff_ffff)) as u32
         });
         Self { lxc_path, hash }
@@ -62,7 +62,7 @@ impl Names {
         format!("lxc.monitor/{}", self.leaf(vmid))
     }
 
-    /// Returns what the names of the container's network devices on the host begin with; the index follows.
+    /// Returns the prefix of the names of the container's network devices on the host; the index follows it.
     fn device_prefix(&self, vmid: Vmid) -> String {
         let plain = match self.hash {
             None => format!("veth{vmid}i"),
@@ -88,8 +88,8 @@ impl Names {
         index.is_some_and(|index| !index.is_empty() && index.bytes().all(|byte| byte.is_ascii_digit()))
     }
 
-    /// Returns whose a cgroup is by the last part of its path (`101`, `1a2b3c4d-101`); `None` when it is not a
-    /// container's of this directory.
+    /// Returns the container of a cgroup, by the last part of its path (`101`, `1a2b3c4d-101`); `None` when it does not
+    /// belong to a container of this directory.
     pub fn owner_of_cgroup(&self, leaf: &str) -> Option<Vmid> {
         let id = match self.hash {
             None => leaf,
@@ -99,7 +99,8 @@ impl Names {
         (self.leaf(vmid) == leaf).then_some(vmid)
     }
 
-    /// Returns whose a network device of the host is; `None` when it is not a container's of this directory.
+    /// Returns the container of a network device of the host; `None` when it does not belong to a container of this
+    /// directory.
     pub fn owner_of_device(&self, name: &str) -> Option<Vmid> {
         let (stem, _) = name.rsplit_once('i')?;
         let id = stem.rsplit_once('-').map_or_else(|| stem.strip_prefix("veth"), |(_, id)| Some(id));
@@ -111,7 +112,7 @@ impl Names {
         self.is_device(vmid, name).then_some(vmid)
     }
 
-    /// Returns a name for what a node has only one of, such as its table of packet filter rules: `pvect`, or
+    /// Returns a name for something that each node has one of, such as its table of packet filter rules: `pvect`, or
     /// `pvect_1a2b3c4d`.
     pub fn label(&self) -> String {
         match self.hash {

@@ -2,7 +2,7 @@
 
 /// Returns name, received and sent bytes of each device in the text of `/proc/net/dev`.
 ///
-/// Lines that are none are passed over. Source: proc_net(5).
+/// Lines in another format are skipped. Source: proc_net(5).
 pub(crate) fn counters(text: &str) -> impl Iterator<Item = (&str, u64, u64)> {
     text.lines().filter_map(|line| {
         let (name, numbers) = line.split_once(':')?;

@@ -7,7 +7,7 @@ use crate::file::{kernel_bytes, kernel_text};
 /// Clock ticks a second, which user space sees on every Linux architecture that Debian has (`USER_HZ`).
 const TICKS: f64 = 100.0;
 
-/// Returns how many CPUs the host has; 1 when it cannot be known. Source: `/proc/cpuinfo`.
+/// Returns how many CPUs the host has; 1 when that is unknown. Source: `/proc/cpuinfo`.
 pub(crate) fn cpu_count(proc_root: &Path) -> u32 {
     let text = std::fs::read_to_string(proc_root.join("cpuinfo")).unwrap_or_default();
     let count = text.lines().filter(|line| line.starts_with("processor")).count();
@@ -23,7 +23,7 @@ pub(crate) fn uptime(proc_root: &Path) -> Option<f64> {
 pub(crate) fn age(proc_root: &Path, pid: u32, uptime: f64) -> Option<u64> {
     let stat = kernel_bytes(&proc_root.join(pid.to_string()).join("stat"))?;
     let started = start_ticks(&stat)? as f64 / TICKS;
-    // A cast from a float saturates; a process that is younger than the clock's step is 0 seconds old.
+    // A cast from a float saturates; a process younger than one clock tick is 0 seconds old.
     Some((uptime - started).max(0.0) as u64)
 }
 

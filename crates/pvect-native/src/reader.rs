@@ -9,20 +9,21 @@ use crate::cgroup::Cgroups;
 use crate::counted::Counted;
 use crate::init::Init;
 use crate::lxc_names::Names;
-use crate::socket::{CommandSocket, Foreign, Holder, Knocker, held_names, socket_name};
+use crate::socket::holder::{Holder, Knocker, held_names};
+use crate::socket::{CommandSocket, Foreign, socket_name};
 use crate::{disk, init, network, process};
 
-/// The size that Proxmox VE assumes of a root file system that says none, in bytes.
+/// The size, in bytes, that Proxmox VE assumes for a root file system whose size is not configured.
 pub(crate) const DEFAULT_DISK: u64 = 4 << 30;
 
-/// Reads the containers of one node. Cheap to make; each question reads anew.
+/// Reads the containers of one node. Cheap to make; nothing is cached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NativeReader {
     proc_root: PathBuf,
     cgroups: Cgroups,
     names: Names,
     config_dir: PathBuf,
-    /// Whether sockets are asked; else the table of sockets is all that is known, as in tests.
+    /// Whether sockets are asked; otherwise only the table of sockets is used, as in tests.
     asks: bool,
 }
 
@@ -39,8 +40,8 @@ impl NativeReader {
         Self { asks: true, ..self }
     }
 
-    /// As [`NativeReader::new`], with other places for `/proc` and `/sys/fs/cgroup`. Sockets are not asked then: what
-    /// the table there says is believed.
+    /// As [`NativeReader::new`], with other places for `/proc` and `/sys/fs/cgroup`. Sockets are then not asked, and
+    /// the table of sockets is trusted.
     pub fn with_roots(
         proc_root: impl Into<PathBuf>,
         cgroup_root: impl Into<PathBuf>,
@@ -71,14 +72,14 @@ impl NativeReader {
         &self.cgroups
     }
 
-    /// Returns the containers that run: those whose LXC monitor has its command socket. None where the table of
-    /// sockets cannot be read. A name that somebody else holds is none of them.
+    /// Returns the containers that run: those whose LXC monitor has its command socket. Empty if the table of sockets
+    /// cannot be read. Names that somebody else holds do not count.
     pub fn running(&self) -> BTreeSet<Vmid> {
         let table = std::fs::read(self.proc_root.join("net/unix")).unwrap_or_default();
         let sockets: BTreeSet<&[u8]> =
             held_names(&table).filter(|held| held.listens).map(|held| held.name).collect();
         let mut found: BTreeSet<Vmid> = sockets.iter().filter_map(|name| self.vmid_of(name)).collect();
-        // A hash cannot be read backwards: what it may stand for is tried.
+        // A hash cannot be reversed, so compare it with those of all containers.
         if sockets.iter().any(|name| is_hashed(name)) {
             let hashed = |vmid: &Vmid| {
                 let name = self.names.socket(*vmid);
@@ -93,8 +94,8 @@ impl NativeReader {
         found
     }
 
-    /// Returns who holds the name of a container's command socket if it is neither root nor we, whether he listens
-    /// there or not.
+    /// Returns who holds the name of a container's command socket if it is neither root nor our own user, whether the
+    /// holder listens there or not.
     pub fn foreign(&self, vmid: Vmid) -> Option<Foreign> {
         match Knocker::default().holder_of_name(&self.proc_root, &self.names.socket(vmid)) {
             Holder::Other(holder) => Some(Foreign { vmid, holder }),
@@ -110,13 +111,14 @@ impl NativeReader {
         are_held.filter_map(|vmid| self.foreign(*vmid)).collect()
     }
 
-    /// Returns who holds the name of a container's command socket. The kernel hands the table of sockets out in pieces,
-    /// and one that is there all the time may be missing when others come and go between two pieces: a connection tells.
+    /// Returns who holds the name of a container's command socket. The kernel returns the table of sockets in pieces,
+    /// and a socket may be missing in it when others are opened and closed between two pieces, so this connects to find
+    /// out.
     pub(crate) fn holder(&self, knocker: &mut Knocker, vmid: Vmid) -> Holder {
         knocker.holder(&self.proc_root, &self.names.socket(vmid))
     }
 
-    /// Returns whether a container runs: whether a monitor that is to be believed listens on its command socket.
+    /// Returns whether a container runs: whether a trusted monitor listens on its command socket.
     pub fn is_running(&self, vmid: Vmid) -> bool {
         if self.asks {
             return self.holder(&mut Knocker::default(), vmid) == Holder::Ours;
@@ -140,14 +142,14 @@ impl NativeReader {
 
     /// Asks the LXC monitor for the process id of a container's init; `None` when it does not run.
     ///
-    /// A process that is in none of the container's own cgroups is not believed to be its init. The number may be
-    /// another process's by the time it is used: [`NativeReader::init`] is for what acts on it.
+    /// A process outside the container's own cgroups is not accepted as its init. The process id may belong to another
+    /// process by the time it is used; use [`NativeReader::init`] to act on it.
     pub fn init_pid(&self, vmid: Vmid) -> Option<u32> {
         let pid = CommandSocket::connect(self.names.lxc_path(), vmid).ok()?.init_pid().ok()?;
         init::is_in_cgroup(&self.proc_root, pid, &self.names.cgroup(vmid)).then_some(pid)
     }
 
-    /// As [`NativeReader::init_pid`], with a handle that stays the same process's.
+    /// As [`NativeReader::init_pid`], with a handle that always refers to the same process.
     ///
     /// # Errors
     /// `ConnectionRefused` or `NotFound` when the container does not run; `PermissionDenied` with a [`Foreign`] when
@@ -198,10 +200,9 @@ impl NativeReader {
         status
     }
 
-    /// What is not of the field's type goes to the other fields, as the text that pct prints.
+    /// A value that does not fit the field's type is added to the other fields, as the text that pct prints.
     fn add_limits(&self, status: &mut Status, counted: &Counted) {
-        let host = || f64::from(process::cpu_count(&self.proc_root));
-        let cpus = counted.cpus.clone().unwrap_or_else(|| Ok(host()));
+        let cpus = counted.cpus.clone().unwrap_or_else(|| Ok(self.host_cpus()));
         let mut text = |name: &str, error: &String| {
             status.other.insert(name.to_owned(), error.clone());
         };
@@ -212,9 +213,14 @@ impl NativeReader {
         );
     }
 
-    pub(crate) fn cpus(&self, config: &ContainerConfig) -> f64 {
-        let cores = config.cores().filter(|cores| *cores > 0).map(f64::from);
-        cores.or_else(|| config.cpulimit()).unwrap_or_else(|| f64::from(process::cpu_count(&self.proc_root)))
+    /// How many CPUs a container may use at most: the host's, where a text that is not a number limits them.
+    pub(crate) fn cpus(&self, counted: &Counted) -> f64 {
+        let limit = counted.cpus.as_ref().and_then(|cpus| cpus.as_ref().ok());
+        limit.copied().unwrap_or_else(|| self.host_cpus())
+    }
+
+    fn host_cpus(&self) -> f64 {
+        f64::from(process::cpu_count(&self.proc_root))
     }
 
     fn add_running(&self, status: &mut Status, pid: u32) {

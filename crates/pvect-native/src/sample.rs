@@ -9,10 +9,9 @@ use std::time::{Duration, Instant};
 use pvect_core::{ContainerConfig, Result, Vmid};
 
 use crate::cgroup::{Controller, pressure_below};
+use crate::counted::Counted;
 use crate::reader::DEFAULT_DISK;
 use crate::{NativeBackend, disk, network, process};
-
-const MIB: u64 = 1 << 20;
 
 /// One container at one moment. Sizes are in bytes; counters count from the container's start.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,7 +44,7 @@ pub struct Sample {
     pub details: Option<Details>,
 }
 
-/// What costs more to read.
+/// Values that are expensive to read.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Details {
     /// Use of the root file system, bytes.
@@ -66,7 +65,7 @@ pub struct Details {
     pub pressure_mem: f64,
 }
 
-/// Reads samples. It remembers configurations that have not changed, and process ids of containers that still run.
+/// Reads samples. It caches configurations that have not changed, and process ids of containers that still run.
 #[derive(Debug)]
 pub struct Sampler {
     backend: NativeBackend,
@@ -76,7 +75,7 @@ pub struct Sampler {
     unified: Option<PathBuf>,
     configs: BTreeMap<Vmid, Known>,
     pids: BTreeMap<Vmid, u32>,
-    /// The inits whose root file systems do not say how full they are.
+    /// The inits whose root file systems did not answer how full they are.
     silent: BTreeMap<Vmid, u32>,
 }
 
@@ -108,7 +107,7 @@ impl Sampler {
         let cgroups = backend.reader().cgroups();
         let controller = |name| cgroups.controller(name);
         let (memory, disk) = (controller("memory"), controller("blkio"));
-        // On version 1 the time is counted by a controller of its own.
+        // On version 1 a controller of its own counts the time.
         let cpu = controller(if cgroups.is_unified() { "cpu" } else { "cpuacct" });
         let unified = cgroups.unified();
         let (configs, pids, silent) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
@@ -178,13 +177,15 @@ impl Sampler {
     }
 
     fn known(&self, vmid: Vmid, config: &ContainerConfig, stamp: Stamp) -> Known {
+        let counted = Counted::of(config);
         Known {
             stamp,
             name: config.name(vmid).split_whitespace().collect(),
             lock: config.lock().map(|lock| lock.to_string()),
-            cpus: self.backend.reader().cpus(config),
-            maxmem: config.memory_mib().saturating_mul(MIB),
-            maxswap: config.swap_mib().saturating_mul(MIB),
+            cpus: self.backend.reader().cpus(&counted),
+            // What is not an amount limits nothing that could be shown.
+            maxmem: counted.memory.unwrap_or_default(),
+            maxswap: counted.swap.unwrap_or_default(),
             maxdisk: config.rootfs().and_then(|fs| fs.size).map_or(DEFAULT_DISK, |size| size.0),
         }
     }
@@ -218,11 +219,11 @@ impl Sampler {
             }
         }
         let age = |pid: u32| Some((pid, process::age(reader.proc_root(), pid, uptime)?));
-        // One that is known may be gone: the container was started again.
+        // The known init may be gone, if the container was started again.
         let known = self.pids.get(&vmid).copied().and_then(age);
         if let Some((pid, age)) = known.or_else(|| age(reader.init_pid(vmid)?)) {
             details.uptime = age;
-            // One that did not answer is not asked again: each time costs a second, and leaves a process.
+            // Do not ask one again that did not answer: each attempt takes a second and may leave a process behind.
             if self.silent.get(&vmid) != Some(&pid) {
                 match disk::root_use(reader.proc_root(), pid) {
                     Some(found) => (details.disk, details.maxdisk) = found,
@@ -324,7 +325,7 @@ mod tests {
             let samples = sampler.sample(|_| true).unwrap();
             samples
                 .iter()
-                .map(|one| format!("{} {} {}", one.vmid, one.name, one.maxmem / MIB))
+                .map(|one| format!("{} {} {}", one.vmid, one.name, one.maxmem >> 20))
                 .collect::<Vec<_>>()
         };
         assert_eq!(read(), ["101 a 64"]);

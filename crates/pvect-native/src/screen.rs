@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn what_is_plain_can_be_parsed() {
         assert!(is_plain(PLAIN) && is_plain("") && is_plain("\n\n"));
-        // Whatever becomes of a byte: what still counts as plain has no warning.
+        // Whatever a byte is changed to, a file that still counts as plain must not have a warning.
         let bytes = b"0 x:=,/.-\n#[A\t\xc3";
         let mut plain = 0;
         for place in 0..PLAIN.len() {

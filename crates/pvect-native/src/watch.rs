@@ -19,25 +19,25 @@ use rustix::fs::inotify::{self, CreateFlags, Reader, WatchFlags};
 
 use crate::{CommandSocket, NativeBackend};
 
-/// How often everything is looked at although nothing was reported.
+/// How often everything is checked even if nothing was reported.
 const LOOK: Duration = Duration::from_secs(3);
-/// How often a container that is on its way up, or a task that is not in the index yet, is looked at.
+/// How often to check a container that is starting, or a task that is not in the index yet.
 const STARTING: Duration = Duration::from_millis(50);
 
-/// How long a task that ended may take to come into the index.
+/// How long it may take until a task that ended is in the index.
 const INDEXED: Duration = Duration::from_secs(2);
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// A container runs now, or does not any more.
+    /// A container has started or stopped.
     State {
         /// The container.
         vmid: Vmid,
         /// Whether it runs.
         running: bool,
     },
-    /// A configuration file came, went or was written.
+    /// A configuration file was created, removed or written.
     Config {
         /// The container.
         vmid: Vmid,
@@ -53,7 +53,7 @@ pub enum Event {
     TaskEnded {
         /// Its name.
         upid: Upid,
-        /// How: `OK`, `WARNINGS: n` or the error; `None` where the index does not say it yet.
+        /// Its result: `OK`, `WARNINGS: n` or the error; `None` if the index does not have it yet.
         status: Option<String>,
     },
 }
@@ -85,11 +85,11 @@ pub struct Watcher {
 }
 
 impl Watcher {
-    /// Starts to watch; what is there already is no event. `tasks` is the directory of the tasks' lists
+    /// Starts to watch; what exists already is not an event. `tasks` is the directory of the tasks' lists
     /// (`/var/log/pve/tasks`).
     ///
     /// # Errors
-    /// When the kernel gives no inotify, or the configurations cannot be watched.
+    /// When the kernel does not provide inotify, or the configurations cannot be watched.
     pub fn new(backend: NativeBackend, tasks: impl Into<PathBuf>) -> io::Result<Self> {
         let told = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
         let written = WatchFlags::CREATE
@@ -99,7 +99,7 @@ impl Watcher {
             | WatchFlags::DELETE;
         inotify::add_watch(&told, backend.configs(), written)?;
         let tasks = tasks.into();
-        // These may not be there yet; then the look every few seconds has to do.
+        // These may not exist yet; then only the check every few seconds notices changes.
         let _ = inotify::add_watch(&told, &tasks, written | WatchFlags::MODIFY);
         let names = backend.reader().names();
         for hierarchy in backend.reader().cgroups().hierarchies() {
@@ -125,7 +125,7 @@ impl Watcher {
         Ok(watcher)
     }
 
-    /// Waits until something happened, at most for `limit`; returns nothing when the limit passed.
+    /// Waits until something happens, at most for `limit`; returns an empty list when the time is over.
     ///
     /// # Errors
     /// When waiting fails.
@@ -143,7 +143,7 @@ impl Watcher {
         }
     }
 
-    /// Sleeps until the kernel tells something; returns whether it did.
+    /// Sleeps until the kernel reports something; returns whether it did.
     fn sleep(&mut self, limit: Duration) -> io::Result<bool> {
         let timeout = Timespec {
             tv_sec: limit.as_secs().try_into().unwrap_or(i64::MAX),
@@ -159,7 +159,7 @@ impl Watcher {
             Err(error) => return Err(error.into()),
         };
         if ready {
-            // What exactly was reported does not matter: everything is looked at.
+            // It does not matter what was reported: everything is checked.
             let mut buffer = [MaybeUninit::uninit(); 4096];
             let mut reader = Reader::new(&self.told, &mut buffer);
             while reader.next().is_ok() {}
@@ -167,11 +167,12 @@ impl Watcher {
         Ok(ready)
     }
 
-    /// Compares what is there with what was there.
+    /// Compares the present state with the last one.
     fn look(&mut self) -> Vec<Event> {
         self.looked = Instant::now();
         let (mut events, mut effects) = (Vec::new(), Vec::new());
-        // What a task did is looked at between two looks at the tasks, so that it comes after the begin and before the end.
+        // The effects of a task are checked between two checks of the tasks, so that they are reported after its start
+        // and before its end.
         let ended = self.look_for_ended(&mut events);
         self.look_at_configs(&mut effects);
         self.look_at_states(&mut effects);
@@ -195,7 +196,7 @@ impl Watcher {
                 continue;
             }
             let connect = || CommandSocket::connect(reader.names().lxc_path(), vmid);
-            // A monitor answers one question on each connection; this one is for its end.
+            // A monitor answers one request for each connection; this connection is kept to notice its end.
             let Ok(socket) = connect() else { continue };
             if connect().and_then(CommandSocket::is_running).unwrap_or(false) {
                 self.running.insert(vmid, socket);
@@ -241,7 +242,7 @@ impl Watcher {
         }
     }
 
-    /// Returns the ends of tasks; what has begun meanwhile goes into `events`.
+    /// Returns the tasks that ended; those that began meanwhile are added to `events`.
     fn look_for_ended(&mut self, events: &mut Vec<Event>) -> Vec<Event> {
         let text = self.active_text();
         self.look_for_begun(&text, events);
@@ -262,13 +263,13 @@ impl Watcher {
     }
 }
 
-/// The tasks that run, of the text of `active`: lines of a UPID, whether it is in the index, and, when it has ended,
+/// The running tasks, from the text of `active`: lines of a UPID, whether it is in the index, and, when it has ended,
 /// its end and status. Source: `active` of `PVE::RESTEnvironment`.
 fn active(text: &str) -> impl Iterator<Item = Upid> {
     text.lines().filter_map(|line| {
         let mut words = line.split(' ');
         let upid = words.next()?.parse().ok()?;
-        // Beyond the mark come the end and the status.
+        // After the mark come the end and the status.
         words.nth(1).is_none().then_some(upid)
     })
 }

@@ -114,17 +114,17 @@ fn ordered(node: &Node, only: &[Vmid], output: &mut Output<'_>) -> NodeResult<Or
                 let order = stored.config.main.startup().and_then(|startup| startup.order);
                 ordered.entry(order.unwrap_or(u32::MAX)).or_default().push((vmid, stored.config));
             }
-            // One that cannot be read does not keep the others down.
+            // If one cannot be read, the others are still started.
             Err(failure) => output.warn(failure.text),
         }
     }
     Ok(ordered)
 }
 
-/// A process that was killed while it made a backup left its lock, with which nothing starts.
+/// A process that was killed during a backup leaves the lock `backup` behind, and a locked container does not start.
 fn remove_backup_locks(node: &Node, output: &mut Output<'_>) {
     let path = node.layout.root().join("run/lock/vzdump.lock");
-    // Held by a backup that runs.
+    // Held while a backup runs.
     let Ok(_held) = lock_files::take(&path, 0, &mut |_| {}) else { return };
     for vmid in vmids::all(node).unwrap_or_default() {
         let is_left = |node: &Node| {

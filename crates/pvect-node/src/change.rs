@@ -33,37 +33,40 @@ pub struct Changes<'a> {
     errors: BTreeMap<String, String>,
 }
 
-/// What became of it.
+/// The result of applying pending changes.
 #[derive(Debug)]
 pub struct Changed {
     /// Volumes that were made, to be removed if the configuration cannot be saved.
     pub made: Vec<VolumeId>,
-    /// What was mounted in the running container, to be taken away likewise.
+    /// What was mounted in the running container, to be unmounted again in that case.
     pub mounted: Vec<(String, MountPoint)>,
     /// What failed, by option; these changes are still pending.
     pub errors: BTreeMap<String, String>,
 }
 
 impl Changed {
-    /// Takes away what was mounted and made, as the configuration is not saved. What cannot be taken away is a warning:
+    /// Takes away what was mounted and made, as the configuration is not saved. What cannot be taken away is a warning each:
     /// why the configuration was not saved is for the caller to say.
     pub fn undo(&self, node: &Node, vmid: Vmid, output: &mut Output<'_>) {
-        let unplugged = self
-            .mounted
-            .iter()
-            .rev()
-            .try_for_each(|(key, point)| runtime::unplug_mount(node, vmid, key, point));
-        // A volume that is still mounted is not removed.
-        let undone =
-            unplugged.and_then(|()| self.made.iter().try_for_each(|volume| storage::free(node, volume)));
-        if let Err(failure) = undone {
-            output.warn(failure.text);
+        let mut still_mounted = Vec::new();
+        for (key, point) in self.mounted.iter().rev() {
+            if let Err(failure) = runtime::unplug_mount(node, vmid, key, point) {
+                output.warn(format!("{key} stays mounted: {}", failure.text));
+                still_mounted.push(point.fs.source.clone());
+            }
+        }
+        for volume in &self.made {
+            if still_mounted.contains(&MountSource::Volume(volume.to_string())) {
+                output.warn(format!("volume '{volume}' is left: it is still mounted"));
+            } else if let Err(failure) = storage::free(node, volume) {
+                output.warn(format!("volume '{volume}' is left: {}", failure.text));
+            }
         }
     }
 }
 
 impl<'a> Changes<'a> {
-    /// Prepares the pending changes of `config`; with `only`, no others than these.
+    /// Prepares the pending changes of `config`; with `only`, just these.
     pub fn new(
         node: &'a Node,
         vmid: Vmid,
@@ -74,7 +77,7 @@ impl<'a> Changes<'a> {
     }
 
     /// Applies them to a container that does not run. Failures go to stderr, too. With `only`, an option that is to be
-    /// deleted and has a pending value gets that.
+    /// deleted but also has a pending value gets that value.
     pub fn apply(mut self, output: &mut Output<'_>) -> Changed {
         for key in self.deletions() {
             match self.delete(&key, output) {
@@ -94,8 +97,8 @@ impl<'a> Changes<'a> {
         self.done()
     }
 
-    /// Applies those that a running container can take; the others stay pending. What mkfs and the like print goes to
-    /// stdout.
+    /// Applies those that a running container can take; the others stay pending. Output of mkfs and similar programs
+    /// goes to stdout.
     pub fn hotplug(mut self, output: &mut Output<'_>) -> Changed {
         for (key, value) in self.values() {
             if IMMEDIATE.contains(&key.as_str()) {
@@ -211,7 +214,7 @@ impl<'a> Changes<'a> {
         if let Some(output) = output {
             output.warn(&text);
         }
-        // pct's errors end their line.
+        // pct's error texts end with a line break.
         self.errors.insert(key.to_owned(), text + "\n");
     }
 
@@ -321,101 +324,4 @@ pub fn is_family(key: &str, family: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn node() -> (tempfile::TempDir, Node) {
-        let dir = tempfile::tempdir().unwrap();
-        let node = crate::fixture::node(dir.path());
-        crate::store::ensure_root(&node).unwrap();
-        (dir, node)
-    }
-
-    fn apply(node: &Node, text: &str) -> (String, Changed, String) {
-        let mode = pvect_core::config::ParseMode::Lenient;
-        let (mut config, _) = ContainerConfig::parse(text.as_bytes(), mode).unwrap();
-        let (mut out, mut err) = (Vec::new(), Vec::new());
-        let mut output = Output::new(&mut out, &mut err);
-        let changed = Changes::new(node, "101".parse().unwrap(), &mut config, None).apply(&mut output);
-        (config.to_text().unwrap(), changed, String::from_utf8(err).unwrap())
-    }
-
-    #[test]
-    fn pending_values_and_deletions_are_applied() {
-        let (_dir, node) = node();
-        let text = "memory: 512\nnameserver: 1.1.1.1\n\n[pve:pending]\ncores: 2\ndelete: nameserver,swap\nmemory: 256\n";
-        let (text, changed, _) = apply(&node, text);
-        assert_eq!(text, "cores: 2\nmemory: 256\n");
-        assert!(changed.errors.is_empty() && changed.made.is_empty());
-    }
-
-    #[test]
-    fn a_removed_mount_point_leaves_an_unused_volume() {
-        let (_dir, node) = node();
-        let volume = "local:101/vm-101-disk-1.raw";
-        let (text, ..) = apply(&node, &format!("mp0: {volume},mp=/a\n\n[pve:pending]\ndelete: mp0\n"));
-        assert_eq!(text, format!("unused0: {volume}\n"));
-        let both = format!("mp0: {volume},mp=/a\nmp1: {volume},mp=/b\n\n[pve:pending]\ndelete: mp0\n");
-        assert_eq!(apply(&node, &both).0, format!("mp1: {volume},mp=/b\n"));
-        let replaced = format!("mp0: {volume},mp=/a\n\n[pve:pending]\nmp0: mp=/a,/srv\n");
-        assert_eq!(apply(&node, &replaced).0, format!("mp0: /srv,mp=/a\nunused0: {volume}\n"));
-    }
-
-    #[test]
-    fn an_unused_volume_is_removed_unless_a_snapshot_has_it() {
-        let (_dir, node) = node();
-        let images = node.layout.local_storage().join("images/101");
-        std::fs::create_dir_all(&images).unwrap();
-        let file = images.join("vm-101-disk-1.raw");
-        std::fs::write(&file, "x").unwrap();
-        let text = "unused0: local:101/vm-101-disk-1.raw\n\n[pve:pending]\ndelete: unused0\n";
-        let (kept, ..) =
-            apply(&node, &format!("{text}\n[snap]\nrootfs: local:101/vm-101-disk-1.raw,size=1G\n"));
-        assert!(kept.starts_with("\n[snap]") && file.exists(), "{kept}");
-        assert_eq!(apply(&node, text).0, "");
-        assert!(!file.exists());
-    }
-
-    #[test]
-    fn what_fails_stays_pending() {
-        let (_dir, node) = node();
-        let (text, changed, err) =
-            apply(&node, "memory: 512\n\n[pve:pending]\nmemory: 64\nmp0: nosuch:1,mp=/a\n");
-        assert_eq!(text, "memory: 64\n\n[pve:pending]\nmp0: nosuch:1,mp=/a\n");
-        let words = "unable to apply pending change mp0 : storage 'nosuch' does not exist";
-        assert_eq!(changed.errors["mp0"], format!("{words}\n"));
-        assert_eq!(err, format!("{words}\n"));
-    }
-
-    #[test]
-    fn what_cannot_be_parsed_is_not_deleted() {
-        let (_dir, node) = node();
-        let text = "mp0: bogus\nnet0: bogus\n\n[pve:pending]\ndelete: mp0,net0\n";
-        let (kept, changed, err) = apply(&node, text);
-        assert_eq!(kept, text);
-        let net = "unable to apply pending change net0 : value without key, but schema does not define a default key";
-        let mount = "unable to apply pending change mp0 : format error\nmp: property is missing and it is not optional";
-        assert_eq!(
-            (&changed.errors["mp0"], &changed.errors["net0"]),
-            (&format!("{mount}\n"), &format!("{net}\n"))
-        );
-        assert_eq!(err, format!("{mount}\n{net}\n"));
-    }
-
-    #[test]
-    fn the_size_of_an_image_is_looked_up() {
-        let (_dir, node) = node();
-        let images = node.layout.local_storage().join("images/101");
-        std::fs::create_dir_all(&images).unwrap();
-        std::fs::File::create(images.join("vm-101-disk-1.raw")).unwrap().set_len(1 << 30).unwrap();
-        let (text, ..) = apply(&node, "\n[pve:pending]\nmp0: local:101/vm-101-disk-1.raw,mp=/a,size=5G\n");
-        assert_eq!(text, "mp0: local:101/vm-101-disk-1.raw,mp=/a,size=1G\n");
-        let (text, _, err) =
-            apply(&node, "\n[pve:pending]\nmp0: local:101/vm-101-disk-9.raw,mp=/a,size=5G\n");
-        assert_eq!(text, "mp0: local:101/vm-101-disk-9.raw,mp=/a,size=5G\n");
-        assert_eq!(
-            err,
-            "Could not rescan volume size - volume 'local:101/vm-101-disk-9.raw' does not exist\n\n"
-        );
-    }
-}
+mod tests;

@@ -20,13 +20,13 @@ pub(crate) fn unused_volume(value: &str) -> &str {
     first.strip_prefix("volume=").unwrap_or(first)
 }
 
-/// Returns whose a volume is; `None` for one that is not a container's.
+/// Returns the container that a volume belongs to; `None` when it does not belong to one.
 pub(crate) fn owner(volume: &VolumeId) -> Option<Vmid> {
     volume.volume().split_once('/')?.0.parse().ok()
 }
 
 /// Returns the volumes that are in use in a section, each with its key: rootfs and mount points. Bind mounts and
-/// devices are none.
+/// devices are not volumes.
 pub(crate) fn in_use(section: &Section) -> Vec<(String, VolumeId)> {
     let volume = |(key, mount): (String, pvect_core::property::MountPoint)| match mount.fs.source {
         MountSource::Volume(text) => Some((key, text.parse().ok()?)),

@@ -1,13 +1,13 @@
 //! The note that a container is being made: it tells a create that was killed from a finished container.
 //!
 //! It lies at `run/pve/ct-<vmid>.creating` from before the configuration with `lock: create` is written until one
-//! without that lock is. It lists the volumes that were there before; all others of the container may go when the
-//! work was cut short. For a restore over an old container the note says so: its configuration is the old one until
+//! without that lock is. It lists the storages that were looked at and the volumes that were there before; all
+//! others of the container on these storages may go when the work was cut short. For a restore over an old container the note says so: its configuration is the old one until
 //! the new one is whole. A configuration with `lock: create` and without this note (a file from elsewhere) is nothing
 //! that may be removed without asking.
 
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use pvect_core::{Vmid, VolumeId};
 
@@ -20,8 +20,9 @@ const OVER: &str = "over an old container";
 /// A line of the note.
 const RULES: &str = "rules of a firewall were there";
 
-/// What a line of the note about a storage begins with that was not there.
-const UNSEEN: &str = "not looked at: ";
+/// What a line of the note about a place begins with where volumes were looked for: then the storage's name, and the
+/// directory of the container's volumes.
+const SEEN: &str = "looked at: ";
 
 /// What the note says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,8 +33,16 @@ pub(crate) struct Note {
     pub(crate) rules: bool,
     /// The volumes that were there before. They stay.
     pub(crate) before: Vec<VolumeId>,
-    /// The storages on which nobody could look for volumes then. All that is there stays.
-    pub(crate) unseen: Vec<String>,
+    /// The storages that were looked at then, each with the directory of the container's volumes. All that is elsewhere
+    /// stays: it may be older.
+    pub(crate) seen: Vec<(String, PathBuf)>,
+}
+
+impl Note {
+    /// Whether volumes in a storage's directory were looked for when the note was written.
+    pub(crate) fn has_seen(&self, storage: &str, images: &Path) -> bool {
+        self.seen.iter().any(|(name, path)| name == storage && path == images)
+    }
 }
 
 fn path(node: &Node, vmid: Vmid) -> PathBuf {
@@ -43,7 +52,7 @@ fn path(node: &Node, vmid: Vmid) -> PathBuf {
 /// Notes that a container is being made. The caller holds its lock file.
 ///
 /// # Errors
-/// When a storage cannot be read or the note not written.
+/// When a storage cannot be read, or the note cannot be written.
 pub(crate) fn begin(node: &Node, vmid: Vmid) -> NodeResult<()> {
     write(node, vmid, "")
 }
@@ -58,25 +67,27 @@ pub(crate) fn begin_over(node: &Node, vmid: Vmid) -> NodeResult<()> {
 }
 
 fn write(node: &Node, vmid: Vmid, head: &str) -> NodeResult<()> {
-    let before = storage::volumes_of(node, vmid)?;
-    let lines: String = before.iter().map(|volume| format!("{volume}\n")).collect();
-    let unseen: String = storage::not_there(node)?.iter().map(|name| format!("{UNSEEN}{name}\n")).collect();
+    let looked = storage::look_for(node, vmid)?;
+    let lines: String =
+        looked.iter().flat_map(|one| &one.volumes).map(|volume| format!("{volume}\n")).collect();
+    let seen: String =
+        looked.iter().map(|one| format!("{SEEN}{} {}\n", one.storage, one.images.display())).collect();
     let path = path(node, vmid);
     let rules = if node.layout.firewall(vmid).exists() { format!("{RULES}\n") } else { String::new() };
-    files::replace(&path, format!("{head}{rules}{unseen}{lines}").as_bytes(), MODE)
+    files::replace(&path, format!("{head}{rules}{seen}{lines}").as_bytes(), MODE)
         .map_err(|error| Failure::io("can't write", &path, &error))
 }
 
-/// Takes the note back: the container is whole, or gone.
+/// Removes the note: the container is complete, or gone.
 pub(crate) fn end(node: &Node, vmid: Vmid) {
-    // One that stays is taken back by the next change of the container.
+    // If it cannot be removed, the next change of the container removes it.
     let _ = std::fs::remove_file(path(node, vmid));
 }
 
 /// Returns the note about a container; `None` when it is not being made.
 ///
 /// # Errors
-/// When the note is there and cannot be read: then nothing is known.
+/// When the note exists but cannot be read, so that nothing is known.
 pub(crate) fn note(node: &Node, vmid: Vmid) -> NodeResult<Option<Note>> {
     let path = path(node, vmid);
     let text = match std::fs::read_to_string(&path) {
@@ -87,12 +98,12 @@ pub(crate) fn note(node: &Node, vmid: Vmid) -> NodeResult<Option<Note>> {
     let mut lines = text.lines().peekable();
     let over = lines.next_if_eq(&OVER).is_some();
     let rules = lines.next_if_eq(&RULES).is_some();
-    let mut unseen = Vec::new();
-    while let Some(name) = lines.peek().and_then(|line| line.strip_prefix(UNSEEN)) {
-        unseen.push(name.to_owned());
+    let mut seen = Vec::new();
+    while let Some((name, images)) = lines.peek().and_then(|line| line.strip_prefix(SEEN)?.split_once(' ')) {
+        seen.push((name.to_owned(), PathBuf::from(images)));
         lines.next();
     }
     let volumes =
         lines.map(|line| line.parse().map_err(|_| Failure::new(format!("can't read '{}'", path.display()))));
-    Ok(Some(Note { over, rules, before: volumes.collect::<NodeResult<_>>()?, unseen }))
+    Ok(Some(Note { over, rules, before: volumes.collect::<NodeResult<_>>()?, seen }))
 }

@@ -24,7 +24,7 @@ pub(crate) fn make_directories(path: &Path, mode: u32) -> NodeResult<()> {
     .map_err(|error| Failure::io("can't create", path, &error))
 }
 
-/// Takes from others what the mode of a directory or file gives them.
+/// Removes other users' access to a directory or file.
 ///
 /// # Errors
 /// When the mode cannot be read or changed.
@@ -46,7 +46,7 @@ pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {
     sync_parent(path)
 }
 
-/// As [`replace`], without waiting for the disk: for what means nothing after a crash of the machine.
+/// Like [`replace`], but does not wait for the disk: for files that have no meaning after the machine crashed.
 ///
 /// # Errors
 /// As [`replace`].
@@ -78,7 +78,7 @@ fn written(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<tempfile::Na
     Ok(file)
 }
 
-/// Has the disk know which names are in a file's directory.
+/// Syncs the directory of a file.
 ///
 /// # Errors
 /// What the system said.

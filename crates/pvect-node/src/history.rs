@@ -27,7 +27,7 @@ pub struct Record {
 /// Returns the tasks of a node, those that run first, the others newest first.
 pub fn tasks(node: &Node) -> Vec<Record> {
     let mut records: Vec<Record> =
-        task::active(node).into_iter().map(|upid| Record { upid, end: None }).collect();
+        task::lists::active(node).into_iter().map(|upid| Record { upid, end: None }).collect();
     for name in ["index", "index.1"] {
         let bytes = fs::read(node.layout.tasks().join(name)).unwrap_or_default();
         let text = String::from_utf8_lossy(&bytes);
@@ -51,7 +51,7 @@ pub fn log_file(node: &Node, upid: &Upid) -> PathBuf {
 
 /// Returns whether the process of a task still runs.
 pub fn is_running(upid: &Upid) -> bool {
-    task::is_alive(Path::new("/proc"), upid)
+    task::lists::is_alive(Path::new("/proc"), upid)
 }
 
 /// Returns the last word of a task that has ended, from the last line of its log as Proxmox VE does it.

@@ -11,19 +11,18 @@ use crate::error::os_text;
 use crate::storage::MountFor;
 use crate::{Failure, FailureKind, Node, NodeResult, Output, runtime, storage};
 
-/// The status of the real pct when a file is missing or a call not permitted: the errno that its Perl had left over.
+/// The status of the real pct when a file is missing or a call not permitted: the errno that was left over in its Perl.
 const ENOENT: u8 = 2;
 const EPERM: u8 = 1;
 
 /// Mounts all volumes at `lib/lxc/<vmid>/rootfs`, in the thread's mount namespace, and returns that path.
 ///
-/// Set-user-id bits and device nodes have no force there, and nobody but root gets there: the guest's files are on the
-/// host now, where they would work for every user.
+/// It is mounted `nosuid` and `nodev`, and only root can reach it: the guest's set-user-id files and device nodes would
+/// otherwise work for every user of the host.
 ///
 /// # Errors
-/// `volume '<id>' does not exist` (2). For anything later `mounting container failed` goes to stderr first, and
-/// nothing stays mounted; base images that are protected end with the words of losetup(8) and status 1, as they do
-/// in the real pct.
+/// `volume '<id>' does not exist` (2). For anything later `mounting container failed` goes to stderr first, and nothing
+/// stays mounted; for write-protected base images the text is that of losetup(8) and the status 1, as in the real pct.
 pub fn mount(
     node: &Node,
     vmid: Vmid,
@@ -69,7 +68,7 @@ pub fn existing(node: &Node, text: &str) -> NodeResult<PathBuf> {
     })
 }
 
-/// An immutable image cannot be put on a writable loop device.
+/// An immutable image cannot be attached to a writable loop device.
 fn refuse_protected(image: &Path, output: &mut Output<'_>) -> NodeResult<()> {
     if !image.is_file() {
         return Ok(());

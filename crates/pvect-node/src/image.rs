@@ -17,25 +17,25 @@ use crate::{Failure, NodeResult};
 
 pub(crate) mod copy;
 
-/// How long an unmounted image may take to be free: the kernel writes what it holds first.
+/// How long an unmounted image may take to be free: the kernel writes its cached data first.
 const FREE_TIME: Duration = Duration::from_secs(180);
-/// How often it is looked for.
+/// How often to check meanwhile.
 const STEP: Duration = Duration::from_millis(5);
 
-/// How the room of a new image is reserved: `preallocation` of a storage.
+/// How the space of a new image is reserved: `preallocation` of a storage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Preallocation {
-    /// It is not: the file is sparse.
+    /// It is not reserved: the file is sparse.
     #[default]
     Off,
-    /// Its blocks are taken.
+    /// Its blocks are allocated.
     Allocated,
-    /// As [`Preallocation::Allocated`]. With the real one they are written, too, before mke2fs discards them.
+    /// Like [`Preallocation::Allocated`]. The real node also writes the blocks, before mke2fs discards them.
     Full,
 }
 
 impl Preallocation {
-    /// The word of qemu-img.
+    /// The name that qemu-img has for it.
     fn word(self) -> &'static str {
         match self {
             Self::Off => "off",
@@ -45,12 +45,12 @@ impl Preallocation {
     }
 }
 
-/// What a storage says about its new images.
+/// What a storage's settings say about new images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Form {
-    /// Whether the `Formatting` line is printed: where pct makes the file with qemu-img.
+    /// Whether the `Formatting` line is printed, as pct does where it makes the file with qemu-img.
     pub announces: bool,
-    /// How the room is reserved.
+    /// How the space is reserved.
     pub preallocation: Preallocation,
     /// Whether btrfs overwrites blocks in place.
     pub nocow: bool,
@@ -69,7 +69,7 @@ pub fn create(path: &Path, size: DiskSize, owner: (u32, u32), log: &mut dyn FnMu
 /// `log` gets what pct prints: the `Formatting` line and four lines of mke2fs.
 ///
 /// # Errors
-/// When the file exists, the size exceeds what the file system of the directory can ever hold, there is no room to
+/// When the file exists, the size exceeds what the file system of the directory can ever hold, there is no space to
 /// reserve, or mke2fs fails; the file is then removed.
 pub fn create_as(
     path: &Path,
@@ -85,7 +85,7 @@ pub fn create_as(
     })
 }
 
-/// Makes the file of an image (mode 0640) as the storage says, with a content; it is removed again when that fails.
+/// Makes the file of an image (mode 0640) as the storage says, and fills it; it is removed again if that fails.
 fn filled(
     path: &Path,
     size: DiskSize,
@@ -93,6 +93,9 @@ fn filled(
     log: &mut dyn FnMut(&str),
     content: impl FnOnce(&File, &mut dyn FnMut(&str)) -> NodeResult<()>,
 ) -> NodeResult<()> {
+    if form.preallocation != Preallocation::Off {
+        check_free(path, size)?;
+    }
     let file = OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -114,7 +117,7 @@ fn filled(
 
 fn begin(file: &File, path: &Path, form: Form) -> NodeResult<()> {
     if form.nocow {
-        // As long as the file is empty.
+        // Must be set while the file is empty.
         ioctl_getflags(file)
             .and_then(|flags| ioctl_setflags(file, flags | IFlags::NOCOW))
             .map_err(|errno| Failure::io("can't set NOCOW of", path, &errno.into()))?;
@@ -124,18 +127,18 @@ fn begin(file: &File, path: &Path, form: Form) -> NodeResult<()> {
 
 fn reserve(file: &File, path: &Path, size: DiskSize, form: Form) -> NodeResult<()> {
     if form.preallocation != Preallocation::Off {
-        // What is written stays.
+        // Data that is already written stays.
         rustix::fs::fallocate(file, FallocateFlags::empty(), 0, size.0)
             .map_err(|errno| Failure::io("can't reserve the room of", path, &errno.into()))?;
     }
     Ok(())
 }
 
-/// A sparse image may be larger than the disk that it lies on, up to so many bytes; the notes of a larger file system take
-/// gigabytes themselves, and ext4 has no larger files.
+/// A sparse image may be larger than its disk, up to this many bytes: the metadata of a larger file system takes
+/// gigabytes itself, and ext4 does not support larger files.
 const LARGEST_SPARSE: u64 = 16 << 40;
 
-/// Refuses a size that no disk of this machine has, and that is too large for an image with nothing in it.
+/// Refuses a size that is larger than the disk and also too large for a sparse image.
 pub(crate) fn check_room(path: &Path, size: DiskSize) -> NodeResult<()> {
     let directory = path.parent().unwrap_or(Path::new("/"));
     let stat = rustix::fs::statvfs(directory)
@@ -151,14 +154,31 @@ pub(crate) fn check_room(path: &Path, size: DiskSize) -> NodeResult<()> {
     Ok(())
 }
 
+/// Refuses a size that cannot be reserved now: the disk would be full before that is known, and containers that run
+/// could not write meanwhile.
+fn check_free(path: &Path, size: DiskSize) -> NodeResult<()> {
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    let stat = rustix::fs::statvfs(directory)
+        .map_err(|errno| Failure::io("can't stat the file system of", directory, &errno.into()))?;
+    let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+    if size.0 > free {
+        return Err(Failure::new(format!(
+            "can't reserve {size} on the file system of '{}': {:.1} GiB are free",
+            directory.display(),
+            gib(free)
+        )));
+    }
+    Ok(())
+}
+
 #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
 fn gib(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 30)
 }
 
-/// Writes an ext4 file system. Tables are initialised lazily by the kernel and nothing is discarded: the file is
-/// new and sparse. With `metadata_csum_seed`, which newer versions have by default, a copy gets a UUID of its own without
-/// all of its checksums being written again.
+/// Writes an ext4 file system. Tables are initialised lazily by the kernel and nothing is discarded: the file is new
+/// and sparse. With `metadata_csum_seed`, the default of newer versions, the UUID of a copy can be changed without
+/// writing all checksums again.
 fn format(path: &Path, (uid, gid): (u32, u32), log: &mut dyn FnMut(&str)) -> NodeResult<()> {
     let extended = format!("root_owner={uid}:{gid},nodiscard,lazy_itable_init=1,lazy_journal_init=1");
     Tool::new("mkfs.ext4", "e2fsprogs")
@@ -177,11 +197,11 @@ fn is_told(line: &str) -> bool {
     line.starts_with("Creating filesystem with ")
         || line.starts_with("Filesystem UUID: ")
         || line.starts_with("Superblock backups stored on blocks:")
-        // The real pct shows no list of one.
+        // The real pct does not show a list of one.
         || line.starts_with('\t') && line.contains(", ")
 }
 
-/// Returns whether a loop device has a file, by its real path.
+/// Returns whether a file, by its real path, is attached to a loop device.
 pub(crate) fn is_attached(file: &Path) -> bool {
     let devices = std::fs::read_dir("/sys/block").into_iter().flatten().flatten();
     let mut backing = devices.filter_map(|device| {
@@ -191,8 +211,9 @@ pub(crate) fn is_attached(file: &Path) -> bool {
     backing.any(|path| path == file)
 }
 
-/// Waits until no loop device has an image: what is about to read or write the file itself must not meet a file system
-/// that is being unmounted. The kernel does that for a killed process after its locks are gone.
+/// Waits until an image is not attached to a loop device any more, because nobody may read or write the file itself
+/// while its file system is still being unmounted. For a killed process the kernel unmounts only after its locks are
+/// released.
 ///
 /// # Errors
 /// `'<path>' is still in use by a loop device`, after some seconds.
@@ -278,6 +299,22 @@ mod tests {
             assert!(std::fs::metadata(&path).unwrap().blocks() * 512 >= 16 << 20, "{word}");
             Tool::new("e2fsck", "e2fsprogs").arg("-fn").arg(&path).run().unwrap();
         }
+    }
+
+    #[test]
+    fn nothing_is_reserved_beyond_what_is_free() {
+        let disk = crate::fixture::SmallDisk::with("");
+        let path = disk.path().join("vm-101-disk-0.raw");
+        let before = disk.free();
+        let form = Form { preallocation: Preallocation::Allocated, ..Form::default() };
+        let failure =
+            create_as(&path, DiskSize(before + 1024), (0, 0), form, &mut |_| panic!("it was begun"))
+                .unwrap_err();
+        let text = format!("on the file system of '{}': 0.0 GiB are free", disk.path().display());
+        assert!(failure.text.ends_with(&text), "{}", failure.text);
+        assert!(!path.exists());
+        // A sparse one may be larger.
+        create(&path, DiskSize(before + 1024), (0, 0), &mut |_| {}).unwrap();
     }
 
     #[test]

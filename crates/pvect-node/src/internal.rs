@@ -16,7 +16,9 @@ use crate::helper_verbs::{FILE_SYSTEM_USE, POST_STOP, PUSH_INTO};
 use crate::interrupt::Interrupt;
 use crate::storage::stored;
 use crate::storage::usage::Usage;
-use crate::transfer::{Place, Target, Wanted};
+use crate::transfer::Target;
+use crate::transfer::place::Place;
+use crate::transfer::wanted::Wanted;
 use crate::{Failure, Layout, Node, NodeResult, Output, backup, runtime, setup, store, worker};
 
 /// Runs one helper verb and returns the exit status; what went wrong is on stderr.
@@ -56,7 +58,7 @@ fn answer<T: Serialize>(found: NodeResult<T>) -> NodeResult<()> {
     found.map(drop)
 }
 
-/// Takes the rights of a container's root and copies stdin into a file below the container's root directory.
+/// Switches to the rights of a container's root and copies stdin into a file below the container's root directory.
 ///
 /// The container's mount namespace is not entered: every path is looked up below the directory that is open here.
 fn push_into([root, users]: [&str; 2], destination: &str, wanted: &Wanted) -> NodeResult<()> {

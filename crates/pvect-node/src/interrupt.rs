@@ -15,11 +15,12 @@ use crate::{Failure, NodeResult};
 
 const SIGNALS: [i32; 3] = [SIGHUP, SIGINT, SIGTERM];
 
-/// How many watch, and whether that is nobody.
+/// How many watchers there are, and whether there are none.
 static WATCHERS: AtomicUsize = AtomicUsize::new(0);
 static NOBODY: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
-/// What the parts of a process's one command share: a signal that came between two of them counts for the second.
+/// The flag that all parts of the process's one command share: a signal that came between two parts counts for the
+/// second.
 static COMMAND: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
 /// Declares that this process runs one verb and ends.
@@ -27,7 +28,7 @@ pub(crate) fn one_command() {
     COMMAND.get_or_init(Arc::default);
 }
 
-/// The signals are noted as long as this lives.
+/// Notes the signals until it is dropped.
 #[derive(Debug)]
 pub struct Interrupt {
     flag: Arc<AtomicBool>,
@@ -35,12 +36,12 @@ pub struct Interrupt {
 }
 
 impl Interrupt {
-    /// Begins to note the signals.
+    /// Starts to note the signals.
     pub fn watch() -> Self {
         let nobody = NOBODY.get_or_init(|| {
             let nobody = Arc::new(AtomicBool::new(false));
             for signal in SIGNALS {
-                // Once a handler is installed, the default action is this one's to do.
+                // Once a handler is installed, it must carry out the default action itself.
                 let _ = signal_hook::flag::register_conditional_default(signal, Arc::clone(&nobody));
             }
             nobody
@@ -48,7 +49,7 @@ impl Interrupt {
         WATCHERS.fetch_add(1, Ordering::SeqCst);
         nobody.store(false, Ordering::SeqCst);
         let flag = COMMAND.get().cloned().unwrap_or_default();
-        // A signal that cannot be watched keeps its default: it ends the process.
+        // A signal that cannot be watched keeps its default action and ends the process.
         let ids = SIGNALS
             .into_iter()
             .filter_map(|signal| signal_hook::flag::register(signal, Arc::clone(&flag)).ok())
@@ -94,7 +95,7 @@ impl Drop for Interrupt {
 pub(crate) mod tests {
     use super::*;
 
-    /// Runs an ignored test in a process of its own: a signal reaches whoever watches in a process.
+    /// Runs an ignored test in a process of its own, because a signal reaches every watcher in a process.
     pub(crate) fn alone(test: &str) {
         let mut command = std::process::Command::new(std::env::current_exe().unwrap());
         let output = command.args(["--exact", test, "--ignored"]).output().unwrap();

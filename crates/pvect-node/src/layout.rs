@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use pvect_core::{NodeName, Vmid};
 
-/// Returns the one spelling of a root: symlinks resolved, as far as the path exists.
+/// Returns the canonical path of a root: symlinks are resolved, as far as the path exists.
 ///
-/// LXC finds a running container by the path as it was spelled at its start; by another spelling of the same root
-/// it would seem stopped, and could be started twice.
+/// LXC finds a running container by the path that was given at its start. With another path to the same root it would
+/// seem stopped and could be started twice.
 pub fn real_root(root: &Path) -> PathBuf {
     let mut missing = Vec::new();
     for existing in root.ancestors() {
@@ -70,7 +70,7 @@ impl Layout {
         self.root.join("etc/pve/ids.cfg")
     }
 
-    /// `run/lock/pvect-ids.lock`: held by who changes `ids.cfg`.
+    /// `run/lock/pvect-ids.lock`: held while `ids.cfg` is changed.
     pub fn ids_lock(&self) -> PathBuf {
         self.root.join("run/lock/pvect-ids.lock")
     }
@@ -105,8 +105,8 @@ impl Layout {
         self.root.join("run/lock/lxc").join(format!("pve-config-{vmid}.lock"))
     }
 
-    /// `run/lock/lxc/pvect-operation-<vmid>.lock`: held by who set the lock value of a configuration and works on
-    /// without the lock file. (An extension: with the real one, only the task tells.)
+    /// `run/lock/lxc/pvect-operation-<vmid>.lock`: held by a command that set the lock value of a configuration and
+    /// works on without the lock file. (An extension: with the real pct only the task shows this.)
     pub fn operation_lock(&self, vmid: Vmid) -> PathBuf {
         self.root.join("run/lock/lxc").join(format!("pvect-operation-{vmid}.lock"))
     }
@@ -132,7 +132,8 @@ impl Layout {
         self.root.join("etc/pve/network.cfg")
     }
 
-    /// `run/network`: what serves those bridges. Their DHCP server reads there as a user of its own.
+    /// `run/network`: files of the services for those bridges. Their DHCP server runs as a user of its own and reads
+    /// them.
     pub fn network_run(&self) -> PathBuf {
         self.root.join("run/network")
     }
@@ -142,7 +143,7 @@ impl Layout {
         self.root.join("lib/network").join(format!("{bridge}.leases"))
     }
 
-    /// `lib/network/<bridge>.addresses`: the addresses that the node has DHCP give.
+    /// `lib/network/<bridge>.addresses`: the addresses that the node tells the DHCP server to give.
     pub fn network_addresses(&self, bridge: &str) -> PathBuf {
         self.root.join("lib/network").join(format!("{bridge}.addresses"))
     }

@@ -55,13 +55,13 @@ use pvect_core::NodeName;
 pub use layout::Layout;
 pub use output::Output;
 pub use pvect_rootfs::{Failure, FailureKind, NodeResult};
-// The room below is known by these names throughout this one.
+// This crate uses these modules of pvect-rootfs under the same names.
 pub use pvect_rootfs::{error, guest, idmap, random, rooted, unpack};
 
 /// One standalone node, as a command sees it.
 #[derive(Debug, Clone)]
 pub struct Node {
-    /// Where everything lies.
+    /// Where all files are.
     pub layout: Layout,
     /// The node's name.
     pub name: NodeName,
@@ -76,8 +76,8 @@ pub fn run(node: &Node, words: &[String], output: &mut Output<'_>) -> u8 {
     cli::run(node, words, output)
 }
 
-/// As [`run`], for a process that ends right after: a signal that comes when the work is done does not end it before it
-/// has said so.
+/// As [`run`], for a process that ends right after: a signal that comes after the work is done does not end the process
+/// before it has reported that.
 pub fn run_to_exit(node: &Node, words: &[String], output: &mut Output<'_>) -> u8 {
     interrupt::one_command();
     run(node, words, output)

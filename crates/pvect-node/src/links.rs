@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use crate::Node;
 
-/// Makes the links, or has them lead to this node again. What is no link stays. They are a convenience: where they cannot
-/// be made, on a read-only file system, nothing else is worse for it.
+/// Makes the links, or points them to this node again. A file that is not a symlink is left alone. The links are a
+/// convenience: if they cannot be made, as on a read-only file system, everything else still works.
 pub(crate) fn make(node: &Node) {
     let own = PathBuf::from("nodes").join(node.name.as_str());
     for (name, target) in [("lxc", own.join("lxc")), ("local", own)] {
@@ -23,7 +23,7 @@ fn point(link: &Path, target: &Path) -> std::io::Result<()> {
         Err(_) if fs::symlink_metadata(link).is_ok() => return Ok(()),
         _ => {}
     }
-    // Whoever reads meanwhile finds the old one or the new one.
+    // A reader finds either the old link or the new one.
     let temporary = link.with_extension(format!("pvect-{}", std::process::id()));
     std::os::unix::fs::symlink(target, &temporary)?;
     fs::rename(&temporary, link).inspect_err(|_| {

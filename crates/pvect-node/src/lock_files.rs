@@ -18,10 +18,10 @@ use crate::files::make_directories;
 use crate::interrupt::Interrupt;
 use crate::{Failure, FailureKind, NodeResult};
 
-/// How often a held lock file is tried again.
+/// How long to wait before a held lock file is tried again.
 const LOCK_INTERVAL: Duration = Duration::from_millis(50);
 
-/// How the wait for a lock file goes that somebody else holds.
+/// The progress of waiting for a lock file that somebody else holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Waiting {
     Begun,
@@ -30,7 +30,7 @@ pub(crate) enum Waiting {
 }
 
 impl Waiting {
-    /// pct's words on stderr, with their line ends.
+    /// What pct prints on stderr, with line ends.
     pub(crate) fn text(self) -> &'static str {
         match self {
             Self::Begun => "trying to acquire lock...\n",
@@ -40,17 +40,17 @@ impl Waiting {
     }
 }
 
-/// Opens and locks a file exclusively; `say` is called when it has to wait, and when that is over. A signal that comes
-/// while it waits ends the wait.
+/// Opens and locks a file exclusively; `say` is called when it has to wait, and when the wait is over. A signal ends
+/// the wait.
 ///
-/// The descriptor is closed in children, so none of them keeps the lock; but see [`inherited`].
+/// Child processes do not inherit the descriptor, so they do not keep the lock; but see [`inherited`].
 ///
 /// # Errors
 /// `can't lock file '<path>' - <reason>`; `interrupted by signal`.
 pub(crate) fn take(path: &Path, seconds: u64, say: &mut dyn FnMut(Waiting)) -> NodeResult<File> {
     let mut watched = None;
     acquire(path, seconds, say, &mut || {
-        // What has come before is whoever undoes something to know.
+        // Signals from before the wait do not count: the caller may be undoing something because of one.
         let (interrupt, before) = watched.get_or_insert_with(|| {
             let interrupt = Interrupt::watch();
             let before = interrupt.came();
@@ -60,7 +60,7 @@ pub(crate) fn take(path: &Path, seconds: u64, say: &mut dyn FnMut(Waiting)) -> N
     })
 }
 
-/// As [`take`], for a file that others hold for a moment only: signals change nothing.
+/// As [`take`], for a file that others hold for a moment only: signals do not end the wait.
 ///
 /// # Errors
 /// `can't lock file '<path>' - <reason>`.
@@ -68,7 +68,7 @@ pub(crate) fn take_for_a_moment(path: &Path, seconds: u64) -> NodeResult<File> {
     acquire(path, seconds, &mut |_| {}, &mut || Ok(()))
 }
 
-/// `between` is asked whether to wait on.
+/// `between` decides whether to wait on.
 fn acquire(
     path: &Path,
     seconds: u64,
@@ -86,7 +86,7 @@ fn acquire(
         .custom_flags(OFlags::NOFOLLOW.bits() as i32)
         .open(path)
         .map_err(|error| cannot(&format!("can't open file - {}", os_text(&error))))?;
-    // One that somebody else made, or has made a hard link of, is his to hold.
+    // Another user could hold a file forever if he made it, or has a hard link to it.
     let owner = file.metadata().map_err(|error| cannot(&os_text(&error)))?.uid();
     if ![0, rustix::process::geteuid().as_raw()].contains(&owner) {
         return Err(cannot(&format!("it belongs to uid {owner}: remove it")));
@@ -103,7 +103,7 @@ fn acquire(
             }
             Err(rustix::io::Errno::INTR) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => {
-                // Before it is said: who reads that may send a signal at once.
+                // Before the message: whoever reads it may send a signal at once.
                 between()?;
                 if !told {
                     say(Waiting::Begun);
@@ -128,11 +128,11 @@ static HELD: Mutex<Vec<Weak<File>>> = Mutex::new(Vec::new());
 static OPERATIONS: Mutex<BTreeMap<PathBuf, HeldLock>> = Mutex::new(BTreeMap::new());
 
 fn entered<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing that panics runs while they are locked.
+    // No code that may panic runs while the mutex is locked.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A locked file; dropped, it is released.
+/// A locked file; released on drop.
 #[derive(Debug)]
 pub(crate) struct HeldLock {
     _file: Arc<File>,
@@ -148,20 +148,20 @@ impl HeldLock {
     }
 }
 
-/// Keeps a lock until [`end_operation`] or the end of the process.
+/// Holds a lock until [`end_operation`] or the end of the process.
 pub(crate) fn begin_operation(path: &Path, file: File) {
     entered(&OPERATIONS).insert(path.to_owned(), HeldLock::new(file));
 }
 
-/// Releases what [`begin_operation`] keeps.
+/// Releases what [`begin_operation`] holds.
 pub(crate) fn end_operation(path: &Path) {
     entered(&OPERATIONS).remove(path);
 }
 
-/// Runs `spawn` while the locked files are open for children, too.
+/// Runs `spawn` so that its child inherits the locked files.
 pub(crate) fn inherited<T>(spawn: impl FnOnce() -> T) -> T {
     let files: Vec<Arc<File>> = entered(&HELD).iter().filter_map(Weak::upgrade).collect();
-    // One that cannot be handed on is held by us alone, as it would be without this.
+    // If a child cannot inherit one, we alone hold it, as usual.
     for file in &files {
         let _ = fcntl_setfd(file, FdFlags::empty());
     }

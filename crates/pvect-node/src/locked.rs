@@ -10,7 +10,7 @@ use pvect_core::{ContainerConfig, Lock, Vmid};
 
 use crate::{Failure, Node, NodeResult, Output, lock_files, store};
 
-/// Fails when a configuration has a lock value, whichever it is.
+/// Fails when a configuration has any lock value.
 ///
 /// # Errors
 /// `CT is locked (<value>)`.
@@ -25,10 +25,10 @@ pub fn check(config: &ContainerConfig) -> NodeResult<()> {
 pub fn set(node: &Node, vmid: Vmid, lock: &Lock, output: &mut Output<'_>) -> NodeResult<ContainerConfig> {
     let mut config = store::load_telling(node, vmid, output)?.config;
     check(&config)?;
-    // `mounted` outlives the command.
+    // The lock `mounted` outlives the command.
     if *lock != Lock::Mounted {
         let path = node.layout.operation_lock(vmid);
-        // One that ends just now held it until a moment ago.
+        // A command that is just ending may still hold it.
         let file = lock_files::take(&path, 1, &mut |_| {})?;
         lock_files::begin_operation(&path, file);
     }

@@ -6,13 +6,13 @@ const LIMIT: u64 = 16 * 1024 * 1024;
 /// How much a log may still grow.
 #[derive(Debug)]
 pub(crate) struct LogRoom {
-    /// Bytes; none once something was left out.
+    /// In bytes; `None` once something was left out.
     left: Option<u64>,
     omitted: &'static str,
 }
 
 impl LogRoom {
-    /// The room in a log that has `used` bytes. `omitted` will stand in it for what does not fit.
+    /// The room in a log of `used` bytes. `omitted` is written instead of what does not fit.
     pub(crate) fn after(used: u64, omitted: &'static str) -> Self {
         Self { left: Some(LIMIT.saturating_sub(used)), omitted }
     }

@@ -10,7 +10,7 @@ use crate::setup::Guest;
 use crate::unpack::oci::ImageConfig;
 use crate::{Failure, NodeResult};
 
-/// The signal that ends the program of an image that names none.
+/// The signal that stops the program if the image does not name one.
 const STOP_SIGNAL: &str = "SIGTERM";
 
 /// The files of the guest that an image was unpacked into.
@@ -45,7 +45,7 @@ pub(crate) fn host_architecture() -> &'static str {
 /// Puts what an image says into the configuration of the container whose root file system it was unpacked into.
 ///
 /// # Errors
-/// When a value holds control characters, or the user is none of the image's.
+/// When a value has control characters, or the image does not have the user.
 pub(crate) fn apply(
     image: &ImageConfig,
     files: &impl GuestFiles,
@@ -66,7 +66,8 @@ pub(crate) fn apply(
         }
     }
     if let Some(directory) = plain("WorkingDir", image.working_dir.as_ref())? {
-        // Builders leave it to those who run the image to make it; without it LXC starts nothing.
+        // Image builders leave it to the runtime to create the directory, and LXC does not start the program without
+        // it.
         directories.push(directory.to_owned());
         raw("lxc.init.cwd", format!("/{}", directory.trim_start_matches('/')));
     }
@@ -80,7 +81,7 @@ pub(crate) fn apply(
     if directories.is_empty() { Ok(()) } else { files.make_dirs(directories) }
 }
 
-/// The directories for data; mount points of the same paths cover them.
+/// The directories of the image's volumes; mount points with the same paths are mounted over them.
 fn volumes(image: &ImageConfig, log: &mut dyn FnMut(&str)) -> NodeResult<Vec<String>> {
     let mut directories = Vec::new();
     for path in image.volumes.iter().flatten().map(|(path, _)| path) {
@@ -94,7 +95,8 @@ fn volumes(image: &ImageConfig, log: &mut dyn FnMut(&str)) -> NodeResult<Vec<Str
     Ok(directories)
 }
 
-/// The program, and what one that is no init system needs: its console, and a network that the host configures.
+/// The program, and what it needs because it is not an init system: its console, and a network that the host
+/// configures.
 fn set_command(
     image: &ImageConfig,
     config: &mut ContainerConfig,
@@ -128,7 +130,7 @@ fn set_command(
     Ok(())
 }
 
-/// Quotes a word as a POSIX shell reads it; LXC reads quotes likewise.
+/// Quotes a word for a POSIX shell; LXC reads quotes in the same way.
 fn quoted(word: &str) -> String {
     let is_safe = |c: char| c.is_alphanumeric() || "_!%+,-./:=@^".contains(c);
     if !word.is_empty() && word.chars().all(is_safe) {
@@ -142,7 +144,7 @@ fn is_controlled(text: &str) -> bool {
     text.chars().any(|c| c.is_ascii_control() && c != '\t')
 }
 
-/// A value; an empty one is none.
+/// A value; an empty one counts as missing.
 fn plain<'a>(name: &str, value: Option<&'a String>) -> NodeResult<Option<&'a str>> {
     let value = value.map(String::as_str).filter(|value| !value.is_empty());
     if value.is_some_and(is_controlled) {
@@ -187,7 +189,7 @@ impl User {
             false => (field(&passwd, 0, user, 2), Some(user.to_owned())),
         };
         if uid.is_none() {
-            // The real pct leaves it out, and the program runs as root.
+            // The real pct ignores such a user, and the program runs as root.
             return Err(Failure::new(format!("the image has no user '{user}'")));
         }
         let found = match group {
@@ -235,7 +237,7 @@ mod tests {
     use super::*;
     use crate::rooted::Rooted;
 
-    /// Stands in for the process that works on a guest's files.
+    /// Replaces the process that works on a guest's files.
     impl GuestFiles for Rooted {
         fn read_both(&self, paths: [&str; 2]) -> NodeResult<[Option<Vec<u8>>; 2]> {
             Ok(paths.map(|path| self.read(path).unwrap()))

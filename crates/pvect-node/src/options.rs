@@ -39,7 +39,7 @@ fn is_net(key: &str) -> bool {
     key.strip_prefix("net").is_some_and(|rest| rest.parse::<u8>().is_ok())
 }
 
-/// Whether the machine has the one cgroup hierarchy of version 2.
+/// Whether the machine has only the cgroup hierarchy of version 2.
 fn cgroup2_only() -> bool {
     std::path::Path::new("/sys/fs/cgroup/cgroup.controllers").exists()
 }

@@ -11,12 +11,12 @@ use crate::error::os_text;
 use crate::interrupt::Interrupt;
 use crate::{Failure, NodeResult};
 
-/// How often signals are looked for meanwhile; one that comes during the wait ends it at once.
+/// How often signals are checked; one that arrives while the process sleeps wakes it at once.
 const LOOK: Duration = Duration::from_millis(50);
-/// How often a process is looked at that the kernel gives no handle of.
+/// How often a process is checked that the kernel gives no handle for.
 const STEP: Duration = Duration::from_millis(3);
 
-/// A process whose end is waited for: itself, whatever gets its number later.
+/// A handle to wait for the end of a process. It stays that process even if its id is used again.
 #[derive(Debug)]
 pub(crate) struct Process {
     pid: u32,
@@ -24,14 +24,14 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Makes a handle of the process that has this number now.
+    /// Makes a handle of the process that has this id now.
     pub(crate) fn of(pid: u32) -> Self {
         let number = i32::try_from(pid).ok().and_then(Pid::from_raw);
         Self { pid, handle: number.and_then(|number| pidfd_open(number, PidfdFlags::empty()).ok()) }
     }
 
-    /// Waits until it has ended, waited for by its parent or not; returns whether it has. A signal or the time may
-    /// end the wait before.
+    /// Waits until it has ended, even if it remains as a zombie; returns whether it has. A signal or the time limit may
+    /// end the wait earlier.
     pub(crate) fn wait(&self, time: Duration) -> bool {
         let Some(handle) = &self.handle else {
             if !has_ended(self.pid) {
@@ -74,7 +74,7 @@ pub(crate) fn wait(
     let (process, mut told) = (Process::of(child.id()), None);
     loop {
         if let Some(status) = child.try_wait().map_err(failed)? {
-            // A signal that comes as late as this changes nothing any more.
+            // A signal that comes this late has no effect any more.
             return match told {
                 Some(_) => Err(Failure::new("interrupted by signal")),
                 None => Ok(status),
@@ -90,8 +90,8 @@ pub(crate) fn wait(
     }
 }
 
-/// Whether a process has ended, waited for by its parent or not: where init of the host is slow, ours stays a zombie
-/// for a while. Source: proc_pid_stat(5).
+/// Whether a process has ended; a zombie counts as ended, because the host's init may be slow to reap ours. Source:
+/// proc_pid_stat(5).
 fn has_ended(pid: u32) -> bool {
     let Ok(stat) = std::fs::read(format!("/proc/{pid}/stat")) else { return true };
     let state = stat.iter().rposition(|byte| *byte == b')').and_then(|end| stat.get(end + 2));

@@ -20,7 +20,7 @@ pub fn start(
 ) -> NodeResult<()> {
     // A signal that comes while changes are applied ends the start, not the changes.
     let interrupt = Interrupt::watch();
-    // LXC could not take the name, and would say only that something failed.
+    // LXC could not use the name, and would only say that something failed.
     runtime::refuse_foreign(node, vmid)?;
     let config = pending::apply(node, vmid, config, output)?;
     interrupt.check()?;

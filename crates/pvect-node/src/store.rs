@@ -35,12 +35,12 @@ pub struct ConfigLock {
     _file: HeldLock,
 }
 
-/// Makes the directories of the node's root and a storage.cfg with the storage `local`, where they are missing. A new
-/// root gets a range of host ids for its unprivileged containers that nobody has.
+/// Makes missing directories of the node's root, and a storage.cfg with the storage `local` if there is none. A new
+/// root gets an unused range of host ids for its unprivileged containers.
 ///
 /// Directories have these modes whatever the umask says: those with volumes, backups, logs and run-time state are
-/// closed to others (a set-user-id file in a volume is the host's, too), and the users of unprivileged containers pass
-/// through those above `lib/lxc`.
+/// closed to other users (a set-user-id file in a volume would work on the host), and users of unprivileged containers
+/// can pass through those above `lib/lxc`.
 ///
 /// # Errors
 /// When a directory or the file cannot be made, or no range of ids is free.
@@ -59,7 +59,7 @@ pub fn ensure_root(node: &Node) -> NodeResult<()> {
     ] {
         make_directories(&path, 0o700)?;
     }
-    // Those of a root that an older version made.
+    // For a root that an older version made.
     for path in [local.join("images"), local.join("dump"), layout.tasks()] {
         close_to_others(&path)?;
     }
@@ -78,7 +78,7 @@ pub fn ensure_root(node: &Node) -> NodeResult<()> {
         local.display()
     );
     match files::write_new(&cfg, text.as_bytes(), CONFIG_MODE) {
-        // Another process was faster.
+        // Another process has just made it.
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
         other => other.map_err(|error| Failure::io("can't write", &cfg, &error)),
     }
@@ -135,8 +135,8 @@ fn text_of(config: &ContainerConfig) -> NodeResult<String> {
 
 /// Makes a configuration that must not exist yet (`O_EXCL` through link(2)), so that two creates cannot both win.
 ///
-/// With `lock: create` it is noted that the container is being made, until [`save`] writes it without that lock: what
-/// a crash leaves of it can then be told apart and removed.
+/// With `lock: create`, a note says that the container is being made, until [`save`] writes it without that lock. So
+/// what a crash leaves of it can be recognised and removed.
 ///
 /// # Errors
 /// `CT <vmid> already exists on node '<node>'` (2) when it exists on any node of the cluster.
@@ -161,8 +161,8 @@ pub fn create(node: &Node, vmid: Vmid, config: &ContainerConfig) -> NodeResult<(
 /// # Errors
 /// When the file cannot be removed; a missing one is fine.
 pub fn remove(node: &Node, vmid: Vmid) -> NodeResult<()> {
-    // First, so that nobody who takes the number gets the addresses that it allows. What was there before a create that
-    // failed is not that container's.
+    // Remove the rules first, so that the next container with this number does not get the addresses that they allow.
+    // Rules from before a failed create do not belong to that container.
     let rules = node.layout.firewall(vmid);
     let is_older = matches!(creation::note(node, vmid), Ok(Some(note)) if note.rules);
     match if is_older { Ok(()) } else { fs::remove_file(&rules) } {
@@ -195,7 +195,7 @@ pub fn lock(node: &Node, vmid: Vmid, seconds: u64, output: &mut Output<'_>) -> N
     Ok(ConfigLock { _file: HeldLock::new(file) })
 }
 
-/// Checks that nobody works on a container under a lock value: its process would hold the file that goes with that.
+/// Checks that no process is working on a container under a lock value: it would hold the lock file for that.
 ///
 /// # Errors
 /// `CT is locked (<value>)` when somebody still holds it after `seconds`; those of [`lock_files::take`].

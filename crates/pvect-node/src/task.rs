@@ -5,7 +5,9 @@
 //! begins after them. A process that was killed leaves its line in `active`; the next task moves it to the index with
 //! `unexpected status`.
 
-use std::fs::{self, File, OpenOptions};
+pub(crate) mod lists;
+
+use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -16,19 +18,16 @@ use pvect_core::upid::Upid;
 
 use crate::interrupt::Interrupt;
 use crate::log_room::LogRoom;
-use crate::{Failure, Node, NodeResult, Output, files, lock_files};
+use crate::{Failure, Node, NodeResult, Output, files};
+use lists::{change_lists, finish, move_dead, process_start};
 
-/// The index is rotated above this many bytes. Source: `PVE::RESTEnvironment`.
-const INDEX_LIMIT: u64 = 50_000;
-/// How long to wait for the lock of the lists, seconds.
-const LIST_LOCK_SECONDS: u64 = 10;
 const FILE_MODE: u32 = 0o640;
-/// Stands in a log for what is beyond its limit.
+/// The last line of a log that has reached its limit.
 const OMITTED: &str = "the log is longer than 16 MiB, the rest is left out";
-/// The longest last word of a task, bytes: it is in the index too.
+/// The longest end status of a task, in bytes, because it is also in the index.
 const STATUS_LIMIT: usize = 16 * 1024;
 
-/// For whom this process works, where that is not `root@pam` at a command line.
+/// The user that this process works for, if that is not `root@pam` at a command line.
 static ASKER: OnceLock<Asker> = OnceLock::new();
 
 struct Asker {
@@ -36,13 +35,13 @@ struct Asker {
     begun: Box<dyn Fn(&Upid) + Send + Sync>,
 }
 
-/// Makes every task of this process one of `user`; `begun` is told the name of each as it begins. Only the first call
-/// in a process counts.
+/// Makes every task of this process one of `user`; `begun` is called with the name of each as it begins. Only the first
+/// call in a process counts.
 pub(crate) fn work_for(user: String, begun: impl Fn(&Upid) + Send + Sync + 'static) {
     let _ = ASKER.set(Asker { user, begun: Box::new(begun) });
 }
 
-/// Returns for whom this process works, where that was said by [`work_for`].
+/// Returns the user that this process works for, if [`work_for`] has set one.
 pub(crate) fn asker() -> Option<&'static str> {
     ASKER.get().map(|asker| asker.user.as_str())
 }
@@ -68,6 +67,11 @@ impl TaskLog {
     pub fn warn(&mut self, output: &mut Output<'_>, text: &str) {
         self.warnings += 1;
         self.line(output, &format!("WARN: {text}"));
+    }
+
+    /// Counts warnings that were written in another way.
+    pub fn count_warnings(&mut self, count: u32) {
+        self.warnings += count;
     }
 
     /// Does work whose texts, those for stderr too, become lines of this task when it is done.
@@ -130,7 +134,7 @@ pub fn run<T>(
     output: &mut Output<'_>,
     work: impl FnOnce(&mut TaskLog, &mut Output<'_>) -> NodeResult<T>,
 ) -> NodeResult<T> {
-    // From the first line in the list to the last: a signal must not leave a task that nobody ended.
+    // Watch signals from the first entry in the lists to the last: a signal must not leave a task without an end.
     let interrupt = Interrupt::watch();
     let mut log = begin(node, worker, id)?;
     let warned = output.warned();
@@ -142,51 +146,19 @@ pub fn run<T>(
         Ok(_) => "OK".to_owned(),
     };
     let last = if result.is_err() { format!("TASK ERROR: {status}") } else { format!("TASK {status}") };
-    // Always there: it says how the task ended.
+    // Always write this line: it says how the task ended.
     log.write(&last);
-    // The work is done or undone; an index that cannot be written changes nothing of that.
+    // The work is done or undone already; failing to write the index does not change that.
     let _ = finish(node, &log.upid, &status);
     if result.is_ok() && log.warnings > 0 {
         output.warn(format!("Task finished with {} warning(s)!", log.warnings));
     }
-    // pct shows it on one line, as it stands in the log.
+    // pct shows it on one line, as in the log.
     result.map_err(|failure| Failure { text: one_line(&failure.text), exit: 255, ..failure })
 }
 
 fn one_line(text: &str) -> String {
     text.replace('\n', " ")
-}
-
-/// Returns the tasks that are under way.
-pub(crate) fn active(node: &Node) -> Vec<Upid> {
-    active_at(node, Path::new("/proc"))
-}
-
-/// As [`active`]; `proc` is `/proc`.
-pub(crate) fn active_at(node: &Node, proc: &Path) -> Vec<Upid> {
-    listed(node).into_iter().filter(|upid| is_alive(proc, upid)).collect()
-}
-
-/// Returns the tasks in the list of active ones whose process is gone.
-pub(crate) fn stale_at(node: &Node, proc: &Path) -> Vec<Upid> {
-    listed(node).into_iter().filter(|upid| !is_alive(proc, upid)).collect()
-}
-
-/// Moves the tasks whose process is gone to the index, as each new task does.
-pub(crate) fn end_stale(node: &Node) -> NodeResult<()> {
-    change_lists(&node.layout.tasks(), move_dead)
-}
-
-pub(crate) fn listed(node: &Node) -> Vec<Upid> {
-    let text = fs::read_to_string(node.layout.tasks().join("active")).unwrap_or_default();
-    text.lines().filter_map(|line| line.split(' ').next()?.parse().ok()).collect()
-}
-
-fn move_dead(active: &mut Vec<Upid>, ended: &mut Vec<(Upid, String)>) {
-    let (alive, dead): (Vec<_>, Vec<_>) =
-        std::mem::take(active).into_iter().partition(|upid| is_alive(Path::new("/proc"), upid));
-    *active = alive;
-    ended.extend(dead.into_iter().map(|upid| (upid, "unexpected status".to_owned())));
 }
 
 fn begin(node: &Node, worker: &str, id: &str) -> NodeResult<TaskLog> {
@@ -221,71 +193,14 @@ fn begin(node: &Node, worker: &str, id: &str) -> NodeResult<TaskLog> {
     Ok(TaskLog { upid, warnings: 0, file, room })
 }
 
-fn finish(node: &Node, upid: &Upid, status: &str) -> NodeResult<()> {
-    change_lists(&node.layout.tasks(), |active, ended| {
-        // One process may run several tasks of a kind within a second: one line of them goes.
-        if let Some(at) = active.iter().position(|known| known == upid) {
-            active.remove(at);
-        }
-        ended.push((upid.clone(), status.to_owned()));
-    })
-}
-
-/// Changes the list of active tasks under its lock and appends the ended ones to the index.
-fn change_lists(
-    tasks: &Path,
-    change: impl FnOnce(&mut Vec<Upid>, &mut Vec<(Upid, String)>),
-) -> NodeResult<()> {
-    let _lock = lock_files::take_for_a_moment(&tasks.join(".active.lock"), LIST_LOCK_SECONDS)?;
-    let path = tasks.join("active");
-    let text = fs::read_to_string(&path).unwrap_or_default();
-    let mut active: Vec<Upid> =
-        text.lines().filter_map(|line| line.split(' ').next()?.parse().ok()).collect();
-    let mut ended = Vec::new();
-    change(&mut active, &mut ended);
-    // 0: not in the index yet.
-    let text: String = active.iter().map(|upid| format!("{upid} 0\n")).collect();
-    // Not synced, as pct does not: after a crash of the machine none of them is under way.
-    files::replace_unsynced(&path, text.as_bytes(), FILE_MODE)
-        .map_err(|error| Failure::io("can't write", &path, &error))?;
-    if ended.is_empty() { Ok(()) } else { append_index(tasks, &ended) }
-}
-
-fn append_index(tasks: &Path, ended: &[(Upid, String)]) -> NodeResult<()> {
-    let path = tasks.join("index");
-    let failed = |error: std::io::Error| Failure::io("can't write", &path, &error);
-    if fs::metadata(&path).is_ok_and(|meta| meta.len() > INDEX_LIMIT) {
-        fs::rename(&path, tasks.join("index.1")).map_err(failed)?;
-    }
-    let end = now();
-    let text: String = ended.iter().map(|(upid, status)| format!("{upid} {end:08X} {status}\n")).collect();
-    let mut file =
-        OpenOptions::new().append(true).create(true).mode(FILE_MODE).open(&path).map_err(failed)?;
-    file.write_all(text.as_bytes()).map_err(failed)
-}
-
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }
 
-/// Returns whether the process of a task still runs: same id, same start.
-pub(crate) fn is_alive(proc: &Path, upid: &Upid) -> bool {
-    process_start(proc, upid.pid) == Some(upid.pstart)
-}
-
-/// Returns when a process was started, clock ticks after boot: field 22 of proc_pid_stat(5). One that has ended and that
-/// nobody has waited for yet (a zombie) is none.
-fn process_start(proc: &Path, pid: u32) -> Option<u64> {
-    let stat = fs::read(proc.join(pid.to_string()).join("stat")).ok()?;
-    let stat = String::from_utf8_lossy(&stat);
-    // The second field, the name in parentheses, may hold anything.
-    let mut rest = stat.get(stat.rfind(')')? + 1..)?.split_ascii_whitespace();
-    let state = rest.next()?;
-    if matches!(state, "Z" | "X") { None } else { rest.nth(18)?.parse().ok() }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn node() -> (tempfile::TempDir, Node) {
@@ -395,18 +310,5 @@ mod tests {
         run(&node, "vzstop", "202", &mut Output::new(&mut out, &mut err), |_, _| Ok(())).unwrap();
         assert_eq!(fs::metadata(tasks.join("index.1")).unwrap().len(), 50_001);
         assert_eq!(index(&node).len(), 1);
-    }
-
-    #[test]
-    fn the_start_is_read_whatever_the_name_is() {
-        let dir = tempfile::tempdir().unwrap();
-        fs::create_dir(dir.path().join("7")).unwrap();
-        let stat = "7 (a) b (c) S 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 424242 1 1\n";
-        fs::write(dir.path().join("7/stat"), stat).unwrap();
-        assert_eq!(process_start(dir.path(), 7), Some(424_242));
-        assert_eq!(process_start(dir.path(), 8), None);
-        fs::write(dir.path().join("7/stat"), stat.replace(" S ", " Z ")).unwrap();
-        assert_eq!(process_start(dir.path(), 7), None);
-        assert!(process_start(Path::new("/proc"), std::process::id()).is_some());
     }
 }

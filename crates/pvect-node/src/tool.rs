@@ -17,7 +17,7 @@ use crate::error::os_text;
 use crate::interrupt::Interrupt;
 use crate::{Failure, FailureKind, NodeResult, lock_files};
 
-/// The most that is kept of a program's stderr, in bytes.
+/// How much of a program's stderr is kept, in bytes.
 const STDERR_LIMIT: u64 = 64 * 1024;
 
 /// A program to be run.
@@ -33,7 +33,7 @@ pub struct Tool {
 }
 
 impl Tool {
-    /// Prepares a program of the fixed search path; `package` is Debian's package that has it.
+    /// Prepares a program of the fixed search path; `package` is the Debian package that contains it.
     pub fn new(name: &str, package: &'static str) -> Self {
         let mut command = Command::new(name);
         command
@@ -53,7 +53,7 @@ impl Tool {
         }
     }
 
-    /// Has the program ended (SIGTERM) when one of the watched signals comes.
+    /// Makes the program end (SIGTERM) when one of the watched signals comes.
     #[must_use]
     pub fn until(mut self, interrupt: &Interrupt) -> Self {
         std::os::unix::process::CommandExt::process_group(&mut self.command, 0);
@@ -61,14 +61,14 @@ impl Tool {
         self
     }
 
-    /// Has the kind of a failure of [`Tool::stream`] or [`Tool::run`] decided by what the program wrote to stderr.
+    /// Determines the kind of a failure of [`Tool::stream`] or [`Tool::run`] by what the program wrote to stderr.
     #[must_use]
     pub fn judged_by(mut self, judge: fn(&str) -> FailureKind) -> Self {
         self.judge = judge;
         self
     }
 
-    /// Takes the lines of stderr for those of stdout: some programs report their progress there.
+    /// Treats the lines of stderr as those of stdout, because some programs report their progress there.
     #[must_use]
     pub fn lines_of_stderr(mut self) -> Self {
         self.talks_on_stderr = true;
@@ -100,7 +100,7 @@ impl Tool {
         self
     }
 
-    /// Runs it to its end and drops its stdout.
+    /// Runs it to its end and discards its stdout.
     ///
     /// # Errors
     /// As [`Tool::stream`].
@@ -108,8 +108,8 @@ impl Tool {
         self.stream(&mut |_| {})
     }
 
-    /// Puts it into a process group of its own: a Ctrl-C of the terminal does not reach it. For programs that must not
-    /// be cut short, such as resize2fs.
+    /// Puts it into a process group of its own, so that Ctrl-C on the terminal does not reach it. For programs that
+    /// must not be cut short, such as resize2fs.
     #[must_use]
     pub fn apart(mut self) -> Self {
         std::os::unix::process::CommandExt::process_group(&mut self.command, 0);
@@ -160,7 +160,7 @@ impl Tool {
         let errors = writer.try_clone().map_err(|error| self.failed(&os_text(&error)))?;
         self.command.stdout(writer).stderr(errors);
         let mut child = self.spawn()?;
-        // The prepared command has the writing end too; as long as it is open the reading never ends.
+        // The prepared command also holds the writing end, and reading does not end while that is open.
         self.command.stdout(Stdio::null()).stderr(Stdio::null());
         each_line(File::from(reader), on_line);
         let status = child.wait().map_err(|error| self.failed(&os_text(&error)))?;
@@ -192,7 +192,7 @@ impl Tool {
             child.stdout.take().map(|stdout| each_line(stdout, on_line));
             drain.and_then(|drain| drain.join().ok()).unwrap_or_default()
         };
-        // Before the wait: until then the number is the child's for sure.
+        // Before the wait: until then the process id certainly belongs to the child.
         drop(watcher);
         let status = child.wait().map_err(|error| self.failed(&os_text(&error)))?;
         Ok((status, errors))
@@ -203,14 +203,14 @@ impl Tool {
     }
 }
 
-/// Ends a child when a flag is set, as long as this lives.
+/// Stops a child when a flag is set, until this is dropped.
 pub(crate) struct Watcher {
     done: Arc<AtomicBool>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Watcher {
-    /// Begins to look at the flag; the child is the leader of its process group.
+    /// Starts to watch the flag; the child is the leader of its process group.
     pub(crate) fn start(child: &Child, stop: Arc<AtomicBool>) -> Self {
         let done = Arc::new(AtomicBool::new(false));
         let pid = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw);
@@ -218,7 +218,7 @@ impl Watcher {
         let thread = std::thread::spawn(move || {
             while !ended.load(Ordering::Relaxed) {
                 if stop.load(Ordering::Relaxed) {
-                    // The whole group: mmdebstrap notes a signal and waits for what it started.
+                    // Signal the whole group, because mmdebstrap notes a signal and then waits for its children.
                     let _ = pid
                         .map(|pid| rustix::process::kill_process_group(pid, rustix::process::Signal::TERM));
                     return;
@@ -237,7 +237,7 @@ impl Drop for Watcher {
     }
 }
 
-/// Hands over each line; returns the last three.
+/// Passes on each line; returns the last three.
 fn each_line(stream: impl Read, on_line: &mut dyn FnMut(&str)) -> String {
     let mut reader = BufReader::new(stream);
     let mut last = std::collections::VecDeque::new();
@@ -254,7 +254,7 @@ fn each_line(stream: impl Read, on_line: &mut dyn FnMut(&str)) -> String {
     last.make_contiguous().join("\n")
 }
 
-/// Reads all, keeps the first part.
+/// Reads everything and keeps the first part.
 fn bounded(mut stream: impl Read) -> Vec<u8> {
     let mut kept = Vec::new();
     let _ = (&mut stream).take(STDERR_LIMIT).read_to_end(&mut kept);

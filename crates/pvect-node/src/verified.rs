@@ -22,8 +22,8 @@ pub(crate) fn config(section: &Section) -> NodeResult<()> {
     all_fit(Verb::Config, &found.flatten().collect::<Vec<_>>())
 }
 
-/// Checks what `list` is about to show: one entry for each file, `None` for that of a number that is no container's. The
-/// real one numbers them in the order of a hash, this in theirs.
+/// Checks what `list` is about to show: one entry for each file, `None` for a file whose number cannot be a
+/// container's. The real pct numbers them in the order of a hash, this node in their own order.
 ///
 /// # Errors
 /// As [`config`].
@@ -57,10 +57,10 @@ fn all_fit(verb: Verb, violations: &[Violation]) -> NodeResult<()> {
     if violations.is_empty() { Ok(()) } else { Err(unfit(verb, violations)) }
 }
 
-/// What `list` and `status` count with. Warns as Perl does where memory or swap is no number.
+/// The values that `list` and `status` calculate with. Warns as Perl does if memory or swap is not a number.
 ///
 /// # Errors
-/// What is wrong with the stored `rootfs`, in pct's words, where its size counts: the container does not run.
+/// What is wrong with the stored `rootfs`, in pct's words, if its size matters because the container does not run.
 pub(crate) fn counted(
     config: &ContainerConfig,
     running: bool,
@@ -122,7 +122,7 @@ mod tests {
         let of = |lines: &[(&str, &str)]| {
             Some(Counted::of(&ContainerConfig { main: section(lines), ..ContainerConfig::default() }))
         };
-        // What config refuses is none of the list's business; a word counts as 0.
+        // The list does not check what config refuses; a word counts as 0.
         assert_eq!(list(&[of(&[("memory", "abc"), ("mp0", "bogus")]), of(&[("cores", "2")])]), Ok(()));
         let failure = list(&[None, of(&[]), of(&[("cores", "abc"), ("swap", "0.00001")])]).unwrap_err();
         assert_eq!(

@@ -7,7 +7,7 @@ use pvect_core::Vmid;
 
 use crate::{Failure, Node, NodeResult};
 
-/// Returns the vmids that have a configuration, ascending. Files with other names are passed over.
+/// Returns the vmids that have a configuration, ascending. Files with other names are skipped.
 ///
 /// # Errors
 /// When the directory cannot be read; a missing one is an empty list.
@@ -15,16 +15,16 @@ pub fn all(node: &Node) -> NodeResult<Vec<Vmid>> {
     numbers(node).map(|numbers| numbers.vmids)
 }
 
-/// What has a configuration, each ascending.
+/// The numbers that have a configuration, each list ascending.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Numbers {
-    /// Numbers that are no container's, from 1 to 99.
+    /// Numbers that a container cannot have, from 1 to 99.
     pub strays: Vec<u32>,
     /// Containers.
     pub vmids: Vec<Vmid>,
 }
 
-/// As [`all`], with the numbers that Proxmox VE takes for containers', too.
+/// As [`all`], with the numbers below 100, which Proxmox VE also lists.
 ///
 /// # Errors
 /// As [`all`].

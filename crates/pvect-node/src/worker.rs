@@ -23,7 +23,7 @@ use crate::{Failure, FailureKind, Layout, Node, NodeResult, Output, interrupt, s
 pub const NAME: &str = "api-worker";
 /// A job that is not a verb: `vzdump WORD...`.
 pub const VZDUMP: &str = "vzdump";
-/// A job that is not a verb: removes a volume that no container has, `VOLUME`.
+/// A job that is not a verb: removes a volume that does not belong to a container, `VOLUME`.
 pub const REMOVE: &str = "imgdel";
 /// A job that is not a verb: puts an uploaded template into its place, `FILE STORAGE NAME`.
 pub const PLACE: &str = "imgcopy";
@@ -43,11 +43,11 @@ pub struct Job {
     pub options: Vec<(String, String)>,
     /// The secret options.
     pub secrets: Vec<(String, String)>,
-    /// Options that pct takes as the path of a file, and the API as its content.
+    /// Options for which pct takes the path of a file, but the API its content.
     pub files: Vec<(String, String)>,
 }
 
-/// What a worker tells.
+/// What a worker reports.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Answer {
@@ -61,7 +61,7 @@ pub enum Answer {
 
 /// Runs the job on stdin and returns the exit status.
 pub(crate) fn run(root: &str, name: &str) -> u8 {
-    // Without a session of its own it would end with the server's.
+    // Without a session of its own it would end with that of the server.
     let _ = rustix::process::setsid();
     let Ok(answers) = detach() else { return 1 };
     let answers = Arc::new(Mutex::new(answers));
@@ -90,7 +90,7 @@ pub(crate) fn run(root: &str, name: &str) -> u8 {
     }
 }
 
-/// Takes stdout for the answers alone; programs that the work starts see none of it.
+/// Reserves stdout for the answers; programs that the work starts do not get it.
 fn detach() -> std::io::Result<File> {
     let answers = rustix::io::fcntl_dupfd_cloexec(std::io::stdout(), 3)?;
     let null = rustix::fs::openat(CWD, "/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
@@ -192,7 +192,7 @@ fn place(node: &Node, file: &Path, storage: &str, name: &str, output: &mut Outpu
     })
 }
 
-/// Makes the call. The files live as long as what is returned second.
+/// Makes the call. The files exist as long as the second value that is returned.
 fn call(job: Job) -> NodeResult<(Call, Vec<tempfile::NamedTempFile>)> {
     let verb: Verb = Verb::from_name(&job.verb).ok_or_else(|| Failure::new("bad verb"))?;
     let mut call = job.args.into_iter().fold(Call::new(verb), Call::arg);

@@ -32,6 +32,18 @@ fn node(test: &str) -> Option<NodeInProcess> {
 }
 
 #[test]
+fn what_a_start_says_is_in_the_log_of_the_create() {
+    let Some(node) = node("create") else { return };
+    let net = "name=eth0,bridge=lo,firewall=1";
+    node.run(create("201", TEMPLATE).option("rootfs", "local:0").option("net0", net).option("start", "1"));
+    let log = node.task_log("vzcreate");
+    let line = "WARN: net0: firewall=1 does nothing on bridge 'lo', which this node did not make\n";
+    assert!(log.contains(line), "{log}");
+    node.run(Call::on(Verb::Stop, "201".parse::<Vmid>().unwrap()));
+    node.run(destroy("201"));
+}
+
+#[test]
 fn a_container_is_made_as_recorded_and_removed_without_a_trace() {
     let Some(node) = node("create") else { return };
     let ran = node.run(create("201", TEMPLATE).option("rootfs", "local:1"));

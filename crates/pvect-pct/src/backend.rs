@@ -1,26 +1,23 @@
 //! pct behind the traits of pvect-core.
 
+mod ended;
+mod reads;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
-use pvect_core::backend::ConfigView;
 use pvect_core::call::Value;
-use pvect_core::config::{PendingItem, SnapshotEntry};
-use pvect_core::error::{Exit, LeftBehind, Run, Unavailable};
+use pvect_core::error::{Exit, Run, Unavailable};
 use pvect_core::schema::TimeClass;
-use pvect_core::{
-    Call, CheckedCall, ContainerConfig, Error, Events, Inspect, Listing, Lock, Operate, Outcome, Result,
-    Status, Verb, Vmid,
-};
+use pvect_core::{Call, CheckedCall, Error, Events, Inspect, Operate, Outcome, Result, Verb};
 use secrecy::ExposeSecret;
 use tracing::Instrument;
 
 use crate::config::{PctConfig, Transport};
 use crate::copy::Copies;
-use crate::parse::{self, Clock, ParseError};
-use crate::runner::{End, Finished, Request, Runner, Streams};
+use crate::runner::{Finished, Request, Runner, Streams};
+use crate::warned::Warned;
 use crate::{CancelHandle, copy, interactive, program};
-use pvect_core::classify::{Verdict, judge};
 
 /// The option that pct asks for on its own when it has no value.
 const PASSWORD: &str = "password";
@@ -28,13 +25,12 @@ const PASSWORD: &str = "password";
 const LOOK_LIMIT: Duration = Duration::from_secs(5);
 /// How long a file may travel when nothing else is set.
 const COPY_LIMIT: Duration = Duration::from_secs(30 * 60);
-/// The grace of a look that hangs too.
-const LOOK_GRACE: Duration = Duration::from_secs(1);
 
 /// Drives one pct. Clones share the cancel handle.
 #[derive(Debug, Clone)]
 pub struct PctBackend {
     pub(crate) runner: Runner,
+    warned: Warned,
 }
 
 /// What a captured `exec` gave.
@@ -51,13 +47,19 @@ pub struct Captured {
 impl PctBackend {
     /// Makes a backend. Nothing is started; [`PctBackend::probe`] finds out whether pct is there.
     pub fn new(config: PctConfig) -> Self {
-        Self { runner: Runner::new(config, CancelHandle::new()) }
+        Self { runner: Runner::new(config, CancelHandle::new()), warned: Warned::default() }
     }
 
     /// Makes the backend's runs stop when the handle is cancelled.
     #[must_use]
     pub fn with_cancel(self, handle: CancelHandle) -> Self {
-        Self { runner: Runner::new(self.runner.config().clone(), handle) }
+        Self { runner: Runner::new(self.runner.config().clone(), handle), ..self }
+    }
+
+    /// Keeps what pct warns of while it is only read in a place that the caller has, too.
+    #[must_use]
+    pub fn with_warned(self, warned: Warned) -> Self {
+        Self { warned, ..self }
     }
 
     /// Returns the configuration.
@@ -80,7 +82,7 @@ impl PctBackend {
     pub async fn probe(&self) -> Result<()> {
         program::check(self.pct_config())?;
         if self.pct_config().transport.ssh().is_some() {
-            // Only running it tells.
+            // Only running it shows whether it works.
             return self.list().await.map(drop);
         }
         let Transport::Sudo { program: sudo } = &self.pct_config().transport else { return Ok(()) };
@@ -101,9 +103,9 @@ impl PctBackend {
     /// Runs `exec`, `enter` or `console` on the caller's terminal and returns the status, 128+signal when killed.
     ///
     /// stdin, stdout and stderr are inherited and the process stays in the foreground process group, so size changes
-    /// and the terminal's signals reach it without help. Time-outs do not apply. From then on this process does not
-    /// die of SIGINT, SIGQUIT, SIGTERM and SIGHUP any more: the terminal sends the first two to the command itself, the
-    /// other two are passed on. pct's own messages go to the terminal, so they cannot be told from the command's.
+    /// and the terminal's signals reach it without help. Time-outs do not apply. From then on this process does not die
+    /// of SIGINT, SIGQUIT, SIGTERM and SIGHUP any more: the terminal sends the first two to the command itself, the
+    /// other two are passed on. pct's own messages go to the terminal, so they cannot be told apart from the command's.
     ///
     /// # Errors
     /// When pct is not there or does not start.
@@ -196,39 +198,6 @@ impl PctBackend {
         self.ended(call, &request, streams, events).await
     }
 
-    /// Runs a request to its own end; a run that had to be stopped is an error here.
-    pub(crate) async fn ended(
-        &self,
-        call: &Call,
-        request: &Request,
-        streams: Streams,
-        events: &mut dyn Events,
-    ) -> Result<Finished> {
-        let span = span(call, &request.shown);
-        let finished = async {
-            let finished = self.runner.run_on(request, streams, events).await?;
-            record(&tracing::Span::current(), finished.duration, finished.exit);
-            Ok::<_, Error>(finished)
-        }
-        .instrument(span)
-        .await?;
-        match finished.end {
-            End::Exited => Ok(finished),
-            End::Flooded => Err(Error::InvalidOutput {
-                what: format!("it wrote more than {} bytes and was stopped", self.pct_config().output_limit),
-                run: Box::new(finished.to_run()),
-            }),
-            End::Lost { sent } => Err(self.lost(sent, call, &finished)),
-            End::TimedOut | End::Cancelled => Err(Error::Timeout {
-                after: finished.duration,
-                interrupted: finished.end == End::Cancelled,
-                vmid: call.vmid(),
-                left: Box::new(self.look(call).await),
-                run: Box::new(finished.to_run()),
-            }),
-        }
-    }
-
     async fn done(&self, call: &Call, events: &mut dyn Events) -> Result<Outcome> {
         let finished = self.run(call, call.argv(), None, events).await?;
         let (warnings, status) = self.verdict(call, &finished)?;
@@ -260,117 +229,6 @@ impl PctBackend {
             None => Ok(String::new()),
         }
     }
-
-    fn lost(&self, may_have_run: bool, call: &Call, finished: &Finished) -> Error {
-        let ssh = self.pct_config().transport.ssh();
-        Error::ConnectionLost {
-            node: ssh.map(|connection| connection.target().destination()).unwrap_or_default(),
-            may_have_run,
-            what: finished.words.clone(),
-            vmid: call.vmid(),
-            run: Box::new(finished.to_run()),
-        }
-    }
-
-    /// Looks at what a stopped change left behind, as far as that can be seen in a short time.
-    async fn look(&self, call: &Call) -> LeftBehind {
-        let mut left = LeftBehind::default();
-        let Some(vmid) = call.vmid().filter(|_| call.verb().spec().mutates) else { return left };
-        let words = Call::on(Verb::Status, vmid).flag("verbose", true).argv();
-        let request = Request {
-            shown: words.clone(),
-            words,
-            limit: Some(LOOK_LIMIT),
-            stop_on_flood: true,
-            ..Request::default()
-        };
-        let config = self.pct_config();
-        let config = PctConfig { grace: config.grace.min(LOOK_GRACE), ..config.clone() };
-        // A handle of its own: that the run was cancelled does not keep us from looking.
-        let runner = Runner::new(config, CancelHandle::new());
-        let Ok(seen) = runner.run(&request, &mut ()).await else { return left };
-        if let (End::Exited, Ok(status)) = (seen.end, parse::status(&seen.stdout)) {
-            left.fix = status.lock.as_ref().map(|lock| match lock {
-                Lock::Mounted => format!("pct unmount {vmid}"),
-                _ => format!("pct unlock {vmid}"),
-            });
-            left.lock = status.lock;
-            left.status = Some(status.status);
-        }
-        left
-    }
-
-    /// Turns a run that ended by itself into warnings and a status, or into its error.
-    pub(crate) fn verdict(&self, call: &Call, finished: &Finished) -> Result<(Vec<String>, i32)> {
-        let run = finished.to_run();
-        let status = match finished.exit {
-            Some(Exit::Status(status)) => status,
-            ended => {
-                let what = ended
-                    .map_or("it may still be running".to_owned(), |exit| format!("it was ended by {exit}"));
-                return Err(Error::Spawn { what, run: Box::new(run), source: None });
-            }
-        };
-        if let Some(error) = self.sudo_refused(status, &run) {
-            return Err(error);
-        }
-        match judge(call.verb(), status, &run.stdout, &run.stderr) {
-            Verdict::Failure { kind, message } => {
-                Err(Error::Failed { kind, message, vmid: call.vmid(), run: Box::new(run) })
-            }
-            Verdict::Success { mut warnings } => {
-                if finished.cut {
-                    let limit = self.pct_config().output_limit;
-                    warnings.push(format!("only the first {limit} bytes of the output were kept"));
-                }
-                Ok((warnings, status))
-            }
-        }
-    }
-
-    fn sudo_refused(&self, status: i32, run: &Run) -> Option<Error> {
-        let config = self.pct_config();
-        let through_sudo = match &config.transport {
-            Transport::Local => false,
-            Transport::Sudo { .. } => true,
-            Transport::Ssh(connection) => connection.target().sudo,
-        };
-        let text = run.stderr.lines().find_map(|line| line.strip_prefix("sudo: "))?;
-        (through_sudo && status == 1).then(|| Error::NotAvailable {
-            path: match config.transport.ssh() {
-                Some(connection) => connection.place(&config.program),
-                None => config.program.clone(),
-            },
-            reason: Unavailable::Sudo(text.to_owned()),
-        })
-    }
-
-    /// Runs a read, which is made of typed values, and parses what it printed.
-    async fn read<T>(&self, call: &Call, parse: impl Fn(&[u8]) -> Result<T, ParseError>) -> Result<T> {
-        self.read_words(call, call.argv(), parse).await
-    }
-
-    async fn read_words<T>(
-        &self,
-        call: &Call,
-        words: Vec<String>,
-        parse: impl Fn(&[u8]) -> Result<T, ParseError>,
-    ) -> Result<T> {
-        let finished = self.run(call, words, None, &mut ()).await?;
-        self.verdict(call, &finished)?;
-        parse(&finished.stdout).map_err(|error| Error::InvalidOutput {
-            what: error.to_string(),
-            run: Box::new(finished.to_run()),
-        })
-    }
-
-    /// Reads the one word of `pct status`.
-    ///
-    /// # Errors
-    /// As [`Inspect::status`].
-    pub async fn state(&self, vmid: Vmid) -> Result<pvect_core::RunState> {
-        self.read(&Call::on(Verb::Status, vmid), parse::state).await
-    }
 }
 
 fn span(call: &Call, shown: &[String]) -> tracing::Span {
@@ -390,46 +248,6 @@ fn record(span: &tracing::Span, duration: Duration, exit: Option<Exit>) {
         span.record("exit", exit.to_string());
     }
     tracing::debug!("pct ended");
-}
-
-#[async_trait]
-impl Inspect for PctBackend {
-    async fn list(&self) -> Result<Vec<Listing>> {
-        let call = Call::new(Verb::List);
-        if self.pct_config().json_list {
-            let words = vec!["list".to_owned(), "--output-format".to_owned(), "json".to_owned()];
-            return self.read_words(&call, words, parse::list_json).await;
-        }
-        self.read(&call, parse::list).await
-    }
-
-    async fn status(&self, vmid: Vmid) -> Result<Status> {
-        self.read(&Call::on(Verb::Status, vmid).flag("verbose", true), parse::status).await
-    }
-
-    async fn config(&self, vmid: Vmid, view: &ConfigView) -> Result<ContainerConfig> {
-        let call = Call::on(Verb::Config, vmid);
-        let call = match view {
-            ConfigView::Pending => call,
-            ConfigView::Current => call.flag("current", true),
-            ConfigView::Snapshot(name) => call.option("snapshot", name.as_str()),
-        };
-        self.read(&call, parse::config).await
-    }
-
-    async fn pending(&self, vmid: Vmid) -> Result<Vec<PendingItem>> {
-        self.read(&Call::on(Verb::Pending, vmid), parse::pending).await
-    }
-
-    /// The time of a snapshot is left out through sudo, which may drop the time zone that was asked for.
-    async fn snapshots(&self, vmid: Vmid) -> Result<Vec<SnapshotEntry>> {
-        let clock = match self.pct_config().transport {
-            // Through ssh the zone is set after sudo.
-            Transport::Local | Transport::Ssh(_) => Clock::Utc,
-            Transport::Sudo { .. } => Clock::Unknown,
-        };
-        self.read(&Call::on(Verb::Listsnapshot, vmid), |output| parse::snapshots(output, clock)).await
-    }
 }
 
 #[async_trait]

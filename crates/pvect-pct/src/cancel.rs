@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-/// Stops the runs of a backend: the first [`CancelHandle::cancel`] as a time-out would, the second at once.
+/// Stops the runs of a backend: the first [`CancelHandle::cancel`] like a time-out, the second at once.
 ///
-/// Clones share one state. A handle that was cancelled stays so.
+/// Clones share one state. A handle stays cancelled.
 #[derive(Debug, Clone)]
 pub struct CancelHandle {
     count: Arc<watch::Sender<u32>>,
@@ -18,7 +18,7 @@ impl CancelHandle {
         Self { count: Arc::new(watch::Sender::new(0)) }
     }
 
-    /// Stops what runs: SIGTERM and the grace first; called again, SIGKILL.
+    /// Stops what runs: sends SIGTERM and waits for the grace period; called again, sends SIGKILL.
     pub fn cancel(&self) {
         self.count.send_modify(|count| *count = count.saturating_add(1));
     }
@@ -28,7 +28,7 @@ impl CancelHandle {
         *self.count.borrow() > 0
     }
 
-    /// Returns how often it was cancelled, as that changes: for what is stopped in another way.
+    /// Returns a receiver of how often it was cancelled, for work that is stopped in another way.
     pub fn subscribe(&self) -> watch::Receiver<u32> {
         self.count.subscribe()
     }

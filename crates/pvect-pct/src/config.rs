@@ -83,11 +83,11 @@ impl PctConfig {
         }
     }
 
-    /// Returns how long the call may take; `None` is without end.
+    /// Returns how long the call may take; `None` means no limit.
     ///
-    /// The verb's class decides: reads 30 s, quick changes 60 s, long tasks 30 min, `exec`, `enter` and `console`
-    /// no limit. A call with an option `timeout` of its own (`shutdown`) gets that time and 30 s more where this is
-    /// longer. [`PctConfig::timeout`] replaces it all.
+    /// The verb's class decides: reads 30 s, quick changes 60 s, long tasks 30 min, `exec`, `enter` and `console` no
+    /// limit. A call with an option `timeout` of its own (`shutdown`) gets that time and 30 s more if this is longer.
+    /// [`PctConfig::timeout`] replaces all of these.
     pub fn limit(&self, call: &Call) -> Option<Duration> {
         let class = self.limit_of(call.verb().spec().time)?;
         if self.timeout.is_some() {
@@ -98,7 +98,7 @@ impl PctConfig {
         Some(own.map_or(class, |own| own.max(class)))
     }
 
-    /// Returns how long what is of a class may take; `None` is without end.
+    /// Returns how long a verb of a class may take; `None` means no limit.
     pub(crate) fn limit_of(&self, class: TimeClass) -> Option<Duration> {
         let own = match class {
             TimeClass::Read => Some(Duration::from_secs(30)),
@@ -111,10 +111,10 @@ impl PctConfig {
 
     /// Returns the whole command line for the words of a call, program first.
     ///
-    /// sudo resets the environment, so variables that were given explicitly go through `env`; without any, sudo
-    /// starts pct itself and a rule that allows only pct is enough; TERM it keeps by itself. For ssh it is what a person
-    /// would type: what pvect really runs has its marks and the clean environment around it.
-    pub(crate) fn command_line(&self, words: Vec<String>) -> Vec<String> {
+    /// sudo resets the environment, so variables that were given explicitly go through `env`; without any, sudo starts
+    /// pct itself, so that a rule that allows only pct is enough. sudo keeps TERM by itself. For ssh the line is what a
+    /// person would type; what pvect really runs also has its marks and the clean environment around it.
+    pub fn command_line(&self, words: Vec<String>) -> Vec<String> {
         if let Transport::Ssh(connection) = &self.transport {
             let mut line = connection.target().shown();
             let sudo = if connection.target().sudo { &["sudo", "-n", "--"][..] } else { &[] };

@@ -18,15 +18,15 @@ use crate::ssh::{Connection, Parcel, Trouble, nonce, sha256};
 
 /// The option that names a file of public keys.
 const KEYS: &str = "ssh-public-keys";
-/// How a file of the other side is called where nothing runs.
+/// The name that is shown for a file on the other side when nothing is run.
 const SHOWN: &str = "/tmp/pvect.XXXXXXXXXX/file";
 
-/// A call whose files were put where its pct finds them. Dropped, it removes them there.
+/// A call whose files were copied to where its pct finds them; on drop they are removed there.
 pub(crate) struct Copies {
     connection: Connection,
     limit: Duration,
     directories: Vec<String>,
-    /// Where the result of `pull` goes, and the call as it was asked.
+    /// Where the result of `pull` goes, and the call as the caller made it.
     pull: Option<(PathBuf, Call)>,
 }
 
@@ -38,7 +38,7 @@ impl Drop for Copies {
     }
 }
 
-/// Returns whether the call names files of this side at all.
+/// Returns whether the call names any files on this side.
 pub(crate) fn are_needed(call: &Call) -> bool {
     matches!(call.verb(), Verb::Push | Verb::Pull) || call.get(KEYS).is_some()
 }
@@ -48,7 +48,7 @@ pub(crate) fn shown(call: &Call) -> Call {
     with_names(call, |_| SHOWN.to_owned())
 }
 
-/// Gives the files of a call the names that they have at the other side.
+/// Gives the files of a call the names that they have on the other side.
 fn with_names(call: &Call, mut name: impl FnMut(&str) -> String) -> Call {
     let mut args = call.args().to_vec();
     match (call.verb(), args.as_mut_slice()) {
@@ -57,7 +57,7 @@ fn with_names(call: &Call, mut name: impl FnMut(&str) -> String) -> Call {
     }
     let mut new = args.into_iter().fold(Call::new(call.verb()), Call::arg);
     for (option, value) in call.options() {
-        // The owner of a pulled file is one of this side.
+        // The owner of a pulled file is a user on this side.
         let here = call.verb() == Verb::Pull && matches!(option.as_str(), "user" | "group" | "perms");
         new = match value {
             _ if here => new,
@@ -70,7 +70,7 @@ fn with_names(call: &Call, mut name: impl FnMut(&str) -> String) -> Call {
 }
 
 impl Copies {
-    /// Sends what the call needs, and returns the call with the names that files have at the other side.
+    /// Sends the files that the call needs, and returns the call with the names that they have on the other side.
     ///
     /// # Errors
     /// When a file cannot be read or sent: pct was not started then.
@@ -127,9 +127,9 @@ impl Copies {
         }
     }
 
-    /// Brings the result of `pull` to this side: whole, or not at all.
+    /// Copies the result of `pull` to this side, completely or not at all.
     ///
-    /// As pct does, a file that is there keeps its owner and mode, and a link is followed.
+    /// As with pct, an existing file keeps its owner and mode, and a symlink is followed.
     ///
     /// # Errors
     /// When it cannot be fetched or written.
@@ -165,7 +165,7 @@ impl Copies {
         part.keep(target).map_err(failed)
     }
 
-    /// Removes what was put at the other side.
+    /// Removes what was copied to the other side.
     pub(crate) async fn remove(mut self) {
         let directories = std::mem::take(&mut self.directories);
         if !directories.is_empty() {
@@ -174,7 +174,7 @@ impl Copies {
     }
 }
 
-/// What the result is to be called: links are followed, as far as they lead somewhere.
+/// The path of the result: symlinks are followed, as far as their targets exist.
 fn target(path: &Path) -> Result<PathBuf> {
     if path.is_dir() {
         return Err(Error::Io {
@@ -185,7 +185,7 @@ fn target(path: &Path) -> Result<PathBuf> {
     Ok(path.canonicalize().unwrap_or_else(|_| path.to_owned()))
 }
 
-/// A file beside its target that is not whole yet. Dropped, it vanishes.
+/// An incomplete file next to its target; removed on drop.
 struct Part {
     path: PathBuf,
     file: File,
@@ -211,15 +211,16 @@ impl Part {
 impl Drop for Part {
     fn drop(&mut self) {
         if !self.kept {
-            // The error is about what went wrong before; a file that cannot be removed is the lesser trouble.
+            // The error is about what went wrong before, which matters more than a file that cannot be removed.
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
-/// Sets owner and mode: those that are asked for, else those of the old file, else those of the other side.
+/// Sets owner and mode: those that were asked for, or else those of the old file, or else those on the other side.
 ///
-/// Only a caller who asks for them gets set-user-ID, set-group-ID and sticky bits: the content is another machine's.
+/// Sets the set-user-ID, set-group-ID and sticky bits only for a caller who asks for them, because the content comes
+/// from another machine.
 fn own_as(part: &Part, old: Option<&Metadata>, mode: u32, call: &Call) -> io::Result<()> {
     if let Some(old) = old {
         fchown(&part.file, Some(old.uid()), Some(old.gid()))?;
@@ -232,7 +233,7 @@ fn own_as(part: &Part, old: Option<&Metadata>, mode: u32, call: &Call) -> io::Re
     part.file.set_permissions(Permissions::from_mode(mode & 0o7777))
 }
 
-/// Gives the file the owner that the call asks for, by the names of this side.
+/// Gives the file the owner that the call asks for, by the user names on this side.
 async fn give(path: &Path, call: &Call) -> Result<()> {
     let (user, group) = (call.get("user").unwrap_or_default(), call.get("group").unwrap_or_default());
     if user.is_empty() && group.is_empty() {

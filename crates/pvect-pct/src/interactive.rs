@@ -16,13 +16,14 @@ use crate::{CancelHandle, Runner, program};
 
 /// Runs a call on the caller's own stdin, stdout and stderr and returns its status, 128+signal when it was killed.
 ///
-/// Where one of the three is a terminal it stays in the caller's process group, so the terminal's size changes, Ctrl-C
-/// and Ctrl-\ reach it directly; SIGTERM and SIGHUP are passed on. Where none is, lxc-attach makes no terminal for the
-/// command, which would have the caller's: there it has a session of its own, and what the terminal sends is passed on
-/// to its process group. From the first use on, this process no longer dies of these signals.
+/// If one of the three is a terminal, the process stays in the caller's process group, so that the terminal's size
+/// changes, Ctrl-C and Ctrl-\ reach it directly; SIGTERM and SIGHUP are passed on. If none is, lxc-attach does not make
+/// a terminal for the command, which would then have the caller's. So the process gets a session of its own, and the
+/// terminal's signals are passed on to its process group. From the first use on, this process no longer dies of these
+/// signals.
 ///
-/// Through ssh there is a terminal at the other end where stdin and stdout are one here; else the streams are carried,
-/// and each of the four signals ends pct there as a time-out would.
+/// Through ssh, there is a terminal at the other end if stdin and stdout are terminals here. Otherwise the streams are
+/// passed through, and each of the four signals ends pct there, like a time-out.
 pub(crate) async fn run(runner: &Runner, words: Vec<String>, shown: Vec<String>) -> Result<i32> {
     program::check(runner.config())?;
     let (stdin, stdout) = (std::io::stdin().is_terminal(), std::io::stdout().is_terminal());
@@ -79,17 +80,17 @@ fn status_of(exit: Exit) -> i32 {
     }
 }
 
-/// Passes a signal on. The terminal sends its own to the process group, and those it has sent already where the command
-/// shares it.
+/// Passes a signal on. The terminal's signals go to the process group; if the command is in ours, the terminal has sent
+/// them already.
 async fn pass_on(runner: &Runner, pid: Pid, signal: Signal, apart: bool) {
     let transport = &runner.config().transport;
-    // It may have ended meanwhile; who waits for it knows.
+    // It may have ended meanwhile, which the wait for it notices.
     match signal {
         Signal::TERM => transport.send(&[Target::Process(pid)], signal).await,
         Signal::HUP if !apart => transport.send(&[Target::Process(pid)], signal).await,
         Signal::TSTP => {
             transport.send(&[Target::Group(pid)], Signal::STOP).await;
-            // Until the shell lets us go on.
+            // Stops until the shell continues us.
             let _ = kill_process(rustix::process::getpid(), Signal::STOP);
             transport.send(&[Target::Group(pid)], Signal::CONT).await;
         }
@@ -102,7 +103,7 @@ async fn pass_on(runner: &Runner, pid: Pid, signal: Signal, apart: bool) {
 struct Signals(Vec<(Signal, tokio::signal::unix::Signal)>);
 
 impl Signals {
-    /// `apart` tells whether the command does not get from the terminal what stops it. What is ignored stays so.
+    /// `apart` says that the command does not get the terminal's stop signals by itself. Ignored signals stay ignored.
     fn new(apart: bool) -> Result<Self> {
         let watched = [Signal::INT, Signal::QUIT, Signal::TERM, Signal::HUP].into_iter();
         let watched = watched.chain(apart.then_some(Signal::TSTP));
@@ -126,8 +127,8 @@ impl Signals {
     }
 }
 
-/// Runs a call at the other end of ssh without a terminal: its streams are carried through this process, so that they
-/// stay as they are and what a login shell writes stays out of them.
+/// Runs a call at the other end of ssh without a terminal. Its streams pass through this process, so that they arrive
+/// unchanged and without the output of a login shell.
 async fn carried(
     runner: &Runner,
     words: Vec<String>,
@@ -164,7 +165,7 @@ async fn carried(
             run: Box::new(finished.to_run()),
         }),
         (_, Some(exit)) => Ok(status_of(exit)),
-        // Ended before it began, or not seen to end.
+        // It was stopped before it started, or its end was not seen.
         (_, None) => Ok(128 + Signal::TERM.as_raw()),
     }
 }
@@ -185,16 +186,16 @@ impl Far {
         let config = runner.config();
         let mut command = self.connection.plain(&self.log, &config.env, &config.words(words));
         if let Some((name, value)) = config.env.iter().find(|(name, _)| name == "TERM") {
-            // ssh gives this to the terminal at the other end.
+            // ssh passes this on to the terminal at the other end.
             command.env(name, value);
         }
         command
     }
 
-    /// Tells ssh's own failures from the status of the command.
+    /// Tells ssh's own failures apart from the status of the command.
     ///
     /// The script around pct turns a signal into 128 and its number, so ssh's 255 is pct's own unless ssh has said
-    /// something or the connection is gone. A terminal that closes ends what runs on it.
+    /// something or the connection is gone. When a terminal closes, the command on it ends.
     fn ended(&self, exit: Exit) -> std::result::Result<(), String> {
         if exit != Exit::Status(255) {
             return Ok(());

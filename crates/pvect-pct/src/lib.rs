@@ -20,9 +20,11 @@ pub mod parse;
 mod program;
 mod runner;
 mod ssh;
+mod warned;
 
 pub use backend::{Captured, PctBackend};
 pub use cancel::CancelHandle;
 pub use config::{DEFAULT_GRACE, DEFAULT_OUTPUT_LIMIT, PctConfig, Transport};
 pub use runner::{End, Finished, Request, Runner, Streams};
 pub use ssh::{Connection, DEFAULT_PATIENCE, SshTarget};
+pub use warned::Warned;

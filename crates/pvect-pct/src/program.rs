@@ -13,7 +13,7 @@ use crate::config::{PctConfig, Transport};
 ///
 /// A program that only root can see is not missing for sudo, so a directory that may not be read is not an error there.
 ///
-/// What is on another node cannot be looked at from here; the run itself tells.
+/// A program on another node cannot be checked from here; running it shows whether it exists.
 pub(crate) fn check(config: &PctConfig) -> Result<()> {
     if matches!(config.transport, Transport::Ssh(_)) {
         return Ok(());
@@ -33,7 +33,7 @@ pub(crate) fn check(config: &PctConfig) -> Result<()> {
     }
 }
 
-/// Returns where another program of the node is: beside pct, or else where the node keeps its programs. A path is taken
+/// Returns where another program of the node is: beside pct, or else where the node keeps its programs. A path is used
 /// as it is.
 pub(crate) fn find_beside(pct: &Path, name: &str) -> Option<PathBuf> {
     if name.contains('/') {
@@ -41,7 +41,7 @@ pub(crate) fn find_beside(pct: &Path, name: &str) -> Option<PathBuf> {
     }
     let beside = pct.parent().filter(|dir| dir.is_absolute());
     let usual = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"].into_iter().map(Path::new);
-    beside.into_iter().chain(usual).map(|dir| dir.join(name)).find(|path| path.is_file())
+    beside.into_iter().chain(usual).map(|dir| dir.join(name)).find(|path| executable(path, false).is_ok())
 }
 
 fn executable(path: &Path, hidden_is_fine: bool) -> Result<()> {
@@ -80,8 +80,11 @@ mod tests {
         let pct = dir.path().join("pct");
         assert_eq!(find_beside(&pct, "no-such-program"), None);
         assert!(find_beside(&pct, "sh").is_some_and(|path| !path.starts_with(dir.path())));
-        std::fs::write(dir.path().join("sh"), "").unwrap();
-        assert_eq!(find_beside(&pct, "sh"), Some(dir.path().join("sh")));
+        let beside = dir.path().join("sh");
+        std::fs::write(&beside, "").unwrap();
+        assert!(find_beside(&pct, "sh").is_some_and(|path| path != beside), "it cannot be run");
+        std::fs::set_permissions(&beside, std::fs::Permissions::from_mode(0o755)).unwrap();
+        assert_eq!(find_beside(&pct, "sh"), Some(beside));
         assert_eq!(find_beside(&pct, "/opt/sh"), Some("/opt/sh".into()));
     }
 

@@ -32,7 +32,7 @@ pub struct Failure {
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum FailureKind {
-    /// The operation; the text is all that there is to know.
+    /// The operation failed; only the text says why.
     Operation,
     /// The container has no configuration on this node.
     NoContainer {
@@ -54,10 +54,14 @@ pub enum FailureKind {
         /// The program's name.
         program: String,
     },
-    /// Somebody else holds a lock file, and did not let go of it in time.
+    /// Somebody else holds a lock file and did not release it in time.
     Held,
-    /// The kernel was busy with what somebody else changed at the same time: a second try may succeed.
+    /// The kernel was busy with another change at the same time: a second try may succeed.
     Busy,
+    /// The program that checks file systems does not know this one.
+    UnknownFileSystem,
+    /// The files of this guest's system cannot be set up.
+    UnsupportedGuest,
     /// The request as a whole is wrong (400).
     BadRequest {
         /// What stands after the status.
@@ -151,7 +155,7 @@ impl Failure {
     }
 }
 
-/// The system's words for an error, without Rust's `(os error N)`.
+/// The system's text for an error, without Rust's `(os error N)`.
 pub fn os_text(error: &std::io::Error) -> String {
     let text = error.to_string();
     match text.rfind(" (os error ") {

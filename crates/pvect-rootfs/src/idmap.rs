@@ -37,7 +37,7 @@ impl IdMap {
 
     /// The map of a configuration: its raw `lxc.idmap` lines if it has some, else by `unprivileged` and the node's range.
     ///
-    /// Lines that are none of `u|g INSIDE OUTSIDE COUNT` are left out, as LXC will refuse them itself.
+    /// Lines that are not of the form `u|g INSIDE OUTSIDE COUNT` are left out; LXC will refuse them itself.
     pub fn of(config: &ContainerConfig) -> Self {
         let mut map = Self::default();
         for (_, value) in config.main.raw.iter().filter(|(key, _)| key == "lxc.idmap" || key == "lxc.id_map")
@@ -79,7 +79,7 @@ impl IdMap {
         lines(&self.users)
     }
 
-    /// Returns the map of groups, likewise.
+    /// Returns the map of groups in the same form.
     pub fn group_lines(&self) -> String {
         lines(&self.groups)
     }

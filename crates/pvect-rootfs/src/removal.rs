@@ -12,7 +12,7 @@ use std::os::unix::ffi::OsStrExt;
 use rustix::fs::{AtFlags, Dir, FileType, IFlags, Mode, OFlags, RenameFlags, ResolveFlags};
 use rustix::io::Errno;
 
-/// How deep what cannot be moved up, such as a btrfs subvolume, may be nested in such.
+/// How deeply directories that cannot be moved up, such as btrfs subvolumes, may be nested.
 const NESTED: usize = 64;
 const OPEN: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 const STAY: ResolveFlags =
@@ -52,7 +52,7 @@ struct Top<'a> {
 
 impl Top<'_> {
     fn clear(&mut self) -> io::Result<()> {
-        // A name may be missed by a pass in which others come and go.
+        // One pass may miss a name while others are added and removed.
         loop {
             let mut found = false;
             for entry in Dir::read_from(self.directory)? {
@@ -78,7 +78,7 @@ impl Top<'_> {
         unlink(parent, name, AtFlags::REMOVEDIR).map_err(|errno| named(name, errno))
     }
 
-    /// Empties a directory: what of it is not empty itself is moved up.
+    /// Empties a directory: subdirectories that are not empty are moved up.
     fn empty(&mut self, directory: &OwnedFd) -> io::Result<()> {
         loop {
             let mut found = false;
@@ -149,7 +149,7 @@ fn unlink(parent: BorrowedFd<'_>, name: &OsStr, flags: AtFlags) -> rustix::io::R
     cleared(parent, name, || rustix::fs::unlinkat(parent, name, flags))
 }
 
-/// Does something to a name; once more without the flags (`chattr +i`, `+a`) that forbid it.
+/// Does something to a name; if that fails, removes the flags (`chattr +i`, `+a`) that forbid it and tries again.
 fn cleared(
     parent: BorrowedFd<'_>,
     name: &OsStr,
@@ -185,7 +185,7 @@ fn real_name(name: &[u8]) -> Option<&OsStr> {
     (name != b"." && name != b"..").then(|| OsStr::from_bytes(name))
 }
 
-/// An error that names what could not be removed; its kind stays.
+/// An error that names what could not be removed and has the same kind.
 fn named(name: &OsStr, errno: Errno) -> io::Error {
     let what = match errno {
         Errno::XDEV | Errno::BUSY => "something is mounted there".to_owned(),

@@ -58,7 +58,7 @@ impl Rooted {
     /// Opens a directory inside (as a place only, `O_PATH`).
     ///
     /// # Errors
-    /// When it is missing or no directory.
+    /// When it is missing, or not a directory.
     pub fn dir(&self, path: impl AsRef<Path>) -> io::Result<OwnedFd> {
         self.open_at(path, OFlags::PATH | OFlags::DIRECTORY)
     }
@@ -84,11 +84,11 @@ impl Rooted {
                     Mode::empty(),
                 )?;
                 rustix::fs::fchown(&made, Some(self.uid()), Some(self.gid()))?;
-                // The umask took its part of the mode that mkdir was given.
+                // The umask has removed bits from the mode that mkdir was given.
                 rustix::fs::fchmod(&made, Mode::from_raw_mode(mode))?;
                 Ok(made)
             }
-            // A dangling symlink has this name: what it names is made.
+            // Another process has made it meanwhile, or a dangling symlink has this name.
             Err(Errno::EXIST) => match self.dir(path) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Errno::NOTDIR.into()),
                 result => result,
@@ -130,7 +130,8 @@ impl Rooted {
     /// When it cannot be read or is larger than [`READ_LIMIT`].
     pub fn read(&self, path: impl AsRef<Path>) -> io::Result<Option<Vec<u8>>> {
         let path = path.as_ref();
-        // Opening a device does something already; and not blocking: a fifo of this name must not hold us up.
+        // Look first, because merely opening a device may have an effect. Then open without blocking, so that a fifo
+        // with this name cannot hold us up.
         match self.open_at(path, OFlags::PATH) {
             Ok(fd) if FileType::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode) == FileType::RegularFile => {}
             Ok(_) => return Ok(None),
@@ -158,7 +159,7 @@ impl Rooted {
         Ok(self.read(path)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
     }
 
-    /// Reads the target of a symlink; `None` when it is none.
+    /// Reads the target of a symlink; `None` when it is not one.
     pub fn read_link(&self, path: impl AsRef<Path>) -> Option<std::path::PathBuf> {
         let path = path.as_ref();
         let parent = self.dir(path.parent()?).ok()?;
@@ -166,9 +167,9 @@ impl Rooted {
         Some(Path::new(OsStr::from_bytes(target.as_bytes())).to_owned())
     }
 
-    /// Writes a file: a new one beside it, renamed over it. A symlink of this name is replaced, missing directories
-    /// are made (0755). Owner is the container's root. Not synced: a guest that is not started after a crash of the
-    /// host is set up again at its next start.
+    /// Writes a file: writes a temporary file beside it and renames that. A symlink with this name is replaced, and
+    /// missing directories are made (0755). The owner is the container's root. Not synced: a guest that is not started
+    /// after a crash of the host is set up again at its next start.
     ///
     /// # Errors
     /// When it cannot be written; the old file is then untouched.
@@ -232,7 +233,7 @@ impl Rooted {
     /// Removes a file or symlink; a missing one is fine.
     ///
     /// # Errors
-    /// When it is there and cannot be removed.
+    /// When it exists but cannot be removed.
     pub fn remove(&self, path: impl AsRef<Path>) -> io::Result<()> {
         let path = path.as_ref();
         let name = path.file_name().ok_or(Errno::INVAL)?;
@@ -256,7 +257,7 @@ impl Rooted {
         }
     }
 
-    /// Removes a file, a symlink, or a directory with all that it has; a missing one is fine.
+    /// Removes a file, a symlink, or a directory with everything in it; a missing one is fine.
     ///
     /// # Errors
     /// When something of it cannot be removed, such as a directory where something is mounted.
@@ -270,7 +271,7 @@ impl Rooted {
         }
     }
 
-    /// Removes all that a directory has; a missing one is fine.
+    /// Removes everything in a directory; a missing one is fine.
     ///
     /// # Errors
     /// As [`Rooted::remove_all`].
@@ -330,13 +331,14 @@ pub fn is_of_kernel(file: impl AsFd) -> bool {
     rustix::fs::fstatfs(file).is_ok_and(|found| KINDS.contains(&found.f_type))
 }
 
-/// Returns whether an open file is a regular one or a directory: anything else may never end, or act on being read.
+/// Returns whether an open file is a regular one or a directory: reading anything else may never end, or may have an
+/// effect.
 pub fn is_plain(file: impl AsFd) -> bool {
     let kind = rustix::fs::fstat(file).map(|stat| FileType::from_raw_mode(stat.st_mode));
     matches!(kind, Ok(FileType::RegularFile | FileType::Directory))
 }
 
-/// The root itself is `.`: openat2 takes no empty path.
+/// The root itself is `.`, because openat2 does not accept an empty path.
 fn inside(path: &Path) -> &Path {
     if path.as_os_str().is_empty() { Path::new(".") } else { path }
 }
@@ -346,69 +348,4 @@ fn absent(error: &io::Error) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::os::unix::fs::{PermissionsExt, symlink};
-
-    use super::*;
-
-    fn me() -> (u32, u32) {
-        (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw())
-    }
-
-    fn pair() -> (tempfile::TempDir, Rooted) {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::create_dir(dir.path().join("root")).unwrap();
-        std::fs::create_dir(dir.path().join("outside")).unwrap();
-        let rooted = Rooted::open(&dir.path().join("root"), me()).unwrap();
-        (dir, rooted)
-    }
-
-    #[test]
-    fn writes_stay_inside_whatever_the_symlinks_say() {
-        let (dir, rooted) = pair();
-        let outside = dir.path().join("outside");
-        symlink(&outside, dir.path().join("root/absolute")).unwrap();
-        symlink("../outside", dir.path().join("root/relative")).unwrap();
-        symlink(outside.join("victim"), dir.path().join("root/file")).unwrap();
-        for path in ["absolute/x", "relative/x", "../outside/x", "/../../outside/x"] {
-            let _ = rooted.write(path, b"text", 0o644);
-        }
-        rooted.write("file", b"text", 0o644).unwrap();
-        assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 0);
-        assert!(std::fs::symlink_metadata(dir.path().join("root/file")).unwrap().is_file());
-        assert_eq!(rooted.read_text("/file").unwrap().as_deref(), Some("text"));
-    }
-
-    #[test]
-    fn files_have_the_asked_mode_and_no_temporary_stays() {
-        let (dir, rooted) = pair();
-        rooted.write("/etc/shadow", b"x", 0o640).unwrap();
-        let mode = std::fs::metadata(dir.path().join("root/etc/shadow")).unwrap().permissions().mode();
-        assert_eq!(mode & 0o7777, 0o640);
-        assert_eq!(rooted.names("etc").unwrap(), ["shadow"]);
-        assert_eq!(rooted.names("nothing").unwrap(), Vec::<String>::new());
-        rooted.symlink("/etc/shadow", "/etc/link").unwrap();
-        rooted.symlink("shadow", "/etc/link").unwrap();
-        assert_eq!(rooted.read_link("/etc/link").unwrap(), Path::new("shadow"));
-        rooted.remove("/etc/link").unwrap();
-        rooted.remove("/etc/link").unwrap();
-        assert!(rooted.lstat("/etc/link").unwrap().is_none());
-    }
-
-    #[test]
-    fn only_regular_files_are_read() {
-        let (dir, rooted) = pair();
-        rustix::fs::mknodat(CWD, dir.path().join("root/fifo"), FileType::Fifo, Mode::from_raw_mode(0o644), 0)
-            .unwrap();
-        assert_eq!(rooted.read("fifo").unwrap(), None);
-        assert_eq!(rooted.read("missing/file").unwrap(), None);
-        assert!(rooted.is_dir("/") && !rooted.is_file("/"));
-    }
-
-    #[test]
-    fn files_of_the_kernel_are_known() {
-        for (path, expected) in [("/proc/self/status", true), ("/sys/kernel", true), ("/usr/bin", false)] {
-            assert_eq!(is_of_kernel(std::fs::File::open(path).unwrap()), expected, "{path}");
-        }
-    }
-}
+mod tests;

@@ -20,7 +20,7 @@ pub enum CertificateError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// A file holds no certificate or key.
+    /// A file has no certificate or key in it.
     #[error("{path} holds no {what} in PEM")]
     Content {
         /// The file.
@@ -48,7 +48,7 @@ fn files(layout: &Layout, node: &Node) -> (PathBuf, PathBuf) {
 }
 
 impl Certificate {
-    /// Reads `etc/pve/nodes/NODE/pve-ssl.pem` and `.key`; where neither is there, makes them, for the node's name,
+    /// Reads `etc/pve/nodes/NODE/pve-ssl.pem` and `.key`; if both are missing, makes them, for the node's name,
     /// `localhost` and the loopback addresses.
     ///
     /// # Errors

@@ -9,8 +9,8 @@ use crate::params::Params;
 
 static ENDPOINTS: LazyLock<Endpoints> = LazyLock::new(Endpoints::new);
 
-/// The call that a request comes to: the parameters of the query and of the body, as JSON or as a form. `None` when they
-/// are refused.
+/// The call that a request makes, from the parameters of the query and of the body, as JSON or as a form. `None` when
+/// they are refused.
 pub fn call_of(verb: Verb, query: &[u8], body: &[u8], is_json: bool) -> Option<Call> {
     let mut params = Params::of_form(query).ok()?;
     params.merge(if is_json { Params::of_json(body) } else { Params::of_form(body) }.ok()?).ok()?;

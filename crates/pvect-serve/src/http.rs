@@ -23,7 +23,7 @@ use crate::shared::{Shared, blocking};
 
 /// The beginning of every path.
 const BASE: &str = "/api2/json";
-/// How many logins one address may have under way, those that wait out their refusal too.
+/// How many logins one address may have in progress, including refused ones whose answer is delayed.
 const LOGINS_OF_ONE: usize = 4;
 /// How many passwords are hashed at a time.
 const HASHED_AT_A_TIME: usize = 2;
@@ -153,7 +153,7 @@ impl Server {
                 let invalid = || Refusal::unauthorized("permission denied - invalid PVE ticket");
                 let login = self.shared.tickets.check(&ticket, |user| self.shared.users.known_hash(user));
                 let login = login.map_err(|error| {
-                    // Nothing is proven yet: a stranger learns no more than this.
+                    // The client is not authenticated yet, so it learns no more than this.
                     tracing::error!(%error, "users");
                     Refusal::failed("the users cannot be read")
                 })?;
@@ -173,13 +173,13 @@ impl Server {
         }
     }
 
-    /// A client that hangs up does not end it: its turn lasts as long as the work does.
+    /// A client that hangs up does not end its login: its turn lasts as long as the work.
     async fn login(self: Arc<Self>, params: Params, peer: IpAddr) -> Result<Value, Refusal> {
         let work = tokio::spawn(self.admit(params, peer));
         work.await.unwrap_or_else(|_| Err(Refusal::failed("internal error")))
     }
 
-    /// One address cannot try many passwords at a time, and all together cannot take all the processor.
+    /// One address cannot try many passwords at a time, and all together cannot use up the CPU.
     async fn admit(self: Arc<Self>, params: Params, peer: IpAddr) -> Result<Value, Refusal> {
         let _turn = self.login_turn(peer).await?;
         let done = {

@@ -3,30 +3,30 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// How the server listens and what it takes.
+/// How the server listens, and its limits.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
     /// The address.
     pub listen: SocketAddr,
     /// How many connections are served at most.
     pub connections: usize,
-    /// How many of these one client may have: an address, or a /64 network of IPv6.
+    /// How many of these one client may have. A client is an address, or a /64 network of IPv6.
     pub connections_of_one: usize,
-    /// How many more may wait for a place, as long as `head` says; others are closed at once.
+    /// How many more connections may wait for a place, for as long as `head`; further ones are closed at once.
     pub waiting: usize,
     /// How long a handshake may take.
     pub handshake: Duration,
     /// How long the head of a request may take, and how long a connection may be idle.
     pub head: Duration,
-    /// How long a body may take (an upload: how long it may stand still).
+    /// How long a body may take (for an upload: how long it may stall).
     pub body: Duration,
-    /// How long a client may take nothing of an answer.
+    /// How long a client may read nothing of an answer.
     pub write: Duration,
-    /// How long requests under way may take when the server ends.
+    /// How long running requests may take when the server stops.
     pub grace: Duration,
-    /// How long an answer to a wrong ticket, token or password waits.
+    /// How long an answer to a wrong ticket, token or password is delayed.
     pub refusal_delay: Duration,
-    /// The longest body but for uploads, bytes.
+    /// The longest body of requests other than uploads, in bytes.
     pub body_limit: usize,
     /// The longest upload, bytes.
     pub upload_limit: u64,

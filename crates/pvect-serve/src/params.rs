@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::refusal::Refusal;
 
-/// The parameters, by name. A `Debug` of them shows names alone: there are passwords among them.
+/// The parameters, by name. Their `Debug` output shows names only, because there may be passwords among the values.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Params(BTreeMap<String, String>);
 
@@ -59,7 +59,7 @@ impl Params {
     /// Decodes `a=1&b=2`.
     ///
     /// # Errors
-    /// 400 for what is no UTF-8, and for an empty name.
+    /// 400 for text that is not UTF-8, and for an empty name.
     pub fn of_form(text: &[u8]) -> Result<Self, Refusal> {
         let mut params = Self::default();
         for pair in text.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
@@ -91,7 +91,7 @@ impl Params {
     /// Reads a JSON object of plain values and lists of them.
     ///
     /// # Errors
-    /// 400 for what is none.
+    /// 400 for anything else.
     pub fn of_json(text: &[u8]) -> Result<Self, Refusal> {
         let wrong = |what: &str| Refusal::new(400, format!("malformed JSON body: {what}"));
         let object = match serde_json::from_slice(text) {
@@ -121,12 +121,12 @@ impl Params {
     /// As [`Params::add`].
     pub fn merge(&mut self, others: Self) -> Result<(), Refusal> {
         others.0.into_iter().try_for_each(|(name, value)| self.add(name, value))?;
-        // It keeps browsers from answering out of their cache.
+        // Clients add it to keep browsers from answering out of their cache.
         self.0.remove("_dc");
         Ok(())
     }
 
-    /// Takes out what the path says too.
+    /// Removes parameters that are also in the path.
     ///
     /// # Errors
     /// 400 where the two differ.
@@ -155,7 +155,7 @@ impl Params {
         self.0.get(name).map(String::as_str)
     }
 
-    /// Returns a whole number; none where it is missing or none.
+    /// Returns a whole number; `None` when it is missing or not a number.
     pub fn number(&self, name: &str) -> Option<u64> {
         self.get(name)?.parse().ok()
     }
@@ -165,7 +165,7 @@ impl Params {
         self.get(name).and_then(pvect_core::property::boolean) == Some(true)
     }
 
-    /// Checks all parameters: each that is there must be wanted and of its kind, each required one be there.
+    /// Checks all parameters: each must be known and have the right type, and the required ones must be there.
     ///
     /// # Errors
     /// 400 with all that is wrong.
@@ -199,7 +199,7 @@ impl Params {
         for (index, arg) in verb.spec().args.iter().enumerate() {
             match self.0.remove(arg.name) {
                 Some(value) => call = call.arg_at(index, value),
-                // Something in its place, so that the others are checked too.
+                // A placeholder, so that the others are checked too.
                 None if !arg.optional => {
                     missing.push(Violation::option(arg.name, Reason::Missing));
                     call = call.arg_at(index, "");
@@ -226,7 +226,8 @@ impl Params {
 }
 
 impl Params {
-    /// Makes one value of those that come several times: a list of words that hold no separator. Others are refused.
+    /// Joins the values of a parameter that was given several times, if it is a list and no value contains a separator.
+    /// Others are refused.
     fn settle(&mut self, verb: Verb) -> Result<(), Refusal> {
         for (name, value) in self.0.iter_mut().filter(|(_, value)| value.contains('\0')) {
             let kind = verb.spec().option(name).map(|(option, _)| option.kind);
@@ -240,7 +241,7 @@ impl Params {
                     }
                     *value = words.join(",");
                 }
-                // Those that are not there are named with the others that are wrong.
+                // Unknown ones are reported with everything else that is wrong.
                 None if verb.spec().args.iter().all(|arg| arg.name != name) => {}
                 _ => return Err(several(name)),
             }
@@ -249,14 +250,14 @@ impl Params {
     }
 }
 
-/// Options that are lists although they have a text's kind.
+/// Options that are lists although their type is text.
 const LISTS: [&str; 2] = ["delete", "revert"];
 
 fn several(name: &str) -> Refusal {
     Refusal::parameter(name, "there is more than one value, or NUL in it")
 }
 
-/// The pairs of a JSON object, in their order, those of the same name too.
+/// The pairs of a JSON object in their order, including repeated names.
 struct Object(Vec<(String, Value)>);
 
 impl<'de> Deserialize<'de> for Object {
@@ -297,7 +298,7 @@ fn plain(value: &Value) -> Option<String> {
 /// Decodes `%41`, and `+` as a blank in forms.
 ///
 /// # Errors
-/// 400 for what is no UTF-8.
+/// 400 for text that is not UTF-8.
 pub fn decode(text: &[u8], form: bool) -> Result<String, Refusal> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;
@@ -319,93 +320,4 @@ pub fn decode(text: &[u8], form: bool) -> Result<String, Refusal> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn shown(params: &Params) -> Vec<String> {
-        params.0.iter().map(|(name, value)| format!("{name}={value}")).collect()
-    }
-
-    #[test]
-    fn forms_and_objects_are_read() {
-        let params = Params::of_form(b"a=1+2&b=%c3%a4%2B&c&a=3&x=%zz").unwrap();
-        assert_eq!(shown(&params), ["a=1 2\x003", "b=\u{e4}+", "c=", "x=%zz"]);
-        assert_eq!(Params::of_form(b"a=%ff").unwrap_err().status, 400);
-        let params = Params::of_json(br#"{"a":1,"b":true,"c":"x","d":["p","q"],"e":null}"#).unwrap();
-        assert_eq!(shown(&params), ["a=1", "b=1", "c=x", "d=p\0q"]);
-        assert_eq!(Params::of_json(b"[1]").unwrap_err().message, "malformed JSON body: not an object\n");
-        assert_eq!(Params::of_json(br#"{"a":{}}"#).unwrap_err().status, 400);
-        assert_eq!(shown(&Params::of_json(br#"{"a":1,"a":2}"#).unwrap()), ["a=1\x002"]);
-    }
-
-    #[test]
-    fn names_and_values_mean_one_thing() {
-        for form in ["=104", "a=1&=104", "%3d=1&=x"] {
-            assert_eq!(Params::of_form(form.as_bytes()).unwrap_err().status, 400, "{form}");
-        }
-        assert_eq!(Params::of_json(br#"{"":1}"#).unwrap_err().status, 400);
-        let wanted = [optional("storage", TEXT), many("exclude-path", TEXT)];
-        for (form, good) in [
-            ("storage=a", true),
-            ("exclude-path=/a&exclude-path=/b", true),
-            ("storage=a&storage=b", false),
-            ("storage=a&STORAGE=b", false),
-            ("storag=a", false),
-            ("storage=a%00b", false),
-        ] {
-            assert_eq!(Params::of_form(form.as_bytes()).unwrap().check(&wanted).is_ok(), good, "{form}");
-        }
-        let mut both = Params::of_form(b"storage=a").unwrap();
-        both.merge(Params::of_form(b"storage=b&_dc=1").unwrap()).unwrap();
-        assert!(both.check(&wanted).is_err());
-        let set = |form: &str| {
-            let mut params = Params::of_form(form.as_bytes()).unwrap();
-            params.set("vmid", "101");
-            params.call(Verb::Set).map(|call| call.masked_argv().join(" "))
-        };
-        assert_eq!(set("delete=swap&delete=tags").unwrap(), "set 101 --delete swap,tags");
-        assert_eq!(set("env=A%3d1%00B%3d2").unwrap(), "set 101 --env A=1\0B=2");
-        for form in ["delete=swap%00tags,dev0", "memory=64&memory=128", "hostname=a%00", "mp0=a&mp0=b"] {
-            assert_eq!(set(form).unwrap_err().status, 400, "{form}");
-        }
-        let place = BTreeMap::from([("vmid", "101".to_owned())]);
-        for (form, good) in
-            [("vmid=101", true), ("vmid=102", false), ("memory=64", true), ("vmid=101%00", false)]
-        {
-            assert_eq!(Params::of_form(form.as_bytes()).unwrap().agree(&place).is_ok(), good, "{form}");
-        }
-    }
-
-    #[test]
-    fn calls_take_parameters_by_name() {
-        let call = Params::of_form(b"vmid=101&ostemplate=local:vztmpl/a.tar.zst&password=hunter22&memory=64")
-            .unwrap()
-            .call(Verb::Create)
-            .unwrap();
-        assert_eq!(
-            call.masked_argv(),
-            ["create", "101", "local:vztmpl/a.tar.zst", "--memory", "64", "--password"]
-        );
-        let refusal = Params::of_form(b"vmid=7&memory=1").unwrap().call(Verb::Create).unwrap_err();
-        let names: Vec<&str> = refusal.errors.iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(names, ["vmid", "memory", "ostemplate"]);
-        let call = Params::of_form(b"vmid=101&volume=rootfs&target-vmid=102").unwrap().call(Verb::MoveVolume);
-        assert_eq!(call.unwrap().argv(), ["move-volume", "101", "rootfs", "--target-vmid", "102"]);
-    }
-
-    #[test]
-    fn unknown_parameters_are_refused() {
-        let wanted = [optional("type", Kind::Enum(&["vm"])), required("start", COUNT)];
-        let refusal = Params::of_form(b"type=x&bogus=1").unwrap().check(&wanted).unwrap_err();
-        let texts: Vec<&str> = refusal.errors.iter().map(|(_, text)| text.as_str()).collect();
-        assert_eq!(
-            texts,
-            [
-                "property is not defined in schema and the schema does not allow additional properties",
-                "value 'x' does not have a value in the enumeration 'vm'",
-                "property is missing and it is not optional",
-            ]
-        );
-        assert!(Params::of_form(b"start=3").unwrap().check(&wanted).is_ok());
-    }
-}
+mod tests;

@@ -8,10 +8,10 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-/// The bits of an IPv6 address that name a network: one client has all addresses below them.
+/// The network part of an IPv6 address: one client may have all addresses in its network.
 const NETWORK: u128 = !0 << 64;
 
-/// Returns the address that stands for a client.
+/// Returns the address that identifies a client.
 pub(crate) fn client(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & NETWORK).into(),
@@ -64,7 +64,7 @@ enum State {
     Waiting(OwnedSemaphorePermit),
 }
 
-/// A place. Dropped, it is free.
+/// A place; it is free again on drop.
 #[derive(Debug)]
 pub(crate) struct Place {
     _all: OwnedSemaphorePermit,
@@ -81,8 +81,8 @@ impl Places {
         }
     }
 
-    /// Returns what a new connection of a client gets; `None` when too many wait already. A client with nothing open
-    /// never waits for one that has all of its own places.
+    /// Returns what a new connection of a client gets; `None` when too many wait already. A client without connections
+    /// never waits for one that has used up its own places.
     pub(crate) fn claim(&self, address: IpAddr) -> Option<Claim> {
         let (all, share) = (Arc::clone(&self.all), self.shares.of(address));
         let place = Arc::clone(&share).try_acquire_owned().ok().and_then(|of_one| {
@@ -98,7 +98,7 @@ impl Places {
 }
 
 impl Claim {
-    /// Waits for the place, so long.
+    /// Waits for the place, at most for `patience`.
     pub(crate) async fn place(self, patience: Duration) -> Option<Place> {
         let _waiting = match self.state {
             State::Ready(place) => return Some(place),

@@ -20,7 +20,7 @@ pub struct Refusal {
     pub message: String,
     /// What is wrong with which parameter.
     pub errors: Vec<(String, String)>,
-    /// Refused before anything of the API was reached: such an answer has no body.
+    /// Refused before any endpoint was reached: such an answer has no body.
     bare: bool,
 }
 
@@ -39,7 +39,7 @@ impl Refusal {
         Self::new(500, message)
     }
 
-    /// Nobody who is known (401), without a body.
+    /// An unknown user (401), without a body.
     pub fn unauthorized(message: impl Into<String>) -> Self {
         Self { bare: true, ..Self::new(401, message) }
     }
@@ -69,7 +69,7 @@ impl Refusal {
         Self { errors: Violation::by_option(violations), ..Self::new(400, VERIFICATION) }
     }
 
-    /// What a verb failed with.
+    /// The refusal for a verb's failure.
     pub fn of_failure(failure: &Failure) -> Self {
         match &failure.kind {
             FailureKind::BadParameters { errors } => {
@@ -99,12 +99,12 @@ impl Refusal {
     }
 }
 
-/// Makes a good answer.
+/// Makes the answer of a successful request.
 pub fn data(value: &Value) -> Response<Body> {
     response(200, "OK", json!({ "data": value }).to_string().into())
 }
 
-/// Makes a good answer with more than its data (`total`).
+/// Makes the answer of a successful request with more than its data (`total`).
 pub fn data_and(value: &Value, name: &str, more: Value) -> Response<Body> {
     let mut body = Map::new();
     body.insert("data".to_owned(), value.clone());
@@ -120,7 +120,7 @@ fn response(status: u16, reason: &str, body: Body) -> Response<Body> {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("max-age=0"));
     headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
     headers.insert(header::SERVER, HeaderValue::from_static("pve-api-daemon/3.0"));
-    // What cannot stand in a status line is left out of it; the body has it all.
+    // Characters that a status line cannot contain are left out of it; the body has the whole text.
     let phrase: Vec<u8> =
         reason.bytes().filter(|byte| matches!(byte, b'\t' | b' '..=b'~' | 0x80..)).collect();
     if let Ok(phrase) = ReasonPhrase::try_from(phrase) {
@@ -144,7 +144,7 @@ mod tests {
             (Failure::bad_request("not enough arguments"), 400, "not enough arguments\n", &[]),
             (Failure::denied("Permission check failed (/)"), 403, "Permission check failed (/)\n", &[]),
             (Failure::bad_parameters(wrong.clone(), text), 400, VERIFICATION, &wrong[..]),
-            // A text decides nothing: it may be a guest's.
+            // The text must not decide, because it may come from a guest.
             (Failure::new("403 not mine"), 500, "403 not mine\n", &[]),
         ] {
             let refusal = Refusal::of_failure(&failure);

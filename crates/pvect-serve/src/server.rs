@@ -21,9 +21,9 @@ use crate::stalled::Guarded;
 /// How many threads read the node at a time.
 const BLOCKING_THREADS: usize = 32;
 
-/// Serves the node's API until SIGTERM or SIGINT; `ready` is told the address that is listened on.
+/// Serves the node's API until SIGTERM or SIGINT; `ready` is called with the address that it listens on.
 ///
-/// Blocks. Tasks that were started go on when the server ends.
+/// Blocks. Tasks that were started go on when the server stops.
 ///
 /// # Errors
 /// See [`ServeError`].
@@ -58,7 +58,7 @@ pub fn serve(node: Node, options: Options, ready: impl FnOnce(SocketAddr)) -> Re
         }
         accept(listener, TlsAcceptor::from(Arc::new(tls)), server, &options).await
     });
-    // Readers that still run may block; nobody waits for them.
+    // Threads that are still reading may block; do not wait for them.
     runtime.shutdown_timeout(Duration::from_secs(1));
     served
 }
@@ -92,7 +92,7 @@ async fn accept(
                 tokio::spawn(connection(stream, peer.ip(), acceptor, server, watcher, claim));
             }
             Err(error) => {
-                // Out of files, for one: trying again at once would only burn time.
+                // For example, out of file descriptors: trying again at once would only waste CPU time.
                 tracing::warn!(%error, "cannot accept a connection");
                 sleep(Duration::from_millis(100)).await;
             }

@@ -28,7 +28,7 @@ impl Shared {
     }
 }
 
-/// Runs what may block.
+/// Runs work that may block.
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
 ) -> Result<T, Refusal> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
-/// A stream whose writes fail with `TimedOut` when none gets on for the limit.
+/// A stream whose writes fail with `TimedOut` when none makes progress within the limit.
 pub(crate) struct Guarded<S> {
     stream: S,
     limit: Duration,

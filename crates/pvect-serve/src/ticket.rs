@@ -11,7 +11,7 @@ use ring::hmac;
 
 use crate::users::now;
 
-/// How long a ticket is good, seconds. Source: `$ticket_lifetime` of pve-access-control.
+/// How long a ticket is valid, seconds. Source: `$ticket_lifetime` of pve-access-control.
 const LIFETIME: u64 = 2 * 60 * 60;
 /// How long after a login its tickets can be renewed, seconds.
 const LOGIN_LIFETIME: u64 = 24 * 60 * 60;
@@ -21,7 +21,7 @@ const AHEAD: u64 = 300;
 /// Signs and checks tickets.
 pub struct Tickets(hmac::Key);
 
-/// What a good ticket says.
+/// What a valid ticket says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Login {
     /// The user.
@@ -37,7 +37,7 @@ impl std::fmt::Debug for Tickets {
 }
 
 impl Tickets {
-    /// Reads the key below `dir`, and makes it at the first time.
+    /// Reads the key below `dir`, or makes it the first time.
     ///
     /// # Errors
     /// When it can be neither read nor made.
@@ -67,7 +67,7 @@ impl Tickets {
         format!("{plain}::{login}:{signature}")
     }
 
-    /// Returns the login of a ticket that is good now. `hash` gives the hash of a user's password, as it is now.
+    /// Returns the login of a ticket that is valid now. `hash` returns the present hash of a user's password.
     ///
     /// # Errors
     /// Those of `hash`.
@@ -88,14 +88,14 @@ impl Tickets {
         Ok(Some(Login { user: user.to_owned(), time }))
     }
 
-    /// Makes the token against forged requests of a user.
+    /// Makes a user's token against cross-site request forgery.
     pub fn csrf(&self, user: &str) -> String {
         let time = format!("{:08X}", now());
         let signature = self.sign(&csrf_text(user, &time));
         format!("{time}:{signature}")
     }
 
-    /// Returns whether it is one of this user that is good now.
+    /// Returns whether it is a token of this user that is valid now.
     pub fn check_csrf(&self, user: &str, token: &str) -> bool {
         token.split_once(':').is_some_and(|(time, signature)| {
             self.verify(&csrf_text(user, time), signature).is_some() && is_within(time, LIFETIME)
@@ -122,7 +122,7 @@ fn csrf_text(user: &str, time: &str) -> String {
     format!("CSRF:{time}:{user}")
 }
 
-/// The text that a ticket's signature is of. No part has a line feed.
+/// The text that a ticket's signature is made from. No part contains a line feed.
 fn ticket_text(plain: &str, login: &str, hash: Option<&str>) -> String {
     format!("{plain}\n{login}\n{}", hash.unwrap_or_default())
 }

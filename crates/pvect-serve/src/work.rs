@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 
 use crate::refusal::Refusal;
 
-/// How many workers may be on their way to a task or an end at a time; more wait.
+/// How many workers may be starting (until a task begins or they end) at a time; further ones wait.
 const AT_A_TIME: usize = 16;
 /// The longest line of a worker, bytes.
 const LONGEST_LINE: u64 = 512 * 1024;
@@ -31,8 +31,8 @@ impl Workers {
         Self { node, places: Arc::new(Semaphore::new(AT_A_TIME)) }
     }
 
-    /// Runs a call for a user: returns the UPID of its task as soon as that begins, or nothing when it is done without
-    /// one. What is begun goes on when nobody waits for it any more.
+    /// Runs a call for a user. Returns the UPID of its task as soon as that begins, or null when the call is done
+    /// without a task. The work goes on even if nobody waits for it any more.
     pub(crate) async fn run(&self, user: &str, call: &Call) -> Result<Value, Refusal> {
         self.start(Job::of(user.to_owned(), call)).await
     }
@@ -64,7 +64,7 @@ impl Workers {
             .stderr(Stdio::null());
         let mut child = command.spawn().map_err(failed)?;
         if let Some(mut stdin) = child.stdin.take() {
-            // One that has ended before says why, or nothing.
+            // If the worker has ended already, its answer says why.
             let _ = stdin.write_all(text.expose_secret().as_bytes()).await;
         }
         let mut line = String::new();

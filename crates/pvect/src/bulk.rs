@@ -27,7 +27,7 @@ pub enum Direction {
 /// Containers that are worked on together, and the pause before the next round.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Round {
-    /// Places in the list that [`rounds`] was given.
+    /// Indices into the list that [`rounds`] was given.
     pub members: Vec<usize>,
     /// How long to wait when all have been done.
     pub pause: Duration,
@@ -71,8 +71,8 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// Twice the number of CPUs, because starting a container waits as much as it computes; 16 at most, so
-    /// that a large node's disks are not overloaded.
+    /// Twice the number of CPUs, because starting a container is as much waiting as computing; 16 at most, so that a
+    /// large node's disks are not overloaded.
     fn default() -> Self {
         let cpus = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let parallel = NonZeroUsize::new((2 * cpus).clamp(2, 16)).unwrap_or(NonZeroUsize::MIN);
@@ -110,7 +110,7 @@ pub enum Ended<T> {
         /// How long it took.
         took: Duration,
     },
-    /// It was not begun, because another failed and the run was to end then.
+    /// It was not started, because another one failed and the run was to end then.
     Skipped,
 }
 
@@ -145,9 +145,9 @@ impl Events for Reporter {
     }
 }
 
-/// Works through the rounds and returns what came of each container, in the order of their places.
+/// Works through the rounds and returns the result for each container, in the order of the list.
 ///
-/// `watch` is called with everything that happens, as it happens. A dropped future ends what runs.
+/// `watch` is called with everything that happens, as it happens. Dropping the future ends what runs.
 pub async fn run<T, F, Fut>(
     rounds: &[Round],
     limits: Limits,

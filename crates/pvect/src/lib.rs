@@ -39,8 +39,8 @@ pub use client::{
 };
 pub use settings::Settings;
 
-// Everything that a signature of this crate names can be named through this crate, so that a program needs no other
-// and cannot depend on another version of it; `scripts/public-api` checks that.
+// Everything that a signature of this crate names can be named through this crate, so that a program does not need
+// another crate and cannot depend on another version of it; `scripts/public-api` checks that.
 pub use pvect_core::backend::ConfigView;
 pub use pvect_core::config::{PendingItem, SnapshotEntry};
 pub use pvect_core::error::Subject;

@@ -33,7 +33,7 @@ use crate::{Client, Place};
 pub struct Watcher(pvect_native::Watcher);
 
 impl Watcher {
-    /// Waits until something happened, for `limit` at most; returns nothing when the limit passed.
+    /// Waits until something happens, at most for `limit`; returns an empty list when the time is over.
     ///
     /// # Errors
     /// `Io` when waiting fails.
@@ -43,7 +43,7 @@ impl Watcher {
     }
 }
 
-/// Reads how much of the node the containers use. It remembers configurations that have not changed.
+/// Reads how much of the node the containers use. It caches configurations that have not changed.
 #[derive(Debug)]
 pub struct Sampler(pvect_native::Sampler);
 
@@ -59,10 +59,10 @@ impl Sampler {
 }
 
 impl Client {
-    /// Starts to watch the node; what is there already is not an event.
+    /// Starts to watch the node; what exists already is not an event.
     ///
     /// # Errors
-    /// `Unsupported` where the node's own files are not read; `Io` when the kernel does not let it watch.
+    /// `Unsupported` if the node's own files are not read; `Io` when the kernel does not let it watch.
     pub fn watch(&self) -> Result<Watcher> {
         let backend = self.on_the_node("watch")?;
         let tasks = match self.place() {

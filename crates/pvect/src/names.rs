@@ -63,12 +63,12 @@ pub fn virtual_machine(vmid: Vmid) -> Error {
     Error::Unsupported { what, vmid: Some(vmid) }
 }
 
-/// What a container that is not there may have been meant to be: read from the files below `pve`.
+/// Which container may have been meant instead of a missing one, from the files below `pve`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Near {
     /// The node that the container is on, when it is another one.
     pub elsewhere: Option<String>,
-    /// Containers whose numbers are most like it, with their host names.
+    /// Containers with the most similar numbers, with their host names.
     pub like: Vec<(Vmid, String)>,
 }
 
@@ -145,7 +145,7 @@ pub struct Ids {
 
 impl Ids {
     /// Reads the names of files, `nodes/NODE/lxc/VMID.conf` and `nodes/NODE/qemu-server/VMID.conf`, and the line
-    /// `next-id` of datacenter.cfg, one a line.
+    /// `next-id` of datacenter.cfg, one per line.
     pub fn parse(text: &str) -> Self {
         let mut ids = Self { taken: BTreeSet::new(), machines: BTreeSet::new(), range: range_in(text) };
         for line in text.lines() {

@@ -35,7 +35,7 @@ pub static TRAPS: [Trap; 22] = [
         "silent-copy",
         "push and pull do not notice write errors such as a full disk, and make an empty file of a \
          directory.",
-        "Both sides are compared by SHA-256. A directory is refused without --recursive; with it, \
+        "Both sides are compared, byte by byte or by SHA-256. A directory is refused without --recursive; with it, \
          everything in it is copied with owners and modes, and compared. A missing source is found before \
          the target is emptied.",
     ),

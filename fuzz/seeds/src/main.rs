@@ -6,12 +6,20 @@ use std::path::Path;
 
 use tar::{Builder, EntryType, Header};
 
+/// What a real pmxcfs said: to a new client, and to one that asked for files.
+const RECORDED: [&[u8]; 3] = [
+    include_bytes!("../../../crates/pvect-native/fixtures/pmxcfs/welcome.bin"),
+    include_bytes!("../../../crates/pvect-native/fixtures/pmxcfs/ring-header.bin"),
+    include_bytes!("../../../crates/pvect-native/fixtures/pmxcfs/answers.bin"),
+];
+
 fn main() -> Result<(), Box<dyn Error>> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let [directory, target] = words.as_slice() else { return Err("usage: seeds DIRECTORY TARGET".into()) };
     let seeds: Vec<Vec<u8>> = match target.as_str() {
         "tar" => vec![archive(Header::new_gnu)?, archive(Header::new_ustar)?, sparse()?],
         "oci" => vec![image()?],
+        "pmxcfs" => RECORDED.iter().map(|bytes| bytes.to_vec()).collect(),
         _ => texts(target).iter().map(|text| text.as_bytes().to_vec()).collect(),
     };
     for (number, seed) in seeds.iter().enumerate() {

@@ -64,7 +64,7 @@ fn a_damaged_image_is_not_cloned() {
     run("debugfs", &["-w", "-R", "clri <2>", path]);
     run("debugfs", &["-w", "-R", "set_super_value state 2", path]);
     let said = node.pct(&["clone", "101", "102"]).fails(255);
-    assert!(said.contains("the copy is damaged: e2fsck ended with 4"), "{said}");
+    assert!(said.contains(&format!("the file system of '{path}' is damaged: e2fsck ended with 4")), "{said}");
     assert!(!node.config_file(102).exists());
     assert!(!node.root().join("vz/images/102").exists());
     assert!(!fs::read_to_string(node.config_file(101)).expect("a configuration").contains("lock:"));

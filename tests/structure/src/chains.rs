@@ -45,6 +45,17 @@ fn is_chained(before: &[TokenTree]) -> bool {
         if is_mark(Some(one), '&', Spacing::Joint) && is_mark(Some(two), '&', Spacing::Alone))
 }
 
+fn is_word(token: Option<&TokenTree>, name: &str) -> bool {
+    matches!(token, Some(TokenTree::Ident(word)) if word == name)
+}
+
+/// Whether a value that begins so has a block of its own.
+fn has_block(token: &TokenTree) -> bool {
+    ["async", "const", "for", "if", "loop", "match", "unsafe", "while"]
+        .iter()
+        .any(|name| is_word(Some(token), name))
+}
+
 /// Whether a `let` after `if` or `while` is followed by an operator `&&`, or by the arrow of a match, before the block.
 fn is_condition(before: &[TokenTree], after: &[TokenTree]) -> bool {
     let opens = matches!(before.last(), Some(TokenTree::Ident(word)) if word == "if" || word == "while");
@@ -54,7 +65,13 @@ fn is_condition(before: &[TokenTree], after: &[TokenTree]) -> bool {
     let is_equals = |token: &TokenTree| is_mark(Some(token), '=', Spacing::Alone);
     let Some(value) = after.iter().position(is_equals).filter(|_| opens) else { return false };
     let value = after.get(value + 1..).unwrap_or_default();
-    let end = value.iter().position(is_block).unwrap_or(value.len());
+    // So may the value: `match x { ... }`, `unsafe { ... }`, `if x { ... } else { ... }`.
+    let own = usize::from(value.first().is_some_and(has_block));
+    let mut blocks = value.iter().enumerate().filter(|(_, token)| is_block(token)).map(|(at, _)| at);
+    let mut end = blocks.by_ref().nth(own).unwrap_or(value.len());
+    while is_word(value.get(end.saturating_sub(1)), "else") {
+        end = blocks.next().unwrap_or(value.len());
+    }
     let mut condition = value.get(..=end).unwrap_or(value).windows(3);
     condition.any(|three| match three {
         // After a value it is an operator; elsewhere it borrows twice.

@@ -53,6 +53,9 @@ fn chains_are_found_wherever_they_are() {
     assert_eq!(found("fn f() {\n if let Some(a) = &&b && c {} }"), [2]);
     assert_eq!(found("fn f() {\n if true {} else if let 1..=3 = b &&\n let 4 = c {} }"), [2, 3]);
     assert_eq!(found("fn f() { select! { x => {\n if let Some(a) = b && c {} } } }"), [2]);
+    assert_eq!(found("fn f() {\n if let Some(a) = match b { c => c } && c {} }"), [2]);
+    assert_eq!(found("fn f() {\n if let Some(a) = unsafe { b } && c {} }"), [2]);
+    assert_eq!(found("fn f() {\n if let Some(a) = if b { c } else { d } && c {} }"), [2]);
     assert_eq!(found("fn f() { match b {\n Some(a) if let Some(d) = a => {} _ => {} } }"), [2]);
 }
 
@@ -64,5 +67,7 @@ fn other_conditions_are_not() {
     assert_eq!(found("fn f() { let a = b && c; if a && c { let d = 1; } }"), NONE);
     assert_eq!(found("fn f() { let Some(a) = b else { return }; a && c }"), NONE);
     assert_eq!(found("fn f() { match b { Some(a) if a && c => if let Some(d) = a {}, _ => {} } }"), NONE);
+    assert_eq!(found("fn f() { if let Some(a) = match b { c => c } { c && d } x && y; }"), NONE);
+    assert_eq!(found("fn f() { if let Some(a) = b {} else if c && d {} }"), NONE);
     assert_eq!(found("// if let Some(a) = b && c {}\n"), NONE);
 }

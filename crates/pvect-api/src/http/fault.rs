@@ -11,7 +11,7 @@ pub(super) fn of_transport(error: &reqwest::Error, host: &Host, shown: Option<Fi
     if let Some(text) = tls(error, host, shown) {
         return Fault::NeverSent(ErrorKind::ApiUntrusted, text);
     }
-    // hyper cancels only what it has not begun to write.
+    // hyper only cancels requests that it has not started to write.
     let canceled = chain(error).filter_map(|error| error.downcast_ref::<hyper::Error>());
     if error.is_connect() || canceled.into_iter().any(hyper::Error::is_canceled) {
         let why = if error.is_timeout() { "no answer".to_owned() } else { innermost(error) };
@@ -55,7 +55,7 @@ fn tls(error: &reqwest::Error, host: &Host, shown: Option<Fingerprint>) -> Optio
     })
 }
 
-/// Returns an error and those below it, also those that errors of I/O wrap.
+/// Returns an error and its sources, including those wrapped in I/O errors.
 fn chain(error: &reqwest::Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
     let first: &(dyn std::error::Error + 'static) = error;
     std::iter::successors(Some(first), |error| {
@@ -72,7 +72,7 @@ fn find(error: &reqwest::Error) -> Option<&rustls::Error> {
     chain(error).find_map(|error| error.downcast_ref())
 }
 
-/// What is at the bottom of an error, in words of this side where those of the libraries are not for users.
+/// The root cause of an error, in our own words if those of the libraries are not for users.
 fn innermost(error: &reqwest::Error) -> String {
     let closed = chain(error).any(|error| {
         error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_incomplete_message)

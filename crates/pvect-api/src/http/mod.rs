@@ -16,15 +16,15 @@ use crate::request::{Method, Request, encode};
 use crate::ticket::Ticket;
 use tls::Shown;
 
-/// How many connections to a host are kept for the next reads.
+/// How many connections to a host are kept open for the next reads.
 const KEPT: usize = 8;
 
 /// The connections to the servers.
 pub(crate) struct Http {
     /// For reads: connections are kept and used again.
     reads: reqwest::Client,
-    /// For everything else: a connection of its own for each request. On one that was kept, a server that closes it
-    /// just then leaves open whether the request was carried out.
+    /// For everything else: a new connection for each request. If a server closed a kept connection at just that
+    /// moment, nobody would know whether the request was carried out.
     writes: reqwest::Client,
     shown: Shown,
 }
@@ -57,7 +57,7 @@ impl Http {
     /// Sends a request once, to one host.
     ///
     /// # Errors
-    /// What kept the answer from coming, and whether the request may have been carried out.
+    /// Why no answer came, and whether the request may have been carried out.
     pub(crate) async fn send(
         &self,
         about: &About<'_>,
@@ -93,7 +93,7 @@ impl Http {
         let pairs = request.pairs();
         let mut builder = match request.method {
             Method::Get => http.get(url).query(&pairs),
-            // The API reads parameters of DELETE from the query alone.
+            // For DELETE, the API only reads parameters from the query.
             Method::Delete => http.delete(url).query(&pairs),
             Method::Post => http.post(url).form(&pairs),
             Method::Put => http.put(url).form(&pairs),
@@ -116,7 +116,7 @@ impl Http {
     }
 }
 
-/// A header that no log shows. What cannot be a header is sent as nothing, and refused by the server.
+/// A header that logs do not show. Text that cannot be a header is sent as an empty one, which the server refuses.
 fn sensitive(text: &str) -> reqwest::header::HeaderValue {
     let mut value = reqwest::header::HeaderValue::from_str(text)
         .unwrap_or_else(|_| reqwest::header::HeaderValue::from_static(""));

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use crate::config::{Fingerprint, Trust};
 
-/// The fingerprint that a server showed and that was not the expected one.
+/// The fingerprint of a server that was not the expected one.
 pub(crate) type Shown = Arc<Mutex<Option<Fingerprint>>>;
 
 /// Makes the configuration of TLS.
@@ -60,7 +60,7 @@ fn wrong(error: &impl std::fmt::Display) -> Error {
     Error::Settings { what: format!("TLS cannot be set up: {error}") }
 }
 
-/// Takes one certificate and no other; that the server has its key is verified as always.
+/// Accepts one certificate and no other; that the server has its key is verified as usual.
 #[derive(Debug)]
 struct Pinned {
     expected: Fingerprint,

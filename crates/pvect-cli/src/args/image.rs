@@ -2,10 +2,8 @@
 
 use clap::{Arg, ArgAction, Command};
 
-use super::own::bare;
-
-/// Adds the commands of `pvect image`.
-pub(super) fn command(command: Command) -> Command {
+/// Adds the commands of `pvect image`; `bare` makes one of a name and a sentence.
+pub(super) fn command(command: Command, bare: fn(&'static str, &'static str) -> Command) -> Command {
     command.subcommand_required(true).subcommands([
         with_registry(
             bare("pull", "Pull images from their registries into the store.").arg(references(

@@ -38,7 +38,7 @@ pub fn own(name: &'static str) -> Command {
             .subcommand_required(true)
             .subcommands(template_commands()),
         "backup" => backup_command(command),
-        "image" => super::image::command(command),
+        "image" => super::image::command(command, bare),
         "node" => bare("node", text).subcommand_required(true).subcommands(node_commands()),
         "compare" => command
             .arg(Arg::new("ct").value_name("CT").num_args(0..).help("Numbers or names; all if left out.")),

@@ -2,6 +2,7 @@
 
 use clap::ArgMatches;
 use pvect::{BackedUp, Backup, Client};
+use pvect_core::call::shell_quoted;
 use pvect_core::{Call, Result, Verb};
 
 use crate::app::App;
@@ -21,7 +22,7 @@ const OPTIONS: [&str; 9] = [
     "bwlimit",
     "stopwait",
 ];
-/// The exit status when some containers were backed up and others not.
+/// The exit status when some containers were backed up, but not all.
 const PARTIAL: u8 = 10;
 
 /// Runs the command.
@@ -52,7 +53,7 @@ pub async fn run(app: &App, words: &[String]) -> Result<u8> {
         backup = backup.option("protected", "1");
     }
     if app.ui.globals.dry_run {
-        app.ui.print(format!("{}\n", client.backup_line(&backup).join(" ")))?;
+        app.ui.print(format!("{}\n", shell_quoted(&client.backup_line(&backup))))?;
         return Ok(0);
     }
     make(app, &client, &backup).await
@@ -71,7 +72,7 @@ async fn make(app: &App, client: &Client, backup: &Backup) -> Result<u8> {
     let failed: Vec<&BackedUp> = done.iter().filter(|one| one.error.is_some()).collect();
     let form = app.form(Form::Plain);
     app.ui.print(match form {
-        // What `restore` takes, one a line.
+        // What `restore` accepts, one per line.
         Form::Plain => {
             done.iter().filter_map(|one| one.archive.as_ref()).map(|path| format!("{path}\n")).collect()
         }

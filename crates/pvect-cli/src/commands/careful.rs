@@ -12,7 +12,7 @@ use crate::app::App;
 use crate::args::{self, Given, PctLine};
 use crate::passwords;
 
-/// Reads the options that pvect adds; asks what a size means and reads the token where that is needed.
+/// Reads the options that pvect adds; if needed, asks what a size means and reads the token.
 ///
 /// # Errors
 /// For options that exclude each other; when the token cannot be read.
@@ -60,7 +60,7 @@ fn ask_size(app: &App, line: &mut PctLine) -> Result<()> {
     Ok(())
 }
 
-/// pct wants the number in the other cluster in its place, although it calls it optional.
+/// pct requires the number in the other cluster, although it calls the argument optional.
 fn same_number(line: &mut PctLine) {
     let [vmid, endpoint] = line.args.as_slice() else { return };
     if endpoint.contains("host=") && !args::is_name(vmid) {
@@ -69,7 +69,7 @@ fn same_number(line: &mut PctLine) {
     }
 }
 
-/// Puts the token of a file or of stdin into the endpoint.
+/// Puts the token from a file or from stdin into the endpoint.
 fn token(app: &App, line: &mut PctLine) -> Result<()> {
     let given = match (line.extra("token-file"), line.has_extra("token-stdin")) {
         (Some(_), true) => return Err(Error::bad_option("token-file", "excludes --token-stdin")),

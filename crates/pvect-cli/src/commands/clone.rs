@@ -19,13 +19,13 @@ pub async fn run(app: &App, line: &PctLine) -> Result<u8> {
         }
         [_, second, ..] => match second.parse::<Vmid>() {
             Ok(vmid) => Some(vmid),
-            // An error, or for pct to judge.
+            // It is an error, or left to pct.
             Err(_) => return operate::run(app, &line).await,
         },
         [] => return operate::run(app, &line).await,
     };
     if given.is_none() {
-        // Checked with some number; the true one comes later.
+        // Check the call with any number; the real one comes later.
         line.args.insert(1, Vmid::MIN.to_string());
     }
     let (line, manner) = careful::prepare(app, &line)?;

@@ -14,7 +14,7 @@ use crate::app::App;
 use crate::args::Form;
 use crate::render;
 
-/// Fields that move between two reads, and by how much they may have.
+/// Fields that change between two reads, and by how much.
 const MOVING: &[(&str, f64)] = &[
     ("mem", 4e6),
     ("swap", 4e6),
@@ -26,7 +26,7 @@ const MOVING: &[(&str, f64)] = &[
     ("uptime", 5.0),
 ];
 
-/// How often a read that differs is made again.
+/// How often a read that differs is repeated.
 const TRIES: usize = 5;
 
 /// One difference.
@@ -42,13 +42,13 @@ struct Difference {
     second_value: String,
 }
 
-/// What one read gave: fields by path, or the kind of failure.
+/// The result of one read: fields by path, or the kind of failure.
 type Fields = BTreeMap<String, String>;
 
 /// Runs the command: 0 when nothing differs, 1 when something does.
 ///
 /// # Errors
-/// When fewer than two backends are there, or a container is not.
+/// When there are fewer than two backends, or a container does not exist.
 pub async fn run(app: &App, words: &[String]) -> Result<u8> {
     let matches = super::own_words("compare", words)?;
     let mut clients = Vec::new();
@@ -90,7 +90,7 @@ pub async fn run(app: &App, words: &[String]) -> Result<u8> {
     Ok(u8::from(!found.is_empty()))
 }
 
-/// What is read: the list, then four parts of each container.
+/// The reads: the list, then four parts of each container.
 fn everything(vmids: &[Vmid]) -> impl Iterator<Item = (&'static str, Option<Vmid>)> {
     let parts = |vmid: &Vmid| {
         let vmid = Some(*vmid);
@@ -99,8 +99,9 @@ fn everything(vmids: &[Vmid]) -> impl Iterator<Item = (&'static str, Option<Vmid
     std::iter::once(("list", None)).chain(vmids.iter().flat_map(parts))
 }
 
-/// Compares one read. What differs is read once more on the first way: what the second one saw between two equal
-/// answers is a difference, what changed meanwhile is not. A busy node always changes, so it is tried again.
+/// Compares one read. If the answers differ, it reads once more through the first backend. If that gives the same
+/// answer as before, the second backend differs; if not, the node has changed meanwhile. A busy node changes all the
+/// time, so this is repeated.
 async fn compare(
     (first, by): (&str, &Client),
     (second, other): (&str, &Client),
@@ -141,8 +142,8 @@ async fn reachable(app: &App, backend: Backend) -> Result<Client> {
 
 async fn list(client: &Client) -> Result<Value> {
     let list = client.list().await?;
-    // One field a container, so that a missing one is one difference.
-    // The node is reported by lists of several nodes only.
+    // One field for each container, so that a missing container is one difference. The node is reported by lists of
+    // several nodes only.
     let entries =
         list.into_iter().map(|one| Ok((one.vmid.to_string(), value(&Listing { node: None, ..one })?)));
     Ok(Value::Object(entries.collect::<Result<_>>()?))
@@ -181,7 +182,7 @@ fn fields(read: &Result<Value>) -> Fields {
     fields
 }
 
-/// Puts the leaves of a record under their paths; what is not set is as if it were not there.
+/// Adds the leaves of a record by their paths; unset values are left out.
 fn flatten(path: &str, value: &Value, fields: &mut Fields) {
     let below = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
     match value {
@@ -223,7 +224,7 @@ fn differences(read: &str, one: (&str, &Fields, &Fields), two: (&str, &Fields)) 
 fn has_only_moved(key: &str, values: [Option<&String>; 3]) -> bool {
     let name = key.rsplit('.').next().unwrap_or_default();
     if name == "cpu" {
-        // A rate since the last look: only the API has it.
+        // A rate since the last measurement, which only the API has.
         return true;
     }
     if name.starts_with("pressure") {

@@ -20,7 +20,7 @@ pub async fn run(app: &App, line: &PctLine) -> Result<u8> {
     let mut line = line.clone();
     let numbered = match line.args.as_slice() {
         [only] => !args::is_name(only),
-        // pct has no such number; here it says what leaving the number out says.
+        // pct does not know `next`; here it means the same as no number.
         [first, _, ..] if first == "next" => {
             line.args.remove(0);
             false
@@ -29,7 +29,7 @@ pub async fn run(app: &App, line: &PctLine) -> Result<u8> {
     };
     let (mut line, manner) = careful::prepare(app, &line)?;
     if !numbered {
-        // Checked with some number; the true one comes later.
+        // Check the call with any number; the real one comes later.
         line.args.insert(0, Vmid::MIN.to_string());
     }
     let (client, call) = operate::begin(app, &line).await?;
@@ -65,7 +65,7 @@ fn trusts(text: &str) -> Result<bool> {
     })
 }
 
-/// Says what was made: its number, where that was not given.
+/// Reports what was made: its number, if that was not given.
 pub(super) fn tell(app: &App, call: &Call, vmid: Vmid, outcome: &Outcome, numbered: bool) -> Result<u8> {
     operate::finish(app, call, outcome)?;
     match app.form(Form::Table) {

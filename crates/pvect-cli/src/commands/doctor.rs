@@ -29,7 +29,7 @@ struct Line {
     finding: Option<Finding>,
 }
 
-/// A finding and what became of it.
+/// A finding and the result of its repair.
 #[derive(Debug, Serialize)]
 struct Outcome {
     outcome: &'static str,
@@ -42,7 +42,7 @@ struct Outcome {
 /// Runs every check; the status is 1 when one failed. With `--fix` what a crash left is repaired.
 pub async fn run(app: &App, words: &[String]) -> Result<u8> {
     let matches = super::own_words("doctor", words)?;
-    // Without a handler for signals: no pct is started that would have to be ended.
+    // Without a handler for signals, because no pct is started that would have to be stopped.
     let client = app.builder().connect();
     if matches.get_flag("fix") {
         return fix(app, &client?, matches.get_flag("yes"));
@@ -68,7 +68,7 @@ impl From<doctor::Check> for Line {
     }
 }
 
-/// The node's own networks, a line each.
+/// The node's own networks, one line for each.
 fn network(node: &Node) -> Vec<Line> {
     let line = |check: pvect_node::network::Check| Line {
         verdict: if check.ok { Verdict::Ok } else { Verdict::Warn },
@@ -80,7 +80,7 @@ fn network(node: &Node) -> Vec<Line> {
     pvect_node::network::checks(node).into_iter().map(line).collect()
 }
 
-/// What a crash left, a line each.
+/// What a crash left behind, one line for each.
 fn leftovers(node: &Node) -> Vec<Line> {
     let line = |verdict, name: &str, detail: String, fix| Line {
         verdict,
@@ -162,7 +162,7 @@ fn fix(app: &App, client: &Client, yes: bool) -> Result<u8> {
 }
 
 fn repair(node: &Node, finding: Finding) -> Outcome {
-    // What the verbs of pct say has its place in the log of their tasks.
+    // The output of pct's verbs belongs in the log of their tasks.
     let (mut out, mut err) = (std::io::sink(), std::io::sink());
     let mut output = Output::new(&mut out, &mut err);
     let (outcome, reason) = match health::repair(node, &Host::default(), &finding, &mut output) {

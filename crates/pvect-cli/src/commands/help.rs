@@ -30,7 +30,7 @@ const MORE_OF_ALL: &str = "Most commands take many containers: 101 102, 'web*', 
 const WIDTH: usize = 80;
 const INDENT: usize = 18;
 
-/// Answers what needs no node: help in all its forms, and `--version`.
+/// Answers what does not need a node: help in all its forms, and `--version`.
 pub fn asked(ui: &Ui, line: &Line) -> Option<Result<u8>> {
     let names: Vec<String> = match line {
         _ if ui.globals.version => return Some(crate::commands::version::short(ui)),
@@ -51,7 +51,7 @@ pub fn asked(ui: &Ui, line: &Line) -> Option<Result<u8>> {
     })
 }
 
-/// The whole overview, for nothing typed: on stderr, as a usage error.
+/// The whole overview, if nothing was typed: on stderr, as a usage error.
 pub fn overview(ui: &Ui) -> Result<u8> {
     let text = root().render_help().to_string();
     ui.note(text.trim_end());

@@ -27,6 +27,7 @@ struct State {
 pub async fn status(app: &App, line: &PctLine) -> Result<u8> {
     let Typed::Call(client, call, vmid, form) = begin(app, line).await? else { return Ok(0) };
     let status = client.status(vmid).await?;
+    warn(app, &client, vmid);
     let text = if call.get("verbose") == Some("1") {
         render::record(&app.ui.globals, form, &status)?
     } else {
@@ -41,6 +42,7 @@ pub async fn status(app: &App, line: &PctLine) -> Result<u8> {
 pub async fn config(app: &App, line: &PctLine) -> Result<u8> {
     let Typed::Call(client, call, vmid, form) = begin(app, line).await? else { return Ok(0) };
     let config = client.config(vmid, &view(&call, vmid)?).await?;
+    warn(app, &client, vmid);
     app.ui.print(render::record(&app.ui.globals, form, &flat(&config))?)?;
     Ok(0)
 }
@@ -49,6 +51,7 @@ pub async fn config(app: &App, line: &PctLine) -> Result<u8> {
 pub async fn pending(app: &App, line: &PctLine) -> Result<u8> {
     let Typed::Call(client, _, vmid, form) = begin(app, line).await? else { return Ok(0) };
     let items = client.pending(vmid).await?;
+    warn(app, &client, vmid);
     app.ui.print(render::records(&app.ui.globals, form, &["key", "value", "pending", "delete"], &items)?)?;
     Ok(0)
 }
@@ -57,12 +60,13 @@ pub async fn pending(app: &App, line: &PctLine) -> Result<u8> {
 pub async fn snapshots(app: &App, line: &PctLine) -> Result<u8> {
     let Typed::Call(client, _, vmid, form) = begin(app, line).await? else { return Ok(0) };
     let list = client.snapshots(vmid).await?;
+    warn(app, &client, vmid);
     let columns = ["name", "parent", "snaptime", "description"];
     app.ui.print(render::records(&app.ui.globals, form, &columns, &list)?)?;
     Ok(0)
 }
 
-/// What is left to do after the common part.
+/// What remains to be done after the common part.
 enum Typed {
     /// Everything was printed.
     Printed,
@@ -80,10 +84,7 @@ async fn begin(app: &App, line: &PctLine) -> Result<Typed> {
     let shaped = globals.columns.is_some() || globals.sort.is_some();
     let form = app.form(if shaped { Form::Table } else { Form::Plain });
     match call.vmid() {
-        Some(vmid) if form != Form::Plain || shaped => {
-            warn(app, &client, vmid);
-            Ok(Typed::Call(Box::new(client), call, vmid, form))
-        }
+        Some(vmid) if form != Form::Plain || shaped => Ok(Typed::Call(Box::new(client), call, vmid, form)),
         // pct itself draws the tree of snapshots, and the API is not pct.
         Some(vmid) if matches!(client.place(), Place::Api { .. }) && call.verb() == Verb::Listsnapshot => {
             Ok(Typed::Call(Box::new(client), call, vmid, Form::Table))
@@ -103,19 +104,17 @@ async fn begin(app: &App, line: &PctLine) -> Result<Typed> {
     }
 }
 
-/// Shows what pct says of lines that cannot be parsed, where no pct is asked.
+/// Shows what pct says of lines that cannot be parsed: on stderr, whatever the form of the results is.
 fn warn(app: &App, client: &Client, vmid: Vmid) {
-    if !app.ui.json_errors() {
-        client.warnings(vmid).iter().for_each(|line| app.ui.warning(line));
-    }
+    client.warnings(vmid).iter().for_each(|line| app.ui.warning(line));
 }
 
-/// Whether the verb's text can be made of typed records; pct itself draws the tree of snapshots.
+/// Whether the verb's text can be made from typed records; the tree of snapshots is drawn by pct itself.
 fn has_plain_twin(call: &Call) -> bool {
     matches!(call.verb(), Verb::Status | Verb::Config | Verb::Pending)
 }
 
-/// pct's own text, without a pct.
+/// pct's text, made without a pct.
 async fn plain(client: &Client, call: &Call, vmid: Vmid) -> Result<String> {
     Ok(match call.verb() {
         Verb::Status => {
@@ -130,7 +129,7 @@ async fn plain(client: &Client, call: &Call, vmid: Vmid) -> Result<String> {
     })
 }
 
-/// Which view of the configuration is asked for.
+/// The view of the configuration that was asked for.
 fn view(call: &Call, vmid: Vmid) -> Result<ConfigView> {
     Ok(match call.get("snapshot") {
         Some(name) => ConfigView::Snapshot(

@@ -14,11 +14,11 @@ pub async fn run(app: &App, line: &PctLine) -> Result<u8> {
     if line.verb == Verb::Exec && line.rest.is_empty() {
         return Err(Error::invalid(Violation::positional("command", Reason::Missing)));
     }
-    // The environment of the caller goes along only where that is asked for: it may hold secrets.
+    // The caller's environment is only passed on if that is asked for, because it may contain secrets.
     let keeps = line.options.iter().any(|(name, value)| name == "keep-env" && is_yes(value));
     let (client, call) = operate::begin_with(app, line, |builder| {
         if keeps {
-            // Ours would lead the standalone node astray.
+            // Our own variables would choose another standalone node.
             let theirs = app.env.iter().filter(|(name, _)| !name.starts_with("PVECT_"));
             theirs.fold(builder, |builder, (name, value)| builder.env(name, value))
         } else {
@@ -30,7 +30,7 @@ pub async fn run(app: &App, line: &PctLine) -> Result<u8> {
     if app.ui.globals.dry_run {
         return operate::dry_run(app, &client, &call);
     }
-    // Asking the standalone node costs next to nothing, and its answer is better than an error seen twice.
+    // Asking the standalone node is cheap, and better than showing an error twice.
     let standalone = matches!(client.place(), Place::Standalone { .. });
     if standalone {
         explain(&client, &call, None).await?;
@@ -42,7 +42,7 @@ pub async fn run(app: &App, line: &PctLine) -> Result<u8> {
     Ok(u8::try_from(status).unwrap_or(125))
 }
 
-/// Trap keep-env: pct hands its environment on. The container's own configuration sets TERM. A pct before
+/// Trap keep-env: pct passes its environment on. The container's own configuration sets TERM. A pct before
 /// pve-container 5.0.9 does not know the option: `--no-check` leaves it out.
 fn without_environment(app: &App, call: CheckedCall) -> Result<CheckedCall> {
     let has_option = call.verb().spec().option("keep-env").is_some();
@@ -56,12 +56,12 @@ fn is_yes(value: &Given) -> bool {
     matches!(value, Given::Text(text) if ["1", "yes", "on", "true"].contains(&text.to_ascii_lowercase().as_str()))
 }
 
-/// pct's own failures have statuses that commands have too: 255, or the errno that was left over (2, 25). A container
-/// that is not there or does not run tells them apart.
+/// pct's own failures have statuses that commands have too: 255, or the errno that was left over (2, 25). Whether the
+/// container exists and runs tells the two apart.
 async fn explain(client: &Client, call: &Call, exit: Option<Exit>) -> Result<()> {
     let Some(vmid) = call.vmid() else { return Ok(()) };
     match client.status(vmid).await {
-        // pct's own words are on the terminal already.
+        // pct's own message is on the terminal already.
         Err(Error::Found { finding, vmid, .. }) if finding.kind() == ErrorKind::NotFound => {
             Err(Error::Found { finding, vmid, run: None })
         }

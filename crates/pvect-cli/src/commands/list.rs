@@ -54,9 +54,7 @@ pub async fn run(app: &App, line: &PctLine) -> Result<u8> {
 async fn list(app: &App, client: &Client) -> Result<Vec<Listing>> {
     let survey = client.survey().await?;
     survey.foreign.iter().for_each(|one| app.ui.warning(&one.to_string()));
-    if !app.ui.json_errors() {
-        survey.warnings.iter().for_each(|line| app.ui.warning(line));
-    }
+    survey.warnings.iter().for_each(|line| app.ui.warning(line));
     Ok(survey.list)
 }
 

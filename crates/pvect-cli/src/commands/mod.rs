@@ -45,7 +45,7 @@ pub fn left_out(name: &str) -> Error {
 /// Reads the words of one of pvect's own commands.
 ///
 /// # Errors
-/// `InvalidArgument` with what clap found, in our form.
+/// `InvalidArgument` with clap's complaint, in our form.
 pub fn own_words(name: &'static str, words: &[String]) -> Result<ArgMatches> {
     let command = tree::own(name).no_binary_name(true).bin_name(format!("pvect {name}"));
     command.try_get_matches_from(words).map_err(|error| {

@@ -13,7 +13,7 @@ use crate::visible::Visible;
 
 const COLUMNS: [&str; 7] = ["bridge", "state", "address", "ip6", "dhcp", "nat", "domain"];
 
-/// Runs the command. `up` ends with 1 when the bridge is there, but something that serves it is not.
+/// Runs the command. `up` ends with 1 when the bridge exists, but one of its services does not run.
 ///
 /// # Errors
 /// `Unsupported` on a node of Proxmox VE.

@@ -27,7 +27,7 @@ pub fn pct(ui: &Ui, env: &BTreeMap<String, String>, words: &[String]) -> u8 {
 
 /// Called through a link named `pct`.
 pub fn link(env: &BTreeMap<String, String>, words: &[OsString]) -> u8 {
-    // As the real one does, bytes are taken as they come; what is no UTF-8 fails where it is used.
+    // Like the real vzdump, takes any bytes; text that is not UTF-8 fails where it is used.
     let words: Vec<String> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     pct(&Ui::new(Globals::default(), true), env, &words)
 }
@@ -87,7 +87,7 @@ pub fn power(app: &App, words: &[String]) -> Result<u8> {
     Ok(with_output(|output| exit_of(work(&node, &only, output), output)))
 }
 
-/// The exit status of work on many containers, of which so many failed.
+/// The exit status of work on many containers, from the number of failures.
 fn exit_of(done: NodeResult<usize>, output: &mut Output<'_>) -> u8 {
     match done {
         Ok(0) => 0,

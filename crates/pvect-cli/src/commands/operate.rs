@@ -13,7 +13,7 @@ use crate::commands::careful;
 use crate::progress::{LogTo, Progress};
 use crate::{passwords, render};
 
-/// What an operation left to say, for forms such as `--output json`.
+/// The result of an operation, for forms such as `--output json`.
 #[derive(Debug, Serialize)]
 pub struct Done<'a> {
     /// The verb.
@@ -52,7 +52,7 @@ pub async fn run(app: &App, line: &PctLine) -> Result<u8> {
     Ok(0)
 }
 
-/// Where the lines go that pct writes to stdout: they are the log of a task, or else the result.
+/// Where the lines of pct's stdout go, which are the log of a task or the result.
 pub fn log_to(app: &App, call: &Call) -> LogTo {
     let is_log = call.verb().spec().task.is_some();
     match app.form(Form::Table) {
@@ -85,7 +85,7 @@ pub fn dry_run(app: &App, client: &Client, call: &Call) -> Result<u8> {
     Ok(0)
 }
 
-/// Makes the client and the call of what was typed: values are checked first, then passwords read, then the node is
+/// Makes the client and the call from the command line: values are checked first, then passwords read, then the node is
 /// connected and the container's name looked up.
 ///
 /// # Errors
@@ -94,7 +94,7 @@ pub async fn begin(app: &App, line: &PctLine) -> Result<(Client, CheckedCall)> {
     begin_with(app, line, |builder| builder).await
 }
 
-/// As [`begin`], with more to choose.
+/// As [`begin`], after `adjust` has changed the builder.
 ///
 /// # Errors
 /// As [`begin`].
@@ -104,7 +104,7 @@ pub async fn begin_with(
     adjust: impl FnOnce(Builder) -> Builder,
 ) -> Result<(Client, CheckedCall)> {
     let spec = line.verb.spec();
-    // What create and restore make has no name yet.
+    // The container that create and restore make has no name yet.
     let names_one = spec.takes_vmid() && !matches!(line.verb, Verb::Create | Verb::Restore);
     let named = line.args.first().filter(|word| names_one && is_name(word));
     let mut args = line.args.clone();
@@ -114,7 +114,7 @@ pub async fn begin_with(
     }
     let mut call = checked(app, with_options(assemble(line.verb, &args, &line.rest), line))?;
     let secrets = secrets(app, line)?;
-    // From here on Ctrl-C is for what runs; at a prompt it just ends the program.
+    // From here on Ctrl-C stops what runs; at a prompt it just ends the program.
     let client = app.connect(adjust)?;
     if let Some(name) = named {
         call = call.with_vmid(0, client.resolve(name).await?);

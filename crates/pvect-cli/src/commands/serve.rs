@@ -56,7 +56,7 @@ fn serve(app: &App, node: pvect_node::Node, listen: &str) -> Result<u8> {
         let _ = ui.print(format!("serving {name} on https://{address}\nfingerprint {fingerprint}\n"));
     };
     let options = Options { listen, ..Options::default() };
-    // A runtime of its own needs a thread of its own.
+    // The server has a runtime of its own, which needs a thread of its own.
     let served = std::thread::spawn(move || pvect_serve::serve(node, options, ready)).join();
     match served {
         Ok(done) => done.map(|()| 0).map_err(unserved),

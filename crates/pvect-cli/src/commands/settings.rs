@@ -24,7 +24,7 @@ pub fn run(app: &App, words: &[String]) -> Result<u8> {
 }
 
 fn show(app: &App) -> Result<u8> {
-    // Unlike the others, this cannot do with a file that is wrong.
+    // Unlike the others, this one cannot work with a wrong file.
     let loaded = settings::load(&app.sources())?;
     let entries = settings::entries(&loaded);
     let text =

@@ -15,7 +15,7 @@ use crate::standalone;
 /// Runs the command.
 pub async fn run(app: &App, words: &[String]) -> Result<u8> {
     let matches = super::own_words("template", words)?;
-    // Without a handler for signals: the builders have their own.
+    // Without a handler for signals, because the builders have their own.
     let client = app.builder().connect()?;
     if !matches!(client.place(), Place::Far { .. }) {
         client.probe().await?;
@@ -36,8 +36,8 @@ pub async fn run(app: &App, words: &[String]) -> Result<u8> {
     }
 }
 
-/// Builds in this process: the builders take the caller's environment (proxies, the settings of apt), which a client
-/// hands to no program.
+/// Builds in this process: the builders use the caller's environment (proxies, the settings of apt), which a client
+/// does not pass to programs.
 fn build(app: &App, place: &Place, what: &str) -> Result<u8> {
     let Some(node) = &standalone::of_place(app, place) else {
         let what = match place {

@@ -15,7 +15,7 @@ struct Cpus {
     cpus: Vec<u32>,
 }
 
-/// Runs the verb. Without a form or columns it is the table of pct.
+/// Runs the verb. Without an output form or columns, prints pct's table.
 pub async fn run(app: &App, line: &PctLine) -> Result<u8> {
     let globals = &app.ui.globals;
     let shaped = globals.columns.is_some() || globals.sort.is_some();

@@ -23,7 +23,7 @@ pub fn short(ui: &Ui) -> Result<u8> {
     Ok(0)
 }
 
-/// `version`: pct's too.
+/// `version`: also pct's version.
 pub async fn run(app: &App, words: &[String]) -> Result<u8> {
     super::own_words("version", words)?;
     let mut versions = Versions { pvect: env!("CARGO_PKG_VERSION"), pct: None, pct_path: None };

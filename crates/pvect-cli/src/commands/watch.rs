@@ -14,7 +14,7 @@ use crate::app::App;
 use crate::args::Form;
 use crate::visible::printable;
 
-/// How long one wait is at the most.
+/// The longest single wait.
 const STEP: Duration = Duration::from_secs(60);
 
 /// One event, for programs.
@@ -79,7 +79,7 @@ fn vmid_of(event: &Event) -> Option<Vmid> {
     }
 }
 
-/// The name of a container; one that is gone keeps the last that it had.
+/// The name of a container; for one that is gone, its last name.
 async fn name(client: &Client, vmid: Option<Vmid>, known: &mut BTreeMap<Vmid, String>) -> Option<String> {
     let vmid = vmid?;
     if let Ok(config) = client.config(vmid, &ConfigView::Current).await {

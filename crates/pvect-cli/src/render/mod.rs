@@ -98,7 +98,7 @@ fn check(option: &str, name: &str, known: &[String]) -> Result<()> {
     Err(Error::bad_option(option, text))
 }
 
-/// Numbers as numbers, everything else as text; what is missing comes first.
+/// Compares numbers as numbers and everything else as text; missing values come first.
 fn compare(a: Option<&Value>, b: Option<&Value>) -> Ordering {
     let number = |value: Option<&Value>| value.and_then(Value::as_f64);
     match (number(a), number(b)) {

@@ -9,8 +9,8 @@ impl Call {
     /// Checks arguments and options, each by itself and with each other, and puts values into canonical form
     /// (booleans as 1 or 0).
     ///
-    /// This is what a client checks before it starts pct. The standalone node, which finds some of it only after
-    /// it has read the configuration, uses [`Call::verified`] and [`super::rules`].
+    /// This is what a client checks before it starts pct. The standalone node, which can check some of it only after it
+    /// has read the configuration, uses [`Call::verified`] and [`super::rules`].
     ///
     /// # Errors
     /// All violations at once, arguments first.
@@ -44,15 +44,12 @@ impl Call {
         if self.args.len() > spec.args.len() && !spec.args.last().is_some_and(|arg| arg.rest) {
             let extra =
                 self.args.iter().skip(spec.args.len()).map(String::as_str).collect::<Vec<_>>().join(" ");
-            let text = format!(
-                "'{extra}' is one argument too many: pct {} takes {}",
-                spec.name,
-                count(spec.args.len())
-            );
+            let text =
+                format!("too many arguments: '{extra}'; pct {} takes {}", spec.name, count(spec.args.len()));
             let reason = Reason::TooManyArguments { text };
             violations.push(Violation::positional("arguments", reason));
         }
-        // An optional one that is empty was left out, for the sake of a later one.
+        // An empty optional argument was left out because a later one is given.
         let given = spec.args.iter().zip(self.args.iter_mut());
         for (arg, text) in given.filter(|(arg, text)| !(arg.optional && text.is_empty() && !arg.rest)) {
             match check::argument(arg, text) {

@@ -109,7 +109,8 @@ fn reserved(call: &Call) -> Vec<Violation> {
     .collect()
 }
 
-/// The rules between the entries of a map: 1 is alone, one target for the rest, each source once.
+/// The rules between the entries of a map: `1` must be the only entry, one target may be for the rest, and each source
+/// is named once.
 fn map(call: &Call, name: &str) -> Option<Violation> {
     let text = call.get(name)?;
     let entries = split_list(text);
@@ -138,10 +139,10 @@ fn mode(call: &Call) -> Option<Violation> {
     (!good).then(|| other("perms", format!("'{text}' is not allowed: a mode in octal digits, such as 0644")))
 }
 
-/// What is mounted has a form, and the ranges of an id map may not overlap.
+/// Checks the form of what is mounted, and that the ranges of an id map do not overlap.
 fn volume(call: &Call, name: &str, fs: &RootFs) -> Option<Violation> {
     if let MountSource::Volume(text) = &fs.source {
-        // create and restore take a bare size, for a new volume on --storage.
+        // create and restore accept a bare size, for a new volume on --storage.
         let sized = call.verb() != Verb::Set && shape::is_decimal(text);
         if !text.contains(':') && !sized {
             let rule =
@@ -164,7 +165,7 @@ fn volume(call: &Call, name: &str, fs: &RootFs) -> Option<Violation> {
     None
 }
 
-/// The host cannot take an address from router advertisements for the container.
+/// The host cannot get an address from router advertisements for the container.
 fn managed(name: &str, net: &NetInterface) -> Option<Violation> {
     let auto = net.ip6 == Some(crate::property::Ipv6Config::Auto);
     (net.host_managed && auto && !net.link_down).then(|| {

@@ -1,8 +1,8 @@
 //! Takes the decoration off pct's error texts.
 
-/// Returns the lines of stderr that say something: without usage, Perl's noise, codes and blank lines.
+/// Returns the meaningful lines of stderr: without usage, Perl's noise, codes and blank lines.
 ///
-/// When nothing else is there, the noise stays: it is all there is.
+/// If there is nothing else, the noise is kept.
 pub fn clean(stderr: &str) -> Vec<String> {
     let lines: Vec<&str> = stderr.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
     let usage = lines.iter().position(|line| line.starts_with("USAGE: ")).unwrap_or(lines.len());
@@ -10,7 +10,7 @@ pub fn clean(stderr: &str) -> Vec<String> {
     let mut noise = Vec::new();
     for (index, line) in lines.iter().take(usage).enumerate() {
         let last = index + 1 == usage;
-        if is_noise(line) {
+        if is_noise(line) || is_explained(line, lines.get(..index).unwrap_or_default()) {
             noise.push((*line).to_owned());
         } else if !(is_header(line) || last && !kept.is_empty() && is_usage(line)) {
             kept.push(bare(line).to_owned());
@@ -32,11 +32,16 @@ pub fn message(lines: &[String]) -> String {
 /// of waiting for a lock.
 fn is_noise(line: &str) -> bool {
     line.starts_with("Use of uninitialized value ")
-        // The line before it says which value that is.
-        || line.starts_with("Argument \"") && line.contains("\" isn't numeric in ")
         || line.starts_with("perl: warning: ")
         || line.starts_with("ipcc_send_rec[")
         || matches!(line, "trying to acquire lock..." | " OK")
+}
+
+/// Whether Perl warns of a value that pct named in a line before, as one that cannot be parsed.
+fn is_explained(line: &str, before: &[&str]) -> bool {
+    line.starts_with("Argument \"")
+        && line.contains("\" isn't numeric in ")
+        && before.iter().any(|line| line.contains("unable to parse value of "))
 }
 
 fn is_header(line: &str) -> bool {
@@ -51,7 +56,7 @@ fn is_usage(line: &str) -> bool {
         && words.all(|word| word.starts_with(['<', '[']))
 }
 
-/// Takes off `400 `, `ERROR: ` and the place in Perl's sources.
+/// Removes `400 `, `ERROR: ` and the position in Perl's sources.
 fn bare(line: &str) -> &str {
     let line = line.strip_prefix("ERROR: ").unwrap_or(line);
     let line = match line.split_once(' ') {

@@ -14,7 +14,7 @@ use crate::schema::{ExitRule, VerbSpec};
 
 pub use clean::{clean, message};
 
-/// What a run came to.
+/// The verdict on a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// It succeeded; the lines of stderr are warnings.
@@ -31,10 +31,10 @@ pub enum Verdict {
     },
 }
 
-/// Judges a run that came to its end by itself.
+/// Judges a run that ended by itself.
 ///
-/// For verbs that the command of the container replaces (`exec`, `enter`, `console`) only what is certainly pct's own
-/// message is a failure; everything else is the command's, with its status.
+/// For verbs that become the container's command (`exec`, `enter`, `console`), only a message that is certainly pct's
+/// own is a failure; everything else belongs to the command, with its status.
 pub fn judge(verb: Verb, status: i32, stdout: &str, stderr: &str) -> Verdict {
     let spec = verb.spec();
     match spec.exit {
@@ -56,14 +56,14 @@ fn failure(spec: &VerbSpec, stderr: &str, fallback: &str) -> Verdict {
     Verdict::Failure { kind: rules::kind(stderr, &lines).unwrap_or(other), message: text }
 }
 
-/// push, pull, resize and template end with 0 when their task failed: then the error is on stderr.
+/// push, pull, resize and template end with 0 even when their task failed; the error is then on stderr.
 fn unchecked(verb: Verb, stdout: &str, stderr: &str) -> Verdict {
     let (warnings, errors): (Vec<String>, Vec<String>) =
         clean(stderr).into_iter().partition(|line| rules::is_warning(line));
     if !errors.is_empty() {
         return failure(verb.spec(), &errors.join("\n"), "");
     }
-    // resize has grown the volume by then, and tells of the file system that did not follow on stdout only.
+    // resize has grown the volume by then, and only says on stdout that the file system was not enlarged.
     let missed = stdout.lines().find(|line| line.starts_with("Failed to update the container's filesystem"));
     match missed {
         Some(line) if verb == Verb::Resize => {
@@ -73,7 +73,7 @@ fn unchecked(verb: Verb, stdout: &str, stderr: &str) -> Verdict {
     }
 }
 
-/// A task's warnings are lines of its log, and the log comes on stdout.
+/// The warnings of a task are lines of its log, and the log is on stdout.
 ///
 /// Source: `log_warn` of pve-common, which writes `WARN: TEXT` to the worker's stderr, which is pct's stdout.
 fn warnings_of_log(stdout: &str) -> Vec<String> {
@@ -106,7 +106,7 @@ mod tests {
 
     fn verb_of(argv: &str) -> Verb {
         let word = argv.split(' ').nth(1).unwrap_or_default();
-        // A verb that is none never reaches the classifier as such; any verb without a task stands for it.
+        // The classifier never gets an unknown verb; any verb without a task can represent it here.
         Verb::from_name(word).unwrap_or(Verb::Help)
     }
 

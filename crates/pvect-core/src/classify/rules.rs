@@ -5,16 +5,16 @@ use crate::error::ErrorKind;
 /// A text means a kind when all of its parts are in it.
 type Rule = (&'static [&'static str], ErrorKind);
 
-/// In order: the first that fits decides. More special texts come before more general ones.
+/// In order: the first match decides. More specific texts come before more general ones.
 const RULES: &[Rule] = &[
-    // Of the standalone node, whatever the verb was about to say else.
+    // From the standalone node, whatever else the verb printed.
     (&["somebody else holds the socket of CT "], ErrorKind::PctOperationFailed),
     (&["ipcc_send_rec", "Connection refused"], ErrorKind::PctNotAvailable),
     (&["ipcc_send_rec"], ErrorKind::PctPermissionDenied),
     (&["Unable to load access control list"], ErrorKind::PctPermissionDenied),
     (&["please run as root"], ErrorKind::PctPermissionDenied),
     (&["no quorum"], ErrorKind::NoQuorum),
-    // Permission of a pool that is not there.
+    // Permission on a pool that does not exist.
     (&["Permission check failed (pool '", "does not exist"], ErrorKind::NotFound),
     (&["403 "], ErrorKind::PctPermissionDenied),
     (&["Permission check failed"], ErrorKind::PctPermissionDenied),
@@ -66,7 +66,7 @@ const RULES: &[Rule] = &[
     (&["invalid mode: '"], ErrorKind::InvalidArgument),
 ];
 
-/// Returns what the text means, where a rule knows it.
+/// Returns what the text means, if a rule matches.
 pub(super) fn kind(stderr: &str, lines: &[String]) -> Option<ErrorKind> {
     let cleaned = lines.join("\n");
     let holds = |part: &str| {
@@ -80,7 +80,7 @@ pub(super) fn kind(stderr: &str, lines: &[String]) -> Option<ErrorKind> {
     RULES.iter().find(|(parts, _)| parts.iter().all(|part| holds(part))).map(|(_, kind)| *kind)
 }
 
-/// Lines that pct writes to stderr although all went well.
+/// Lines that pct writes to stderr although the verb succeeded.
 pub(super) fn is_warning(line: &str) -> bool {
     line.starts_with("Task finished with ")
         || line.starts_with("WARN")
@@ -88,7 +88,7 @@ pub(super) fn is_warning(line: &str) -> bool {
         || line.starts_with("perl: warning: ")
 }
 
-/// Returns the kind when stderr is nothing but a message that pct itself writes before it runs the container's command.
+/// Returns the kind if stderr has only a message that pct itself writes before it runs the container's command.
 pub(super) fn own_message(stderr: &str, lines: &[String]) -> Option<ErrorKind> {
     let first = stderr.lines().find(|line| !line.starts_with("Use of uninitialized value "))?;
     let usage = || stderr.trim_end().lines().last().is_some_and(|last| last.starts_with("pct "));

@@ -65,8 +65,8 @@ pub struct Section {
     /// `[pve:pending]` only: options to be deleted.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub delete: Vec<PendingDelete>,
-    /// `[pve:pending]` only: the value of `delete:` as the file had it. Printed again while it says the same as
-    /// [`Section::delete`].
+    /// `[pve:pending]` only: the value of `delete:` as the file had it. It is printed again as long as it means the
+    /// same as [`Section::delete`].
     #[serde(skip)]
     pub delete_text: Option<String>,
 }
@@ -99,8 +99,8 @@ pub struct ContainerConfig {
     /// The snapshots by name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub snapshots: BTreeMap<String, Section>,
-    /// The first host id of the container's map, where the node that has it gives its unprivileged containers another
-    /// than Proxmox VE does. It is the node's, and not in the file.
+    /// The first host id of the container's map, if its node uses another one for unprivileged containers than Proxmox
+    /// VE does. It comes from the node and is not in the file.
     #[serde(skip)]
     pub id_base: Option<u32>,
 }

@@ -21,7 +21,7 @@ pub enum ParseMode {
 pub struct Warning {
     /// Its number, from 1.
     pub line: usize,
-    /// pct's words for it, without the `vm N - ` that pct puts before them; perhaps of several lines.
+    /// pct's text for it, without the `vm N - ` before it; perhaps of several lines.
     pub text: String,
 }
 
@@ -87,7 +87,7 @@ fn is_output_key(key: &str) -> bool {
         && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b))
 }
 
-/// Which section the lines go to.
+/// The section that lines are added to.
 enum Place {
     Main,
     Pending,
@@ -178,7 +178,7 @@ impl Parser {
             return self.bad(format!("unable to parse value of '{key}' - unknown setting '{key}'"));
         }
         if key == "env" {
-            // Not pct's own form, which is one raw line for each entry: read as if it were that.
+            // pct itself writes one raw line for each entry; read this as if it were that.
             let entries = value.split('\0').map(|entry| entry.trim_matches(shape::is_blank));
             self.section.set(key, entries.collect::<Vec<_>>().join("\0"));
             return Ok(());
@@ -197,7 +197,7 @@ impl Parser {
         self.warnings.push(Warning { line: self.number, text });
     }
 
-    /// Something that pct's strict reader dies of.
+    /// Something that makes pct's strict reader fail.
     fn bad(&mut self, text: String) -> Result<(), ConfigError> {
         if self.mode == ParseMode::Strict {
             return Err(ConfigError::Line { line: self.number, what: text });
@@ -241,7 +241,7 @@ fn raw_line(line: &str) -> Option<(&str, &str)> {
     Some((key, value.trim_matches(shape::is_blank)))
 }
 
-/// Returns what follows `name` and blanks, if there is something.
+/// Returns what follows `name` and blanks, if anything does.
 fn value_of<'a>(line: &'a str, name: &str) -> Option<&'a str> {
     let value = line.strip_prefix(name)?.trim_start_matches(shape::is_blank);
     (!value.is_empty()).then_some(value)
@@ -257,7 +257,7 @@ fn snapstate(line: &str) -> Option<&'static str> {
 
 /// Splits `key: value` where the key is lower-case letters and `_`, then digits.
 ///
-/// Of a value that is blank throughout, the last blank counts: so pct reads it, and keeps the line.
+/// Of a value with only blanks, the last blank is kept: that is how pct reads it, so it keeps the line.
 fn option_line(line: &str) -> Option<(&str, &str)> {
     let (key, value) = line.split_once(':')?;
     let stem = key.trim_end_matches(|c: char| c.is_ascii_digit());

@@ -12,7 +12,7 @@ use crate::schema::split_list;
 pub struct PendingDelete {
     /// The option.
     pub key: String,
-    /// Marked with `!`: removed even where that loses something.
+    /// Marked with `!`: removed even if something is lost.
     pub force: bool,
 }
 
@@ -24,7 +24,7 @@ pub struct PendingItem {
     /// The value in force.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
-    /// The value after the next start, where it will change.
+    /// The value after the next start, if it will change.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pending: Option<String>,
     /// Whether the next start removes it.
@@ -34,7 +34,7 @@ pub struct PendingItem {
 
 /// Parses the value of `delete:`: option names separated by `,`, `;` or blanks, `!` before one to force it.
 ///
-/// Of a repeated name, the last counts.
+/// If a name is repeated, the last one counts.
 pub fn parse_delete(text: &str) -> Vec<PendingDelete> {
     let mut entries: Vec<PendingDelete> = Vec::new();
     for entry in split_list(text) {
@@ -63,7 +63,7 @@ pub fn print_delete(entries: &[PendingDelete]) -> String {
 
 /// Prints what `pct pending` prints: `cur`, `new` and `del` lines, descriptions percent-encoded.
 ///
-/// A deletion of something that is not set has no line.
+/// Deletions of options that are not set have no line.
 pub fn pending_output(items: &[PendingItem]) -> String {
     let mut output = String::new();
     for item in items {
@@ -89,7 +89,7 @@ pub fn pending_output(items: &[PendingItem]) -> String {
 }
 
 impl Section {
-    /// Marks an option for deletion at the next start. A pending value of it stays: that is the caller's to remove.
+    /// Marks an option for deletion at the next start. A pending value of it stays; removing that is up to the caller.
     pub fn add_delete(&mut self, key: &str, force: bool) {
         self.remove_delete(key);
         self.delete.push(PendingDelete { key: key.to_owned(), force });
@@ -144,8 +144,8 @@ impl ContainerConfig {
             .collect()
     }
 
-    /// Drops pending changes that change nothing: values equal to the current ones, deletions of what is not set. The
-    /// list of deletions is sorted from then on, as Proxmox VE writes it.
+    /// Drops pending changes without effect: values equal to the current ones, and deletions of options that are not
+    /// set. The list of deletions is sorted from then on, as Proxmox VE writes it.
     ///
     /// Returns whether anything was dropped.
     pub fn cleanup_pending(&mut self) -> bool {

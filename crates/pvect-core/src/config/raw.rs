@@ -135,7 +135,7 @@ pub fn raw_key(key: &str) -> RawKey {
     if by_prefix || ALLOWED.binary_search(&key).is_ok() { RawKey::Allowed } else { RawKey::Unknown }
 }
 
-/// Returns pct's words when it keeps a deprecated key.
+/// Returns pct's warning about a deprecated key that it keeps.
 pub(super) fn deprecation(key: &str, instead: &str) -> String {
     if key.starts_with("lxc.limit.") {
         format!("{key}: lxc.limit.* was renamed to lxc.prlimit.*")

@@ -7,8 +7,8 @@ use super::{ContainerConfig, SnapshotEntry};
 impl ContainerConfig {
     /// Returns the snapshots, parents before their children, siblings by time and then by name.
     ///
-    /// A snapshot whose parent is not there is a root; those that are each other's parents come last. A section
-    /// whose name is not a snapshot's (longer than 40 characters) is left out.
+    /// A snapshot whose parent does not exist is a root; those that are each other's parents come last. A section whose
+    /// name is not a snapshot's (longer than 40 characters) is left out.
     pub fn snapshot_entries(&self) -> Vec<SnapshotEntry> {
         let entry = |(name, section): (&String, &super::Section)| {
             Some(SnapshotEntry {
@@ -28,7 +28,7 @@ impl ContainerConfig {
             let parent = entry.parent.clone().filter(|parent| waiting.contains_key(parent));
             children.entry(parent).or_default().push(name.clone());
         }
-        // Latest first, since the stack gives back what was put on it last. Without a time: the latest of all.
+        // Latest first, because the stack returns the last one first. A snapshot without a time counts as the latest.
         for names in children.values_mut() {
             names.sort_by_key(|name| {
                 let time = waiting.get(name).and_then(|entry| entry.snaptime);

@@ -210,7 +210,7 @@ lxc.apparmor.profile: unconfined
 lxc.mount.entry: /dev/net/tun dev/net/tun none bind,create=file
 ";
 
-/// Trap `nul-output`: the output of `pct config` may hold NUL.
+/// Trap `nul-output`: the output of `pct config` may contain NUL.
 #[test]
 fn the_output_of_config_is_printed_and_parsed() {
     assert_eq!(parsed(FULL).merged().to_output(), OUTPUT);

@@ -36,7 +36,7 @@ impl IdMap {
     /// Parses the value of `lxc.idmap`: `u 0 100000 65536`.
     ///
     /// # Errors
-    /// When it is none, or a number is beyond 32 bits.
+    /// When it is not of that form, or a number is beyond 32 bits.
     pub fn parse(text: &str) -> Result<Self, InvalidIdMap> {
         let words: Vec<&str> = text.split(shape::is_blank).filter(|word| !word.is_empty()).collect();
         let number = |word: &str| if shape::is_digits(word) { word.parse().ok() } else { None };
@@ -82,12 +82,12 @@ impl Section {
         self.number::<f64>("cpulimit").filter(|limit| limit.is_finite() && *limit > 0.0)
     }
 
-    /// Returns the CPU weight, where one is set.
+    /// Returns the CPU weight, if one is set.
     pub fn cpuunits(&self) -> Option<u32> {
         self.number("cpuunits")
     }
 
-    /// Returns the distribution, where it is known.
+    /// Returns the distribution, if it is known.
     pub fn ostype(&self) -> Option<&str> {
         self.options.get("ostype").map(String::as_str)
     }
@@ -187,7 +187,7 @@ impl Section {
     }
 }
 
-/// What [`Section`] has, for the main section.
+/// The getters of [`Section`], for the main section.
 impl ContainerConfig {
     /// See [`Section::memory_mib`].
     pub fn memory_mib(&self) -> u64 {
@@ -268,7 +268,7 @@ impl ContainerConfig {
         })
     }
 
-    /// Returns the first host id of the default map of unprivileged containers on the node that has this one.
+    /// Returns the first host id of the default map of unprivileged containers on this container's node.
     pub fn first_host_id(&self) -> u32 {
         self.id_base.unwrap_or(IdMap::BASE)
     }

@@ -13,8 +13,8 @@ use crate::property::MountSource;
 impl ContainerConfig {
     /// Prints the configuration file, in Proxmox VE's own order.
     ///
-    /// Left out, as Proxmox VE leaves them out: `unused[n]` whose volume is in use again, `snapstate` of the main
-    /// section, an empty pending section.
+    /// Like Proxmox VE, it leaves out: `unused[n]` whose volume is in use again, `snapstate` of the main section, an
+    /// empty pending section.
     ///
     /// # Errors
     /// When a value holds a line break.
@@ -100,7 +100,7 @@ impl Section {
         Ok(())
     }
 
-    /// The value of `delete:`, as the file had it while it still says the same.
+    /// The value of `delete:`, as the file had it if it still means the same.
     fn delete_line(&self) -> Option<String> {
         if self.delete.is_empty() {
             return None;

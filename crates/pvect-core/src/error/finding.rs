@@ -86,7 +86,7 @@ impl Finding {
         }
     }
 
-    /// Returns what it is about, where that decides the next step: who sees the candidates needs none.
+    /// Returns what it is about, if that decides the next step. An error with candidates does not need a hint.
     pub fn subject(&self) -> Option<Subject> {
         match self {
             Self::NoSuchName { candidates, .. } if !candidates.is_empty() => None,
@@ -120,7 +120,7 @@ fn holder_words(holder: Option<(u32, i32)>) -> String {
     }
 }
 
-/// After what was done, the text is pct's.
+/// What was done, if anything, and then pct's text.
 fn lock_file_held(path: &Path, done: Option<&str>) -> String {
     let text = format!("can't lock file '{}' - got timeout", path.display());
     match done {

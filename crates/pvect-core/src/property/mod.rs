@@ -36,7 +36,7 @@ impl Reader {
         self.text(key).map(str::to_owned)
     }
 
-    /// Reads a boolean and remembers when it was written out although it is the default.
+    /// Reads a boolean, and remembers if it was written out although it has its default.
     fn switch(&mut self, key: &'static str, default: bool) -> bool {
         let on = self.text(key).and_then(boolean);
         if on == Some(default) {
@@ -45,7 +45,7 @@ impl Reader {
         on.unwrap_or(default)
     }
 
-    /// Parses a value that the schema let through; it may still be beyond what the type holds.
+    /// Parses a value that the schema accepts; it may still be too large for the type.
     fn parsed<T>(&self, key: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Option<T>, Vec<Violation>> {
         let Some(text) = self.text(key) else { return Ok(None) };
         parse(text).map(Some).ok_or_else(|| {

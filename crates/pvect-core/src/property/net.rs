@@ -132,7 +132,7 @@ impl NetInterface {
     }
 }
 
-/// Prints as pct writes it, `type=veth` always with it.
+/// Prints as pct writes it, always with `type=veth`.
 impl fmt::Display for NetInterface {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut writer = Writer::default();

@@ -18,8 +18,8 @@ pub struct Startup {
 impl Startup {
     /// Parses the value of `startup`; `None` when it breaks the grammar.
     ///
-    /// Blank parts are ignored, of a repeated part the last counts, and a number beyond 32 bits becomes the
-    /// largest. The empty text and `0` are refused, as Proxmox VE refuses them.
+    /// Blank parts are ignored, the last of repeated parts counts, and a number beyond 32 bits becomes the largest. The
+    /// empty text and `0` are refused, as Proxmox VE refuses them.
     pub fn parse(text: &str) -> Option<Self> {
         let [order, up, down] = shape::startup(text)?;
         Some(Self { order, up, down })

@@ -6,9 +6,9 @@ use crate::shape;
 
 /// Checks a value against a kind; returns it in canonical form (booleans as 1 or 0, everything else as it was).
 ///
-/// `name` is what the violations are called; those inside a property string are called `name.key`, after one of
-/// `name` itself (`invalid format - format error`), in pct's order. An empty boolean is true, as an option without
-/// a value is on pct's command line.
+/// Violations are named `name`; those inside a property string are named `name.key`, and follow one for `name` itself
+/// (`invalid format - format error`), in pct's order. An empty boolean is true, as an option without a value is on
+/// pct's command line.
 ///
 /// # Errors
 /// Every violation found.
@@ -22,7 +22,7 @@ pub fn value(name: &str, kind: Kind, text: &str) -> Result<String, Vec<Violation
 /// Checks the value of an option: type, bounds, length.
 ///
 /// # Errors
-/// Every violation found; the value of a secret option is in none of them.
+/// Every violation found; none contains the value of a secret option.
 pub fn option(spec: &OptionSpec, name: &str, text: &str) -> Result<String, Vec<Violation>> {
     checked(name, spec.kind, spec.length, text).map_err(|mut found| {
         if spec.secret {
@@ -35,7 +35,7 @@ pub fn option(spec: &OptionSpec, name: &str, text: &str) -> Result<String, Vec<V
 /// Checks a positional argument.
 ///
 /// # Errors
-/// Every violation found; the value of a secret argument is in none of them.
+/// Every violation found; none contains the value of a secret argument.
 pub fn argument(spec: &ArgSpec, text: &str) -> Result<String, Vec<Violation>> {
     checked(spec.name, spec.kind, (None, spec.max_length), text).map_err(|mut found| {
         for violation in &mut found {
@@ -82,8 +82,8 @@ pub fn stored(key: &str, text: &str) -> Result<String, String> {
     }
 }
 
-/// Checks a value of a configuration as Proxmox VE does before it shows one: by the whole schema, bounds, patterns, words
-/// and lengths too; booleans have become 1 or 0 by then. What the schema does not have is passed over.
+/// Checks a value of a configuration as Proxmox VE does before it shows one: by the whole schema, bounds, patterns,
+/// words and lengths too; booleans have become 1 or 0 by then. Options that the schema does not have are skipped.
 ///
 /// Source: the `returns` of the API's configuration, and `PVE::JSONSchema`.
 ///
@@ -104,7 +104,7 @@ fn type_words(expected: &str, text: &str) -> String {
     format!("type check ('{expected}') failed - got '{text}'")
 }
 
-/// Joins violations as the message of one value; `None` when the file's reader does not check what is broken.
+/// Joins violations into the message about one value; `None` if Proxmox VE does not check these when it reads the file.
 fn stored_words(found: &[Violation]) -> Option<String> {
     let mut lines = Vec::new();
     for violation in found {
@@ -133,7 +133,7 @@ fn checked(
     Err(vec![Violation::option(name, reason)])
 }
 
-/// Takes the value out of a violation.
+/// Removes the value from a violation.
 fn redact(violation: &mut Violation) {
     match &mut violation.reason {
         Reason::Type { value, .. }

@@ -4,7 +4,7 @@ use super::table::VERBS;
 use super::{Verb, VerbSpec};
 
 impl Verb {
-    /// Returns the verb's line of the table.
+    /// Returns the verb's entry in the table.
     pub fn spec(self) -> &'static VerbSpec {
         // The table has one line for each variant, in the same order; a test checks that.
         let [first, ..] = &VERBS;
@@ -53,7 +53,7 @@ mod tests {
         assert!(set.option("mp255").is_some());
     }
 
-    /// These are the command line's alone; no API call does them.
+    /// These exist on the command line only; the API does not have them.
     #[test]
     fn trap_api_gap() {
         let without: Vec<&str> =

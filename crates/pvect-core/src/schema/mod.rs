@@ -172,14 +172,14 @@ impl VerbSpec {
         all
     }
 
-    /// Finds the option of this full name (`memory`, `net0`); the index is returned for families.
+    /// Finds the option with this full name (`memory`, `net0`), and the index for families.
     pub fn option(&self, name: &str) -> Option<(&'static OptionSpec, Option<u16>)> {
         let shared: &'static [OptionSpec] = if self.config_options { CONFIG_OPTIONS } else { &[] };
         self.options.iter().chain(shared).find_map(|option| option.matches(name).map(|index| (option, index)))
     }
 
-    /// Returns the option whose name is most like `name`, if one is like it: at most two letters apart, or one the
-    /// beginning of the other.
+    /// Returns the option with the most similar name, if one is similar: at most two letters differ, or one name begins
+    /// with the other.
     pub fn nearest_option(&self, name: &str) -> Option<String> {
         let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
         let index = &name[stem.len()..];
@@ -240,7 +240,8 @@ impl OptionSpec {
 /// Counts the letters to insert, remove or replace to get from one word to the other (Levenshtein).
 fn distance(from: &str, to: &str) -> usize {
     let to: Vec<char> = to.chars().collect();
-    // The distances of what was read of `from` from the beginnings of `to`; from the empty one apart.
+    // The distances between the letters of `from` so far and each prefix of `to`; the one to the empty prefix is kept
+    // separately.
     let mut row: Vec<usize> = (1..=to.len()).collect();
     for (line, letter) in from.chars().enumerate() {
         let (mut diagonal, mut left) = (line, line + 1);

@@ -10,8 +10,8 @@ pub type Pairs = Vec<(String, String)>;
 /// Splits and checks a property string.
 ///
 /// # Errors
-/// Every violation, those of keys named `name.key`, with pct's line for `name` itself first. A string that cannot
-/// be split (a bare value too many, a key twice) is one violation.
+/// Every violation: pct's line for `name` itself, then those of keys, named `name.key`. A string that cannot be split
+/// (a second bare value, a repeated key) is one violation.
 pub fn parse(schema: &PropertySchema, name: &str, text: &str) -> Result<Pairs, Vec<Violation>> {
     let format_error = |pct: String, allowed: &str, value: &str| {
         let (allowed, value) = (allowed.to_owned(), value.to_owned());
@@ -29,7 +29,7 @@ pub fn parse(schema: &PropertySchema, name: &str, text: &str) -> Result<Pairs, V
     Err(all)
 }
 
-/// Splits without checking the values; an error is pct's words and the part that is wrong.
+/// Splits without checking the values; an error has pct's words and the wrong part.
 fn split<'a>(schema: &PropertySchema, text: &'a str) -> Result<Pairs, (String, &'a str)> {
     let mut pairs = Pairs::new();
     for part in text.split(',') {
@@ -80,12 +80,12 @@ fn check_pairs(schema: &PropertySchema, name: &str, pairs: &mut Pairs) -> Vec<Vi
     violations
 }
 
-/// Prints pairs in Proxmox VE's order: the default key as a bare value, then required keys, then the rest, each by
-/// byte order; sizes as the largest unit that divides them. Of a key that is there twice, the first counts; keys
-/// that the schema does not have are left out.
+/// Prints pairs in Proxmox VE's order: the default key as a bare value, then required keys, then the rest, each by byte
+/// order; sizes as the largest unit that divides them. If a key is repeated, the first one counts; keys that the schema
+/// does not have are left out.
 ///
-/// A value of the default key that would be read as another pair, or as nothing, is written with its key: what is
-/// printed means what was parsed.
+/// If the value of the default key would be read as another pair, or as empty, it is written with its key, so that the
+/// printed text means what was parsed.
 pub fn print(schema: &PropertySchema, pairs: &[(String, String)]) -> String {
     let rank = |key: &str, required: bool| match schema.default_key {
         Some(default) if default == key => 0,
@@ -110,13 +110,13 @@ pub fn print(schema: &PropertySchema, pairs: &[(String, String)]) -> String {
     parts.collect::<Vec<_>>().join(",")
 }
 
-/// Parses a property string, replaces the pairs that `changes` has, and prints it.
+/// Parses a property string, replaces the pairs in `changes`, and prints it.
 ///
 /// What is not changed keeps its spelling, as in Proxmox VE: an IPv6 address, a `firewall=0`. A change to `None`
 /// removes the key.
 ///
 /// # Errors
-/// Every violation of `text`, and of the values changed to.
+/// Every violation of `text` and of the new values.
 pub fn update(
     schema: &PropertySchema,
     name: &str,
@@ -140,7 +140,7 @@ mod tests {
     #[test]
     fn what_is_printed_means_what_was_split() {
         for text in ["volume=volume=/etc,mp=/x", "volume=mp=/y,mp=/x", "volume=a:b=c,mp=/x"] {
-            // The schema lets only some of these through; what it lets through has to come back.
+            // The schema accepts only some of these; those that it accepts must survive.
             let pairs = split(&MOUNT_POINT, text).unwrap();
             let printed = print(&MOUNT_POINT, &pairs);
             assert_eq!(split(&MOUNT_POINT, &printed).unwrap(), pairs, "{text}: {printed}");

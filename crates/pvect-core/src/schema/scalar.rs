@@ -16,7 +16,7 @@ pub fn boolean(text: &str) -> Option<bool> {
 /// Checks a value and returns it in canonical form, as [`super::check::value`] does.
 ///
 /// # Errors
-/// The violation, under the name that is given.
+/// The violation, with the given name.
 pub(super) fn value(name: &str, kind: Kind, text: &str) -> Result<String, Vec<Violation>> {
     scalar(kind, text).map_err(|reason| vec![Violation::option(name, reason)])
 }
@@ -29,7 +29,7 @@ fn scalar(kind: Kind, text: &str) -> Result<String, Reason> {
             if !shape::is_integer(text) {
                 return Err(Reason::Type { expected: "integer", value: text.to_owned() });
             }
-            // An integer of any length is a number of pct's; beyond 2^53 only its rough size matters here.
+            // pct accepts an integer of any length; beyond 2^53 only its rough size matters here.
             bounds(text, min.map(|min| min as f64), max.map(|max| max as f64)).map(unchanged)
         }
         Kind::Number { min, max } => {
@@ -53,7 +53,7 @@ fn scalar(kind: Kind, text: &str) -> Result<String, Reason> {
                 Err(Reason::NotInEnum { allowed, value: text.to_owned() })
             }
         }
-        // The one format of pct's with a type other than string.
+        // The only format of pct whose type is not string.
         Kind::Text(Format::Vmid) if !shape::is_integer(text) => {
             Err(Reason::Type { expected: "integer", value: text.to_owned() })
         }
@@ -61,7 +61,7 @@ fn scalar(kind: Kind, text: &str) -> Result<String, Reason> {
         Kind::List(format) => {
             split_list(text).into_iter().try_for_each(|entry| formatted(format, entry)).map(unchanged)
         }
-        // These are for the parser of pairs; no property holds another.
+        // These are for the parser of pairs; a property does not contain another one.
         Kind::Properties(_) => Ok(text.to_owned()),
     }
 }

@@ -14,7 +14,7 @@ const fn twin(method: &'static str, path: &'static str) -> Option<ApiTwin> {
     Some(ApiTwin { method, path })
 }
 
-/// A line with what most verbs have; the table below overrides the rest.
+/// An entry with what most verbs have; the table below overrides the rest.
 const fn verb(verb: Verb, args: &'static [ArgSpec], text: &'static str) -> VerbSpec {
     VerbSpec {
         verb,

@@ -88,15 +88,15 @@ pub enum Reason {
     UnknownOption {
         /// The verb.
         verb: &'static str,
-        /// The option with the most similar name, where one is similar.
+        /// The option with the most similar name, if one is similar.
         nearest: Option<String>,
     },
     /// More words than the verb takes.
     TooManyArguments {
-        /// The first extra word, and how many the verb takes.
+        /// The extra words, and how many the verb takes.
         text: String,
     },
-    /// pct prints its words alone, without the heading of parameter errors and without usage.
+    /// pct prints only this text, without the heading of parameter errors and without usage.
     Alone {
         /// pct's line.
         pct: String,
@@ -113,7 +113,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// Makes a reason of pvect's own, which pct has no words for.
+    /// Makes a reason of pvect's own, for which pct has no text.
     pub fn other(text: impl Into<String>) -> Self {
         let text = text.into();
         Self::Other { pct: text.clone(), text }
@@ -194,8 +194,8 @@ pub struct Report {
 impl Report {
     /// Makes pct's report of violations.
     ///
-    /// pct looks at option names first, then at the number of arguments, then at booleans, then at everything else
-    /// together; it reports only the first kind that it finds.
+    /// pct checks option names first, then the number of arguments, then booleans, then everything else together; it
+    /// reports only the first kind that it finds.
     pub fn new(violations: &[Violation]) -> Self {
         let is = |test: fn(&Violation) -> bool| violations.iter().any(test);
         let lines = |test: fn(&Violation) -> bool| -> String {
@@ -212,7 +212,7 @@ impl Report {
         } else if is(Violation::is_option_boolean) {
             "400 unable to parse boolean option\n".to_owned()
         } else if violations.iter().all(alone) {
-            // pct dies of the first one.
+            // pct stops at the first one.
             let text = violations.first().map_or_else(String::new, |v| v.pct_text() + "\n");
             return Self { text, usage: false };
         } else {

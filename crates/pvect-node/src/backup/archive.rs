@@ -21,9 +21,9 @@ use crate::tool::Watcher;
 use crate::{Failure, NodeResult};
 
 const BLOCK: usize = 256 * 1024;
-/// How much of tar's output may wait, in bytes: the most that Linux allows everybody.
+/// The size of the pipe for tar's output, in bytes: the largest that Linux allows every user.
 const PIPE: usize = 1 << 20;
-/// The most that is kept of tar's words, in bytes.
+/// How much of tar's messages is kept, in bytes.
 const WORDS_LIMIT: u64 = 256 * 1024;
 /// The level of the program zstd.
 const ZSTD_LEVEL: i32 = 3;
@@ -52,7 +52,7 @@ pub(super) struct Contents<'a> {
     pub(super) root: OwnedFd,
     /// `.`, and `./path` of each mount point.
     pub(super) sources: Vec<String>,
-    /// Patterns; those that begin with `/` hold from the root on.
+    /// Patterns; those that begin with `/` are anchored at the root.
     pub(super) excludes: &'a [String],
     /// The map of ids; empty for a privileged container.
     pub(super) id_maps: &'a [IdMap],
@@ -69,9 +69,9 @@ pub(super) struct Packing {
 }
 
 impl Packing {
-    /// The real one packs with one thread unless asked otherwise, which leaves most cores of a host without work.
+    /// The real vzdump uses one thread unless told otherwise, which leaves most of the host's cores idle.
     fn threads(self) -> u32 {
-        /// zstd takes no more.
+        /// The most that zstd accepts.
         const MOST: u64 = 256;
         let cores = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
         let wanted = match self.zstd {
@@ -117,7 +117,7 @@ pub(super) fn write(
     if copied.is_err() {
         let _ = child.kill();
     }
-    // Before the wait: until then the number is the child's for sure.
+    // Before the wait: until then the process id certainly belongs to the child.
     drop(watcher);
     let status =
         child.wait().map_err(|error| Failure::new(format!("can't wait for tar - {}", os_text(&error))))?;
@@ -148,15 +148,16 @@ fn pack(child: &mut Child, file: File, packing: Packing, log: &mut dyn FnMut(&st
             all.push(String::from_utf8_lossy(&line).trim_end().to_owned());
             line.clear();
         }
-        // What is beyond the limit is read all the same: a full pipe would stop tar.
+        // Read on beyond the limit: a full pipe would stop tar.
         let _ = std::io::copy(&mut lines.into_inner().into_inner(), &mut std::io::sink());
         all
     });
-    // So tar goes on while a block is packed. Where the limit of pipes does not allow it, it only takes longer.
+    // A large pipe lets tar go on while a block is compressed. If the system does not allow one, the backup only takes
+    // longer.
     let _ = rustix::pipe::fcntl_setpipe_size(&from, PIPE);
     let mut packer = Packer::new(file, packing).map_err(failed)?;
     let copied = copy(&mut from, &mut packer, packing.bwlimit).map_err(failed);
-    // Else tar, stuck at a full pipe, would hold its stderr open.
+    // Otherwise tar would block on a full pipe and keep its stderr open.
     drop(from);
     for line in said.join().unwrap_or_default() {
         log(&line);
@@ -210,7 +211,7 @@ fn words(contents: &Contents<'_>) -> Vec<String> {
     words
 }
 
-/// A file that is written packed.
+/// A file that is compressed as it is written.
 enum Packer {
     Plain(File),
     Gzip(flate2::write::GzEncoder<File>),
@@ -225,7 +226,7 @@ impl Packer {
             Compress::Zstd => {
                 let mut encoder = zstd::stream::write::Encoder::new(file, ZSTD_LEVEL)?;
                 encoder.include_checksum(true)?;
-                // One thread means no thread of its own.
+                // With one thread, zstd compresses in ours.
                 if packing.threads() > 1 {
                     encoder.multithread(packing.threads())?;
                 }

@@ -1,35 +1,31 @@
 //! One container's backup.
 
+mod afterwards;
+mod write;
+
 use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use pvect_core::property::MountPoint;
 use pvect_core::{ContainerConfig, Lock, Vmid};
 
-use super::archive::{self, Contents, Packing};
 use super::journal::Journal;
-use super::options::{Mode, notes};
-use super::parts::{included, mount, open, sources};
+use super::options::Mode;
+use super::parts::included;
 use super::plan::Plan;
-use super::prune::{NOTES, PROTECTED, archives, base_name};
+use super::prune::base_name;
 use super::snapshot;
-use crate::idmap::IdMap;
 use crate::interrupt::Interrupt;
-use crate::rooted::Rooted;
 use crate::runtime::{self, StopMode};
-use crate::storage::{self, PrivateMounts};
-use crate::{Failure, Node, NodeResult, files, locked, store};
+use crate::{Failure, Node, NodeResult, locked, store};
 
 /// Archives hold the container's secrets.
 const ARCHIVE_MODE: u32 = 0o640;
-/// How long a container that was told to stop is waited for when the backup has failed.
+/// How long to wait for a container that was told to stop, if the backup has failed.
 const STOP_TIME: Duration = Duration::from_secs(30);
-/// Source: vzdump, `stdexcludes`.
-const STANDARD_EXCLUDES: [&str; 3] = ["/tmp/?*", "/var/tmp/?*", "/var/run/?*.pid"];
 
-/// A backup under way, and what has to be undone whatever happens.
+/// A running backup, and what has to be undone whatever happens.
 pub(super) struct Backup<'a> {
     node: &'a Node,
     plan: &'a Plan<'a>,
@@ -63,7 +59,7 @@ impl<'a> Backup<'a> {
         }
     }
 
-    /// Makes the backup. The container is as it was before, also when that fails.
+    /// Makes the backup. The container is then as it was before, even when the backup fails.
     pub(super) fn run(mut self, journal: &mut Journal<'_, '_>) -> NodeResult<()> {
         let started = Instant::now();
         let config = store::load(self.node, self.vmid).map(|stored| stored.config);
@@ -122,7 +118,7 @@ impl<'a> Backup<'a> {
         let included = parts.unwrap_or_else(|| included(config, journal));
         if mode == Mode::Snapshot {
             let taken = snapshot::take(node, vmid, journal);
-            // Also when it failed: what there is of it goes.
+            // Even when it failed, so that what exists of the snapshot is removed.
             let config = store::load(node, vmid)?.config;
             self.snapshot = config.snapshots.contains_key(snapshot::NAME);
             self.locked = config.lock() == Some(Lock::Backup);
@@ -179,150 +175,6 @@ impl<'a> Backup<'a> {
         }
     }
 
-    /// Writes the archive under a temporary name and renames it.
-    fn write(
-        &mut self,
-        config: &ContainerConfig,
-        included: &[(String, MountPoint)],
-        mode: Mode,
-        journal: &mut Journal<'_, '_>,
-    ) -> NodeResult<PathBuf> {
-        let (node, options) = (self.node, self.plan.options);
-        let directory = &self.plan.directory;
-        let target = directory.join(format!("{}.tar{}", self.base, options.compress.extension()));
-        let temporary = directory.join(format!("{}.dat", self.base));
-        self.sweep();
-        journal.info(format!("creating vzdump archive '{}'", target.display()));
-        let file = std::fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(ARCHIVE_MODE)
-            .open(&temporary)
-            .map_err(|error| Failure::io("can't create", &temporary, &error))?;
-        self.temporary = Some(temporary.clone());
-        let id_maps = config.id_maps().map_err(|error| Failure::new(error.to_string()))?;
-        let excludes = self.excludes();
-        let described = describe(node, self.vmid, config)?;
-        let _mounts = PrivateMounts::enter()?;
-        if !id_maps.is_empty() {
-            runtime::hide_id_map_tools()?;
-        }
-        // Of a running container too: its own mounts (/proc, /sys) do not lie over what is read.
-        let mut mounted = config.clone();
-        let copies = match mode {
-            Mode::Snapshot => Some(snapshot::Copies::of(node, &mut mounted, included)?),
-            Mode::Stop | Mode::Suspend => None,
-        };
-        let root = mount(node, self.vmid, &mounted, included, mode)?;
-        let opened = open(&root).and_then(|fd| Ok((sources(&root, included)?, fd)));
-        let written = opened.and_then(|(sources, fd)| {
-            let contents = Contents {
-                config: described.path(),
-                root: fd,
-                sources,
-                excludes: &excludes,
-                id_maps: &id_maps,
-            };
-            let packing =
-                Packing { compress: options.compress, zstd: options.zstd, bwlimit: options.bwlimit };
-            archive::write(&contents, file, packing, self.interrupt, &mut |line| journal.info(line))
-        });
-        let unmounted = storage::unmount_all(&root);
-        drop(copies);
-        written?;
-        unmounted?;
-        std::fs::rename(&temporary, &target)
-            .map_err(|error| Failure::io("can't rename", &temporary, &error))?;
-        self.temporary = None;
-        let size = std::fs::metadata(&target).map_or(0, |meta| meta.len());
-        journal.info(format!("archive file size: {}", size_text(size)));
-        Ok(target)
-    }
-
-    /// Removes what backups of this container that were killed left: we hold its lock, so none of them goes on.
-    fn sweep(&self) {
-        let (archive, described) = (format!("vzdump-lxc-{}-", self.vmid), described_prefix(self.vmid));
-        let directories = [self.plan.directory.clone(), self.node.layout.container(self.vmid)];
-        for entry in directories.iter().filter_map(|path| std::fs::read_dir(path).ok()).flatten().flatten() {
-            let name = entry.file_name();
-            let name = name.to_string_lossy();
-            if name.starts_with(&archive) && name.ends_with(".dat") {
-                let _ = std::fs::remove_file(entry.path());
-            } else if name.starts_with(&described) {
-                let _ = std::fs::remove_dir_all(entry.path());
-            }
-        }
-    }
-
-    /// Patterns of what is left out.
-    fn excludes(&self) -> Vec<String> {
-        let mut excludes = self.plan.options.excludes.clone();
-        if self.plan.options.standard_excludes {
-            excludes.extend(STANDARD_EXCLUDES.map(str::to_owned));
-        }
-        excludes
-    }
-
-    /// Writes notes and the mark of protection.
-    fn describe(
-        &self,
-        config: &ContainerConfig,
-        target: &Path,
-        journal: &mut Journal<'_, '_>,
-    ) -> NodeResult<()> {
-        let beside = |end: &str| {
-            let mut path = target.as_os_str().to_owned();
-            path.push(end);
-            PathBuf::from(path)
-        };
-        if let Some(template) = self.plan.options.notes_template.as_deref().filter(|text| !text.is_empty()) {
-            journal.info("adding notes to backup");
-            let text = notes(template, &config.name(self.vmid), self.node.name.as_str(), self.vmid);
-            if let Err(error) = files::replace(&beside(NOTES), text.as_bytes(), ARCHIVE_MODE) {
-                journal.warn(format!("unable to add notes - {error}"));
-            }
-        }
-        if self.plan.options.protected {
-            journal.info("marking backup as protected");
-            self.check_protected()?;
-            let path = beside(PROTECTED);
-            files::replace(&path, b"", ARCHIVE_MODE)
-                .map_err(|error| Failure::new(format!("unable to set protected flag - {error}")))?;
-        }
-        Ok(())
-    }
-
-    /// Refuses one protected backup more than the storage lets a container have.
-    fn check_protected(&self) -> NodeResult<()> {
-        let Some((storage, most)) = &self.plan.most_protected else { return Ok(()) };
-        let all = archives(&self.plan.directory)?;
-        if all.iter().filter(|archive| archive.vmid == self.vmid && archive.protected).count() < *most {
-            return Ok(());
-        }
-        Err(Failure::new(format!(
-            "unable to set protected flag - The number of protected backups per guest is limited to {most} on storage \
-             '{storage}'"
-        )))
-    }
-
-    fn prune(&self, journal: &mut Journal<'_, '_>) -> NodeResult<()> {
-        let Some(keep) = self.plan.keep.as_ref().filter(|keep| self.plan.options.remove && !keep.keeps_all())
-        else {
-            return Ok(());
-        };
-        journal.info(format!("prune older backups with retention: {}", keep.text()));
-        let mut own = archives(&self.plan.directory)?;
-        own.retain(|archive| archive.vmid == self.vmid);
-        let superfluous = keep.superfluous(&own);
-        for archive in &superfluous {
-            journal.info(format!("delete old backup '{}'", archive.path.display()));
-            archive.remove()?;
-        }
-        let why = if superfluous.is_empty() { "" } else { " not covered by keep-retention policy" };
-        journal.info(format!("pruned {} backup(s){why}", superfluous.len()));
-        Ok(())
-    }
-
     /// Whether the container that was told to stop has ended. One that a signal made us leave alone halfway will end
     /// soon, and is waited for.
     fn has_stopped(&self) -> bool {
@@ -336,7 +188,7 @@ impl<'a> Backup<'a> {
         true
     }
 
-    /// Takes the lock away, removes what is half done, and has the container run again.
+    /// Removes the lock and what is unfinished, and starts or thaws the container again.
     fn undo(&mut self, journal: &mut Journal<'_, '_>) {
         let (node, vmid) = (self.node, self.vmid);
         if std::mem::take(&mut self.locked) {
@@ -398,49 +250,10 @@ fn new_log(path: &Path) -> Option<File> {
     std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(ARCHIVE_MODE).open(path).ok()
 }
 
-/// Makes a directory with `etc/vzdump/pct.conf` and `pct.fw`, which the container's root may read, and nobody else. It
-/// lies beside the container's `rootfs`: the directory of the archives is closed to the container's root.
-fn describe(node: &Node, vmid: Vmid, config: &ContainerConfig) -> NodeResult<tempfile::TempDir> {
-    let directory = &runtime::make_directory(node, vmid, config)?;
-    let failed = |error: std::io::Error| Failure::io("can't write the configuration into", directory, &error);
-    let made =
-        tempfile::Builder::new().prefix(&described_prefix(vmid)).tempdir_in(directory).map_err(failed)?;
-    let mut config = config.clone();
-    config.snapshots.clear();
-    config.pending = None;
-    config.main.remove("lock");
-    config.main.remove("parent");
-    let text = config.to_text().map_err(|error| Failure::new(error.to_string()))?;
-    let rules = std::fs::read(node.layout.firewall(vmid)).unwrap_or_default();
-    let owner = IdMap::of(&config).root();
-    let files = Rooted::open(made.path(), owner).map_err(failed)?;
-    files.write("etc/vzdump/pct.conf", text.as_bytes(), 0o644).map_err(failed)?;
-    files.write("etc/vzdump/pct.fw", &rules, 0o644).map_err(failed)?;
-    std::os::unix::fs::chown(made.path(), Some(owner.0), Some(owner.1)).map_err(failed)?;
-    Ok(made)
-}
-
-/// What the names of such directories begin with.
-fn described_prefix(vmid: Vmid) -> String {
-    format!(".vzdump-{vmid}-")
-}
-
 /// `00:01:02`.
 fn clock(time: Duration) -> String {
     let seconds = time.as_secs();
     format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
-}
-
-/// `12KB`, `3MB`, `1.50GB`: as vzdump rounds.
-fn size_text(bytes: u64) -> String {
-    #[expect(clippy::cast_precision_loss, reason = "a size for people")]
-    let gib = bytes as f64 / f64::from(1 << 30);
-    match bytes {
-        0..0x10_0000 => format!("{}KB", bytes >> 10),
-        0x10_0000..0x4000_0000 => format!("{}MB", bytes >> 20),
-        _ if gib < 1024.0 => format!("{gib:.2}GB"),
-        _ => format!("{:.2}TB", gib / 1024.0),
-    }
 }
 
 #[cfg(test)]
@@ -448,12 +261,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_and_times_have_vzdumps_form() {
+    fn times_have_vzdumps_form() {
         assert_eq!(clock(Duration::from_secs(3 * 3600 + 62)), "03:01:02");
-        for (bytes, text) in
-            [(1023, "0KB"), (5000, "4KB"), (3 << 20, "3MB"), (3 << 29, "1.50GB"), (1 << 41, "2.00TB")]
-        {
-            assert_eq!(size_text(bytes), text);
-        }
     }
 }

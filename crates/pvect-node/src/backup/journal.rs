@@ -7,7 +7,7 @@ use crate::Output;
 use crate::log_room::LogRoom;
 use crate::task::TaskLog;
 
-/// Stands in the log beside an archive for what is beyond its limit.
+/// The last line of a log beside an archive when the log has reached its limit.
 const OMITTED: &str = "this log is longer than 16 MiB, the rest is left out";
 
 /// Where a line goes.
@@ -22,7 +22,7 @@ impl<'a, 'b> Journal<'a, 'b> {
         Self { log, output, kept: None }
     }
 
-    /// From now on lines go to this file too; `None` ends that.
+    /// Also writes the lines that follow to this file; `None` stops that.
     pub(super) fn keep_in(&mut self, file: Option<File>) {
         self.kept = file.map(|file| (file, LogRoom::after(0, OMITTED)));
     }
@@ -56,10 +56,12 @@ impl<'a, 'b> Journal<'a, 'b> {
         }
     }
 
-    /// What a start or stop prints becomes lines of ours.
+    /// What a start or stop prints becomes lines of ours, and its warnings count.
     pub(super) fn capture<T>(&mut self, work: impl FnOnce(&mut Output<'_>) -> T) -> T {
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let result = work(&mut Output::new(&mut out, &mut err));
+        let mut captured = Output::new(&mut out, &mut err);
+        let result = work(&mut captured);
+        self.log.count_warnings(captured.warned());
         for bytes in [out, err] {
             self.info(String::from_utf8_lossy(&bytes));
         }
@@ -73,5 +75,26 @@ impl<'a, 'b> Journal<'a, 'b> {
             // A log that cannot be written does not end a backup.
             let _ = writeln!(file, "{head}{line}");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::task;
+
+    #[test]
+    fn warnings_of_what_is_captured_count() {
+        let dir = tempfile::tempdir().unwrap();
+        let node = crate::fixture::node(dir.path());
+        crate::store::ensure_root(&node).unwrap();
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        task::run(&node, "vzdump", "101", &mut Output::new(&mut out, &mut err), |log, output| {
+            Journal::new(log, output).capture(|output| output.warning("no address"));
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(out, b"INFO: WARN: no address\n");
+        assert_eq!(err, b"Task finished with 1 warning(s)!\n");
     }
 }

@@ -14,7 +14,7 @@ pub(crate) const NAME: &str = "backups";
 pub(crate) struct Listed {
     /// Its volume id.
     volid: String,
-    /// Whose it is.
+    /// The container that it is a backup of.
     vmid: u32,
     /// Its size in bytes.
     size: u64,

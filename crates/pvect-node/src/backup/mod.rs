@@ -30,8 +30,8 @@ use crate::{Failure, Node, NodeResult, Output, store};
 
 /// Runs one command line (the words after `vzdump`) and returns the exit status.
 ///
-/// SIGINT, SIGTERM and SIGHUP end the backup that is under way: its half-written archive goes, its container is
-/// unlocked and runs again.
+/// SIGINT, SIGTERM and SIGHUP end the backup that is under way: its half-written archive is removed, and its container
+/// is unlocked and runs again.
 pub fn run(node: &Node, words: &[String], output: &mut Output<'_>) -> u8 {
     match try_run(node, words, output) {
         Ok(()) => 0,

@@ -1,10 +1,13 @@
 //! The command line of vzdump.
 
+pub(super) mod notes;
+
 use pvect_core::Vmid;
 
 use super::prune::Keep;
 use crate::cli::getopt::{Spec, Takes};
 use crate::{Failure, NodeResult};
+use notes::check_notes;
 
 const USAGE: &str = "vzdump [<vmid>] [OPTIONS]";
 const USAGE_EXIT: u8 = 2;
@@ -36,7 +39,7 @@ pub(super) enum Compress {
 }
 
 impl Compress {
-    /// What stands after `.tar`.
+    /// What follows `.tar` in a file name.
     pub(super) fn extension(self) -> &'static str {
         match self {
             Self::None => "",
@@ -113,7 +116,7 @@ const OPTIONS: [(&str, Takes); 31] = [
     ("storage", Takes::Value),
     ("zstd", Takes::Value),
 ];
-/// What the real one has and this node has not.
+/// Options of the real vzdump that this node does not support.
 const UNSUPPORTED: [&str; 5] = ["fleecing", "pool", "script", "stdout", "stop"];
 
 fn refused(name: &str, text: &str) -> Failure {
@@ -246,7 +249,7 @@ impl Options {
             _ if UNSUPPORTED.contains(&name) => {
                 return Err(refused(name, "not supported by the standalone node"));
             }
-            // Of mail, pigz and schedules: nothing here depends on them.
+            // Options for mail, pigz and schedules have no effect here.
             _ => {}
         }
         Ok(())
@@ -282,52 +285,6 @@ fn line(words: &[String]) -> String {
         false => format!("'{}'", word.replace('\'', "'\\''")),
     });
     std::iter::once("vzdump".to_owned()).chain(quoted).collect::<Vec<_>>().join(" ")
-}
-
-/// The variables of a template for notes.
-const NOTE_VARIABLES: [&str; 4] = ["cluster", "guestname", "node", "vmid"];
-
-fn check_notes(template: &str) -> Result<(), String> {
-    if template.contains('\n') {
-        return Err("contains a line feed".to_owned());
-    }
-    let mut unknown = Vec::new();
-    let mut rest = template;
-    while let Some(start) = rest.find("{{") {
-        let after = &rest[start + 2..];
-        let Some(end) = after.find("}}") else { break };
-        let name = &after[..end];
-        if !name.contains([' ', '{', '}']) && !NOTE_VARIABLES.contains(&name) {
-            unknown.push(format!("variable '{name}'"));
-        }
-        rest = &after[end + 2..];
-    }
-    let mut letters = template.chars();
-    while let Some(letter) = letters.next() {
-        if letter == '\\' {
-            let next = letters.next().filter(|next| !['n', '\\'].contains(next));
-            unknown.extend(next.map(|next| format!("escape sequence '\\{next}'")));
-        }
-    }
-    if unknown.is_empty() { Ok(()) } else { Err(format!("found unknown: {}", unknown.join(", "))) }
-}
-
-/// Fills a checked template for notes.
-pub(super) fn notes(template: &str, guest: &str, node: &str, vmid: Vmid) -> String {
-    let mut text = String::new();
-    let mut letters = template.chars();
-    while let Some(letter) = letters.next() {
-        match letter {
-            '\\' => text.push(if letters.next() == Some('n') { '\n' } else { '\\' }),
-            _ => text.push(letter),
-        }
-    }
-    for (name, value) in
-        [("cluster", "standalone node"), ("guestname", guest), ("node", node), ("vmid", &vmid.to_string())]
-    {
-        text = text.replace(&format!("{{{{{name}}}}}"), value);
-    }
-    text
 }
 
 #[cfg(test)]
@@ -391,11 +348,5 @@ mod tests {
             parse("101 --storage a --dumpdir /b").unwrap_err().text,
             "cannot use options 'storage' and 'dumpdir' at the same time"
         );
-    }
-
-    #[test]
-    fn notes_are_filled() {
-        let text = notes(r"{{guestname}} ({{vmid}}) on {{node}}\n\\x", "web1", "vm", "101".parse().unwrap());
-        assert_eq!(text, "web1 (101) on vm\n\\x");
     }
 }

@@ -40,7 +40,8 @@ pub(super) fn included(config: &ContainerConfig, journal: &mut Journal<'_, '_>) 
 /// Mounts what is part of the backup, and nothing else, in this mount namespace.
 ///
 /// An image that a running container has mounted is mounted a second time from the same loop device, which mount(8)
-/// finds: both are one file system to the kernel. It has to be asked for as it is, read-only or not.
+/// finds. To the kernel both are one file system, so the second mount must be read-only if the first one is, and
+/// writable if not.
 pub(super) fn mount(
     node: &Node,
     vmid: Vmid,
@@ -56,7 +57,7 @@ pub(super) fn mount(
     }
     let mut purpose = if mode == Mode::Suspend { MountFor::Start } else { MountFor::Setup };
     if config.is_set("template") {
-        // Its images are protected against writing.
+        // A template's images are write-protected.
         purpose = MountFor::Start;
         for (key, mount) in included {
             let mut mount = mount.clone();

@@ -8,12 +8,12 @@ use crate::rights::Asker;
 use crate::storage::{Storage, Storages};
 use crate::{Failure, Node, NodeResult};
 
-/// What is common to all backups of one call.
+/// What all backups of one call have in common.
 pub(super) struct Plan<'a> {
     pub(super) options: &'a Options,
     /// Where the archives go.
     pub(super) directory: PathBuf,
-    /// What is kept of older ones.
+    /// Which older backups are kept.
     pub(super) keep: Option<Keep>,
     /// The storage, and how many protected backups a container may have there; `None`: as many as it likes.
     pub(super) most_protected: Option<(String, usize)>,

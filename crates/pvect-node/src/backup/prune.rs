@@ -65,7 +65,7 @@ impl Keep {
         Ok(Self { all, counts: counts.collect() })
     }
 
-    /// Whether nothing is ever removed.
+    /// Whether every backup is kept.
     pub fn keeps_all(&self) -> bool {
         self.all || self.counts.iter().all(|(_, _, count)| *count == 0)
     }
@@ -121,7 +121,7 @@ impl Keep {
 pub struct Archive {
     /// The file.
     pub path: PathBuf,
-    /// Whose it is.
+    /// The container that it is a backup of.
     pub vmid: Vmid,
     /// When it was begun, by the node's clock.
     pub time: DateTime,
@@ -130,7 +130,7 @@ pub struct Archive {
 }
 
 impl Archive {
-    /// Reads the name of a file; `None` when it is no backup of a container.
+    /// Reads the name of a file; `None` when it is not a backup of a container.
     pub fn of(path: &Path) -> Option<Self> {
         let name = path.file_name()?.to_str()?;
         let rest = name.strip_prefix("vzdump-lxc-")?;

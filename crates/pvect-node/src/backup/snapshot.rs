@@ -10,7 +10,7 @@ use crate::storage::{self, snapshot};
 use crate::verbs::{delsnapshot, snapshot as taking};
 use crate::{Failure, Node, NodeResult, locked, store};
 
-/// The name that no user's snapshot can have.
+/// The snapshot's name, which users cannot give to theirs.
 pub(super) const NAME: &str = "vzdump";
 const DESCRIPTION: &str = "vzdump backup snapshot";
 
@@ -18,8 +18,8 @@ fn name() -> NodeResult<SnapshotName> {
     NAME.parse().map_err(|error| Failure::new(format!("{error}")))
 }
 
-/// Returns whether all that is part of a backup can be snapshotted, and nothing else is in the way: a snapshot takes all
-/// volumes.
+/// Returns whether a snapshot is possible: it covers all volumes, so each of them must support it, even one that is not
+/// part of the backup.
 pub(super) fn is_possible(node: &Node, config: &ContainerConfig) -> bool {
     config.volumes().iter().all(|(_, mount)| match &mount.fs.source {
         MountSource::Volume(text) => {
@@ -61,14 +61,14 @@ pub(super) fn remove(node: &Node, vmid: Vmid, journal: &mut Journal<'_, '_>) {
     }
 }
 
-/// The volumes of the snapshot, mountable, as long as this lives.
+/// Mountable copies of the snapshot's volumes, which exist as long as this value.
 pub(super) struct Copies<'a> {
     node: &'a Node,
     volumes: Vec<VolumeId>,
 }
 
 impl<'a> Copies<'a> {
-    /// Has the configuration name the snapshot's volumes in the place of the container's.
+    /// Replaces the container's volumes in the configuration by those of the snapshot.
     pub(super) fn of(
         node: &'a Node,
         config: &mut ContainerConfig,

@@ -21,7 +21,7 @@ pub(crate) enum Takes {
 pub(crate) struct Spec {
     /// Lower-case name, full name and what follows, sorted by the first.
     names: Vec<(String, String, Takes)>,
-    /// Options that are found by their full name only and disturb no abbreviation.
+    /// Options that are found by their full name only, so that they make no abbreviation ambiguous.
     exact: Vec<(&'static str, Takes)>,
 }
 
@@ -30,7 +30,7 @@ pub(crate) struct Spec {
 pub(crate) struct Scanned {
     /// Option name and values, in the order of the first appearance.
     pub options: Vec<(String, Vec<String>)>,
-    /// The words that are no options.
+    /// The words that are not options.
     pub words: Vec<String>,
     /// What is wrong, one line each.
     pub complaints: Vec<String>,

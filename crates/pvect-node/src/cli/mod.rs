@@ -18,13 +18,13 @@ pub(crate) use parse::check_zone;
 pub fn run(node: &Node, words: &[String], output: &mut Output<'_>) -> u8 {
     let first = words.first().map_or("", String::as_str);
     let verb = match resolve(first) {
-        // pct takes a 0 for nothing, too.
+        // pct treats 0 like an empty word.
         _ if first.is_empty() || first == "0" => return refuse("no command specified", None, output),
         Meant::Verb(verb) => verb,
         Meant::Several => {
             return refuse(&format!("incomplete command 'pct {first}'"), Some(first), output);
         }
-        // The completion protocol and the self-check of the real pct: nothing to say.
+        // Words of the real pct's shell completion and self-check: print nothing.
         Meant::Nothing if matches!(first, "bashcomplete" | "verifyapi") => return 0,
         Meant::Nothing => return refuse(&format!("unknown command 'pct {first}'"), None, output),
     };
@@ -38,7 +38,7 @@ pub fn run(node: &Node, words: &[String], output: &mut Output<'_>) -> u8 {
 }
 
 fn run_verb(node: &Node, verb: Verb, words: &[String], output: &mut Output<'_>) -> NodeResult<u8> {
-    // The real pct asks this first; here the help of a verb is for everybody.
+    // The real pct checks this first; here anyone may read a verb's help.
     if verb != Verb::Help && !rustix::process::geteuid().is_root() {
         return Err(Failure::new("please run as root"));
     }
@@ -46,7 +46,7 @@ fn run_verb(node: &Node, verb: Verb, words: &[String], output: &mut Output<'_>) 
     if verb == Verb::Help {
         return verbs::dispatch(node, &parsed.call, output);
     }
-    // Whoever only looks, or goes into a container, makes no node where none is.
+    // A verb that only reads, or that enters a container, does not create a node.
     let makes_node = verb.spec().mutates && !matches!(verb, Verb::Exec | Verb::Enter | Verb::Console);
     if makes_node || node.layout.root().is_dir() {
         store::ensure_root(node)?;

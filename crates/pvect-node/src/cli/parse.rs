@@ -33,8 +33,8 @@ pub(super) struct Parsed {
 
 /// Parses the words after a verb; `ask` prompts for a password.
 ///
-/// In the order of the real one: options, number of words, password, booleans, then the values. A file that an
-/// option names is left to the verb.
+/// Checks in the real pct's order: options, number of words, password, booleans, then the values. A file that an option
+/// names is left to the verb.
 ///
 /// # Errors
 /// pct's text with the usage line, or that of the prompt.
@@ -81,7 +81,7 @@ pub(super) fn parse(
     check_zone(&call)?;
     for (name, text) in switches {
         let Some(text) = text else { continue };
-        // It is in no table of the real one: the check is here.
+        // The option is not in the real pct's schema, so it is checked here.
         let text = if text.is_empty() && name == FILL_OPTION { "1" } else { &text };
         if pvect_core::property::boolean(text).is_none() {
             return Err(bad_request(verb, "unable to parse boolean option"));
@@ -151,8 +151,8 @@ fn json_asked(verb: Verb, value: &str) -> NodeResult<bool> {
     }
 }
 
-/// Puts the words in the places of the positionals. One that stands in its place wins over one that is named; a
-/// required one has to stand in its place.
+/// Puts the words in the places of the positionals. A positional word wins over the same argument given by name; a
+/// required argument must be a positional word.
 fn positionals(verb: Verb, words: Vec<String>, options: &mut Vec<(String, Vec<String>)>) -> NodeResult<Call> {
     let mut call = Call::new(verb);
     let mut words = words.into_iter();
@@ -167,7 +167,7 @@ fn positionals(verb: Verb, words: Vec<String>, options: &mut Vec<(String, Vec<St
             word => word.or(named),
         };
         match word {
-            // An optional one without a value stays empty only if a later one has one.
+            // An optional argument without a value stays empty only if a later one has a value.
             None => waiting.push(String::new()),
             Some(word) => {
                 call = waiting.drain(..).fold(call, Call::arg).arg(word);
@@ -180,7 +180,7 @@ fn positionals(verb: Verb, words: Vec<String>, options: &mut Vec<(String, Vec<St
     Ok(call)
 }
 
-/// Whether a time zone is in the host's list. Without a list (no tzdata) every well-formed one is.
+/// Whether a time zone is in the host's list. Without a list (no tzdata) every well-formed name is accepted.
 fn is_known_zone(list: &Path, zone: &str) -> bool {
     if matches!(zone, "host" | "UTC") {
         return true;
@@ -242,7 +242,7 @@ mod tests {
         assert_eq!(call.get("trust-config"), Some("0"));
         let wrong = text(Verb::Restore, "101 local:backup/x.tar --trust-config maybe");
         assert!(wrong.starts_with("400 unable to parse boolean option\n"), "{wrong}");
-        // An empty variable of a script trusts nobody.
+        // An empty value, as from an unset variable of a script, does not mean trust.
         let words = ["101", "local:backup/x.tar", "--trust-config", ""].map(str::to_owned);
         let empty = parse(Verb::Restore, &words, &mut || unreachable!()).unwrap_err().text;
         assert!(empty.starts_with("400 unable to parse boolean option\n"), "{empty}");

@@ -31,7 +31,7 @@ fn twice(read: &mut dyn FnMut() -> NodeResult<String>) -> NodeResult<String> {
     if read()? == first { Ok(first) } else { Err(Failure::new("passwords do not match")) }
 }
 
-/// stdin without a buffer: what follows the password stays for others.
+/// stdin without a buffer: what follows the password is left for other readers.
 struct Unbuffered<'a>(&'a std::io::Stdin);
 
 impl Read for Unbuffered<'_> {
@@ -40,7 +40,7 @@ impl Read for Unbuffered<'_> {
     }
 }
 
-/// The terminal in raw mode; dropped, it is as before.
+/// The terminal in raw mode; its old mode is restored on drop.
 struct Raw(Termios);
 
 impl Raw {

@@ -6,7 +6,7 @@ use super::{Action, Finding, Host, Kind, host, volumes};
 use crate::store::Stored;
 use crate::{Node, NodeResult, creation, ids, store, verified};
 
-/// Returns the findings about one container. Nobody works on it.
+/// Returns the findings about one container, on which no command is working.
 pub(super) fn inspect(node: &Node, host: &Host, vmid: Vmid) -> NodeResult<Vec<Finding>> {
     let running = host.reader(node).is_running(vmid);
     let path = node.layout.config(vmid);
@@ -53,7 +53,7 @@ pub(super) fn inspect(node: &Node, host: &Host, vmid: Vmid) -> NodeResult<Vec<Fi
         return Ok(found);
     }
     let unfinished = snapshots(node, vmid, &config);
-    // With the snapshot its lock value goes.
+    // Repairing the snapshot removes its lock value, too.
     if unfinished.is_empty() || !matches!(config.lock(), Some(Lock::Snapshot | Lock::SnapshotDelete)) {
         found.extend(lock(node, host, vmid, &config)?);
     }
@@ -69,15 +69,15 @@ pub(super) fn inspect(node: &Node, host: &Host, vmid: Vmid) -> NodeResult<Vec<Fi
         let finding = Finding::new(Kind::BadConfig, Some(vmid), path.display(), what);
         found.push(finding.by_hand(format!("pvect destroy {vmid}")));
     }
-    // With another lock value the volumes are on their way.
+    // With any other lock value the volumes may be incomplete.
     if config.lock().is_none() {
         found.extend(volumes::of(node, vmid, &config, running)?);
     }
     Ok(found)
 }
 
-/// Lines that cannot be parsed, and values that pct does not show. The next change of the container drops such lines
-/// for good.
+/// Lines that cannot be parsed, and values that pct does not show. The next change of the container drops lines that
+/// are not `key: value`.
 fn bad_lines(node: &Node, vmid: Vmid, stored: &Stored) -> Vec<Finding> {
     let path = node.layout.config(vmid);
     let finding = |what: String| {
@@ -90,7 +90,7 @@ fn bad_lines(node: &Node, vmid: Vmid, stored: &Stored) -> Vec<Finding> {
     let mut shown = stored.config.merged();
     shown.remove("lock");
     let unfit = match verified::config(&shown) {
-        // A value that cannot be parsed has been named.
+        // A value that cannot be parsed has been reported already.
         Err(failure) if stored.warnings.is_empty() => {
             let lines = failure.text.lines().filter(|line| !line.is_empty() && !line.starts_with("pct "));
             Some(format!("pct config {vmid} fails: {}", lines.skip(1).collect::<Vec<_>>().join("; ")))
@@ -115,7 +115,7 @@ fn without_configuration(node: &Node, host: &Host, vmid: Vmid, running: bool) ->
     Ok(found)
 }
 
-/// A create or destroy that ended before its end.
+/// A create or destroy that was interrupted.
 fn interrupted(node: &Node, vmid: Vmid, config: &ContainerConfig) -> NodeResult<Option<Finding>> {
     let path = node.layout.config(vmid);
     let finding = |kind, what| Finding::new(kind, Some(vmid), path.display(), what);
@@ -174,12 +174,12 @@ fn lock(node: &Node, host: &Host, vmid: Vmid, config: &ContainerConfig) -> NodeR
         Lock::Mounted => {
             Some(finding(" and nothing is mounted").by("remove the lock value", Action::Unlock(lock.clone())))
         }
-        // Of a snapshot nothing was begun, or all of it is gone.
+        // Either nothing of the snapshot was made, or all of it is gone.
         Lock::Fstrim | Lock::Disk | Lock::Backup | Lock::Snapshot | Lock::SnapshotDelete => Some(
             finding(" and nothing works on it").by("remove the lock value", Action::Unlock(lock.clone())),
         ),
-        // Which snapshot it was is known to people only. Where volumes are put back and the configuration is not, the
-        // rollback has to be done once more.
+        // Only a person knows which snapshot it was. If volumes were rolled back but not the configuration, the
+        // rollback must be repeated.
         Lock::Rollback => Some(
             finding(" and nothing works on it").by_hand(format!("pvect rollback {vmid} SNAPSHOT, again")),
         ),

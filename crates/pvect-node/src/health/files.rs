@@ -17,10 +17,11 @@ pub(super) fn tasks(node: &Node, host: &Host) -> Vec<Finding> {
         let finding = Finding::new(Kind::StaleTask, upid.id.parse().ok(), path.display(), what);
         finding.by("move it to the index", Action::EndTasks)
     };
-    task::stale_at(node, &host.proc).into_iter().map(finding).collect()
+    task::lists::stale_at(node, &host.proc).into_iter().map(finding).collect()
 }
 
-/// Temporary files that no process has open.
+/// Temporary files that no process of this node has open. Whether another node writes one on a shared storage, only people
+/// can tell.
 pub(super) fn temporary(node: &Node, host: &Host) -> NodeResult<Vec<Finding>> {
     let layout = &node.layout;
     let mut directories: Vec<(PathBuf, IsTemporary)> = vec![
@@ -33,8 +34,12 @@ pub(super) fn temporary(node: &Node, host: &Host) -> NodeResult<Vec<Finding>> {
         let path = layout.lxc().join(name);
         (path, (|name: &str| name.ends_with(".tmp")) as IsTemporary)
     }));
+    let mut shared = Vec::new();
     for storage in storage::Storages::load(layout)?.enabled() {
         let Some(places) = storage::there(storage) else { continue };
+        if storage.is_shared() {
+            shared.extend([places.of("vztmpl"), places.of("backup")]);
+        }
         directories.push((places.of("vztmpl"), is_ours));
         directories.push((places.of("backup"), |name| {
             is_ours(name) || (name.starts_with("vzdump-") && name.ends_with(".dat"))
@@ -54,6 +59,11 @@ pub(super) fn temporary(node: &Node, host: &Host) -> NodeResult<Vec<Finding>> {
         !open.contains(&real) && !is_being_built(&host.proc, path)
     });
     let finding = |path: PathBuf| {
+        if path.parent().is_some_and(|parent| shared.iter().any(|directory| directory == parent)) {
+            let what = "a temporary file that this node is not writing, on a shared storage";
+            let fix = format!("if no other node is writing it: rm '{}'", path.display());
+            return Finding::new(Kind::TemporaryFile, None, path.display(), what).by_hand(fix);
+        }
         let what = "a temporary file that nobody is writing";
         let finding = Finding::new(Kind::TemporaryFile, None, path.display(), what);
         finding.by("remove it", Action::RemoveFile(path))
@@ -66,7 +76,7 @@ fn is_ours(name: &str) -> bool {
     name.starts_with(".tmp-") || name.starts_with(".building-")
 }
 
-/// Whether the process lives whose id is in the name of a template that is being built: its builder is another one.
+/// Whether the process that builds a template, whose id is in the file's name, still runs.
 fn is_being_built(proc: &Path, path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let pid = name.strip_prefix(".building-").and_then(|rest| rest.split_once('-')).map(|(pid, _)| pid);

@@ -8,10 +8,10 @@ use pvect_native::{CommandSocket, Names};
 use super::{Action, Finding, Host, Kind, names};
 use crate::{Node, NodeResult, storage};
 
-/// Where Proxmox VE runs its containers; cgroups and devices of our usual root have the same names.
+/// Where Proxmox VE runs its containers; the cgroups and devices of our default root have the same names.
 const PROXMOX: &str = "/var/lib/lxc";
 
-/// Whether a cgroup or device of ours may be that of a container of Proxmox VE on the same machine.
+/// Whether a cgroup or device with one of our names may belong to a container of Proxmox VE on the same machine.
 fn is_another_nodes(ours: &Names, vmid: Vmid) -> bool {
     let theirs = Names::new(PROXMOX);
     ours.lxc_path() != Path::new(PROXMOX)
@@ -92,7 +92,7 @@ pub(super) fn loop_devices(node: &Node, host: &Host, vmid: Vmid) -> NodeResult<V
     Ok(found)
 }
 
-/// The directory of a container that is not there.
+/// The directory of a container that does not exist.
 pub(super) fn directory(node: &Node, vmid: Vmid) -> Option<Finding> {
     let path = node.layout.container(vmid);
     path.is_dir().then(|| {

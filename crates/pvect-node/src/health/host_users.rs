@@ -11,7 +11,7 @@ use super::{Action, Finding, Host, Kind, names};
 use crate::ids::{HostFiles, Ids, Range, is_ours};
 use crate::{Node, NodeResult, storage, store, vmids};
 
-/// What the mode of a directory or file gives to others.
+/// The permission bits for other users.
 const OTHERS: u32 = 0o007;
 
 /// Returns all findings of this kind.
@@ -21,10 +21,10 @@ pub(super) fn inspect(node: &Node, host: &Host) -> NodeResult<Vec<Finding>> {
     Ok(found)
 }
 
-/// Ranges that somebody else has, or may be given tomorrow.
+/// Ranges that somebody else has, or could still be given.
 fn ids(node: &Node, host: &Host) -> NodeResult<Vec<Finding>> {
     let ids = Ids::load(&node.layout)?;
-    // A root that was never used has no range yet.
+    // An unused root has no range yet.
     if ids.shared || !node.layout.storage_cfg().exists() {
         return Ok(Vec::new());
     }
@@ -65,7 +65,7 @@ fn running(node: &Node, host: &Host) -> NodeResult<Vec<Vmid>> {
     Ok(all)
 }
 
-/// Directories and files that are closed in a root of this version.
+/// Directories and files that this version closes to other users.
 fn open_places(node: &Node) -> NodeResult<Vec<Finding>> {
     let layout = &node.layout;
     let mut places: Vec<PathBuf> = vec![layout.tasks(), layout.run_dir(), layout.root().join("run/lock")];

@@ -17,13 +17,13 @@ pub(super) fn is_live(node: &Node, host: &Host, vmid: Vmid, ours: bool) -> bool 
         || has_task(node, host, vmid)
 }
 
-/// Asked by taking the lock for a moment: whoever wants it just then tries again within milliseconds.
+/// Takes the lock for a moment to find out; a process that wants it at the same time tries again within milliseconds.
 fn is_held(path: &Path) -> bool {
     let Ok(file) = File::open(path) else { return false };
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => false,
         Err(rustix::io::Errno::WOULDBLOCK) => true,
-        // It cannot be known: nothing is done then.
+        // Unknown: treat it as held, so that nothing is changed.
         Err(_) => true,
     }
 }
@@ -31,5 +31,5 @@ fn is_held(path: &Path) -> bool {
 fn has_task(node: &Node, host: &Host, vmid: Vmid) -> bool {
     let id = vmid.to_string();
     let others = |pid: u32| pid != std::process::id();
-    task::active_at(node, &host.proc).iter().any(|upid| upid.id == id && others(upid.pid))
+    task::lists::active_at(node, &host.proc).iter().any(|upid| upid.id == id && others(upid.pid))
 }

@@ -35,12 +35,12 @@ pub struct Host {
     pub proc: PathBuf,
     /// `/sys`.
     pub sys: PathBuf,
-    /// How long something that the kernel removes by itself (a loop device, a control group) may take before it counts
-    /// as left.
+    /// How long the kernel may take to remove something by itself (a loop device, a control group) before it counts as
+    /// left behind.
     pub patience: Duration,
 }
 
-/// How often it is looked for.
+/// How often to check meanwhile.
 const STEP: Duration = Duration::from_millis(50);
 
 impl Default for Host {
@@ -57,12 +57,12 @@ impl Host {
     fn reader(&self, node: &Node) -> NativeReader {
         let cgroups = self.sys.join("fs/cgroup");
         let reader = NativeReader::with_roots(&self.proc, cgroups, node.layout.lxc(), node.layout.configs());
-        // Elsewhere, as in tests, the sockets in the table are nobody's.
+        // With another `/proc`, as in tests, the sockets in its table have no owner.
         if self.proc == Self::default().proc { reader.asking() } else { reader }
     }
 }
 
-/// What kind of thing was left.
+/// What kind of thing was left behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
@@ -80,45 +80,45 @@ pub enum Kind {
     Mount,
     /// A loop device on an image that nobody uses.
     LoopDevice,
-    /// A container whose making was cut short.
+    /// A container whose creation was interrupted.
     UnfinishedCreate,
-    /// A container whose removal was cut short.
+    /// A container whose removal was interrupted.
     UnfinishedDestroy,
     /// A lock value that no process holds.
     StaleLock,
-    /// A snapshot that was not finished, or not wholly removed.
+    /// A snapshot that was not finished, or not completely removed.
     UnfinishedSnapshot,
     /// A configuration that cannot be read or has no root file system.
     BadConfig,
-    /// A volume that an option names and that is not there.
+    /// A volume that an option names but that does not exist.
     MissingVolume,
-    /// A second name of a volume. Before it would be listed as unused.
+    /// A second name of a volume. It comes before the unused volumes, or it would be listed as one.
     SecondName,
-    /// A copy of a volume that a command needed for a moment.
+    /// A temporary copy of a volume.
     LeftCopy,
     /// A volume that no option of its container names.
     UnusedVolume,
-    /// A volume of a container that is not there.
+    /// A volume of a container that does not exist.
     OwnerlessVolume,
-    /// A resize that was cut short.
+    /// An interrupted resize.
     UnfinishedResize,
-    /// A conversion into a template that was cut short.
+    /// An interrupted conversion into a template.
     UnfinishedTemplate,
-    /// A directory of a container that is not there.
+    /// A directory of a container that does not exist.
     Directory,
     /// A temporary file that nobody writes.
     TemporaryFile,
-    /// A container whose files are on their way to other ids.
+    /// A container whose files were being moved to other ids.
     UnfinishedMove,
-    /// A directory or file that others on the host may enter or read, and should not.
+    /// A directory or file that other users of the host can enter or read, but should not.
     OpenPlace,
     /// A range of ids that is not reserved for containers.
     UnreservedIds,
-    /// Ids of containers that somebody else on the host has, too.
+    /// Ids of containers that somebody else on the host also has.
     SharedIds,
 }
 
-/// One thing that was left, and what repairs it.
+/// One thing that was left behind, and what repairs it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// Its kind.
@@ -130,7 +130,7 @@ pub struct Finding {
     pub place: String,
     /// What is wrong, a sentence.
     pub what: String,
-    /// What [`repair()`] does, or the command for what it leaves to people.
+    /// What [`repair()`] does, or the command that a person has to run.
     pub fix: String,
     /// Whether [`repair()`] repairs it.
     pub automatic: bool,
@@ -141,7 +141,7 @@ pub struct Finding {
 /// What repairs a finding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Action {
-    /// People decide.
+    /// A person has to decide.
     None,
     EndTasks,
     KillCgroups,
@@ -162,7 +162,7 @@ enum Action {
     Sweep(VolumeId),
     FreeVolume(VolumeId),
     Close(PathBuf),
-    /// Of one container, where the finding is about one.
+    /// Of one container, if the finding is about one.
     MoveIds,
     ReserveIds,
 }
@@ -173,12 +173,12 @@ impl Finding {
         Self { kind, vmid, place, what, fix: String::new(), automatic: false, action: Action::None }
     }
 
-    /// Whether the kernel or LXC may be about to remove it.
+    /// Whether the kernel or LXC may still be removing it.
     fn may_pass(&self) -> bool {
         matches!(self.kind, Kind::Monitor | Kind::Cgroup | Kind::Device | Kind::LoopDevice)
     }
 
-    /// Leaves it to people: this is the command.
+    /// Leaves the repair to a person, who runs this command.
     fn by_hand(self, command: impl Into<String>) -> Self {
         Self { fix: command.into(), ..self }
     }
@@ -191,15 +191,15 @@ impl Finding {
 /// How a [`repair()`] ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Repaired {
-    /// It was put right.
+    /// It was repaired.
     Done,
-    /// It is not there any more.
+    /// It no longer exists.
     Gone,
-    /// Somebody works on the container.
+    /// Another command is working on the container.
     Busy,
 }
 
-/// Looks at the whole node and returns what a crash left, in the order in which it is best repaired.
+/// Checks the whole node and returns what a crash left behind, in the order in which it is best repaired.
 ///
 /// # Errors
 /// When the node's directories or `storage.cfg` cannot be read.
@@ -208,7 +208,7 @@ pub fn inspect(node: &Node, host: &Host) -> NodeResult<Vec<Finding>> {
     for vmid in everyone(node, host)? {
         if !live::is_live(node, host, vmid, false) {
             let of_one = settled(node, host, vmid)?;
-            // Somebody may have begun meanwhile.
+            // A command may have started meanwhile.
             if !live::is_live(node, host, vmid, false) {
                 found.extend(of_one);
             }
@@ -220,7 +220,7 @@ pub fn inspect(node: &Node, host: &Host) -> NodeResult<Vec<Finding>> {
     Ok(found)
 }
 
-/// The findings about one container, without what goes by itself within a moment.
+/// The findings about one container, without what disappears by itself within a moment.
 fn settled(node: &Node, host: &Host, vmid: Vmid) -> NodeResult<Vec<Finding>> {
     let deadline = Instant::now() + host.patience;
     let mut found = container::inspect(node, host, vmid)?;
@@ -235,12 +235,12 @@ fn settled(node: &Node, host: &Host, vmid: Vmid) -> NodeResult<Vec<Finding>> {
 /// Repairs one finding, if it is still there. What is done is reported on `output`.
 ///
 /// # Errors
-/// What kept it from being repaired; the finding is then still there.
+/// Why it could not be repaired; the finding then still applies.
 pub fn repair(node: &Node, host: &Host, finding: &Finding, output: &mut Output<'_>) -> NodeResult<Repaired> {
     repair::repair(node, host, finding, output)
 }
 
-/// All containers that anything on this machine is named after.
+/// All containers whose number anything on this machine has in its name.
 fn everyone(node: &Node, host: &Host) -> NodeResult<BTreeSet<Vmid>> {
     let mut found: BTreeSet<Vmid> = vmids::all(node)?.into_iter().collect();
     let numbers = |path: &Path| names(path).into_iter().filter_map(|name| name.parse::<Vmid>().ok());

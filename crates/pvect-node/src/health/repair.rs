@@ -15,7 +15,7 @@ use crate::{
 
 /// How long a loop device may take to be free.
 const DETACH_TIME: Duration = Duration::from_secs(10);
-/// How often it is looked for.
+/// How often to check meanwhile.
 const STEP: Duration = Duration::from_millis(5);
 
 /// See [`super::repair()`].
@@ -53,7 +53,7 @@ pub(super) fn repair(
                 unlock(node, vmid, &value)?;
             }
         }
-        // It takes the lock itself and looks at everything again.
+        // It takes the lock itself and checks everything again.
         drop(lock);
         verbs::dispatch(node, &call, output)?;
     } else {
@@ -62,14 +62,14 @@ pub(super) fn repair(
     Ok(Repaired::Done)
 }
 
-/// What is not a container's.
+/// Repairs what does not belong to a container.
 fn of_the_node(node: &Node, host: &Host, finding: &Finding, output: &mut Output<'_>) -> NodeResult<Repaired> {
     match &finding.action {
         Action::EndTasks => {
             if !files::tasks(node, host).contains(finding) {
                 return Ok(Repaired::Gone);
             }
-            task::end_stale(node)?;
+            task::lists::end_stale(node)?;
         }
         Action::RemoveFile(path) => {
             if !files::temporary(node, host)?.contains(finding) {
@@ -88,10 +88,10 @@ fn of_the_node(node: &Node, host: &Host, finding: &Finding, output: &mut Output<
     Ok(Repaired::Done)
 }
 
-/// Closes what is open to the host's other users.
+/// Removes other users' access to a directory or file.
 fn for_host_users(node: &Node, action: &Action, output: &mut Output<'_>) -> NodeResult<()> {
     match action {
-        // The finding has just been seen again: it is not a symlink.
+        // The check has just found it again, so it is not a symlink.
         Action::Close(path) => crate::files::close_to_others(path),
         Action::ReserveIds => ids::reserve(node),
         _ => {
@@ -184,12 +184,13 @@ fn act(node: &Node, host: &Host, vmid: Vmid, action: &Action) -> NodeResult<()> 
     }
 }
 
-/// Detaches a loop device and waits until it is: the kernel takes its time after the last mount namespace is gone.
+/// Detaches a loop device and waits until the kernel has done so, which takes a while after the last mount namespace is
+/// gone.
 fn detach(host: &Host, device: &Path) -> NodeResult<()> {
     let name = device.file_name().unwrap_or_default();
     let file = host.sys.join("block").join(name).join("loop/backing_file");
     let deadline = Instant::now() + DETACH_TIME;
-    // It may go by itself at any moment.
+    // It may disappear by itself at any moment.
     let detached = Tool::new("losetup", "mount").arg("--detach").arg(device).run();
     while file.exists() {
         if Instant::now() >= deadline {
@@ -211,19 +212,21 @@ fn unlock(node: &Node, vmid: Vmid, lock: &Lock) -> NodeResult<()> {
     Ok(())
 }
 
-/// Removes what a create or a restore made before it was cut short: its volumes, but those that were there before;
-/// then the configuration, or its lock where an old container was to be overwritten.
+/// Removes what an interrupted create or restore made: its volumes, except those that existed before; then the
+/// configuration, or only its lock if an old container was to be overwritten.
 fn undo_create(node: &Node, vmid: Vmid) -> NodeResult<()> {
     let Some(note) = creation::note(node, vmid)? else { return Ok(()) };
     storage::unmount_all(&node.layout.rootfs(vmid))?;
     let kept: Vec<_> =
         note.before.iter().filter_map(|volume| storage::volume_path(node, volume).ok()).collect();
     // Also one that has no path yet: of an image on btrfs the subvolume is made first.
-    for volume in storage::volumes_of(node, vmid)? {
-        let unseen = note.unseen.iter().any(|name| name == volume.storage());
-        let is_kept = || storage::volume_path(node, &volume).is_ok_and(|path| kept.contains(&path));
-        if !unseen && !note.before.contains(&volume) && !is_kept() {
-            storage::free(node, &volume)?;
+    let looked = storage::look_for(node, vmid)?;
+    for volume in
+        looked.iter().filter(|one| note.has_seen(&one.storage, &one.images)).flat_map(|one| &one.volumes)
+    {
+        let is_kept = || storage::volume_path(node, volume).is_ok_and(|path| kept.contains(&path));
+        if !note.before.contains(volume) && !is_kept() {
+            storage::free(node, volume)?;
         }
     }
     remove_volume_directories(node, vmid)?;
@@ -242,8 +245,8 @@ fn remove_volume_directories(node: &Node, vmid: Vmid) -> NodeResult<()> {
     Ok(())
 }
 
-/// Removes `lib/lxc/<vmid>`: generated files only. Not what is in its `rootfs`: were something mounted or written
-/// there, it would be lost.
+/// Removes `lib/lxc/<vmid>`, which has only generated files. What is in its `rootfs` stays, because something could
+/// still be mounted or written there.
 fn remove_directory(node: &Node, vmid: Vmid) -> NodeResult<()> {
     let gone = |path: &Path, result: std::io::Result<()>| match result {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(Failure::io("can't remove", path, &error)),

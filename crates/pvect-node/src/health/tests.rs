@@ -13,7 +13,7 @@ struct Place {
     host: Host,
 }
 
-/// A node with a `/proc` and a `/sys` in which nothing is.
+/// A node with an empty `/proc` and `/sys`.
 fn place() -> Place {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().canonicalize().unwrap();
@@ -112,7 +112,7 @@ fn what_is_under_way_is_left_alone() {
         assert_eq!(place.repair(&finding), Ok(Repaired::Busy));
         drop(held);
     }
-    // A lock file that cannot be opened is not somebody at work.
+    // A lock file that cannot be opened does not mean that somebody is at work.
     let file = place.node.layout.config_lock(id("101"));
     fs::remove_file(&file).unwrap();
     fs::create_dir(&file).unwrap();
@@ -156,7 +156,7 @@ fn an_unfinished_create_is_undone_and_older_volumes_stay() {
     assert!(old.exists() && other.exists() && !made.exists());
     assert!(!place.node.layout.config(id("101")).exists());
     assert_eq!(creation::note(&place.node, id("101")).unwrap(), None);
-    // What is left may be somebody's data.
+    // What remains may be somebody's data.
     assert_eq!(place.kinds(), [(Kind::OwnerlessVolume, false); 2]);
 }
 
@@ -276,6 +276,57 @@ fn volumes_that_nobody_could_see_when_a_create_began_stay() {
     storages("");
     place.repair_all();
     assert!(!made.exists() && path.join("images/101/vm-101-disk-0.raw").exists());
+}
+
+#[test]
+fn volumes_on_a_storage_that_changed_after_a_create_began_stay() {
+    let place = place();
+    let path = |name: &str| place.host.sys.with_file_name(name);
+    let old = ["one", "two", "new"].map(|name| path(name).join("images/101/vm-101-disk-0.raw"));
+    old.iter().for_each(|file| put(file, "data"));
+    let storages = |lines: &str| fs::write(place.node.layout.storage_cfg(), lines).unwrap();
+    let section = |name: &str, at: &str, content: &str| {
+        format!("dir: {name}\n\tpath {}\n\tcontent {content}\n", path(at).display())
+    };
+    // One holds no containers yet, one will lie elsewhere, one is not known at all.
+    storages(&(section("a", "one", "backup") + &section("b", "other", "rootdir")));
+    fs::create_dir_all(path("other")).unwrap();
+    let mut config = ContainerConfig::default();
+    config.main.set("lock", "create");
+    store::create(&place.node, id("101"), &config).unwrap();
+    let made = place.volume("101", "vm-101-disk-0.raw");
+    storages(
+        &["a one", "b two", "c new"]
+            .map(|words| {
+                let (name, at) = words.split_once(' ').unwrap();
+                section(name, at, "rootdir")
+            })
+            .concat(),
+    );
+    place.repair_all();
+    assert!(!made.exists() && old.iter().all(|file| file.exists()));
+}
+
+#[test]
+fn temporary_files_on_a_shared_storage_are_left_to_people() {
+    let place = place();
+    let path = place.host.sys.with_file_name("st");
+    let text = format!("dir: st\n\tpath {}\n\tcontent backup,vztmpl\n\tshared 1\n", path.display());
+    fs::write(place.node.layout.storage_cfg(), text).unwrap();
+    let files = [
+        path.join("dump/vzdump-lxc-101-2026_01_01-00_00_00.tar.dat"),
+        path.join("template/cache/.building-8-debian.tar.zst"),
+        path.join("template/cache/.tmp-a1b2c3"),
+    ];
+    files.iter().for_each(|file| put(file, "x"));
+    let mut found = place.found();
+    found.retain(|finding| finding.kind == Kind::TemporaryFile);
+    assert_eq!(found.iter().map(|finding| finding.automatic).collect::<Vec<_>>(), [false; 3]);
+    assert_eq!(found[0].fix, format!("if no other node is writing it: rm '{}'", files[0].display()));
+    for finding in &found {
+        place.repair(finding).unwrap();
+    }
+    assert!(files.iter().all(|file| file.exists()));
 }
 
 #[test]

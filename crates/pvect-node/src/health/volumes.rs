@@ -12,7 +12,7 @@ use crate::config_volumes::{self, owner};
 use crate::storage::{self, grow, snapshot};
 use crate::{FailureKind, Node, NodeResult};
 
-/// Volumes of a container that has no configuration. They may be somebody's data: people decide.
+/// Volumes of a container that has no configuration. They may be somebody's data, so a person has to decide.
 pub(super) fn ownerless(node: &Node, vmid: Vmid) -> NodeResult<Vec<Finding>> {
     let finding = |(volume, path): (VolumeId, PathBuf)| {
         let command = format!("if nobody needs it: rm -r {}", path.display());
@@ -53,7 +53,7 @@ pub(super) fn of(
     Ok(found)
 }
 
-/// Subvolumes that a rollback or a copy of a snapshot needs for a moment.
+/// Temporary subvolumes of a rollback or of a copy of a snapshot.
 fn passing(node: &Node, vmid: Vmid, named: &BTreeMap<VolumeId, (String, bool)>) -> Vec<Finding> {
     let mut found = Vec::new();
     for volume in named.keys().filter(|volume| owner(volume) == Some(vmid)) {
@@ -66,7 +66,7 @@ fn passing(node: &Node, vmid: Vmid, named: &BTreeMap<VolumeId, (String, bool)>) 
     found
 }
 
-/// The volume that a base volume is made of: where that one is named, the base is a copy of it.
+/// The volume that a base volume is made from: if the configuration names that one, the base is a copy of it.
 fn origin(base: &VolumeId) -> Option<VolumeId> {
     let (directory, name) = base.volume().split_once('/')?;
     format!("{}:{directory}/vm-{}", base.storage(), name.strip_prefix("base-")?).parse().ok()
@@ -104,7 +104,7 @@ fn named(config: &ContainerConfig) -> BTreeMap<VolumeId, (String, bool)> {
     found
 }
 
-/// Options that name a volume which is not there. The storage itself may be away: then nothing is said.
+/// Options that name a volume which is not there. Says nothing if the storage itself is unavailable.
 fn missing(node: &Node, vmid: Vmid, named: &BTreeMap<VolumeId, (String, bool)>) -> Vec<Finding> {
     let mut found = Vec::new();
     for (volume, (key, main)) in named {
@@ -181,7 +181,7 @@ fn inode(path: &Path) -> Option<(u64, u64)> {
     std::fs::symlink_metadata(path).ok().map(|meta| (meta.dev(), meta.ino()))
 }
 
-/// Images that are larger than their file system: a resize was cut short.
+/// Images that are larger than their file system, because a resize was interrupted.
 fn cut_short(node: &Node, vmid: Vmid, config: &ContainerConfig, running: bool) -> NodeResult<Vec<Finding>> {
     let mut found = Vec::new();
     for (key, mount) in config.volumes() {
@@ -195,7 +195,7 @@ fn cut_short(node: &Node, vmid: Vmid, config: &ContainerConfig, running: bool) -
             (Some(size), Some(recorded)) => size != recorded.0,
             _ => false,
         };
-        // While it runs, what is on disk lags behind.
+        // While the container runs, the data on disk lags behind.
         let has_room = !running && grow::has_room(node, &volume);
         let finding = |what: String| Finding::new(Kind::UnfinishedResize, Some(vmid), &volume, what);
         if has_room {

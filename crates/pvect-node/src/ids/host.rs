@@ -18,13 +18,13 @@ use crate::{Failure, Layout, NodeResult, files};
 const GRANTS: [&str; 2] = ["subuid", "subgid"];
 /// The files that give single ids.
 const ACCOUNTS: [&str; 2] = ["passwd", "group"];
-/// Where ranges of users end. Source: SUB_UID_MAX of login.defs(5).
+/// The last id that is given to users. Source: SUB_UID_MAX of login.defs(5).
 const LAST: u64 = 600_100_000;
 /// How long shadow's tools may hold their lock. Source: lckpwdf(3).
 const WAIT: Duration = Duration::from_secs(15);
 const STEP: Duration = Duration::from_millis(50);
 
-/// A range of ids: the first one, and the one behind the last.
+/// A range of ids: the first one, and the one after the last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Range {
     pub(crate) first: u64,
@@ -41,7 +41,7 @@ impl Range {
         Self { first, end: first.saturating_add(count) }
     }
 
-    /// Whether it has all ids of another one.
+    /// Whether it includes all ids of another range.
     fn contains(self, other: Self) -> bool {
         self.first <= other.first && other.end <= self.end
     }
@@ -52,10 +52,10 @@ impl Range {
     }
 }
 
-/// Ids that somebody else than root has.
+/// Ids that somebody other than root has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Taken {
-    /// Which.
+    /// The ids.
     pub(crate) range: Range,
     owner: String,
     line: String,
@@ -63,7 +63,7 @@ pub(crate) struct Taken {
 }
 
 impl Taken {
-    /// Says whose the ids are besides being those of the range at `base`.
+    /// Says who else has ids of the range that begins at `base`.
     pub(crate) fn words(&self, base: u32) -> String {
         let Self { owner, line, file, .. } = self;
         let Range { first, end } = Range::at(base);
@@ -96,10 +96,10 @@ impl HostFiles {
         self.own.as_ref().is_none_or(|own| GRANTS.iter().any(|name| own.join(name).exists()))
     }
 
-    /// Returns all ids that others than root have.
+    /// Returns all ids that somebody other than root has.
     ///
     /// # Errors
-    /// When a file is there and cannot be read.
+    /// When a file exists but cannot be read.
     pub(crate) fn taken(&self) -> NodeResult<Vec<Taken>> {
         let mut found = Vec::new();
         for directory in [Some(&self.etc), self.own.as_ref()].into_iter().flatten() {
@@ -143,8 +143,8 @@ impl HostFiles {
         Ok(found)
     }
 
-    /// Returns the first of a range that nobody has: one that root has already, else the first free one. Not one that
-    /// overlaps with those at `but`.
+    /// Returns the first id of a range that nobody else has: one that root has already, or else the first free one. It
+    /// does not overlap with the ranges that begin at the ids in `but`.
     ///
     /// # Errors
     /// As [`Self::taken`], and when nothing is free.
@@ -164,7 +164,7 @@ impl HostFiles {
                 return Ok(base);
             }
             first = first.or(Some(base));
-            // Further up root has nothing as a rule; one look behind the first free one is enough of it.
+            // Root rarely has ranges further up, so it is enough to look just past the first free one.
             if first.is_some_and(|first| base > first.saturating_add(8 * IdMap::COUNT)) {
                 break;
             }
@@ -172,7 +172,8 @@ impl HostFiles {
         first.ok_or_else(|| Failure::new("no range of 65536 ids is free in /etc/subuid and /etc/subgid"))
     }
 
-    /// Gives a range to root, so that useradd(8) gives it to nobody. One that root has stays as it is.
+    /// Gives a range to root, so that useradd(8) does not give it to anybody else. A range that root has already is
+    /// left as it is.
     ///
     /// # Errors
     /// When the files cannot be locked, read or written, or somebody else has taken the range meanwhile.
@@ -194,7 +195,7 @@ impl HostFiles {
             text.push_str(&format!("root:{base}:{}\n", IdMap::COUNT));
             let failed = |error: std::io::Error| Failure::io("can't write", &file, &error);
             let mode = std::fs::metadata(&file).map_or(0o644, |meta| meta.permissions().mode() & 0o7777);
-            // Some systems keep it elsewhere.
+            // On some systems the file is a symlink to one elsewhere.
             let real = file.canonicalize().unwrap_or_else(|_| file.clone());
             files::replace(&real, text.as_bytes(), mode).map_err(failed)?;
         }
@@ -225,10 +226,10 @@ impl HostFiles {
     }
 }
 
-/// Reads a file that need not be there.
+/// Reads a file that may be missing.
 fn read(file: &Path) -> NodeResult<Option<String>> {
     match std::fs::read(file) {
-        // A name in another encoding must not hide the other lines.
+        // A name that is not UTF-8 must not hide the other lines.
         Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Failure::io("can't read", file, &error)),
@@ -254,7 +255,7 @@ fn account(line: &str) -> Option<(&str, Range)> {
     Some((name, Range::of(id.parse().ok()?, 1)))
 }
 
-/// What is shown of a line: that of an account begins with the name, a password (of groups) and the id.
+/// The part of a line that is shown: of an account, only the name, the password field and the id.
 fn shown(line: &str, file: &str) -> String {
     if GRANTS.contains(&file) {
         return line.to_owned();

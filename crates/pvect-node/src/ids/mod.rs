@@ -43,16 +43,16 @@ const HEAD: &str =
 /// The lines that the file may have.
 const KINDS: &str = "'base: ID', 'shared: 0|1', 'ct N: ID' or 'ct N: ID to ID', with ids from 65536 on";
 
-/// Where the files of a container are that is not, or not wholly, on the node's range.
+/// The range of a container whose files are not, or not all, on the node's range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// All on the range that begins here.
+    /// All files are on the range that begins here.
     At(u32),
-    /// Some here, some there.
+    /// The files are being moved: some are on one range, some on the other.
     Between {
-        /// Where they were.
+        /// The first id of the old range.
         from: u32,
-        /// Where they are going.
+        /// The first id of the new range.
         to: u32,
     },
 }
@@ -62,9 +62,9 @@ pub(crate) enum Place {
 pub(crate) struct Ids {
     /// The first id of the node's range.
     pub(crate) base: u32,
-    /// Whether a container may start although others have its ids, too.
+    /// Whether a container may start even if others have its ids, too.
     pub(crate) shared: bool,
-    /// The containers that are elsewhere.
+    /// The containers on other ranges.
     pub(crate) elsewhere: BTreeMap<Vmid, Place>,
 }
 
@@ -78,7 +78,7 @@ impl Ids {
     /// Reads the file; a missing one is the default.
     ///
     /// # Errors
-    /// When it cannot be read, or says something that is not known: a wrong guess would give a container the ids of
+    /// When it cannot be read, or has a line that is not understood: a wrong guess would give a container the ids of
     /// another.
     pub(crate) fn load(layout: &Layout) -> NodeResult<Self> {
         let path = layout.ids_cfg();
@@ -139,7 +139,7 @@ impl Ids {
             .map_err(|error| Failure::io("can't write", &path, &error))
     }
 
-    /// Returns the first id of a container's range: where it is going, while it is moved.
+    /// Returns the first id of a container's range: of the new one while it is being moved.
     pub(crate) fn of(&self, vmid: Vmid) -> u32 {
         match self.elsewhere.get(&vmid) {
             None => self.base,
@@ -162,19 +162,19 @@ impl Ids {
     }
 }
 
-/// The first id of a range: neither of the system's own ids, nor so far up that the range does not end in 32 bits.
+/// The first id of a range, which has none of the system's own ids and ends within 32 bits.
 fn base(text: &str) -> Option<u32> {
     text.parse().ok().filter(|base| is_base(*base))
 }
 
-/// The ids with which a range may begin: none of it is an id of the host's own users, or beyond the last one.
+/// The ids with which a range may begin, so that it has no ids of the host's own users and ends within 32 bits.
 const BASES: std::ops::RangeInclusive<u32> = IdMap::COUNT..=u32::MAX - IdMap::COUNT;
 
 fn is_base(base: u32) -> bool {
     BASES.contains(&base)
 }
 
-/// Nobody else changes the file as long as this lives.
+/// Keeps others from changing the file until it is dropped.
 fn lock(layout: &Layout) -> NodeResult<File> {
     lock_files::take_for_a_moment(&layout.ids_lock(), WAIT)
 }
@@ -191,7 +191,7 @@ fn change<T>(layout: &Layout, make: impl FnOnce(&mut Ids) -> NodeResult<T>) -> N
     Ok(made)
 }
 
-/// Puts into a configuration what the node says about the container's ids.
+/// Writes the container's first host id into its configuration, as the node has it.
 ///
 /// # Errors
 /// When `ids.cfg` cannot be read.
@@ -201,21 +201,21 @@ pub(crate) fn assign(node: &Node, vmid: Vmid, config: &mut ContainerConfig) -> N
     Ok(())
 }
 
-/// Makes a configuration known under the lock of `ids.cfg`: a container that comes while the node's range changes is on
-/// one of the two, and the file says on which.
+/// Makes a configuration known under the lock of `ids.cfg`: a container that is created while the node's range changes
+/// is on one of the two ranges, and the file says on which.
 ///
 /// # Errors
 /// When `ids.cfg` cannot be read or written, or `make` fails.
 pub(crate) fn with_new<T>(node: &Node, vmid: Vmid, make: impl FnOnce() -> NodeResult<T>) -> NodeResult<T> {
     change(&node.layout, |ids| {
         let made = make()?;
-        // Of a container that had this number before.
+        // An entry of an earlier container with this number.
         ids.elsewhere.remove(&vmid);
         Ok(made)
     })
 }
 
-/// Notes on which range a new container is whose files are copies of another's.
+/// Notes the range of a new container whose files are copies of another's.
 ///
 /// # Errors
 /// When `ids.cfg` cannot be read or written.
@@ -243,10 +243,10 @@ pub(crate) fn forget(node: &Node, vmid: Vmid) -> NodeResult<()> {
     })
 }
 
-/// Checks that a container's files are all on one range: those that are not would be nobody's in it.
+/// Checks that all files of a container are on one range: the others would belong to nobody inside it.
 ///
 /// # Errors
-/// The command that ends the move.
+/// The command that finishes the move.
 pub(crate) fn check_whole(node: &Node, vmid: Vmid) -> NodeResult<()> {
     match Ids::load(&node.layout)?.elsewhere.get(&vmid) {
         Some(Place::Between { from, to }) => Err(Failure::new(format!(
@@ -257,7 +257,7 @@ pub(crate) fn check_whole(node: &Node, vmid: Vmid) -> NodeResult<()> {
     }
 }
 
-/// Whether a container's ids are the node's to choose: it is unprivileged and has no `lxc.idmap` lines.
+/// Whether the node chooses the container's ids: it is unprivileged and has no `lxc.idmap` lines.
 pub(crate) fn is_ours(config: &ContainerConfig) -> bool {
     config.is_unprivileged() && config.main.raw_values("lxc.idmap").next().is_none()
 }
@@ -289,7 +289,7 @@ pub(crate) fn check_start(node: &Node, vmid: Vmid, config: &ContainerConfig) -> 
 /// Reserves the node's range.
 ///
 /// # Errors
-/// When the files cannot be written, or somebody has the range meanwhile.
+/// When the files cannot be written, or somebody has taken the range meanwhile.
 pub(crate) fn reserve(node: &Node) -> NodeResult<()> {
     let _held = lock(&node.layout)?;
     HostFiles::of(&node.layout).reserve(Ids::load(&node.layout)?.base)
@@ -297,11 +297,11 @@ pub(crate) fn reserve(node: &Node) -> NodeResult<()> {
 
 /// Chooses the range of a new node, and reserves it where the node is the machine's.
 ///
-/// A node below another root than the usual one may be there for an hour only; it takes a free range, and reserves it in
-/// its own `etc/subuid` and `etc/subgid`, where these are.
+/// A node below another root than the default may be short-lived, so it does not change the host's files: it takes a
+/// free range, and reserves it in its own `etc/subuid` and `etc/subgid` if they exist.
 ///
 /// # Errors
-/// When the host's files cannot be read, or nothing is free.
+/// When the host's files cannot be read, or no range is free.
 pub(crate) fn found(node: &Node) -> NodeResult<()> {
     let layout = &node.layout;
     let host = HostFiles::of(layout);
@@ -313,7 +313,7 @@ pub(crate) fn found(node: &Node) -> NodeResult<()> {
     let base = host.choose(&[])?;
     if host.reserves() {
         if let Err(failure) = host.reserve(base) {
-            // It is asked at each start who has the range, and doctor says that it is not reserved.
+            // Each start checks who has the range, and doctor reports that it is not reserved.
             tracing::warn!("the range of ids is not reserved: {}", failure.text);
         }
     }

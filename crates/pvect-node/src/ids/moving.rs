@@ -18,7 +18,7 @@ use crate::{
 /// What is to be moved.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Moving {
-    /// The first id of the new range; without it the node's own where nobody else has it, else one that is free.
+    /// The first id of the new range. Without it, the node's own range if nobody else has it, or else a free one.
     pub to: Option<u32>,
     /// The containers; `None` is all unprivileged ones.
     pub only: Option<Vec<Vmid>>,
@@ -27,11 +27,11 @@ pub struct Moving {
 /// Moves the volumes of stopped containers to another range of ids, which becomes the node's. Says on `output` what is
 /// done, a line for each volume. Returns how many containers could not be moved.
 ///
-/// It may be cut short anywhere: a container that is moved in part does not start, and the same command goes on.
+/// It may be interrupted at any point: a container that was moved in part does not start, and the same command
+/// continues.
 ///
 /// # Errors
-/// When nothing was begun: the range is somebody's or no range, a container is none that can be moved; `interrupted by
-/// signal`.
+/// When nothing was started: the range is taken or invalid, or a container cannot be moved; `interrupted by signal`.
 pub fn move_ids(node: &Node, wanted: &Moving, output: &mut Output<'_>) -> NodeResult<usize> {
     store::ensure_root(node)?;
     let interrupt = Interrupt::watch();
@@ -51,15 +51,15 @@ pub fn move_ids(node: &Node, wanted: &Moving, output: &mut Output<'_>) -> NodeRe
     Ok(failed)
 }
 
-/// Goes on with the move of a container that was cut short.
+/// Continues the interrupted move of a container.
 ///
 /// # Errors
-/// What keeps it from being moved.
+/// Why it cannot be moved.
 pub(crate) fn go_on(node: &Node, vmid: Vmid, output: &mut Output<'_>) -> NodeResult<()> {
     end_earlier(node, vmid, &Interrupt::watch(), output)
 }
 
-/// Ends an earlier move that was cut short, to wherever that was.
+/// Finishes an earlier move that was interrupted, to the range that it was for.
 fn end_earlier(node: &Node, vmid: Vmid, interrupt: &Interrupt, output: &mut Output<'_>) -> NodeResult<()> {
     match Ids::load(&node.layout)?.elsewhere.get(&vmid) {
         Some(Place::Between { to, .. }) => move_one(node, vmid, *to, interrupt, output),
@@ -71,7 +71,7 @@ fn end_earlier(node: &Node, vmid: Vmid, interrupt: &Interrupt, output: &mut Outp
 fn containers(node: &Node, only: Option<&[Vmid]>) -> NodeResult<Vec<Vmid>> {
     let Some(only) = only else {
         let mut all = vmids::all(node)?;
-        // One that cannot be read cannot start either.
+        // A container whose configuration cannot be read cannot start either.
         all.retain(|vmid| store::load(node, *vmid).is_ok_and(|stored| is_ours(&stored.config)));
         return Ok(all);
     };
@@ -101,13 +101,14 @@ fn begin(node: &Node, to: Option<u32>) -> NodeResult<u32> {
             Some(to) => checked(&host, ids, to)?,
             None => choose(&host, ids)?,
         };
-        // What is shared is somebody else's.
+        // A shared range belongs to somebody else.
         if !is_taken(&host, target)? {
             host.reserve(target)?;
         }
         if target != ids.base {
             for vmid in vmids::all(node)? {
-                // One that is being made has taken the old range and does not say yet that it is unprivileged.
+                // A container that is being created has taken the old range, but its configuration does not say yet
+                // that it is unprivileged.
                 let is_other =
                     |config: &ContainerConfig| !is_ours(config) && config.lock() != Some(Lock::Create);
                 if store::load(node, vmid).is_ok_and(|stored| is_other(&stored.config)) {
@@ -166,7 +167,7 @@ fn move_one(
         let from = match ids.elsewhere.get(&vmid) {
             None => ids.base,
             Some(Place::At(base)) => *base,
-            // The caller has ended any other.
+            // The caller has finished any other move.
             Some(Place::Between { from, .. }) => {
                 end_dead(node, vmid, config.clone())?;
                 *from
@@ -212,7 +213,7 @@ fn move_one(
     unlocked
 }
 
-/// Takes away the lock value of a move that was killed. The lock file is held.
+/// Removes the lock value of a move that was killed. The caller holds the lock file.
 fn end_dead(node: &Node, vmid: Vmid, mut config: ContainerConfig) -> NodeResult<()> {
     if config.lock() != Some(Lock::Disk) {
         return Ok(());
@@ -282,7 +283,7 @@ fn one_volume(
             .map_err(|errno| Failure::io("can't unmount", &place.0, &errno.into()));
         shifted
     });
-    // Protected again, whatever became of it.
+    // Protect it again, even if the move failed.
     let protected = writable.end();
     let summary = shifted?;
     unmounted?;
@@ -298,12 +299,12 @@ fn shift_mounted(place: &Path, shift: &Shift, interrupt: &Interrupt) -> NodeResu
     let top = std::fs::File::open(place).map_err(|error| Failure::io("can't open", place, &error))?;
     let top = std::os::fd::OwnedFd::from(top);
     let summary = shift.tree(&top, &|| interrupt.came()).map_err(failed)?;
-    // Before it is noted as done.
+    // Sync before the move is recorded as done.
     rustix::fs::syncfs(&top).map_err(|errno| Failure::io("can't sync", place, &errno.into()))?;
     Ok(summary)
 }
 
-/// A directory to mount on; it goes with this.
+/// A directory to mount on; removed on drop.
 struct Directory(PathBuf);
 
 impl Directory {
@@ -315,8 +316,8 @@ impl Directory {
 
 impl Drop for Directory {
     fn drop(&mut self) {
-        // Not recursive: were something still mounted there, it would be lost. Of a container that never ran, the
-        // directory above is empty too.
+        // Not recursive, or something that is still mounted there would be lost. If the container never ran, the
+        // directory above is empty, too.
         let _ = std::fs::remove_dir(&self.0);
         let _ = self.0.parent().map(std::fs::remove_dir);
     }

@@ -14,7 +14,7 @@ use super::subnet::{self, Net4, Route};
 use crate::tool::Tool;
 use crate::{Failure, NodeResult};
 
-/// What the MAC addresses of all bridges of standalone nodes begin with; locally administered, then `pv`.
+/// The prefix of the MAC addresses of all standalone nodes' bridges: locally administered, then `pv`.
 const MARK: &str = "02:70:76:";
 
 /// Where the kernel's files are; parameters, so that tests need not read the host's.
@@ -32,7 +32,7 @@ impl Default for Kernel {
     }
 }
 
-/// Whose a device name is.
+/// Who has a device name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Owner {
     /// There is no such device.
@@ -96,11 +96,11 @@ impl Kernel {
         self.net.join(bridge).join("bridge/vlan_filtering").exists()
     }
 
-    /// Has a bridge learn nothing from frames to itself (01:80:c2:00:00:0x): those of LLDP come to no packet filter, and
-    /// the source of one would draw another's traffic. Source: `br_handle_frame` of Linux.
+    /// Keeps a bridge from learning from frames to 01:80:c2:00:00:0x. LLDP frames do not pass the packet filter, so one
+    /// with a forged source address would redirect another container's traffic. Source: `br_handle_frame` of Linux.
     ///
     /// # Errors
-    /// When the kernel cannot (before 4.20).
+    /// When the kernel does not support this (before 4.20).
     pub fn learn_nothing_local(&self, bridge: &str) -> NodeResult<()> {
         let path = self.net.join(bridge).join("bridge/no_linklocal_learn");
         fs::write(&path, "1\n").map_err(|error| Failure::io("can't write", &path, &error))
@@ -121,12 +121,12 @@ fn ip(words: &[&str]) -> NodeResult<()> {
     Tool::new("ip", "iproute2").args(words).run()
 }
 
-/// Makes the bridge; it has no address yet and its link is down.
+/// Makes the bridge, without an address and with its link down.
 pub fn make(kernel: &Kernel, root: &Path, network: &Network) -> NodeResult<()> {
     let name = network.bridge.as_str();
     ip(&["link", "add", "name", name, "address", &mark(root, name), "type", "bridge"])?;
     let alias = format!("pvect {}", root.display());
-    // It is for people; a path that is too long is none.
+    // The alias is for people to read; a path that is too long is left out.
     let _ = ip(&["link", "set", "dev", name, "alias", &alias]);
     if !network.vlan_aware {
         return Ok(());
@@ -159,10 +159,10 @@ pub fn remove(bridge: &str) -> NodeResult<()> {
     ip(&["link", "delete", "dev", bridge, "type", "bridge"])
 }
 
-/// Sees to it that no other device leads to addresses of the network.
+/// Checks that no other device leads to addresses of the network.
 ///
 /// # Errors
-/// The network, the device and its network.
+/// Names the network, and the other device and its network.
 pub fn check_free(kernel: &Kernel, bridge: &str, net: &Net4) -> NodeResult<()> {
     let routes = kernel.routes();
     match routes.iter().find(|route| route.device != bridge && route.overlaps(net)) {

@@ -14,7 +14,7 @@ use crate::{Node, NodeResult, vmids};
 /// One finding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Check {
-    /// Whether all is well.
+    /// Whether it is all right.
     pub ok: bool,
     /// What was found.
     pub detail: String,
@@ -133,7 +133,7 @@ fn containers_on(kernel: &Kernel, node: &Node, network: &Network) -> Vec<String>
     kernel.ports(&network.bridge).into_iter().filter(is_container).collect()
 }
 
-/// Whether rules hold each of these interfaces to its own addresses.
+/// Whether rules restrict each of these interfaces to its own addresses.
 fn unfiltered(
     network: &Network,
     devices: &[String],

@@ -22,7 +22,7 @@ use crate::process::Process;
 use crate::tool::Tool;
 use crate::{Failure, Layout, NodeResult, files};
 
-/// How long a lease is for.
+/// How long a lease is valid.
 const LEASE: &str = "12h";
 /// How long a process may take to end.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -38,7 +38,7 @@ pub struct Files {
     pub hosts: PathBuf,
     /// `run/network/<bridge>.dhcp`: MAC addresses, their addresses and names.
     pub dhcp: PathBuf,
-    /// `lib/network/<bridge>.leases`; it outlives a boot.
+    /// `lib/network/<bridge>.leases`; it survives a reboot.
     pub leases: PathBuf,
 }
 
@@ -56,7 +56,7 @@ impl Files {
     }
 }
 
-/// What a process is given: changed, it must be started anew (`config`) or read again (the others).
+/// The contents of a process's files. If `config` changes, the process must be restarted; the others it can read again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Texts {
     /// The configuration.
@@ -67,21 +67,21 @@ pub struct Texts {
     pub dhcp: String,
 }
 
-/// What a process has of the host.
+/// What a process needs to know about the host.
 #[derive(Debug, Clone, Copy)]
 pub struct Server<'a> {
-    /// Whom it runs as.
+    /// The user that it runs as.
     pub user: &'a str,
     /// The node's name.
     pub host: &'a str,
-    /// The host's name servers: they are told to the containers where this process answers no names.
+    /// The host's name servers, which containers are given if this process does not answer names.
     pub upstream: &'a [String],
 }
 
 /// Makes the texts.
 ///
 /// # Errors
-/// When a path cannot stand in the configuration.
+/// When a path cannot be written into the configuration.
 pub fn texts(
     network: &Network,
     net: &Net4,
@@ -130,7 +130,7 @@ pub fn texts(
 
 /// The names of a container.
 struct Names {
-    /// What the server's file of addresses has.
+    /// All of its names, as in the server's file of addresses.
     all: String,
     /// The first label.
     short: String,
@@ -144,13 +144,13 @@ impl Names {
         pvect_core::shape::is_dns_name(&name).then_some(Self { all, short })
     }
 
-    /// Whether it is the host's name, which no container takes.
+    /// Whether it is the host's name, which a container cannot have.
     fn is(&self, host: &str) -> bool {
         [host, "localhost"].iter().any(|name| self.short.eq_ignore_ascii_case(name))
     }
 }
 
-/// What was given so far: dnsmasq refuses an address that is there twice.
+/// What was written so far: dnsmasq refuses an address that occurs twice.
 #[derive(Default)]
 struct Rows {
     macs: BTreeSet<Mac>,
@@ -167,7 +167,7 @@ impl Rows {
         names: Option<&Names>,
         text: &mut String,
     ) {
-        // The first container has it.
+        // The first container keeps it.
         if !self.macs.insert(mac) {
             return;
         }
@@ -212,14 +212,14 @@ fn configuration(network: &Network, net: &Net4, files: &Files, server: &Server<'
         // Fixed addresses are known; asking the network would cost each first lease three seconds.
         put("no-ping".to_owned());
         put("quiet-dhcp".to_owned());
-        // Addresses and names are those of the table: who is not in it gets none, and none of those who are gets
-        // another one or the name that it asks for.
+        // Addresses and names come from the table: a client that is not in it gets none, and one that is cannot get
+        // another address, or the name that it asks for.
         put("dhcp-ignore=tag:!known".to_owned());
         put("dhcp-ignore-names".to_owned());
         put(format!("dhcp-range={first},static,{},{LEASE}", net.netmask()));
         put(format!("dhcp-option=option:domain-search,{}", network.domain));
         if !network.nat {
-            // It leads nowhere.
+            // Without NAT there is no route to other networks.
             put("dhcp-option=option:router".to_owned());
         }
         if !network.dns {
@@ -230,7 +230,7 @@ fn configuration(network: &Network, net: &Net4, files: &Files, server: &Server<'
             put("quiet-dhcp6".to_owned());
             put("quiet-ra".to_owned());
             put(format!("dhcp-range={},static,slaac,64,{LEASE}", six.host(0)));
-            // A life of 0: no default route. The host forwards no IPv6 by itself.
+            // A lifetime of 0 means no default route, because the host does not forward IPv6.
             put(format!("ra-param={},0,0", network.bridge));
             put(format!("dhcp-option=option6:domain-search,{}", network.domain));
         }
@@ -238,7 +238,7 @@ fn configuration(network: &Network, net: &Net4, files: &Files, server: &Server<'
     Ok(text)
 }
 
-/// A path that dnsmasq reads as it is: quotes, escapes, commas and comments have a meaning there.
+/// A path that dnsmasq reads literally: quotes, escapes, commas and comments are special there.
 fn plain(path: &Path) -> NodeResult<&str> {
     let fits = |c: char| c.is_alphanumeric() || "/-_.+:@=".contains(c);
     path.to_str().filter(|text| text.chars().all(fits)).ok_or_else(|| {
@@ -249,7 +249,7 @@ fn plain(path: &Path) -> NodeResult<&str> {
     })
 }
 
-/// Whom dnsmasq runs as: Debian's package makes a user for it.
+/// The user that dnsmasq runs as: Debian's package makes one.
 pub fn user(passwd: &Path) -> &'static str {
     let text = fs::read_to_string(passwd).unwrap_or_default();
     if text.lines().any(|line| line.starts_with("dnsmasq:")) { "dnsmasq" } else { "nobody" }
@@ -260,7 +260,7 @@ pub fn running(proc: &Path, files: &Files) -> Option<Pid> {
     let pid: i32 = fs::read_to_string(&files.pid).ok()?.trim().parse().ok()?;
     let line = fs::read(proc.join(pid.to_string()).join("cmdline")).ok()?;
     let path = files.config.as_os_str().as_encoded_bytes();
-    // A number is given anew; the configuration's path is ours alone.
+    // Process ids are reused, but the configuration's path is only ours.
     let is_ours = line.split(|byte| *byte == 0).any(|word| word.ends_with(path));
     if is_ours { Pid::from_raw(pid) } else { None }
 }
@@ -285,7 +285,7 @@ pub fn start(proc: &Path, files: &Files, texts: &Texts) -> NodeResult<()> {
         return kill_process(pid, Signal::HUP).map_err(|errno| failed(&errno.into()));
     }
     stop(proc, files)?;
-    // After the process: should it not start, the next call tries again.
+    // Write this after the process has started: if it does not start, the next call tries again.
     if let Some(parent) = files.leases.parent() {
         fs::create_dir_all(parent).map_err(|error| Failure::io("can't create", parent, &error))?;
     }
@@ -301,7 +301,7 @@ fn failed(error: &std::io::Error) -> Failure {
     Failure::new(format!("can't signal dnsmasq - {}", crate::error::os_text(error)))
 }
 
-/// Whether every directory above a file may be searched by everybody.
+/// Whether every user may search each directory above a file.
 fn anybody_may_read(path: &Path) -> bool {
     path.ancestors()
         .skip(1)
@@ -315,7 +315,7 @@ fn anybody_may_read(path: &Path) -> bool {
 pub fn stop(proc: &Path, files: &Files) -> NodeResult<()> {
     let Some(pid) = running(proc, files) else { return Ok(()) };
     let deadline = Instant::now() + PATIENCE;
-    // Not its pid file's: it removes that while it still has its ports.
+    // Do not wait for its pid file to go: it removes that while it still holds its ports.
     let process = Process::of(pid.as_raw_nonzero().get().unsigned_abs());
     let _ = kill_process(pid, Signal::TERM);
     if process.wait_until(deadline) {
@@ -421,7 +421,7 @@ mod tests {
                  10.1.2.5 CT106\n"
             )
         );
-        // A MAC or IP address twice is the first container's; the host's name is not a container's.
+        // A repeated MAC or IP address belongs to the first container; a container cannot have the host's name.
         assert_eq!(
             texts.dhcp,
             format!(

@@ -15,7 +15,7 @@ use super::addresses::Mac;
 /// A container's interface on one of the node's own bridges.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Port {
-    /// Whose it is.
+    /// Its container.
     pub vmid: Vmid,
     /// `net0`.
     pub key: String,
@@ -31,9 +31,9 @@ pub struct Port {
     pub four: BTreeSet<Ipv4Addr>,
     /// Its IPv6 addresses.
     pub six: BTreeSet<Ipv6Addr>,
-    /// Whether IP addresses are not looked at.
+    /// Whether IP addresses are not checked.
     pub any_address: bool,
-    /// VLANs in which it has a network of its own: there, only the MAC address is looked at.
+    /// VLANs in which it has a network of its own, where only the MAC address is checked.
     pub trunks: Vec<u16>,
 }
 
@@ -103,7 +103,7 @@ const CHAINS: &str = "\
 \t}
 ";
 
-/// The table with these interfaces; loaded, it replaces what was there of it. Without any the table goes.
+/// The table with these interfaces; loading it replaces the old one. Without interfaces, removes the table.
 pub fn rules(table: &str, ports: &[Port]) -> String {
     let mut text = format!("table bridge {table}\ndelete table bridge {table}\n");
     if ports.is_empty() {
@@ -137,7 +137,7 @@ pub fn rules(table: &str, ports: &[Port]) -> String {
     text + CHAINS + "}\n"
 }
 
-/// Elements of an interface and something that it has.
+/// Set elements, each of an interface and one of its values.
 fn pairs<I>(ports: &[Port], of: impl Fn(&Port) -> I) -> Vec<String>
 where
     I: IntoIterator,
@@ -150,7 +150,7 @@ where
     ports.iter().flat_map(pair).collect()
 }
 
-/// Numbers as nft takes them for bytes of a packet.
+/// Numbers in nft's form for bytes of a packet.
 fn hex<I>(numbers: I) -> Vec<String>
 where
     I: IntoIterator,

@@ -4,7 +4,7 @@
 
 use std::net::IpAddr;
 
-/// The addresses of a set. Networks and names are none of this node's, and stand for nothing.
+/// The addresses of a set. This node does not support networks and names, and ignores them.
 pub fn addresses(text: &str, set: &str) -> Vec<IpAddr> {
     let mut inside = false;
     let mut found = Vec::new();
@@ -21,7 +21,7 @@ pub fn addresses(text: &str, set: &str) -> Vec<IpAddr> {
     found
 }
 
-/// Whether a container's rules give an interface addresses besides its own.
+/// Whether a container's rules allow an interface more addresses than its own.
 pub fn allows_more(rules: &[u8]) -> bool {
     let text = String::from_utf8_lossy(rules).to_ascii_lowercase();
     text.lines().filter_map(|line| line.trim().strip_prefix('[')).any(|title| {

@@ -10,16 +10,16 @@ use super::settings::Network;
 use crate::tool::Tool;
 use crate::{Failure, FailureKind, Layout, NodeResult, files};
 
-/// How often the kernel is asked again when it is busy with the rules of somebody else, and the pause between.
+/// How often to try again when the kernel is busy with another change of the rules, and the pause between.
 const TRIES: u32 = 10;
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// What became of the rules.
+/// The result of loading the rules.
 #[derive(Debug)]
 pub struct Loaded {
     /// The translation of addresses.
     pub nat: NodeResult<()>,
-    /// What holds containers to their addresses.
+    /// The filter that restricts containers to their addresses.
     pub filter: NodeResult<()>,
 }
 
@@ -27,14 +27,14 @@ fn file(layout: &Layout, name: &str) -> PathBuf {
     layout.network_run().join(name)
 }
 
-/// Loads the rules of the bridges that are up and of the interfaces on them; without any, the tables go.
+/// Loads the rules of the bridges that are up and of the interfaces on them; without any, removes the tables.
 pub fn load(layout: &Layout, table: &str, networks: &[&Network], ports: &[Port]) -> Loaded {
     let nat = nat::rules(table, layout.root(), networks);
     let filter = filter::rules(table, ports);
     let both = format!("{nat}{filter}");
     let (path, listing) = (file(layout, "nft.conf"), file(layout, "nft.listed"));
     let read = |path: &Path| std::fs::read_to_string(path).ok();
-    // To look is cheaper than to load, and what is in force is rarely another thing.
+    // Listing is cheaper than loading, and the rules in force rarely differ.
     let listed = || {
         read(&listing)
             .filter(|listed| !listed.is_empty() && list(&tables(&both)).ok().as_ref() == Some(listed))
@@ -42,9 +42,9 @@ pub fn load(layout: &Layout, table: &str, networks: &[&Network], ports: &[Port])
     if read(&path).as_ref() == Some(&both) && listed().is_some() {
         return Loaded { nat: Ok(()), filter: Ok(()) };
     }
-    // The last listing is that of other rules.
+    // The last listing does not match the new rules.
     let _ = std::fs::remove_file(&listing);
-    // Both at once is one process.
+    // Loading both at once takes one process only.
     let Err(failure) = run(&path, &both) else {
         // Without it the next start loads them again.
         let _ = list(&tables(&both)).map(|text| files::replace(&listing, text.as_bytes(), 0o644));
@@ -54,7 +54,7 @@ pub fn load(layout: &Layout, table: &str, networks: &[&Network], ports: &[Port])
         return Loaded { nat: Err(failure.clone()), filter: Err(failure) };
     }
     let filter = run(&file(layout, "filter.conf"), &filter);
-    // A kernel without rules for bridges has none that could be left.
+    // A kernel without packet filtering on bridges has no such rules to remove.
     let filter = if ports.is_empty() { Ok(()) } else { filter };
     Loaded { nat: run(&file(layout, "nat.conf"), &nat), filter }
 }
@@ -79,8 +79,8 @@ fn tables(rules: &str) -> Vec<&str> {
     rules.lines().filter_map(|line| line.strip_prefix("table ")?.strip_suffix(" {")).collect()
 }
 
-/// What is in force of these tables, as nft prints it; nothing of none. One process each: nft finds but one table of a
-/// call that lists several.
+/// The rules in force of these tables, as nft prints them; empty without tables. One process for each, because nft
+/// finds only one table in a call that lists several.
 fn list(tables: &[&str]) -> NodeResult<String> {
     let one = |table: &str| {
         let (family, name) = table.split_once(' ').unwrap_or((table, ""));
@@ -96,8 +96,8 @@ fn list(tables: &[&str]) -> NodeResult<String> {
     })
 }
 
-/// What nft failed with: whether the kernel was busy with another change. Source: `EBUSY` and `EAGAIN` as strerror(3) has
-/// them.
+/// The kind of a failure of nft: whether the kernel was busy with another change. Source: the texts of `EBUSY` and
+/// `EAGAIN` in strerror(3).
 fn kind_of(stderr: &str) -> FailureKind {
     let is_busy =
         ["resource busy", "Resource temporarily unavailable"].iter().any(|word| stderr.contains(word));

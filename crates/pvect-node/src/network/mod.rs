@@ -54,16 +54,16 @@ use ports::Plan;
 const LOCK: &str = "/run/pvect/network.lock";
 const LOCK_SECONDS: u64 = 30;
 
-/// One network as it is.
+/// The state of one network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct State {
     /// The bridge.
     pub bridge: String,
-    /// `up`, `down` (made at first use), or `foreign`: something that this node did not make has the name.
+    /// `up`, `down` (made at first use), or `foreign` (something that this node did not make has the name).
     pub state: &'static str,
     /// The host's address and the network.
     pub address: Option<String>,
-    /// The same of IPv6.
+    /// The same for IPv6.
     pub ip6: Option<String>,
     /// `running`, `stopped` or `off`: what gives addresses and answers names.
     pub dhcp: &'static str,
@@ -77,7 +77,7 @@ pub struct State {
     pub leases: Vec<Lease>,
 }
 
-/// Whether this is a node of Proxmox VE, whose bridges are its administrator's.
+/// Whether this is a node of Proxmox VE, whose bridges its administrator manages.
 fn is_proxmox() -> bool {
     ["/usr/bin/pveversion", "/etc/pve/.version"].iter().any(|path| Path::new(path).exists())
 }
@@ -88,7 +88,7 @@ fn lock(output: &mut Output<'_>) -> NodeResult<fs::File> {
     })
 }
 
-/// The interfaces of a container; those that cannot be parsed are the start's to complain about.
+/// The interfaces of a container. Those that cannot be parsed are left out; the start reports them.
 fn interfaces(config: &ContainerConfig) -> Vec<NetInterface> {
     config.nets().into_iter().map(|(_, net)| net).collect()
 }
@@ -97,7 +97,7 @@ fn wants_six(net: &NetInterface) -> bool {
     !matches!(net.ip6, None | Some(Ipv6Config::Manual))
 }
 
-/// What becomes of an interface on a bridge of the node's own whose rules cannot be loaded.
+/// What to do about an interface on one of the node's own bridges if its rules cannot be loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unfiltered {
     /// A warning, unless its `firewall=1` asks for them.
@@ -106,14 +106,14 @@ pub enum Unfiltered {
     Refuse,
 }
 
-/// Sees to it that the bridges of a container that the node makes itself are there and served, and that the rules for
+/// Makes sure that those bridges of a container that the node makes itself exist and are served, and that the rules for
 /// its interfaces are in force.
 ///
-/// What is not vital (DHCP, NAT) is a warning when it fails.
+/// A failure of something that is not vital (DHCP, NAT) is a warning.
 ///
 /// # Errors
 /// When a bridge cannot be made, or `network.cfg` is wrong; when an interface has an address of the host or of a
-/// container that runs or starts; when the rules cannot be loaded and one of them must be.
+/// container that runs or starts; when the rules cannot be loaded and an interface requires them.
 pub fn ensure(
     node: &Node,
     vmid: Vmid,
@@ -125,25 +125,13 @@ pub fn ensure(
     if nets.is_empty() || is_proxmox() {
         return Ok(());
     }
-    let (kernel, root) = (Kernel::default(), node.layout.root());
-    let known = Settings::load(&node.layout.network_cfg())?;
-    for (key, net) in config.nets() {
-        if let Some(bridge) =
-            net.bridge.filter(|name| net.firewall && kernel.owner(root, name) == Owner::Other)
-        {
-            output.warn(format!(
-                "WARN: {key}: firewall=1 does nothing on bridge '{bridge}', which this node did not make"
-            ));
-        }
-    }
+    let kernel = Kernel::default();
+    let made_here = is_made_here(node, Kernel::default())?;
+    warn_of_firewalls(node, &kernel, config, output);
     let mut names: Vec<&str> = nets.iter().filter_map(|net| net.bridge.as_deref()).collect();
     names.sort_unstable();
     names.dedup();
-    names.retain(|name| match kernel.owner(root, name) {
-        Owner::Other => false,
-        Owner::Us => true,
-        Owner::Nobody => *name == DEFAULT_BRIDGE || known.find(name).is_some(),
-    });
+    names.retain(|name| made_here(name));
     if names.is_empty() && !has_stale_rules(node, vmid, config) {
         return Ok(());
     }
@@ -160,16 +148,28 @@ pub fn ensure(
         }
         let raised = raise(node, &kernel, &mut settings, network, Some((vmid, config)))?;
         for problem in raised.problems {
-            output.warn(format!("WARN: {problem}"));
+            output.warning(problem);
         }
         let Err(failure) = raised.filter else { continue };
         let text = unfiltered_text(name, &failure);
         if unfiltered == Unfiltered::Refuse || nets.iter().filter(on_it).any(|net| net.firewall) {
             return Err(Failure::new(text));
         }
-        output.warn(format!("WARN: {text}"));
+        output.warning(text);
     }
     Ok(())
+}
+
+/// Warns of interfaces that ask for rules on bridges of somebody else.
+fn warn_of_firewalls(node: &Node, kernel: &Kernel, config: &ContainerConfig, output: &mut Output<'_>) {
+    let is_foreign = |name: &String| kernel.owner(node.layout.root(), name) == Owner::Other;
+    for (key, net) in config.nets().into_iter().filter(|(_, net)| net.firewall) {
+        if let Some(bridge) = net.bridge.filter(is_foreign) {
+            output.warning(format!(
+                "{key}: firewall=1 does nothing on bridge '{bridge}', which this node did not make"
+            ));
+        }
+    }
 }
 
 /// Returns which bridges the node makes itself when a container needs them, or has made.
@@ -215,7 +215,7 @@ pub fn up(
             "this is a node of Proxmox VE: its bridges are set in /etc/network/interfaces, pvect makes none",
         ));
     }
-    // What is wrong in itself needs no lock to be said.
+    // Report wrong values without taking the lock.
     let mut probe = Network::new(bridge.unwrap_or(DEFAULT_BRIDGE))?;
     for (key, value) in keys {
         probe.set(key, value)?;
@@ -252,7 +252,7 @@ pub fn up(
             if !ports.is_empty() {
                 return Err(in_use(&name, &ports));
             }
-            // Made anew, so that nothing of the old addresses is left.
+            // Make it again, so that none of the old addresses remain.
             bridge::remove(&name)?;
         }
         let raised = raise(node, &kernel, &mut settings, network, None)?;
@@ -266,9 +266,9 @@ fn in_use(bridge: &str, ports: &[String]) -> Failure {
     Failure::new(format!("bridge '{bridge}' is in use by {}: stop their containers first", ports.join(", ")))
 }
 
-/// What came of [`raise`].
+/// The result of [`raise`].
 struct Raised {
-    /// What failed and is not vital.
+    /// Failures that are not vital.
     problems: Vec<String>,
     /// Whether the rules for interfaces are in force.
     filter: NodeResult<()>,
@@ -336,7 +336,7 @@ fn raise(
     Ok(Raised { problems, filter: kernel.learn_nothing_local(&name).and(loaded.filter) })
 }
 
-/// What came of [`serve_ports`].
+/// The result of [`serve_ports`].
 struct Served {
     containers: Vec<(Vmid, ContainerConfig)>,
     /// The tables for DHCP.
@@ -346,10 +346,10 @@ struct Served {
     loaded: Loaded,
 }
 
-/// Gives the interfaces on all bridges of the node that are there their addresses, and loads the rules.
+/// Gives the interfaces on all existing bridges of the node their addresses, and loads the rules.
 ///
 /// # Errors
-/// When the container that starts has an address that is another's.
+/// When the container that starts has an address of another one.
 fn serve_ports(
     node: &Node,
     kernel: &Kernel,
@@ -392,7 +392,8 @@ fn serve(
     dnsmasq::start(&kernel.proc, &files, &texts)
 }
 
-/// The node's containers; one whose file cannot be read has no name here. The one that starts is as it starts.
+/// The node's containers, without those whose file cannot be read. The one that starts has the configuration with which
+/// it starts.
 fn containers(node: &Node, starting: Starting<'_>) -> NodeResult<Vec<(Vmid, ContainerConfig)>> {
     let load = |vmid: Vmid| match starting {
         Some((current, config)) if current == vmid => Some((vmid, config.clone())),
@@ -412,7 +413,7 @@ pub fn down(node: &Node, bridge: Option<&str>, force: bool, output: &mut Output<
     let _lock = lock(output)?;
     let settings = Settings::load(&node.layout.network_cfg())?;
     let mut names: Vec<String> = settings.networks.iter().map(|one| one.bridge.clone()).collect();
-    // Also when somebody removed it from the file.
+    // Also those that somebody removed from the file.
     names.extend(kernel.marked());
     names.sort();
     names.dedup();
@@ -441,7 +442,7 @@ pub fn down(node: &Node, bridge: Option<&str>, force: bool, output: &mut Output<
     nat::stop_forwarding(&kernel)
 }
 
-/// Returns the node's networks as they are; without any, `vmbr0` as it would be made.
+/// Returns the present state of the node's networks; without any, `vmbr0` as it would be made.
 ///
 /// # Errors
 /// When `network.cfg` is wrong.
@@ -479,8 +480,8 @@ fn state(node: &Node, kernel: &Kernel, network: &Network) -> State {
     }
 }
 
-/// Returns what answers a container's questions for names: the node's own server where the container is on one of the
-/// node's own bridges and reaches it there.
+/// Returns the name server of a container: the node's own, if the container is on one of the node's own bridges and can
+/// reach it there.
 pub fn resolver(node: &Node, config: &ContainerConfig) -> Option<HostDns> {
     let settings = Settings::load(&node.layout.network_cfg()).ok()?;
     let (kernel, root) = (Kernel::default(), node.layout.root());
@@ -511,6 +512,23 @@ fn server(network: &Network, net: &NetInterface) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn warnings_count_for_the_task() {
+        let dir = tempfile::tempdir().unwrap();
+        let node = crate::fixture::node(dir.path());
+        let kernel = Kernel { net: dir.path().join("net"), proc: dir.path().join("proc") };
+        fs::create_dir_all(kernel.net.join("br9/bridge")).unwrap();
+        let mut config = ContainerConfig::default();
+        config.main.set("net0", "name=eth0,bridge=br9,firewall=1");
+        config.main.set("net1", "name=eth1,bridge=br9");
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let mut output = Output::new(&mut out, &mut err);
+        warn_of_firewalls(&node, &kernel, &config, &mut output);
+        assert_eq!(output.warned(), 1);
+        let text = "WARN: net0: firewall=1 does nothing on bridge 'br9', which this node did not make\n";
+        assert_eq!((String::from_utf8(out).unwrap().as_str(), err.as_slice()), (text, &b""[..]));
+    }
 
     #[test]
     fn a_container_asks_the_server_that_it_reaches() {

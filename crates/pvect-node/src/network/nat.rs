@@ -8,18 +8,18 @@ use super::bridge::Kernel;
 use super::settings::Network;
 use crate::{Failure, NodeResult};
 
-/// What the host's switch was before the first bridge needed it. It is the machine's, not one root's, and as the
-/// switch itself it does not outlive a boot.
+/// The value of the host's switch before the first bridge needed it. It belongs to the machine, not to one root, and
+/// like the switch itself it does not survive a reboot.
 const BEFORE: &str = "/run/pvect/ip_forward";
 const SWITCH: &str = "sys/net/ipv4/ip_forward";
 
-/// The rules of all bridges of a node; loaded, they replace what was there of this table. Source: nft(8).
+/// The rules of all bridges of a node; loading them replaces the whole table. Source: nft(8).
 ///
-/// From outside, only answers and what somebody's own rules lead here (`dnat`) come in: the host's neighbours have no
-/// way to the containers although the host forwards.
+/// From outside, only answers and packets that an administrator's own rules redirect (`dnat`) are let in, so that the
+/// host's neighbours cannot reach the containers although the host forwards packets.
 pub fn rules(table: &str, root: &Path, networks: &[&Network]) -> String {
     let mut text = format!("# The node below {}; made anew at each start of a container.\n", root.display());
-    // Naming it before deleting makes it work whether or not it is there.
+    // Declaring the table first makes the deletion work whether or not it exists.
     let _ = write!(text, "table inet {table}\ndelete table inet {table}\n");
     let nets: Vec<_> = networks.iter().filter(|network| network.nat).collect();
     if nets.is_empty() {
@@ -49,7 +49,7 @@ pub fn rules(table: &str, root: &Path, networks: &[&Network]) -> String {
     text
 }
 
-/// Has the host forward packets; notes what it did before.
+/// Makes the host forward packets; notes the setting from before.
 pub fn forward(kernel: &Kernel) -> NodeResult<()> {
     forward_with(&kernel.proc.join(SWITCH), Path::new(BEFORE))
 }
@@ -64,7 +64,7 @@ fn forward_with(switch: &Path, before: &Path) -> NodeResult<()> {
     fs::write(switch, "1\n").map_err(|error| Failure::io("can't write", switch, &error))
 }
 
-/// Restores what was before, once no standalone node of this machine has a bridge any more.
+/// Restores the setting from before, once no standalone node of this machine has a bridge any more.
 pub fn stop_forwarding(kernel: &Kernel) -> NodeResult<()> {
     if !kernel.marked().is_empty() {
         return Ok(());

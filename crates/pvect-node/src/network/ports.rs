@@ -53,8 +53,8 @@ impl<'a> Plan<'a> {
         self.addresses
     }
 
-    /// The interfaces of the configurations, and what else is plugged in under a name of theirs: one whose configuration
-    /// cannot be read sends nothing.
+    /// The interfaces of the configurations, and other devices in the bridges that have such a name: one whose
+    /// configuration cannot be read may not send anything.
     ///
     /// # Errors
     /// When the containers cannot be listed.
@@ -77,7 +77,7 @@ impl<'a> Plan<'a> {
         Ok(ports)
     }
 
-    /// Each interface on one of the bridges: whose, its key, itself, the bridge's network.
+    /// Each interface on one of the bridges: its container, its key, the interface, the bridge's network.
     fn interfaces(&self) -> impl Iterator<Item = (Vmid, String, NetInterface, &'a Network)> {
         let networks = self.networks;
         self.containers.iter().flat_map(move |(vmid, config)| {
@@ -115,8 +115,8 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// Sees to it that an interface that is about to run has a MAC address, and takes no address from the
-    /// host or from a container that runs or starts.
+    /// Checks that an interface that is about to run has a MAC address, and does not use an address of the host or of a
+    /// container that runs or starts.
     ///
     /// # Errors
     /// `net0: 10.1.2.5 on bridge 'vmbr0' is already used by CT 101 (net0)`.
@@ -229,7 +229,7 @@ fn fixed(net: &NetInterface) -> Option<Ipv4Addr> {
     }
 }
 
-/// An interface that sends nothing.
+/// An interface that may not send anything.
 fn closed(vmid: Vmid, network: &Network, device: String) -> Port {
     Port {
         vmid,
@@ -245,7 +245,7 @@ fn closed(vmid: Vmid, network: &Network, device: String) -> Port {
     }
 }
 
-/// The address of an interface that is the host's on that bridge.
+/// The address of an interface that is also the host's on that bridge.
 fn of_host(node: &Node, network: &Network, port: &Port) -> Option<String> {
     let mac = Mac::parse(&bridge::mark(node.layout.root(), &network.bridge));
     let four = network.address.map(|net| net.address).filter(|address| port.four.contains(address));
@@ -259,7 +259,7 @@ fn of_host(node: &Node, network: &Network, port: &Port) -> Option<String> {
         .or_else(|| six.map(|address| address.to_string()))
 }
 
-/// What two interfaces both have.
+/// An address that two interfaces both have.
 fn shared(one: &Port, other: &Port) -> Option<String> {
     let mac = one.mac.filter(|mac| other.mac == Some(*mac)).map(|mac| mac.to_string());
     mac.or_else(|| one.four.intersection(&other.four).next().map(ToString::to_string))
@@ -283,7 +283,7 @@ mod tests {
         (vmid.parse().unwrap(), ContainerConfig::parse(text.as_bytes(), mode).unwrap().0)
     }
 
-    /// The ports of two containers, and what is said to a start of the second.
+    /// The ports of two containers, and the result of a start of the second.
     fn planned(first: &str, second: &str) -> (Vec<Port>, NodeResult<()>) {
         let dir = tempfile::tempdir().unwrap();
         let node = crate::fixture::node(dir.path());
@@ -294,7 +294,7 @@ mod tests {
         let mut plan = Plan::load(&node, &networks, &containers).unwrap();
         assert_eq!(plan.assign(None), Vec::<String>::new());
         let ports = plan.ports(&kernel).unwrap();
-        // As if both ran: a container's own interfaces are looked at in any case.
+        // As if both ran: a container's own interfaces are checked in any case.
         let mut twice = ports.clone();
         for port in &mut twice {
             port.vmid = containers[1].0;
@@ -313,7 +313,7 @@ mod tests {
         assert_eq!(ports[0].four, ["10.1.2.5".parse().unwrap()].into());
         let six = ["fd00:1::5", "fd00:1::be24:11ff:fe00:1", "fe80::be24:11ff:fe00:1"];
         assert_eq!(ports[0].six, six.map(|text| text.parse().unwrap()).into());
-        // Without an address of its own it has the one that DHCP would give it.
+        // Without an address of its own, it has the one that DHCP would give it.
         assert_eq!(ports[1].four.len(), 1);
         assert!(ports[1].four.first().unwrap() >= &Ipv4Addr::new(10, 1, 2, 128));
     }

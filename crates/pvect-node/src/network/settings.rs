@@ -18,7 +18,7 @@ pub const DEFAULT_DOMAIN: &str = "pvect.internal";
 const NAME_LENGTH: usize = 15;
 const KIND: &str = "bridge";
 
-/// What a bridge has of IPv6.
+/// The IPv6 setting of a bridge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Six {
     /// A network is chosen once a container asks for IPv6.
@@ -35,23 +35,23 @@ pub enum Six {
 pub struct Network {
     /// Its name.
     pub bridge: String,
-    /// The host's address on it and the network; none: one is chosen at first use.
+    /// The host's address on it and the network; `None`: one is chosen at first use.
     pub address: Option<Net4>,
     /// IPv6.
     pub six: Six,
     /// Whether addresses are given by DHCP.
     pub dhcp: bool,
-    /// Whether names are answered on it.
+    /// Whether a name server answers on it.
     pub dns: bool,
     /// Whether containers reach other networks under the host's address.
     pub nat: bool,
     /// The domain of the containers' names.
     pub domain: String,
-    /// First and last address that DHCP gives; none: the upper half of the network.
+    /// First and last address that DHCP gives; `None`: the upper half of the network.
     pub range: Option<(Ipv4Addr, Ipv4Addr)>,
     /// Whether containers may have VLAN tags.
     pub vlan_aware: bool,
-    /// Whether containers are held to their own IP addresses; their MAC addresses they always are.
+    /// Whether containers are restricted to their own IP addresses. To their MAC addresses they always are.
     pub ip_filter: bool,
     /// Keys that are not known here.
     other: Vec<(String, String)>,
@@ -66,7 +66,7 @@ impl Network {
     /// A bridge with the defaults.
     ///
     /// # Errors
-    /// When the kernel takes no such name.
+    /// When the kernel does not accept such a name.
     pub fn new(bridge: &str) -> NodeResult<Self> {
         let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
         if bridge.is_empty()
@@ -142,7 +142,7 @@ impl Network {
         Ok(())
     }
 
-    /// Checks what only several keys together tell.
+    /// Checks what depends on several keys.
     ///
     /// # Errors
     /// `range: ...` when it lies outside of the network.

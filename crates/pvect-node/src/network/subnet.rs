@@ -75,7 +75,7 @@ impl Net4 {
         let middle = self.first() + (self.last() - self.first()) / 2 + 1;
         let own = u32::from(self.address);
         let (mut first, mut last) = (middle, self.last() - 1);
-        // The larger part beside the host's own address.
+        // The larger part before or after the host's own address.
         if (first..=last).contains(&own) {
             if own - first > last - own {
                 last = own - 1;
@@ -127,8 +127,8 @@ pub struct Route {
     mask: u32,
 }
 
-/// Reads the text of `/proc/net/route`; the default route is none of a network. Source: proc_net(5), addresses are in
-/// the byte order of the machine.
+/// Reads the text of `/proc/net/route`; the default route is left out. Source: proc_net(5), addresses are in the byte
+/// order of the machine.
 pub fn routes(text: &str) -> Vec<Route> {
     let route = |line: &str| {
         let words: Vec<&str> = line.split_ascii_whitespace().collect();
@@ -180,7 +180,7 @@ mod tests {
         Net4::parse(text).unwrap()
     }
 
-    /// As a machine of little endian prints it: 192.0.2.0/24, 10.64.0.0/16, and the default route.
+    /// As a little-endian machine prints it: 192.0.2.0/24, 10.64.0.0/16, and the default route.
     #[cfg(target_endian = "little")]
     const ROUTES: &str = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n\
         eth0\t00000000\t010200C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\n\

@@ -3,17 +3,17 @@
 use super::{ROOT, UserConfig};
 use crate::{Failure, Node, NodeResult, task};
 
-/// For whom a change is made, with the rights that hold now.
+/// The user for whom a change is made, with the present rights.
 ///
-/// The command line is root's: nobody else can start it. A worker of the API is told on its stdin, by the server, for
-/// whom it works; that too nobody but root can start, and what it is told can only take away.
+/// The command line works for root, because nobody else can run it. A worker of the API reads on stdin, from the
+/// server, for whom it works; it, too, can only be started by root, and what it reads can only restrict it.
 #[derive(Debug, Clone)]
 pub struct Asker {
     name: String,
     rights: UserConfig,
 }
 
-/// Why an asker may not: what stands after the status 403.
+/// Why an asker is denied: the text after the status 403.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Denied(pub String);
 
@@ -39,7 +39,7 @@ impl Asker {
         Self { name: name.to_owned(), rights }
     }
 
-    /// Whom this process works for.
+    /// The user that this process works for.
     ///
     /// # Errors
     /// When `user.cfg` cannot be read.
@@ -62,7 +62,7 @@ impl Asker {
         self.is_root() || self.rights.may(&self.name, path, privilege)
     }
 
-    /// Denies who has none of these privileges.
+    /// Denies an asker that has none of these privileges.
     ///
     /// # Errors
     /// `Permission check failed (<path>, <privileges>)`.

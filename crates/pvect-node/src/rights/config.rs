@@ -1,6 +1,6 @@
 //! `user.cfg`. Lines of kinds that are not known here survive.
 
-use std::collections::BTreeSet;
+mod privileges;
 
 use super::{ROOT, UserError, roles};
 
@@ -26,7 +26,7 @@ pub struct Token {
     pub id: String,
     /// When it ends, seconds since 1970; 0 is never.
     pub expire: u64,
-    /// Whether it has only what access lists grant to itself, too.
+    /// Whether it only has privileges that access lists also grant to the token itself.
     pub separated: bool,
     /// A remark.
     pub comment: String,
@@ -129,14 +129,14 @@ impl UserConfig {
         self.tokens.iter().find(|token| token.user == user && token.id == id)
     }
 
-    /// Adds a user that is not there yet.
+    /// Adds a user, unless it exists already.
     pub fn add_user(&mut self, name: &str) {
         if self.user(name).is_none() {
             self.take(&format!("user:{name}:1:0::::::"));
         }
     }
 
-    /// Removes a user; returns the names of its tokens, or `None` when it is not there.
+    /// Removes a user; returns the names of its tokens, or `None` when it does not exist.
     pub fn remove_user(&mut self, name: &str) -> Option<Vec<String>> {
         self.user(name)?;
         let tokens: Vec<String> =
@@ -147,10 +147,10 @@ impl UserConfig {
         Some(tokens)
     }
 
-    /// Adds a token; returns false when it is there already.
+    /// Adds a token; returns false when it exists already.
     ///
     /// # Errors
-    /// When its user is not there.
+    /// When its user does not exist.
     pub fn add_token(&mut self, user: &str, id: &str, separated: bool) -> Result<bool, UserError> {
         if self.user(user).is_none() {
             return Err(UserError::Missing(format!("user {user}")));
@@ -162,7 +162,7 @@ impl UserConfig {
         Ok(true)
     }
 
-    /// Removes a token with its access; returns whether it was there.
+    /// Removes a token with its access; returns whether it existed.
     pub fn remove_token(&mut self, user: &str, id: &str) -> bool {
         let is_there = self.token(user, id).is_some();
         self.forget(&[format!("{user}!{id}")]);
@@ -172,7 +172,7 @@ impl UserConfig {
     /// Grants a role on a path to a user or token.
     ///
     /// # Errors
-    /// When one of them is not there, or the path is none.
+    /// When one of them does not exist, or the path is invalid.
     pub fn grant(&mut self, name: &str, role: &str, path: &str, propagate: bool) -> Result<(), UserError> {
         let is_there = match name.split_once('!') {
             Some((user, id)) => self.token(user, id).is_some(),
@@ -191,8 +191,8 @@ impl UserConfig {
         Ok(())
     }
 
-    /// Takes a user or token out of the access lists of exactly this path, of one role or of all; returns whether it was
-    /// in any.
+    /// Removes a user or token from the access lists of exactly this path, for one role or for all; returns whether it
+    /// was in any.
     pub fn revoke(&mut self, name: &str, role: Option<&str>, path: &str) -> bool {
         let path = path.trim_end_matches('/');
         self.rewrite_grants(|grant| {
@@ -209,14 +209,14 @@ impl UserConfig {
         })
     }
 
-    /// Takes a path and all below it out of the access lists; returns whether any was there.
+    /// Removes a path and everything below it from the access lists; returns whether there was anything.
     pub fn forget_path(&mut self, path: &str) -> bool {
         let below = format!("{path}/");
         let is_gone = |known: &str| known.trim_end_matches('/') == path || known.starts_with(&below);
         self.rewrite_grants(|grant| is_gone(&grant.path).then(Vec::new))
     }
 
-    /// The access lists, a line for each name and role: path, name, role, whether it holds below the path.
+    /// The access lists, one line for each name and role: path, name, role, and whether it applies below the path.
     pub fn access(&self) -> Vec<(String, String, String, bool)> {
         let one = |grant: &Grant| {
             let pairs = grant.names.iter().flat_map(|name| grant.roles.iter().map(move |role| (name, role)));
@@ -227,7 +227,7 @@ impl UserConfig {
         self.grants.iter().flat_map(one).collect()
     }
 
-    /// Puts others in the place of access lists; `None` leaves a line as it is. Returns whether any was changed.
+    /// Replaces lines of the access lists; `None` leaves a line as it is. Returns whether any was changed.
     fn rewrite_grants(&mut self, change: impl Fn(&Grant) -> Option<Vec<Grant>>) -> bool {
         let mut changed = false;
         for line in std::mem::take(self).lines {
@@ -248,7 +248,7 @@ impl UserConfig {
         changed
     }
 
-    /// Takes names out of all lines; lines that are left without a name go.
+    /// Removes names from all lines, and lines that have no name left.
     fn forget(&mut self, gone: &[String]) {
         let lines = std::mem::take(&mut self.lines);
         *self = Self::default();
@@ -273,112 +273,13 @@ impl UserConfig {
             self.take(&fields.join(":"));
         }
     }
-
-    /// Returns the privileges that a user or token has on a path, sorted, each with whether it holds below the path.
-    ///
-    /// Deeper lines replace higher ones, those of users those of groups, and NoAccess everything. A token with
-    /// privilege separation has what both it and its user have.
-    pub fn privileges(&self, who: &str, path: &str) -> Vec<(String, bool)> {
-        match who.split_once('!') {
-            None => self.own_privileges(who, path),
-            Some((user, id)) => {
-                let of_user = self.own_privileges(user, path);
-                match self.token(user, id) {
-                    None => Vec::new(),
-                    Some(token) if !token.separated => of_user,
-                    Some(_) => {
-                        let own = self.own_privileges(who, path);
-                        own.into_iter()
-                            .filter(|(name, _)| of_user.iter().any(|(known, _)| known == name))
-                            .collect()
-                    }
-                }
-            }
-        }
-    }
-
-    /// Returns whether a user or token has a privilege on a path.
-    pub fn may(&self, who: &str, path: &str, privilege: &str) -> bool {
-        self.privileges(who, path).iter().any(|(name, _)| name == privilege)
-    }
-
-    /// Returns the paths that access lists name for anybody, and the top.
-    pub fn paths(&self) -> BTreeSet<String> {
-        let usual = ["/", "/access", "/nodes", "/pool", "/sdn", "/storage", "/vms"].map(str::to_owned);
-        usual.into_iter().chain(self.grants.iter().map(|grant| grant.path.clone())).collect()
-    }
-
-    fn own_privileges(&self, who: &str, path: &str) -> Vec<(String, bool)> {
-        if who == ROOT {
-            return roles::ALL_PRIVILEGES.iter().map(|name| ((*name).to_owned(), true)).collect();
-        }
-        let mut roles: Vec<(&str, bool)> = Vec::new();
-        for level in levels(path) {
-            let at = self.grants.iter().filter(|grant| {
-                grant.path.trim_end_matches('/') == level.trim_end_matches('/')
-                    && (grant.propagate || level == path)
-            });
-            let (mut own, mut of_groups) = (Vec::new(), Vec::new());
-            for grant in at {
-                let given = grant.roles.iter().map(|role| (role.as_str(), grant.propagate));
-                if grant.names.iter().any(|name| name == who) {
-                    own.extend(given);
-                } else if grant.names.iter().any(|name| self.is_member(name, who)) {
-                    of_groups.extend(given);
-                }
-            }
-            let here = if own.is_empty() { of_groups } else { own };
-            if !here.is_empty() {
-                roles = here;
-            }
-        }
-        if roles.iter().any(|(role, _)| *role == "NoAccess") {
-            return Vec::new();
-        }
-        let mut found: Vec<(String, bool)> = Vec::new();
-        for (role, propagate) in roles {
-            for name in self.role(role) {
-                match found.iter_mut().find(|(known, _)| *known == name) {
-                    Some((_, known)) => *known |= propagate,
-                    None => found.push((name, propagate)),
-                }
-            }
-        }
-        found.sort();
-        found
-    }
-
-    fn is_member(&self, group: &str, user: &str) -> bool {
-        let Some(group) = group.strip_prefix('@') else { return false };
-        self.groups.iter().any(|(name, users)| name == group && users.iter().any(|one| one == user))
-    }
-
-    fn role(&self, role: &str) -> Vec<String> {
-        if let Some(built_in) = roles::built_in(role) {
-            return built_in.into_iter().map(str::to_owned).collect();
-        }
-        let own = self.roles.iter().find(|(name, _)| name == role);
-        own.map_or_else(Vec::new, |(_, list)| {
-            list.iter().filter(|name| roles::is_privilege(name)).cloned().collect()
-        })
-    }
-}
-
-/// `/`, `/vms`, `/vms/100`.
-fn levels(path: &str) -> Vec<&str> {
-    let mut levels = vec!["/"];
-    levels.extend(path.match_indices('/').skip(1).map(|(at, _)| &path[..at]));
-    if path != "/" {
-        levels.push(path);
-    }
-    levels
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const TEXT: &str = "user:root@pam:1:0::::::\nuser:joe@pve:1:0::::::\nuser:ann@pve:0:5::::::\n\
+    pub(super) const TEXT: &str = "user:root@pam:1:0::::::\nuser:joe@pve:1:0::::::\nuser:ann@pve:0:5::::::\n\
         token:joe@pve!ci:0:1::\ntoken:joe@pve!all:0:0::\ngroup:ops:ann@pve::\npool:p1::100:local:\n\
         role:Snap:VM.Snapshot,VM.Audit,Bogus:\nacl:1:/:@ops:PVEAuditor:\nacl:1:/vms:joe@pve:PVEVMAdmin:\n\
         acl:0:/vms/105:joe@pve:NoAccess:\nacl:1:/vms:joe@pve!ci:Snap:\n";
@@ -387,27 +288,6 @@ mod tests {
     fn the_file_survives() {
         assert_eq!(UserConfig::parse(TEXT).to_text(), TEXT);
         assert_eq!(UserConfig::parse("").to_text(), "user:root@pam:1:0::::::\n");
-    }
-
-    #[test]
-    fn access_is_granted_level_by_level() {
-        let config = UserConfig::parse(TEXT);
-        for (who, path, privilege, expected) in [
-            ("root@pam", "/vms/7", "Sys.Modify", true),
-            ("joe@pve", "/vms/100", "VM.Allocate", true),
-            ("joe@pve", "/vms/105", "VM.Audit", false),
-            ("joe@pve", "/storage/local", "Datastore.Audit", false),
-            ("ann@pve", "/vms/100", "VM.Audit", true),
-            ("ann@pve", "/vms/100", "VM.PowerMgmt", false),
-            ("joe@pve!ci", "/vms/100", "VM.Snapshot", true),
-            ("joe@pve!ci", "/vms/100", "VM.PowerMgmt", false),
-            ("joe@pve!ci", "/vms/105", "VM.Snapshot", false),
-            ("joe@pve!all", "/vms/100", "VM.PowerMgmt", true),
-            ("joe@pve!gone", "/vms/100", "VM.PowerMgmt", false),
-            ("eve@pve", "/", "VM.Audit", false),
-        ] {
-            assert_eq!(config.may(who, path, privilege), expected, "{who} {path} {privilege}");
-        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::change::is_family;
 use crate::storage::dir::Volume;
 use crate::{Node, config_volumes, runtime};
 
-/// What is denied to all but `root@pam`.
+/// The text for what only `root@pam` may do.
 const PATHS: &str = "Only root can pass arbitrary filesystem paths.";
 /// The setting of `etc/pve/datacenter.cfg` that says who may have privileged containers: `root` or `all`.
 pub const PRIVILEGED: &str = "privileged-containers";
@@ -35,10 +35,10 @@ pub struct Target {
     pub is_unprivileged: bool,
 }
 
-/// Judges one option: its value before, and after (`None`: it goes).
+/// Judges the change of one option, by its value before and after (`None`: it is removed).
 ///
 /// # Errors
-/// What the asker may not.
+/// What the asker may not do.
 pub fn option(
     asker: &Asker,
     target: Target,
@@ -107,10 +107,10 @@ pub fn archive(asker: &Asker, vmid: Vmid, text: &str, content: Content) -> Resul
     }
 }
 
-/// Judges whether the asker may have a privileged container made. Those who were given one that is there keep it.
+/// Judges whether the asker may create a privileged container. Users who may change an existing one still may.
 ///
 /// # Errors
-/// The setting by its name.
+/// Names the setting.
 pub fn privileged(asker: &Asker, node: &Node) -> Result<(), Denied> {
     if asker.is_root() || setting(node).unwrap_or_else(runtime::is_confining) {
         return Ok(());
@@ -122,7 +122,8 @@ pub fn privileged(asker: &Asker, node: &Node) -> Result<(), Denied> {
     )))
 }
 
-/// Whether the setting allows privileged containers to all; `None` when it is not there. A wrong one allows nothing.
+/// Whether the setting lets everybody have privileged containers; `None` when it is missing. An invalid value allows
+/// nothing.
 fn setting(node: &Node) -> Option<bool> {
     let text = match std::fs::read_to_string(node.layout.datacenter_cfg()) {
         Ok(text) => text,
@@ -133,7 +134,7 @@ fn setting(node: &Node) -> Option<bool> {
     values.find(|(key, _)| key.trim() == PRIVILEGED).map(|(_, value)| value.trim() == "all")
 }
 
-/// Whose a backup is: `vzdump-lxc-101-2026_11_28-12_00_00.tar.zst`.
+/// The container that a backup belongs to: `vzdump-lxc-101-2026_11_28-12_00_00.tar.zst`.
 fn owner_of_backup(name: &str) -> Option<Vmid> {
     name.strip_prefix("vzdump-lxc-")?.split('-').next()?.parse().ok()
 }
@@ -158,7 +159,7 @@ fn mount(asker: &Asker, vmid: Vmid, name: &str, value: &str) -> Result<(), Denie
     Err(Denied::check(&format!("mount point type {kind} is only allowed for root@pam")))
 }
 
-/// Judges the use of a volume that is there.
+/// Judges the use of an existing volume.
 fn volume(asker: &Asker, vmid: Vmid, text: &str) -> Result<(), Denied> {
     let missing = || Denied(format!("missing privileges to access {text}"));
     let volume: VolumeId = text.parse().map_err(|_| missing())?;

@@ -22,11 +22,11 @@ pub use config::{Token, User, UserConfig};
 
 use crate::{Failure, Layout, Node, NodeResult, files};
 
-/// The one user that may do everything, and that is there from the start.
+/// The one user who may do everything, and who always exists.
 pub const ROOT: &str = "root@pam";
 
-/// The longest password, bytes. The time to hash one grows with the square of its length (SHA-512 crypt), and anybody
-/// may send one.
+/// The longest password, bytes. The time to hash one grows with the square of its length (SHA-512 crypt), and anyone
+/// can send one.
 pub const LONGEST_PASSWORD: usize = 128;
 
 /// Why a change of users failed.
@@ -61,7 +61,7 @@ pub enum UserError {
     Secret(String),
 }
 
-/// `etc/pve/priv`, for secrets; made 0700 where it is missing.
+/// `etc/pve/priv`, for secrets; made with mode 0700 if it is missing.
 ///
 /// # Errors
 /// When it cannot be made.
@@ -79,7 +79,7 @@ fn config_file(layout: &Layout) -> PathBuf {
 }
 
 impl UserConfig {
-    /// Reads `user.cfg`; without one there is `root@pam` alone.
+    /// Reads `user.cfg`; without the file, `root@pam` is the only user.
     ///
     /// # Errors
     /// When the file cannot be read.
@@ -113,7 +113,7 @@ pub fn change<T>(
     Ok(done)
 }
 
-/// Ends all rights on a container that is destroyed: who comes after it under its number is somebody else's.
+/// Removes all rights on a destroyed container: the next one with its number may belong to somebody else.
 ///
 /// # Errors
 /// When the file cannot be read or written.
@@ -121,7 +121,7 @@ pub(crate) fn end(node: &Node, vmid: Vmid) -> NodeResult<()> {
     let path = format!("/vms/{vmid}");
     let failed = |error: &UserError| Failure::new(format!("can't end the rights on {path} - {error}"));
     let names = |config: &UserConfig| config.clone().forget_path(&path);
-    // Most containers have none: nothing is written for them.
+    // Most containers have no entries: then nothing is written.
     if !names(&UserConfig::load(&node.layout).map_err(|error| failed(&error))?) {
         return Ok(());
     }

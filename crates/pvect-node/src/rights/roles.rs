@@ -1,6 +1,6 @@
 //! Privileges and the built-in roles. Source: `create_roles` of pve-access-control.
 
-/// Who gets a privilege beyond Administrator: admin, user and auditor roles each include the next ones.
+/// Which roles besides Administrator have a privilege: admin roles include user roles, which include auditor roles.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Level {
     Root,
@@ -74,7 +74,7 @@ pub fn is_privilege(name: &str) -> bool {
     ALL_PRIVILEGES.contains(&name)
 }
 
-/// Returns the privileges of a role that is there from the start; `None` when it is none.
+/// Returns the privileges of a built-in role; `None` when there is no such role.
 pub(super) fn built_in(role: &str) -> Option<Vec<&'static str>> {
     let of = |test: &dyn Fn(&str, Level) -> bool| -> Option<Vec<&'static str>> {
         Some(PRIVILEGES.iter().filter(|(name, level)| test(name, *level)).map(|(name, _)| *name).collect())

@@ -8,11 +8,11 @@ use super::PATH;
 /// How a container can be confined here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AppArmor {
-    /// The kernel has it not, or it is off.
+    /// The kernel does not have AppArmor, or it is off.
     Off,
-    /// The kernel has it, and nobody can load a profile: the parser is missing, or securityfs is not mounted.
+    /// The kernel has it, but profiles cannot be loaded: the parser is missing, or securityfs is not mounted.
     Unloadable,
-    /// LXC makes a profile and loads it; with it come the rules that kernel and parser know.
+    /// LXC makes a profile and loads it; these are the rules that both kernel and parser support.
     On {
         /// POSIX message queues.
         mqueue: bool,
@@ -22,10 +22,10 @@ pub(super) enum AppArmor {
 }
 
 impl AppArmor {
-    /// This machine's.
+    /// Returns what this machine supports.
     ///
-    /// A rule matters only where the kernel decides by it, and the parser refuses a whole profile for the sake of one
-    /// that it does not know: that of Debian 12 knows neither.
+    /// A rule only matters if the kernel enforces it, and the parser refuses a whole profile because of one rule that
+    /// it does not know. The parser of Debian 12 knows neither of these rules.
     pub(super) fn of_this_machine() -> Self {
         if !is_on() {
             return Self::Off;
@@ -41,7 +41,7 @@ impl AppArmor {
     }
 }
 
-/// What is to be said at the start of a container that has no profile of its own.
+/// The warning at the start of a container that gets no profile.
 pub(super) fn warning() -> Option<&'static str> {
     let text = "WARNING: AppArmor is on, but no profile can be loaded: the container runs without one \
                 (apt-get install apparmor)";
@@ -62,18 +62,18 @@ fn is_loadable() -> bool {
         && PATH.split(':').any(|directory| Path::new(directory).join(PARSER).is_file())
 }
 
-/// What the kernel's AppArmor can. Source: apparmor_parser(8), aa_features.
+/// The features of the kernel's AppArmor. Source: apparmor_parser(8), aa_features.
 const FEATURES: &str = "/sys/kernel/security/apparmor/features";
 const PARSER: &str = "apparmor_parser";
 
-/// Whether the parser takes a rule; nothing is loaded, no cache is written.
+/// Whether the parser accepts a rule. Nothing is loaded, and no cache is written.
 fn is_parsed(rule: &str) -> bool {
     let mut command = Command::new(PARSER);
     command.args(["-Q", "-K"]).env_clear().env("PATH", PATH);
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
     let Ok(mut child) = command.spawn() else { return false };
     if let Some(mut stdin) = child.stdin.take() {
-        // A parser that has ended says so by its status.
+        // If the parser has ended already, its status says why.
         let _ =
             std::io::Write::write_all(&mut stdin, format!("profile pvect-asks {{\n {rule}\n}}\n").as_bytes());
     }

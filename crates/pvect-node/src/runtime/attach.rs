@@ -19,7 +19,7 @@ use signal_hook::low_level::emulate_default_handler;
 use super::{PATH, cannot_run};
 use crate::{Node, NodeResult};
 
-/// What a process in the container gets of our environment.
+/// Which of our environment variables a process in the container gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Environment {
     /// All of it.
@@ -30,19 +30,19 @@ pub enum Environment {
 
 fn lxc(node: &Node, name: &str, vmid: Vmid) -> Command {
     let mut command = Command::new(name);
-    // The words of lxc-attach's messages are those that scripts know.
+    // Scripts know the texts of lxc-attach's messages.
     command.arg("-P").arg(node.layout.lxc()).args(["-n", &vmid.to_string()]).env("PATH", PATH);
-    // These name files of the host.
+    // These variables name files of the host.
     command.env_remove("SSL_CERT_FILE").env_remove("SSL_CERT_DIR");
-    // These choose the node; the real pct has no such thing to hand on.
+    // These variables choose the node; the real pct has nothing like them to pass on.
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"PVECT_")) {
         command.env_remove(name);
     }
     command
 }
 
-/// Runs a command in the container, or a shell when there is none, and returns its status. Where that can be, this
-/// process becomes it, and this returns only when that fails.
+/// Runs a command in the container, or a shell when there is none, and returns its status. Where possible, this process
+/// becomes the command, and the function returns only if that fails.
 ///
 /// # Errors
 /// When lxc-attach cannot be run.
@@ -61,7 +61,7 @@ pub fn attach(node: &Node, vmid: Vmid, environment: Environment, words: &[String
     beside(&mut command).map_err(|error| cannot_run("lxc-attach", &error))
 }
 
-/// Whether a stream is a terminal, for which lxc-attach makes another one.
+/// Whether a standard stream is a terminal; lxc-attach then makes a terminal of its own for the command.
 fn is_on_a_terminal() -> bool {
     io::stdin().is_terminal() || io::stdout().is_terminal() || io::stderr().is_terminal()
 }
@@ -72,13 +72,14 @@ fn has_terminal() -> bool {
     !matches!(rustix::fs::openat(CWD, "/dev/tty", flags, Mode::empty()), Err(Errno::NXIO))
 }
 
-/// Runs a command in a session of its own to its end, and passes on what comes here, from the terminal and from others.
-/// It ends with this process, also when that is killed. Returns its status; a signal that ended it ends this process.
+/// Runs a command to its end in a session of its own, and passes on the signals that arrive here, from the terminal and
+/// from others. The command ends with this process, even when that is killed. Returns its status; if a signal ended it,
+/// this process ends by the same signal.
 fn beside(command: &mut Command) -> io::Result<u8> {
     pvect_sys::child::new_session(command);
     pvect_sys::child::die_with_parent(command);
     let passed = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2];
-    // What we ignore, it ignores too.
+    // The command also ignores what we ignore.
     let heard = passed.into_iter().filter(|signal| !pvect_sys::child::is_ignored(*signal));
     let mut signals = Signals::new(heard.chain([SIGCHLD]))?;
     let mut child = command.spawn()?;
@@ -96,15 +97,15 @@ fn beside(command: &mut Command) -> io::Result<u8> {
     Err(io::ErrorKind::Interrupted.into())
 }
 
-/// What a terminal sends goes to the process group, as the terminal itself would send it; the rest to the process.
+/// Signals of a terminal go to the process group, as the terminal itself would send them; others to the process.
 fn pass_on(child: &Child, signal: i32) {
-    // Not waited for yet: the number is still its own.
+    // We have not waited for it yet, so the process id is still its own.
     let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) else { return };
     // It may have ended just now.
     let _ = match signal {
         SIGTSTP => {
             let _ = kill_process_group(pid, Signal::STOP);
-            // Until the shell lets us go on.
+            // Stops until the shell continues us.
             let _ = kill_process(rustix::process::getpid(), Signal::STOP);
             kill_process_group(pid, Signal::CONT)
         }

@@ -8,7 +8,7 @@ use pvect_native::{Cgroups, Names};
 /// Removes the cgroups of a container that does not run. A monitor that was killed leaves them, and LXC refuses to
 /// start in cgroups that exist.
 ///
-/// Those that still have processes stay: the kernel removes none of them.
+/// Cgroups that still have processes stay, because the kernel does not remove them.
 pub(super) fn remove(cgroups: &Cgroups, names: &Names, vmid: Vmid) {
     for hierarchy in cgroups.hierarchies() {
         for cgroup in [names.cgroup(vmid), names.monitor_cgroup(vmid)] {
@@ -58,7 +58,7 @@ fn remove_tree(cgroup: &Path) {
     for child in children(cgroup) {
         remove_tree(&child);
     }
-    // rmdir alone removes a cgroup; its files cannot be removed.
+    // A cgroup is removed by rmdir alone; its files cannot be removed.
     let _ = std::fs::remove_dir(cgroup);
 }
 

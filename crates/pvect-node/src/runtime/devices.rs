@@ -10,7 +10,7 @@ use super::small_file_system;
 use crate::idmap::IdMap;
 use crate::{Failure, NodeResult};
 
-/// The mode of a node that the configuration gives none: that of PVE.
+/// The mode of a node for which the configuration does not give one, as on Proxmox VE.
 const DEFAULT_MODE: u32 = 0o660;
 
 /// A device node of the host.
@@ -40,7 +40,7 @@ impl Device {
         Self { kind: FileType::BlockDevice, number }
     }
 
-    /// What the rules of the devices controller name it: `c 10:229`.
+    /// How the rules of the devices controller name it: `c 10:229`.
     pub(super) fn rule(self) -> String {
         let kind = if self.kind == FileType::BlockDevice { 'b' } else { 'c' };
         format!("{kind} {}:{}", rustix::fs::major(self.number), rustix::fs::minor(self.number))
@@ -71,7 +71,7 @@ pub(super) fn make_nodes(directory: &Path, config: &ContainerConfig) -> NodeResu
     entries.iter().try_for_each(|(key, entry)| make_node(directory, key, entry, &map))
 }
 
-/// Mounts the small file system for the nodes, unless it is there.
+/// Mounts the small file system for the nodes, unless it is mounted already.
 ///
 /// # Errors
 /// When it cannot be mounted.

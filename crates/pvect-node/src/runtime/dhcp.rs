@@ -36,7 +36,7 @@ esac
 const TRIES: &str = "4";
 const PAUSE: &str = "2";
 
-/// Gets the addresses of a container that runs. What fails is a warning: the container runs without.
+/// Gets the addresses of a running container. A failure is a warning: the container runs without an address.
 pub(super) fn ask(node: &Node, vmid: Vmid, config: &ContainerConfig, output: &mut Output<'_>) {
     for (_, key, value) in config.main.family("net") {
         let Ok(net) = NetInterface::parse(key, value) else { continue };
@@ -65,7 +65,7 @@ pub(super) fn lease(node: &Node, vmid: Vmid, config: &ContainerConfig, interface
         .arg(format!("--net={}", super::path_of(&place)))
         .arg("--")
         .args(client)
-        // It ends with the lease, or when there is none to be had.
+        // udhcpc ends once it has a lease, or when it cannot get one.
         .args(["-i", interface, "-q", "-n", "-f", "-t", TRIES, "-T", PAUSE, "-x", &name, "-s"])
         .arg(&script)
         .run()
@@ -85,7 +85,7 @@ fn client(root: &Path) -> NodeResult<Vec<PathBuf>> {
 }
 
 fn write(script: &Path) -> std::io::Result<()> {
-    // One that a container's start was killed with may be there.
+    // A killed start of a container may have left the file behind.
     match std::fs::remove_file(script) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
         _ => {}

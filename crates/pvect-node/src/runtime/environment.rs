@@ -12,7 +12,7 @@ use super::shell_words;
 use crate::idmap::IdMap;
 use crate::{Failure, NodeResult};
 
-/// The program of a container that names none.
+/// The program of a container whose configuration does not name one.
 const INIT: &str = "/sbin/init";
 
 /// Returns whether a container has an environment of its own.
@@ -25,7 +25,7 @@ pub(super) fn files(directory: &Path) -> [(PathBuf, &'static str); 2] {
     [(directory.join("init"), pvect_init::PROGRAM_PATH), (directory.join("init.spec"), pvect_init::SPEC_PATH)]
 }
 
-/// Writes the program and what it starts; without an environment, removes what an earlier start wrote.
+/// Writes the init program and what it is to start; without an environment, removes what an earlier start wrote.
 ///
 /// Only the user that the program runs as can read the environment.
 ///
@@ -80,7 +80,7 @@ fn words(config: &ContainerConfig) -> Vec<String> {
         .unwrap_or_else(|| command.split_ascii_whitespace().map(str::to_owned).collect())
 }
 
-/// Writes a file beside its name, with its mode and owner before it has a byte, and renames it.
+/// Writes a temporary file, which gets its mode and owner before any content, and renames it.
 fn write(path: &Path, bytes: &[u8], mode: u32, (user, group): (u32, u32)) -> NodeResult<()> {
     let failed = |error: std::io::Error| Failure::io("can't write", path, &error);
     let directory = path.parent().unwrap_or(Path::new("/"));

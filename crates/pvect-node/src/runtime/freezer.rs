@@ -16,7 +16,7 @@ use crate::{Failure, Node, NodeResult};
 const LIMIT: Duration = Duration::from_secs(30);
 const STEP: Duration = Duration::from_millis(3);
 
-/// Where the freezer of a container is.
+/// The path and version of a container's freezer.
 struct Freezer {
     version: Version,
     cgroup: PathBuf,
@@ -25,7 +25,7 @@ struct Freezer {
 impl Freezer {
     fn of(node: &Node, cgroups: &Cgroups, vmid: Vmid) -> Option<Self> {
         let name = super::names(node).cgroup(vmid);
-        // On version 2 it is part of every cgroup, and no controller.
+        // On version 2 the freezer is not a controller but part of every cgroup.
         let (version, root) = match cgroups.is_unified() {
             false => match cgroups.controller("freezer") {
                 Some(controller) => (controller.version, controller.path),

@@ -46,7 +46,7 @@ fn check_below(etc: &Path, node: &Node, config: &ContainerConfig) -> NodeResult<
     Ok(())
 }
 
-/// Whether sorted ranges, one after the other, have all ids of a map. Root's own id needs no grant.
+/// Whether sorted ranges together include all ids of a map. Root's own id needs no grant.
 fn is_covered(map: &IdMap, ranges: &[Range]) -> bool {
     let (mut next, end) = (u64::from(map.host), u64::from(map.host) + u64::from(map.count));
     if (map.host, map.count) == (0, 1) {

@@ -13,14 +13,14 @@ use crate::{Failure, Node, NodeResult, files};
 /// The names by which the running program is called.
 const NAMES: [&str; 2] = ["pct", "vzdump"];
 
-/// Gives a script the environment in which `pct` is this node's.
+/// Sets a script's environment so that `pct` is this node's.
 ///
 /// # Errors
 /// When the links cannot be made, or others could change them.
 pub(super) fn on_node(tool: Tool, node: &Node) -> NodeResult<Tool> {
     let directory = links(&node.layout.programs(), &node.helper)?;
     let Some(text) = directory.to_str().filter(|text| !text.contains(':')) else {
-        // Without it the script's pct would be another node's, and the number there another container's.
+        // Without the link, the script's pct would act on another node, on another container with this number.
         return Err(Failure::new(format!("the path '{}' cannot stand in PATH", directory.display())));
     };
     Ok(tool
@@ -36,7 +36,7 @@ fn links(directory: &Path, program: &Path) -> NodeResult<PathBuf> {
     let cannot = |error: std::io::Error| Failure::io("can't make a link in", directory, &error);
     let meta = std::fs::symlink_metadata(directory).map_err(cannot)?;
     let ours = [0, rustix::process::geteuid().as_raw()];
-    // Whoever could change the directories above could change the configurations and the scripts, too.
+    // Anyone who can change the directories above can also change the configurations and the scripts.
     if !meta.is_dir() || !ours.contains(&meta.uid()) || meta.mode() & 0o022 != 0 {
         return Err(Failure::new(format!("others can change '{}': remove it", directory.display())));
     }
@@ -45,7 +45,7 @@ fn links(directory: &Path, program: &Path) -> NodeResult<PathBuf> {
         if std::fs::read_link(&link).is_ok_and(|target| target == program) {
             continue;
         }
-        // Scripts of other containers may look it up just now.
+        // Scripts of other containers may be looking it up right now.
         let fresh = directory.join(format!(".{name}-{}", std::process::id()));
         let _ = std::fs::remove_file(&fresh);
         symlink(program, &fresh).and_then(|()| std::fs::rename(&fresh, &link)).map_err(cannot)?;

@@ -29,11 +29,11 @@ pub(crate) fn run(
             code => Err(Failure::new(format!("command '{path} {vmid} {phase}' failed: exit code {code}"))),
         }
     });
-    // With an empty line after it, as the real one has.
+    // With an empty line after it, as in the real pct.
     ran.map_err(|failure| Failure::new(format!("hookscript error for {vmid} on {phase}: {}\n", failure.text)))
 }
 
-/// As [`run`], for the phases that stop nothing: an error is a warning.
+/// As [`run`], for the phases in which an error is only a warning.
 pub(super) fn run_or_warn(
     node: &Node,
     vmid: Vmid,

@@ -28,7 +28,7 @@ pub(super) fn hotplug(
         "memory" | "swap" | "cpulimit" | "cpuunits" | "cores" => limits.change(key, value),
         _ if IMMEDIATE.contains(&key) => Ok(true),
         _ => match (index_of(key, "net"), value) {
-            // The real pct takes one digit only.
+            // The real pct accepts one digit only.
             (Some(10..), None) => Ok(false),
             (Some(index), _) => network::hotplug(node, vmid, config, key, index, value),
             (None, Some(value)) => plug(node, vmid, config, key, value),
@@ -116,7 +116,7 @@ impl Limits {
         }
     }
 
-    /// Changes memory, swap or both; what is not given stays as the cgroup has it. Bytes.
+    /// Changes memory, swap or both, in bytes; what is not given stays as the cgroup has it.
     fn set_memory(&self, memory: Option<u64>, swap: Option<u64>) -> NodeResult<()> {
         let (version, path) = self.find("memory")?;
         match version {
@@ -137,7 +137,7 @@ impl Limits {
         }
     }
 
-    /// Changes the CPUs; all that containers may use without a number.
+    /// Changes the CPUs; without a number, to all that containers may use.
     fn set_cores(&self, cores: Option<u32>) -> NodeResult<()> {
         let (version, path) = self.find("cpuset")?;
         let chosen = cores.and_then(|cores| limits::cpuset(&self.cgroups, cores, self.seed));
@@ -155,8 +155,8 @@ impl Limits {
     }
 }
 
-/// On version 1 one limit counts memory, the other memory and swap, and the first may never exceed the second: so
-/// the larger step goes first.
+/// On version 1 one limit applies to memory, the other to memory and swap together, and the first may never exceed the
+/// second. The order of the two writes depends on that.
 fn set_memory_v1(path: &Path, memory: Option<u64>, swap: Option<u64>) -> NodeResult<()> {
     const MEMORY: &str = "memory.limit_in_bytes";
     const BOTH: &str = "memory.memsw.limit_in_bytes";
@@ -218,7 +218,7 @@ fn read(path: &Path, file: &str) -> NodeResult<String> {
     Ok(text.trim().to_owned())
 }
 
-/// Writes a value and reads it back: the kernel may take another one.
+/// Writes a value and reads it back, because the kernel may have set another one.
 fn set(path: &Path, file: &str, value: &str) -> NodeResult<()> {
     let full = path.join(file);
     std::fs::write(&full, value).map_err(|error| Failure::io("can't write", &full, &error))?;
@@ -230,8 +230,8 @@ fn set(path: &Path, file: &str, value: &str) -> NodeResult<()> {
     }
 }
 
-/// Whether a value that was read is the one that was written: limits of memory are cut to whole pages, very large
-/// ones to none; `max 100000` answers `max`.
+/// Whether a value that was read back matches the one that was written: memory limits are rounded down to whole pages,
+/// and very large ones mean no limit.
 fn is_taken(written: &str, read: &str) -> bool {
     /// The largest page size of an architecture that Debian has.
     const PAGE: u64 = 65_536;
@@ -251,7 +251,7 @@ fn is_taken(written: &str, read: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// Files that keep what is written, as those of the kernel do.
+    /// Files that keep what is written to them, like those of the kernel.
     fn limits(files: &[(&str, &str)]) -> (tempfile::TempDir, Limits) {
         let dir = tempfile::tempdir().unwrap();
         for (path, text) in files {

@@ -15,7 +15,7 @@ const WEIGHT_MAX: u32 = 10_000;
 const SHARES_MIN: u32 = 2;
 const MIB: u64 = 1 << 20;
 
-/// One file of a cgroup and what is written to it.
+/// A file of a cgroup and the value to write to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Setting {
     /// The version of the file's hierarchy.
@@ -59,14 +59,14 @@ impl MemoryLimit {
         self.memory.saturating_add(self.swap)
     }
 
-    /// From here on the kernel slows the container down and reclaims: 1016/1024 of the limit, or 128 MiB less from
+    /// Above this the kernel throttles the container and reclaims memory: 1016/1024 of the limit, or 128 MiB less from
     /// 16 GiB up. Source: pve-container.
     pub(super) fn high(self) -> u64 {
         if self.memory >= 16 * 1024 * MIB { self.memory - 128 * MIB } else { self.memory / 1024 * 1016 }
     }
 }
 
-/// The quota of a CPU limit in CPUs; `None` is no limit.
+/// The quota of a CPU limit in CPUs; `None` means no limit.
 pub(super) fn quota(cpulimit: f64) -> Option<u64> {
     // The cast saturates.
     (cpulimit > 0.0).then(|| ((cpulimit * PERIOD as f64) as u64).max(QUOTA_MIN))
@@ -133,9 +133,9 @@ pub(super) fn of(config: &ContainerConfig, cgroups: &Cgroups, seed: u32) -> Vec<
     settings
 }
 
-/// The CPUs for a number of cores; `None` when all of the host's are to be used or they are not known.
+/// The CPUs for a number of cores; `None` when all of the host's are to be used, or when they are unknown.
 ///
-/// Which ones differs by `seed` (the vmid), so that containers are spread over the host's.
+/// Which CPUs depends on `seed` (the vmid), so that containers are spread over the host.
 pub(super) fn cpuset(cgroups: &Cgroups, cores: u32, seed: u32) -> Option<Setting> {
     let controller = cgroups.controller("cpuset")?;
     let available = available_cpus(&controller.path, controller.version)?;

@@ -47,7 +47,7 @@ pub(super) fn mount(
             failure
         };
         storage::stage(node, key, &point.fs, &staged).map_err(undo)?;
-        // What unmounts it later does so in the monitor's namespace: by then this thread has left it.
+        // It is unmounted later in the monitor's namespace, which this thread has left by then.
         let moved = clone_of(&staged).and_then(|tree| {
             let target = make_path(&places.root, &path, owner)?;
             if point.keep_attrs {
@@ -64,10 +64,10 @@ pub(super) fn mount(
     })
 }
 
-/// Takes a mount that [`mount`] made away again.
+/// Removes a mount that [`mount`] made.
 ///
 /// # Errors
-/// When the container has ended meanwhile, or the mount is not there.
+/// When the container has ended meanwhile, or the mount does not exist.
 pub(super) fn unmount(node: &Node, vmid: Vmid, key: &str, point: &MountPoint) -> NodeResult<()> {
     let places = Places::of(node, vmid)?;
     let staged = node.layout.container(vmid).join("staged").join(key);
@@ -75,7 +75,7 @@ pub(super) fn unmount(node: &Node, vmid: Vmid, key: &str, point: &MountPoint) ->
     apart(|| {
         let mounted = open_inside(&places.root, &path);
         enter(&places.container)?;
-        // Entering has made the namespace's root the working directory; what is unmounted is named by that alone.
+        // Entering has made the namespace's root the working directory, so a relative path names what is unmounted.
         let gone = mounted
             .and_then(|mounted| rustix::process::fchdir(&mounted))
             .and_then(|()| rustix::mount::unmount(".", UnmountFlags::DETACH | UnmountFlags::NOFOLLOW))
@@ -85,10 +85,10 @@ pub(super) fn unmount(node: &Node, vmid: Vmid, key: &str, point: &MountPoint) ->
     })
 }
 
-/// Makes the node of `dev[n]` in a running container and lets its processes use it.
+/// Makes the device node of `dev[n]` in a running container and lets its processes use it.
 ///
 /// # Errors
-/// When there is no such device, or its node cannot be brought in.
+/// When there is no such device, or its node cannot be made in the container.
 pub(super) fn device(
     node: &Node,
     vmid: Vmid,
@@ -118,8 +118,8 @@ pub(super) fn device(
     allow(node, vmid, device, entry.deny_write)
 }
 
-/// Runs something in the mount namespace of a running container's monitor. Its volumes are mounted there as its start
-/// mounted them, and the guest can mount nothing.
+/// Runs something in the mount namespace of a running container's monitor. The container's volumes are mounted there as
+/// its start mounted them, and the guest cannot mount anything there.
 ///
 /// # Errors
 /// When the container has ended meanwhile, and those of `body`.
@@ -152,7 +152,8 @@ impl Places {
             container: super::opened(vmid, init.namespace("mnt"))?,
             root: super::opened(vmid, init.root())?,
         };
-        // Init lives, so its parent's number was its parent's all the time; who adopts orphans is no monitor.
+        // Init is still alive, so its parent's id has belonged to the parent all the time. A process that adopts
+        // orphans is not a monitor.
         if parent(init.pid()) != Some(monitor) || init.check().is_err() || monitor == 1 {
             return Err(stopped());
         }
@@ -202,7 +203,7 @@ fn enter(place: &OwnedFd) -> NodeResult<()> {
     })
 }
 
-/// Opens what is mounted at a path of the container, as a place; symlinks are refused.
+/// Opens what is mounted at a path of the container (`O_PATH`); symlinks are refused.
 fn open_inside(root: &OwnedFd, path: &Path) -> Result<OwnedFd, Errno> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
@@ -242,7 +243,7 @@ fn move_tree(tree: &OwnedFd, target: &OwnedFd, path: &Path) -> NodeResult<()> {
         .map_err(|errno| or_too_old("can't move a mount into the container at", path, errno))
 }
 
-/// As [`failed`]; a kernel that cannot do it is named.
+/// As [`failed`], but says so if the kernel is too old.
 fn or_too_old(what: &str, path: &Path, errno: Errno) -> Failure {
     if errno == Errno::NOSYS {
         return Failure::new(format!(
@@ -316,8 +317,8 @@ fn make_file(root: &OwnedFd, path: &Path, owner: (u32, u32)) -> NodeResult<Owned
     }
 }
 
-/// Does something as the container's root: only so can it make files on what was mounted inside of a user namespace,
-/// and they belong to it at once. Only this thread changes its user.
+/// Does something as the container's root. Only then can it make files on something that was mounted inside a user
+/// namespace, and they have the right owner from the start. Only this thread changes its user.
 fn as_owner<T>(owner: (u32, u32), body: impl FnOnce() -> Result<T, Errno>) -> Result<T, Errno> {
     let (user, group) = owner;
     let become_id = |user: u32, group: u32, group_first: bool| -> Result<(), Errno> {
@@ -357,13 +358,13 @@ fn allow(node: &Node, vmid: Vmid, device: Device, deny_write: bool) -> NodeResul
     Ok(())
 }
 
-/// Writes a rule to a cgroup and to those below: what is allowed above is not allowed below by itself.
+/// Writes a rule to a cgroup and to those below it, which do not inherit what is allowed above them.
 fn write_rule(path: &Path, file: &str, value: &str) -> NodeResult<()> {
     let target = path.join(file);
     std::fs::write(&target, value).map_err(|error| Failure::io("can't write", &target, &error))?;
     let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
     entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).try_for_each(|entry| {
-        // One that has ended meanwhile needs no rule.
+        // A cgroup that is gone meanwhile needs no rule.
         match write_rule(&entry.path(), file, value) {
             Err(_) if !entry.path().exists() => Ok(()),
             other => other,

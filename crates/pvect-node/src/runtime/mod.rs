@@ -48,9 +48,10 @@ pub(crate) use user_namespace::hide_id_map_tools;
 
 use crate::idmap::IdMap;
 use crate::{Failure, Node, NodeResult, Output};
-use lxc_config::{Host, Reader};
+use lxc_config::Reader;
+use lxc_config::host::Host;
 
-/// The search path of what is run here; that of the real pct.
+/// The search path for programs that are run here; that of the real pct.
 const PATH: &str = "/sbin:/bin:/usr/sbin:/usr/bin";
 
 /// What LXC's programs read.
@@ -77,7 +78,7 @@ pub fn reader(node: &Node) -> NativeReader {
 /// its init.
 ///
 /// # Errors
-/// When `ip` is missing or the container has just ended; why what holds its socket is not believed.
+/// When `ip` is missing or the container has just ended; why the holder of its socket is not trusted.
 pub fn addresses(node: &Node, vmid: Vmid) -> NodeResult<String> {
     let place = opened(vmid, init(node, vmid)?.namespace("net"))?;
     let mut text = String::new();
@@ -107,15 +108,15 @@ pub fn refuse_foreign(node: &Node, vmid: Vmid) -> NodeResult<()> {
     }
 }
 
-/// Takes hold of a container's init, which was seen in the container's own cgroup.
+/// Opens a handle of a container's init, which was found in the container's own cgroup.
 ///
 /// # Errors
-/// `CT <vmid> not running`; why what holds its socket, or what it names, is not believed.
+/// `CT <vmid> not running`; why the holder of its socket, or the process that it names, is not trusted.
 pub(crate) fn init(node: &Node, vmid: Vmid) -> NodeResult<Init> {
     opened(vmid, reader(node).init(vmid))
 }
 
-/// The words for what keeps a container's init, or what is its, from being used.
+/// The failure when a container's init, or something that belongs to it, cannot be used.
 pub(crate) fn opened<T>(vmid: Vmid, result: std::io::Result<T>) -> NodeResult<T> {
     use std::io::ErrorKind;
     result.map_err(|error| match error.kind() {
@@ -125,8 +126,7 @@ pub(crate) fn opened<T>(vmid: Vmid, result: std::io::Result<T>) -> NodeResult<T>
     })
 }
 
-/// A path by which this process and its children open again what it has open: the very same thing, whatever has become
-/// of its name.
+/// A path by which this process and its children can open the same file again, whatever has happened to its name.
 pub(crate) fn path_of(open: impl AsFd) -> String {
     format!("/proc/{}/fd/{}", std::process::id(), open.as_fd().as_raw_fd())
 }
@@ -144,17 +144,17 @@ pub(crate) fn end_cgroups(cgroups: &pvect_native::Cgroups, node: &Node, vmid: Vm
 pub enum StopMode {
     /// All processes are killed.
     Kill,
-    /// Init is asked; killed after the time if `then_kill`, else an error.
+    /// Init is asked to shut down; after the time it is killed if `then_kill`, otherwise that is an error.
     Shutdown {
         /// How long it may take.
         timeout: Duration,
-        /// What happens then.
+        /// Whether to kill it after that time.
         then_kill: bool,
     },
 }
 
-/// Ends a container and returns when nothing of it runs and its mounts, cgroups and network devices are gone. One
-/// that does not run is fine.
+/// Stops a container and returns when nothing of it runs and its mounts, cgroups and network devices are gone. It is
+/// not an error if it does not run.
 ///
 /// # Errors
 /// `container did not stop` when it does not end in time; `interrupted by signal`.
@@ -185,7 +185,7 @@ pub fn hotplug(
     hotplug::hotplug(node, vmid, config, key, value)
 }
 
-/// Takes a mount point that [`hotplug()`] brought in away again: another change of the same call failed.
+/// Removes a mount point again that [`hotplug()`] added, because another change of the same call failed.
 ///
 /// # Errors
 /// When it is not mounted.
@@ -244,8 +244,8 @@ pub(crate) fn remove_lxc_config(node: &Node, vmid: Vmid) -> NodeResult<()> {
 
 /// Makes `lib/lxc/<vmid>` and `rootfs` in it, and returns the first.
 ///
-/// The host's root and the container's root pass through it, nobody else, whatever the umask says: what is mounted
-/// there on the host is the guest's, and its configuration has the values of `env`.
+/// Only the host's root and the container's root can enter it, whatever the umask says: what is mounted there on the
+/// host belongs to the guest, and its configuration has the values of `env`.
 ///
 /// # Errors
 /// When they cannot be made.
@@ -265,10 +265,10 @@ pub(crate) fn make_directory(
     Ok(directory)
 }
 
-/// Replaces a generated file. It is not synced: each start makes it anew.
+/// Replaces a generated file. It is not synced, because each start makes it again.
 fn write(path: &std::path::Path, text: &str) -> NodeResult<()> {
     let temporary = path.with_extension("tmp");
-    // An old one may be open to others, or open in somebody's hands.
+    // An old file may be readable for others, or somebody may have it open.
     let _ = std::fs::remove_file(&temporary);
     let create = || OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(&temporary);
     create()

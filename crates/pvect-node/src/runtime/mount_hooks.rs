@@ -4,13 +4,13 @@ use std::path::PathBuf;
 
 use pvect_core::{ContainerConfig, Vmid};
 
-use super::lxc_config::own_lxcfs_hooks;
+use super::lxc_config::host::own_lxcfs_hooks;
 
-/// What LXC logs. Source: `lxc_setup` of LXC (conf.c).
+/// What LXC logs when a mount hook fails. Source: `lxc_setup` of LXC (conf.c).
 const LOGGED: &str = "Failed to run mount hooks";
 const KEY: &str = "lxc.hook.mount";
 
-/// Names the programs that may be the cause, if LXC's log blames a mount hook, and how to see what they print.
+/// If LXC's log blames a mount hook, names the programs that may be the cause, and how to see what they print.
 pub(super) fn explain(log: &[String], vmid: Vmid, config: &ContainerConfig) -> Option<String> {
     explain_with(log, vmid, config, own_lxcfs_hooks())
 }

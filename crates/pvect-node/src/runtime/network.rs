@@ -7,11 +7,11 @@ use std::path::Path;
 use pvect_core::property::{Ipv4Config, Ipv6Config, NetInterface};
 use pvect_core::{ContainerConfig, Vmid};
 
-use super::lxc_config::Host;
+use super::lxc_config::host::Host;
 use super::{dhcp, live, names};
 use crate::network::Unfiltered;
 use crate::tool::Tool;
-use crate::{Failure, Node, NodeResult, Output, setup};
+use crate::{Failure, FailureKind, Node, NodeResult, Output, setup};
 
 /// Bytes a second of a rate, which is in MB/s.
 const MEGABYTE: f64 = 1024.0 * 1024.0;
@@ -22,7 +22,7 @@ fn ip(words: &[&str]) -> NodeResult<()> {
     Tool::new("ip", "iproute2").args(words).run()
 }
 
-/// `ip` in a network namespace, which we have open.
+/// Runs `ip` in a network namespace that we have open.
 fn ip_inside(place: &OwnedFd, words: &[&str]) -> NodeResult<()> {
     Tool::new("nsenter", "util-linux")
         .args([&format!("--net={}", super::path_of(place)), "--", "ip"])
@@ -30,7 +30,7 @@ fn ip_inside(place: &OwnedFd, words: &[&str]) -> NodeResult<()> {
         .run()
 }
 
-/// Does what LXC does not: links that are to be down, rates, DHCP for interfaces that the host manages.
+/// Does what LXC does not do: links that are to be down, rate limits, DHCP for interfaces that the host manages.
 ///
 /// # Errors
 /// When a link cannot be taken down. A rate that cannot be set is a warning.
@@ -55,14 +55,14 @@ pub(super) fn after_start(
     Ok(())
 }
 
-/// Limits both directions of a device to its rate; without one, to none.
+/// Limits both directions of a device to its rate; without a rate, removes the limit.
 fn limit_rate(device: &str, net: &NetInterface) -> NodeResult<()> {
     let tc = |words: &[&str]| Tool::new("tc", "iproute2").args(words).run();
     let rate: Option<f64> = net.rate.as_deref().and_then(|rate| rate.parse().ok());
     let Some(rate) = rate.filter(|rate| *rate > 0.0) else { return Ok(()) };
     let bytes = rate * MEGABYTE;
     let (rate, burst) = (format!("{bytes:.0}bps"), format!("{:.0}b", bytes.max(BURST_MIN)));
-    // To the container and from it; one direction is limited even where the kernel cannot limit the other.
+    // To the container and from it. One direction is limited even if the kernel cannot limit the other.
     let to = tc(&[
         "qdisc", "add", "dev", device, "root", "tbf", "rate", &rate, "latency", "100ms", "burst", &burst,
     ]);
@@ -75,7 +75,7 @@ fn limit_rate(device: &str, net: &NetInterface) -> NodeResult<()> {
 
 fn unlimit_rate(device: &str) {
     for kind in ["root", "ingress"] {
-        // There may be none.
+        // There may be no limit to remove.
         let _ = Tool::new("tc", "iproute2").args(["qdisc", "del", "dev", device, kind]).run();
     }
 }
@@ -83,11 +83,12 @@ fn unlimit_rate(device: &str) {
 /// Adds, changes or removes an interface of a running container. Returns `false` when that needs a restart.
 ///
 /// A new name or MAC address makes a new interface. The rules for its addresses are in force before it is. The guest's
-/// files are written for its next start of the network; what its kernel has is changed at once, save that nobody
-/// starts a DHCP client in the guest. Source: `update_net` and `update_ipconfig` of pve-container.
+/// files are written for the next time that it sets up its network. The live addresses and routes are changed at once,
+/// except that no DHCP client is started in the guest. Source: `update_net` and `update_ipconfig` of pve-container.
 ///
 /// # Errors
-/// `bridge '<name>' does not exist`, or what `ip` says; what was changed is changed back.
+/// `bridge '<name>' does not exist`, what `ip` says, or that the guest's system is not supported; what was changed is
+/// changed back.
 pub(super) fn hotplug(
     node: &Node,
     vmid: Vmid,
@@ -117,14 +118,15 @@ pub(super) fn hotplug(
         crate::network::ensure(node, vmid, config, Unfiltered::Refuse, &mut output)
     };
     let old = old.filter(|_| is_there);
-    let replaced = rules(&after).and_then(|()| {
+    let replaced = rules(&after).and_then(|()| write_files(node, vmid, &after)).and_then(|()| {
         let init = super::init(node, vmid)?;
         let place = super::opened(vmid, init.namespace("net"))?;
         let host = Host::of_this_machine(names(node));
         let link = Link { device: &device, place: &place, index, host: &host };
         link.replace(old.as_ref(), is_there, &new)?;
         if old.as_ref().is_some_and(|old| old.bridge != new.bridge) {
-            // While it moved, the rules for its old bridge shut it off, as it had no addresses there: load them again.
+            // During the move the rules shut the interface off, because it had no addresses on that bridge: load them
+            // again.
             rules(&after)
                 .inspect_err(|_| drop(link.replace(Some(&new), true, old.as_ref().unwrap_or(&new))))?;
         }
@@ -132,20 +134,35 @@ pub(super) fn hotplug(
     });
     if let Err(failure) = replaced {
         // The rules that it had; if that fails too, the first failure is the one to report.
-        let _ = rules(config);
+        let _ = rules(config).and_then(|()| write_files(node, vmid, config));
         return Err(failure);
     }
     if new.host_managed && !new.link_down && new.ip == Some(Ipv4Config::Dhcp) {
         // As at a start, an interface without an address is better than none.
         let _ = dhcp::lease(node, vmid, &after, &new.name);
     }
-    // The next start writes them anyway.
-    let (root, dns) = (node.layout.rootfs(vmid), crate::network::resolver(node, &after));
-    let guest = setup::Guest::running(node, vmid, &after, &root);
-    if let Err(failure) = live::beside_monitor(node, vmid, || guest.network(dns)) {
-        tracing::debug!(%vmid, "writing the network of a running guest: {}", failure.text);
-    }
     Ok(true)
+}
+
+/// Writes the network into the files of a running guest.
+///
+/// # Errors
+/// When the guest's system is not one that can be set up.
+fn write_files(node: &Node, vmid: Vmid, config: &ContainerConfig) -> NodeResult<()> {
+    let (root, dns) = (node.layout.rootfs(vmid), crate::network::resolver(node, config));
+    let guest = setup::Guest::running(node, vmid, config, &root);
+    unless_refused(vmid, live::beside_monitor(node, vmid, || guest.network(dns)))
+}
+
+/// What a running guest keeps from being written, the next start writes; what is refused now is refused then, too.
+fn unless_refused(vmid: Vmid, written: NodeResult<()>) -> NodeResult<()> {
+    match written {
+        Err(failure) if failure.kind != FailureKind::UnsupportedGuest => {
+            tracing::debug!(%vmid, "writing the network of a running guest: {}", failure.text);
+            Ok(())
+        }
+        other => other,
+    }
 }
 
 fn parse(key: &str, value: &str) -> NodeResult<NetInterface> {
@@ -157,7 +174,7 @@ fn same_mac(old: &NetInterface, new: &NetInterface) -> bool {
     lower(old) == lower(new)
 }
 
-/// What an interface is plugged into.
+/// The bridge and VLANs that an interface is connected to.
 fn plug(net: &NetInterface) -> (Option<&str>, Option<u16>, &[u16], bool) {
     (net.bridge.as_deref(), net.tag, &net.trunks, net.link_down)
 }
@@ -172,7 +189,7 @@ struct Link<'a> {
 }
 
 impl Link<'_> {
-    /// Makes of an interface, if there is one, the new one. On failure there is what was before.
+    /// Replaces an interface, if there is one, by the new one. On failure the old one is put back.
     fn replace(&self, old: Option<&NetInterface>, is_there: bool, new: &NetInterface) -> NodeResult<()> {
         match old {
             Some(old) if old.name == new.name && same_mac(old, new) => {
@@ -185,14 +202,14 @@ impl Link<'_> {
                 }
                 self.add(new).inspect_err(|_| {
                     let _ = ip(&["link", "delete", "dev", self.device]);
-                    // If that fails too, the first failure is the one to tell.
+                    // If that fails too, the first failure is the one to report.
                     let _ = old.map(|old| self.add(old));
                 })
             }
         }
     }
 
-    /// Sees to it that the bridge is there and can do what is asked.
+    /// Checks that the bridge exists and can do what is asked.
     fn check(&self, net: &NetInterface) -> NodeResult<()> {
         self.mtu(net)?;
         match &net.bridge {
@@ -234,10 +251,10 @@ impl Link<'_> {
         self.address(&new.name, &Addresses::six(old), &Addresses::six(new))
     }
 
-    /// Puts the device into its bridge and VLANs, and sets its link.
+    /// Connects the device to its bridge and VLANs, and sets its link.
     fn attach(&self, net: &NetInterface) -> NodeResult<()> {
         let device = self.device;
-        // Leaving a bridge, it forgets its VLANs.
+        // When it leaves a bridge, it loses its VLANs.
         ip(&["link", "set", "dev", device, "nomaster"])?;
         let Some(bridge) = net.bridge.as_deref().filter(|_| !net.link_down) else {
             return ip(&["link", "set", "dev", device, "down"]);
@@ -278,8 +295,8 @@ impl Link<'_> {
         let inside = |words: &[&str]| ip_inside(self.place, &[&[new.family()], words].concat());
         if old.cidr != new.cidr {
             if let Some(cidr) = &old.cidr {
-                // The guest may have removed it. It goes first: as the older one of two in a network, it would take
-                // the newer one with it.
+                // The guest may have removed it already. The old address goes first: if it were the older of two in one
+                // network, removing it would remove the newer one, too.
                 let _ = inside(&["address", "del", cidr, "dev", name]);
             }
             if let Some(cidr) = &new.cidr {
@@ -362,6 +379,15 @@ mod tests {
         let local = Addresses::six(&net("ip6=fd00::5/64,gw6=fe80::1"));
         assert_eq!((local.gateway.as_deref(), local.is_far, local.family()), (Some("fe80::1"), false, "-6"));
         assert_eq!(Addresses::four(&net("ip=dhcp")), Addresses::default());
+    }
+
+    #[test]
+    fn a_refusal_of_the_guests_files_is_a_failure() {
+        let vmid = "101".parse().unwrap();
+        let refused = Failure::new("unsupported").of_kind(FailureKind::UnsupportedGuest);
+        assert_eq!(unless_refused(vmid, Err(refused.clone())), Err(refused));
+        assert_eq!(unless_refused(vmid, Err(Failure::new("a full disk"))), Ok(()));
+        assert_eq!(unless_refused(vmid, Ok(())), Ok(()));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use rustix::fs::{CWD, FileType, Mode};
 
 use super::START_CONFIG;
 use super::devices::{Device, make_place, node_path};
-use super::lxc_config::device_lines;
+use super::lxc_config::devices::device_lines;
 use crate::idmap::IdMap;
 use crate::{Failure, NodeResult};
 
@@ -18,7 +18,7 @@ use crate::{Failure, NodeResult};
 /// When a node cannot be made, and when the configuration cannot be written.
 pub(super) fn make_nodes(directory: &Path, config: &ContainerConfig, root: &Path) -> NodeResult<()> {
     let mut lines = String::new();
-    // In a user namespace quotactl(2) is refused, and nobody there is to write to a device of the host.
+    // In a user namespace quotactl(2) is refused, and nobody there should be able to write to a device of the host.
     let volumes = if IdMap::of(config).is_identity() { config.volumes() } else { Vec::new() };
     for (key, point) in volumes {
         if !point.fs.quota || point.fs.read_only {

@@ -7,10 +7,10 @@ use std::path::Path;
 use crate::idmap::IdMap;
 use crate::{Failure, NodeResult};
 
-/// Checks that the host's ids that `map` gives the container's root may search each directory above `rootfs`.
+/// Checks that the container's root, with its host ids from `map`, may search each directory above `rootfs`.
 ///
-/// lxc-start enters the root file system with those ids; where it can't, all that it says is the name of the
-/// directory, at the end of a long log.
+/// lxc-start enters the root file system with those ids. If it cannot, all it reports is the name of the directory, at
+/// the end of a long log.
 ///
 /// # Errors
 /// The first directory that may not be searched, with its mode and what repairs it.
@@ -25,7 +25,7 @@ pub(super) fn check(rootfs: &Path, map: &IdMap) -> NodeResult<()> {
         let Ok(meta) = fs::metadata(directory) else {
             continue;
         };
-        // An access control list may allow what the mode doesn't: then the mode's group bits are its mask.
+        // An access control list may allow what the mode does not: the mode's group bits are then its mask.
         if !may_search(&meta, user, group) && !has_access_list(directory) {
             return Err(Failure::new(format!(
                 "the container's root (user id {user}) may not enter '{0}' (mode {1:04o}): chmod a+x {0}",

@@ -7,7 +7,7 @@ use pvect_core::ContainerConfig;
 use super::user_namespace::has_user_namespace;
 use crate::{Failure, NodeResult};
 
-/// Where pve-lxc-syscalld listens, which carries out mknod for containers. Source: pve-container, `LXC.pm`.
+/// The sockets of pve-lxc-syscalld, which carries out mknod for containers. Source: pve-container, `LXC.pm`.
 const DAEMONS: [&str; 2] = ["/run/pve-lxc-syscalld/socket", "/run/pve/lxc-syscalld.sock"];
 
 /// Returns the socket of pve-lxc-syscalld, where it runs.
@@ -15,7 +15,7 @@ pub(super) fn daemon() -> Option<PathBuf> {
     DAEMONS.iter().map(PathBuf::from).find(|path| path.exists())
 }
 
-/// Returns what the features of a container cannot have, for the log of its start.
+/// Returns which features of a container do not work here, for the log of its start.
 pub(super) fn warnings(config: &ContainerConfig, daemon: Option<&Path>) -> Vec<String> {
     let features = config.features();
     let asked: Vec<&str> = [("keyctl", features.keyctl), ("mknod", features.mknod)]
@@ -46,8 +46,8 @@ pub(super) fn is_generated(config: &ContainerConfig) -> bool {
 
 /// Makes the profile: LXC's common one and further rules. Source: seccomp(7) and LXC's seccomp profiles, version 2.
 ///
-/// The calls that `features: mknod=1` allows are handed to `daemon`, which carries out harmless ones; without one they
-/// stay what the kernel makes of them.
+/// The calls that `features: mknod=1` allows are passed to `daemon`, which carries out harmless ones; without a daemon
+/// the kernel decides about them as usual.
 ///
 /// # Errors
 /// When the common one cannot be read.
@@ -59,10 +59,10 @@ pub(super) fn rules(share: &Path, daemon: Option<&Path>, config: &ContainerConfi
     if !text.ends_with('\n') {
         text.push('\n');
     }
-    // Btrfs calls (type 0x94) work by halves in user namespaces: a snapshot can be made and not removed.
+    // Btrfs ioctls (type 0x94) only half work in user namespaces: a snapshot can be made but not removed.
     text.push_str("ioctl errno 1 [1,0x9400,SCMP_CMP_MASKED_EQ,0xff00]\n");
     if !features.keyctl {
-        // ENOSYS: programs then go on without a keyring.
+        // ENOSYS, so that programs go on without a keyring.
         text.push_str("keyctl errno 38\n");
     }
     if features.mknod && daemon.is_some() {

@@ -6,7 +6,7 @@ use crate::{Failure, Node, NodeResult};
 
 /// Returns the command by which LXC runs one of our helper verbs ([`crate::internal`]) for a container.
 ///
-/// LXC's parser would take off quotes that stand at both ends of the value; the vmid at the end has none.
+/// LXC's parser removes quotes that enclose the whole value; the vmid at the end has none, so they stay.
 ///
 /// # Errors
 /// When a path is not UTF-8 or holds a line break.
@@ -24,7 +24,8 @@ fn quote(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 
-/// Splits a command as a POSIX shell does, without any expansion; `None` when a quote is not closed or nothing is there.
+/// Splits a command as a POSIX shell does, without any expansion; `None` when a quote is not closed, or when there are
+/// no words.
 pub(super) fn split(text: &str) -> Option<Vec<String>> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;

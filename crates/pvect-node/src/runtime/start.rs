@@ -18,7 +18,7 @@ use crate::network::{StartMark, Unfiltered};
 use crate::storage::{self, PrivateMounts};
 use crate::{Failure, Node, NodeResult, Output, ids, lock_files, process, setup};
 
-/// How long lxc-start may go on after a signal. Killed halfway, it would leave a monitor that goes on without it.
+/// How long lxc-start may go on after a signal. If it were killed halfway, it would leave a running monitor behind.
 const START_GRACE: Duration = Duration::from_secs(5);
 
 /// Starts a container and returns when its init runs. The configuration lock is held by the caller, who has made sure
@@ -50,14 +50,14 @@ pub(crate) fn start(
     warn(config, output);
     hookscript::run(node, vmid, config, "pre-start", output)?;
     interrupt.check()?;
-    // What a killed monitor left.
+    // Remove what a killed monitor left behind.
     let (cgroup_root, names) = (Cgroups::new("/sys/fs/cgroup"), names(node));
     cgroups::remove(&cgroup_root, &names, vmid);
     let debug = debug || config.is_set("debug");
     let log = node.layout.run_dir().join(format!("ct-{vmid}.stderr"));
     let mut notes = Vec::new();
     let launched = launch(node, vmid, config, debug, &log, &interrupt, &mut notes);
-    // Also when the start failed: they may be why.
+    // Show these even when the start failed, because they may be the reason.
     for (text, is_warning) in notes {
         if is_warning { output.warning(text) } else { output.line(text) }
     }
@@ -74,7 +74,7 @@ pub(crate) fn start(
         false => Err(Failure::new(format!("startup for container '{vmid}' failed"))),
     });
     if done.is_err() {
-        // Whatever runs by now was not to be.
+        // Stop whatever runs by now.
         let _ = stop::end(node, vmid, config, StopMode::Kill, output, None);
         return done;
     }
@@ -82,7 +82,7 @@ pub(crate) fn start(
     Ok(())
 }
 
-/// Says what the container does not get of its configuration here.
+/// Warns about parts of the configuration that have no effect here.
 fn warn(config: &ContainerConfig, output: &mut Output<'_>) {
     for warning in seccomp::warnings(config, seccomp::daemon().as_deref()) {
         output.line(warning);
@@ -94,8 +94,8 @@ fn warn(config: &ContainerConfig, output: &mut Output<'_>) {
     storage::ignored_idmaps(config).iter().for_each(|text| output.warning(text));
 }
 
-/// Mounts everything and runs `lxc-start`; returns whether the container runs. What is to be said of the guest goes to
-/// `notes`, with whether it is a warning.
+/// Mounts everything and runs `lxc-start`; returns whether the container runs. Lines about the guest go to `notes`,
+/// each with whether it is a warning.
 fn launch(
     node: &Node,
     vmid: Vmid,
@@ -110,7 +110,7 @@ fn launch(
     // The monitor inherits this namespace; we leave it at the end of this function.
     let _mounts = PrivateMounts::enter()?;
     let guest = setup::Guest::mounted(node, vmid, config, &root)?;
-    // Starting a process takes about as long as mounting.
+    // Starting a process takes about as long as mounting, so do both in parallel.
     let mut helper = guest.prepare()?;
     if has_user_namespace(config) {
         hide_id_map_tools()?;
@@ -118,7 +118,7 @@ fn launch(
     // `pct mount` may have mounted it.
     storage::unmount_all(&root)?;
     storage::mount_own(node, vmid, config, &root)?;
-    // Nothing of the host is mounted yet that a symlink of the guest could lead to.
+    // Nothing of the host is mounted yet, so no symlink of the guest can lead into it.
     let dns = crate::network::resolver(node, config);
     guest.start(&mut helper, dns, &mut |text, is_warning| notes.push((text.to_owned(), is_warning)))?;
     storage::mount_rest(node, config, &root)?;
@@ -142,8 +142,9 @@ fn launch(
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
-    // It keeps the lock files open until the container runs or has failed, also when we are killed: nobody takes it
-    // for stopped meanwhile. The monitor, being a daemon, closes them (lxc-start(1), --close-all-fds).
+    // It keeps the lock files open until the container runs or has failed, even when we are killed, so that nobody
+    // takes the container for stopped meanwhile. The monitor, being a daemon, closes them (lxc-start(1),
+    // --close-all-fds).
     let child = lock_files::inherited(|| command.spawn()).map_err(|error| cannot_run("lxc-start", &error))?;
     Ok(process::wait(child, Some(interrupt), START_GRACE)?.success())
 }
@@ -169,7 +170,7 @@ fn readable(log: &Path, vmid: Vmid) -> Vec<String> {
         let rest = line.strip_prefix(&prefix).and_then(|rest| rest.split_once(' '));
         rest.map_or(line, |(_, text)| text.trim()).to_owned()
     };
-    // lxc-start's own last words say only that there is a log.
+    // lxc-start's last lines only say that there is a log.
     let is_reason = |line: &String| !line.is_empty() && !line.contains("tools/lxc_start.c:");
     text.lines().map(line).filter(is_reason).collect()
 }

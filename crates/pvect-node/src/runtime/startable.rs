@@ -21,11 +21,16 @@ const INTERFACES: &str = "/sys/class/net";
 /// `missing 'arch' - internal error`, or the first value that cannot be parsed, or `bridge '<name>' does not exist`.
 pub(crate) fn check(node: &Node, config: &ContainerConfig) -> NodeResult<()> {
     check_values(config)?;
+    let interfaces = interfaces(config);
+    if interfaces.is_empty() {
+        // What is wrong with the node's bridges does not concern it.
+        return Ok(());
+    }
     let made_here = is_made_here(node, Kernel::default())?;
-    for (key, text) in interfaces(config) {
+    for (key, text) in interfaces {
         values::stored(key, text).map_err(Failure::new)?;
         let Ok(net) = NetInterface::parse(key, text) else { continue };
-        // A start makes it.
+        // The start makes this bridge itself.
         if !net.bridge.as_deref().is_some_and(&made_here) {
             check_mtu(Path::new(INTERFACES), key, net.bridge.as_deref(), net.mtu)?;
         }
@@ -54,7 +59,7 @@ fn interfaces(config: &ContainerConfig) -> Vec<(&str, &str)> {
     nets
 }
 
-/// Checks that a bridge is there and carries packets of a size, where one is asked for.
+/// Checks that a bridge exists and allows the MTU, if one is set.
 ///
 /// # Errors
 /// `bridge '<name>' does not exist` (2), `net0: MTU size '<size>' is bigger than bridge MTU '<size>'`.
@@ -99,6 +104,21 @@ mod tests {
         ] {
             assert_eq!(text(lines), Err(words.to_owned()));
         }
+    }
+
+    #[test]
+    fn a_container_without_interfaces_needs_no_bridges() {
+        let dir = tempfile::tempdir().unwrap();
+        let node = crate::fixture::node(dir.path());
+        crate::store::ensure_root(&node).unwrap();
+        std::fs::write(node.layout.network_cfg(), "bridge: a/b\n").unwrap();
+        let mut config = ContainerConfig::default();
+        for (key, value) in [("arch", "amd64"), ("ostype", "alpine"), ("rootfs", "local:101/x.raw")] {
+            config.main.set(key, value);
+        }
+        assert_eq!(check(&node, &config), Ok(()));
+        config.main.set("net0", "name=eth0,bridge=vmbr0");
+        assert!(check(&node, &config).is_err());
     }
 
     #[test]

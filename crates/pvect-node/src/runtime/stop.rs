@@ -14,13 +14,13 @@ use crate::process::{self, Process};
 use crate::tool::Tool;
 use crate::{Failure, Node, NodeResult, Output, image, storage};
 
-/// How long killed processes may take to be gone, and what belongs to them.
+/// How long killed processes, and what belongs to them, may take to be gone.
 const GONE_TIME: Duration = Duration::from_secs(30);
-/// How long the kernel may take to write and unmount what the container's images hold: on a busy disk, long.
+/// How long the kernel may take to write and unmount the container's images, which takes long on a busy disk.
 const WRITE_TIME: Duration = Duration::from_secs(180);
-/// How often signals are looked for while the monitor ends.
+/// How often signals are checked while the monitor ends.
 const LOOK: Duration = Duration::from_millis(100);
-/// How often it is looked for what the monitor leaves.
+/// How often to check for what the monitor leaves behind.
 const STEP: Duration = Duration::from_millis(1);
 
 /// See [`super::stop()`].
@@ -39,7 +39,7 @@ pub(super) fn stop(
     end(node, vmid, config, mode, output, Some(&interrupt))
 }
 
-/// Ends what runs of a container and waits until it is gone; without an interrupt, signals change nothing.
+/// Ends all processes of a container and waits until they are gone; without an interrupt, signals change nothing.
 pub(super) fn end(
     node: &Node,
     vmid: Vmid,
@@ -50,11 +50,11 @@ pub(super) fn end(
 ) -> NodeResult<()> {
     let lxc_path = node.layout.lxc();
     let (cgroup_root, names) = (Cgroups::new("/sys/fs/cgroup"), names(node));
-    // A backup that was killed leaves it frozen, and what is frozen does not end.
+    // A killed backup leaves the container frozen, and frozen processes do not end.
     let _ = super::thaw(node, vmid);
     let init = reader(node).init_pid(vmid);
     let monitor = init.and_then(parent).map(Process::of);
-    // Kept open: its end is the monitor's.
+    // Keep the connection open: it closes when the monitor ends.
     if let Ok(mut socket) = CommandSocket::connect(&lxc_path, vmid) {
         match mode {
             StopMode::Kill => kill(&mut socket),
@@ -79,14 +79,15 @@ pub(super) fn end(
     if let Some(monitor) = monitor {
         monitor.wait_until(deadline);
     }
-    // When a monitor was killed, its container may have survived it.
+    // If the monitor was killed, its container may still be running.
     cgroups::kill(&cgroup_root, &names, vmid);
     wait_until(deadline, || {
         cgroups::remove(&cgroup_root, &names, vmid);
         !cgroups::exist(&cgroup_root, &names, vmid)
     });
     remove_devices(&names, vmid, deadline);
-    // The kernel unmounts some time after the last process of a mount namespace; nobody must use an image before.
+    // The kernel unmounts some time after the last process of a mount namespace has ended; nobody may use an image
+    // before that.
     let images = images(node, config);
     let deadline = Instant::now() + WRITE_TIME;
     let is_free = || !images.iter().any(|file| image::is_attached(file));
@@ -165,7 +166,7 @@ fn lxc_stop(
 
 /// Has the monitor kill the container's init, and with it all of its processes.
 fn kill(socket: &mut CommandSocket) {
-    // The end of the connection tells more than an error here: the container may have ended just now.
+    // Ignore an error: the container may have just ended, which the end of the connection will show.
     let _ = socket.kill();
 }
 

@@ -23,7 +23,7 @@ pub(crate) fn hide_id_map_tools() -> NodeResult<()> {
     let candidates = PATH.split(':').flat_map(|directory| {
         ["newuidmap", "newgidmap"].map(|name| std::fs::canonicalize(PathBuf::from(directory).join(name)))
     });
-    // Directories may be links to one another.
+    // One of the directories may be a symlink to another.
     let tools: BTreeSet<PathBuf> = candidates.flatten().collect();
     for tool in tools {
         rustix::mount::mount_bind("/dev/null", &tool)

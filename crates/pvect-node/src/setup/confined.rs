@@ -34,7 +34,7 @@ pub(crate) fn run(ids: &str, root: &str, below: &[&str]) -> u8 {
     if say(&said).is_err() { 1 } else { exit }
 }
 
-/// Waits until the volumes are mounted. A parent that ends before that leaves nothing to do.
+/// Waits until the volumes are mounted. If the parent ends before that, there is nothing to do.
 fn wait_for_volumes() -> NodeResult<()> {
     let mut line = Vec::new();
     let mut stdin = std::io::stdin().lock().take(GO.len() as u64);
@@ -60,7 +60,8 @@ fn failed(what: &str) -> impl Fn(Errno) -> Failure {
     }
 }
 
-/// Leaves everything but the container's volumes behind, and the host's user namespace if it is to have a map.
+/// Leaves everything behind but the container's volumes; also the host's user namespace, if the container has an id
+/// map.
 fn leave_the_host(root: &Path, below: &[&str], is_mapped: bool) -> NodeResult<()> {
     #[expect(deprecated, reason = "its successor is unsafe for the sake of file descriptors only")]
     let unshare = rustix::thread::unshare;
@@ -84,7 +85,8 @@ fn leave_the_host(root: &Path, below: &[&str], is_mapped: bool) -> NodeResult<()
         Ok(()) => {
             rustix::mount::unmount(".", UnmountFlags::DETACH).map_err(failed("the host's mounts"))?;
         }
-        // The root of a host that runs from its initial RAM disk cannot be exchanged, but covered.
+        // The root of a host that runs from its initial RAM disk cannot be replaced, but something can be mounted over
+        // it.
         Err(Errno::INVAL) => {
             rustix::mount::move_mount(&tree, "", CWD, "/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
                 .and_then(|()| rustix::process::chroot("."))
@@ -99,7 +101,7 @@ fn leave_the_host(root: &Path, below: &[&str], is_mapped: bool) -> NodeResult<()
     Ok(())
 }
 
-/// Opens a directory below a root, links in its path refused.
+/// Opens a directory below a root; symlinks in its path are refused.
 fn place(root: &OwnedFd, path: &Path) -> NodeResult<OwnedFd> {
     let below = path.strip_prefix("/").unwrap_or(path);
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
@@ -113,8 +115,8 @@ fn place(root: &OwnedFd, path: &Path) -> NodeResult<OwnedFd> {
     .map_err(|errno| Failure::io("can't open the mount point", path, &errno.into()))
 }
 
-/// A copy of the mount whose root this is, without what is mounted below it. Programs, set-user-id bits and device
-/// nodes have no force there.
+/// A copy of the mount whose root this is, without what is mounted below it. It is mounted `noexec`, `nosuid` and
+/// `nodev`.
 fn volume(mounted: &OwnedFd, path: &Path) -> NodeResult<OwnedFd> {
     let stat = rustix::fs::statx(mounted, "", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)
         .map_err(|errno| Failure::io("can't look at", path, &errno.into()))?;
@@ -139,7 +141,7 @@ fn volume(mounted: &OwnedFd, path: &Path) -> NodeResult<OwnedFd> {
 /// Reads the job, takes the container's ids, and does it.
 fn work(is_mapped: bool) -> NodeResult<Done> {
     let mut bytes = Vec::new();
-    // Once there is something to read, the map is written.
+    // When the job arrives, the id map has been written.
     let stdin = std::io::stdin().lock();
     stdin.take(LONGEST_JOB).read_to_end(&mut bytes).map_err(|_| Failure::new("bad job"))?;
     let job: Job = serde_json::from_slice(&bytes).map_err(|_| Failure::new("bad job"))?;
@@ -149,7 +151,7 @@ fn work(is_mapped: bool) -> NodeResult<Done> {
             .and_then(|()| rustix::thread::set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT))
             .map_err(failed("its ids"))?;
     }
-    // Of what root may do here, only what writing files of several owners needs.
+    // Keep only the capabilities that are needed to write files of several owners.
     let needed = CapabilitySet::CHOWN
         | CapabilitySet::DAC_OVERRIDE
         | CapabilitySet::FOWNER

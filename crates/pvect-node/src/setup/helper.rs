@@ -16,11 +16,11 @@ use crate::idmap::IdMap;
 use crate::rooted::READ_LIMIT;
 use crate::{Failure, Node, NodeResult, lock_files};
 
-/// The longest line that is read, bytes: two files of the largest size, each of their bytes as a number and a comma.
+/// The longest line that is read, in bytes: two files of the largest size, each byte written as a number and a comma.
 const LONGEST: usize = 2 * 4 * READ_LIMIT as usize + 1024;
 
-/// A process that does one job on a guest's files. Dropped, it is killed if it has not ended, and waited for: that
-/// may be later than its answer, since it takes a while to leave its namespaces.
+/// A process that does one job on a guest's files. On drop it is killed if it has not ended, and reaped. It may end
+/// later than it answers, because leaving its namespaces takes a while.
 #[derive(Debug)]
 pub(crate) struct Helper {
     child: Child,
@@ -31,7 +31,7 @@ pub(crate) struct Helper {
 }
 
 impl Helper {
-    /// Starts the process in this mount namespace. It does nothing before it has a job.
+    /// Starts the process in this mount namespace. It does nothing until it gets a job.
     pub(super) fn spawn(
         node: &Node,
         config: &ContainerConfig,
@@ -48,18 +48,19 @@ impl Helper {
             .env_clear()
             .env("LC_ALL", "C.UTF-8")
             .current_dir("/")
-            // Ctrl-C is for us: halfway the files would be neither the old nor the new ones.
+            // Ctrl-C must reach only us: if the helper stopped halfway, the files would be neither the old nor the new
+            // ones.
             .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null());
-        // Should we be killed, the container stays locked until its files are whole.
+        // If we are killed, the container stays locked until its files are complete.
         let child = lock_files::inherited(|| command.spawn())
             .map_err(|error| Failure::io("can't run", &node.helper, &error))?;
         Ok(Self { child, map, time, done: false })
     }
 
-    /// Has the job done on the volumes that are mounted now.
+    /// Runs the job on the volumes that are mounted now.
     pub(super) fn perform(&mut self, job: &[u8]) -> NodeResult<Done> {
         let (Some(stdin), Some(stdout)) = (self.child.stdin.take(), self.child.stdout.take()) else {
             return Err(ended_early());
@@ -80,7 +81,7 @@ impl Helper {
         }
         if !self.map.is_identity() {
             let process = PathBuf::from(format!("/proc/{}", self.child.id()));
-            // In this order: who may map groups is asked with the users mapped, or not at all.
+            // In this order: users must be mapped before the kernel checks who may map groups.
             for (file, lines) in [("uid_map", self.map.user_lines()), ("gid_map", self.map.group_lines())] {
                 let path = process.join(file);
                 std::fs::write(&path, lines).map_err(|error| {
@@ -103,7 +104,7 @@ impl Drop for Helper {
         if !self.done {
             let _ = self.child.kill();
         }
-        // One that hangs in the kernel is not waited for.
+        // A process that hangs in the kernel is not waited for.
         if self.done || self.time.is_none() {
             let _ = self.child.wait();
         }

@@ -18,7 +18,7 @@ use pvect_native::Cgroups;
 use pvect_rootfs::guest::{Done, HOST_KEYS, HostDns, Job, Note, Work};
 use serde::{Deserialize, Serialize};
 
-use crate::{Failure, Node, NodeResult, host_keys, storage};
+use crate::{Failure, FailureKind, Node, NodeResult, host_keys, storage};
 
 pub(crate) use confined::run as run_confined;
 pub(crate) use helper::Helper;
@@ -34,7 +34,7 @@ const GO: &[u8] = b"go\n";
 const MAPPED: &str = "mapped";
 /// `IDS` of a privileged container.
 const HOST: &str = "host";
-/// How long the files of a running guest may take. Its next start writes them anyway.
+/// How long writing the files of a running guest may take. Its next start writes them anyway.
 const WHILE_RUNNING: Duration = Duration::from_secs(10);
 
 /// What the process says.
@@ -58,7 +58,7 @@ pub(crate) struct Guest<'a> {
 }
 
 impl<'a> Guest<'a> {
-    /// A guest that is not running: its own volumes are mounted at `root` and below, others may be.
+    /// A guest that does not run: its own volumes are mounted at `root` and below, and others may be.
     ///
     /// # Errors
     /// When the configuration has no root or a mount point cannot be parsed.
@@ -72,14 +72,14 @@ impl<'a> Guest<'a> {
         Ok(Self { node, vmid, config, root, below, time: None })
     }
 
-    /// A guest that runs: of its volumes only the root is used, as what lies where below it is up to the guest. Called
-    /// in the mount namespace of its monitor, where the guest can mount nothing.
+    /// A running guest: only its root volume is used, because the guest decides what is mounted below it. Called in the
+    /// mount namespace of its monitor, where the guest cannot mount anything.
     pub(crate) fn running(node: &'a Node, vmid: Vmid, config: &'a ContainerConfig, root: &'a Path) -> Self {
         Self { node, vmid, config, root, below: Vec::new(), time: Some(WHILE_RUNNING) }
     }
 
-    /// Starts the process for [`Guest::start`] while others work; the volumes need not be mounted yet, the mount
-    /// namespace must be theirs already.
+    /// Starts the process for [`Guest::start`] early, in parallel with other work. The volumes need not be mounted yet,
+    /// but this thread must be in their mount namespace already.
     ///
     /// # Errors
     /// When it cannot be started.
@@ -87,9 +87,9 @@ impl<'a> Guest<'a> {
         Helper::spawn(self.node, self.config, self.root, &self.below, self.time)
     }
 
-    /// Writes what belongs to every start, by a process that was [prepared](Self::prepare) before the volumes were
-    /// mounted. `dns` is what a container without name servers or search domains of its own gets instead of the host's.
-    /// `log` gets lines, and whether each is a warning.
+    /// Writes what every start needs, by a process that was [prepared](Self::prepare) before the volumes were mounted.
+    /// `dns` is what a container without name servers or search domains of its own gets instead of the host's. `log`
+    /// gets lines, and whether each is a warning.
     ///
     /// # Errors
     /// When the system is not supported, a file cannot be written, or the process cannot be confined.
@@ -106,7 +106,7 @@ impl<'a> Guest<'a> {
         Ok(())
     }
 
-    /// Writes the network, for the guest's next start of it. `dns` as in [`Guest::start`].
+    /// Writes the network files, for the next time that the guest sets up its network. `dns` as in [`Guest::start`].
     ///
     /// # Errors
     /// As [`Guest::start`].
@@ -115,12 +115,22 @@ impl<'a> Guest<'a> {
         written(done, &mut |_, _| ()).map(drop)
     }
 
-    /// Removes from a clone what each machine must have its own of. `log` gets lines, and whether each is a warning.
+    /// Removes from a clone what must be unique to each machine. `log` gets lines, and whether each is a warning.
     ///
     /// # Errors
     /// As [`Guest::start`].
     pub(crate) fn after_clone(&self, log: &mut dyn FnMut(&str, bool)) -> NodeResult<()> {
         say(written(self.perform(Work::AfterClone)?, log)?.0, log);
+        Ok(())
+    }
+
+    /// Does what a root file system of a backup needs once, after it was unpacked. `log` gets lines, and whether each is a
+    /// warning.
+    ///
+    /// # Errors
+    /// As [`Guest::start`].
+    pub(crate) fn after_restore(&self, log: &mut dyn FnMut(&str, bool)) -> NodeResult<()> {
+        say(written(self.perform(Work::AfterRestore)?, log)?.0, log);
         Ok(())
     }
 
@@ -160,8 +170,8 @@ impl<'a> Guest<'a> {
         Ok(())
     }
 
-    /// Detects the distribution, and the architecture if the configuration has none. `log` gets what is to be said about
-    /// them, and whether each line is a warning.
+    /// Detects the distribution, and the architecture if the configuration has none. `log` gets lines about them, and
+    /// whether each is a warning.
     ///
     /// # Errors
     /// When the distribution or its version is not supported, or the process cannot be confined.
@@ -215,13 +225,14 @@ impl<'a> Guest<'a> {
     }
 }
 
-/// What is to be said of what was written, and whether host keys are wanted. Where nothing was, why is said, and fails.
+/// Logs the lines about what was written, and returns whether host keys are wanted. Fails with the reason if nothing
+/// was written.
 fn written(done: Done, log: &mut dyn FnMut(&str, bool)) -> NodeResult<(Vec<Note>, bool)> {
     match done {
         Done::Written { notes, host_keys } => Ok((notes, host_keys)),
         Done::Refused { why, notes } => {
             say(notes, log);
-            Err(Failure::new(why))
+            Err(Failure::new(why).of_kind(FailureKind::UnsupportedGuest))
         }
         _ => Err(ended_early()),
     }

@@ -7,11 +7,11 @@ use super::cfg::{Storage, StorageKind};
 use super::{btrfs, mounts};
 use crate::{Failure, NodeResult, files};
 
-/// The mode of a storage's directories: what lies in a volume has its force on the host, too.
+/// The mode of a storage's directories: set-user-id files in a volume would work on the host, too.
 const MODE: u32 = 0o700;
 
 impl Storage {
-    /// Checks that the storage is there; nothing is made. Returns its path.
+    /// Checks that the storage is available, without making anything. Returns its path.
     ///
     /// # Errors
     /// `unable to activate storage '<name>' - directory is expected to be a mount point but is not mounted: '<path>'`,
@@ -20,7 +20,7 @@ impl Storage {
     pub fn present(&self) -> NodeResult<&Path> {
         let (path, name) = (self.path()?, &self.name);
         let missing = match self.mount_point() {
-            Some(place) if !mounts::is_mounted(&place)? => Some(place),
+            Some(place) if !mounts::table::is_mounted(&place)? => Some(place),
             _ => None,
         };
         if let Some(place) = missing {
@@ -39,8 +39,7 @@ impl Storage {
         Ok(path)
     }
 
-    /// Makes the storage ready: its directory, and those of its contents, unless its keys say that they are not to be
-    /// made.
+    /// Makes the storage ready: makes its directory, and those of its contents, unless its keys forbid that.
     ///
     /// # Errors
     /// As [`Storage::present`]; when a directory cannot be made, or two contents have the same one.
@@ -54,7 +53,7 @@ impl Storage {
         }
         let directories = self.directories()?;
         let mut seen = BTreeSet::new();
-        // The content `rootdir` lies with the images; the real one makes an empty directory for it.
+        // The content `rootdir` is stored with the images; the real node makes an empty directory for it.
         for content in self.contents().filter(|content| *content != "rootdir") {
             let directory = directories.of(content);
             if self.makes_subdirectories() {
@@ -105,7 +104,7 @@ mod tests {
             );
         }
         assert!(!path.exists());
-        // The root of all is always mounted.
+        // `/` is always mounted.
         storage(&path, "is_mountpoint /").activate().unwrap();
         assert!(path.join("images").is_dir());
     }

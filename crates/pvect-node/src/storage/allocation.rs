@@ -14,8 +14,8 @@ use crate::interrupt::Interrupt;
 use crate::{Failure, Node, NodeResult, files};
 
 /// Makes a volume for a container, formatted and empty: a raw ext4 image, or a directory when `size` is 0. Its root
-/// directory gets this owner (host ids).
-/// What mkfs and the like print is passed to `log`, line by line, in pct's form.
+/// directory gets this owner (host ids). Output of mkfs and similar programs is passed to `log`, line by line, in pct's
+/// form.
 ///
 /// # Errors
 /// When the storage does not exist, cannot hold root file systems, or is full; nothing is left then.
@@ -32,7 +32,7 @@ pub fn allocate(
     make(node, storage, vmid, new)
 }
 
-/// Makes an image for a container, the content of which is a copy of another image that nobody writes to.
+/// Makes an image for a container as a copy of another image that nobody writes to.
 ///
 /// # Errors
 /// As [`allocate`] and [`image::copy::run`].
@@ -78,20 +78,20 @@ fn make(node: &Node, storage: &str, vmid: Vmid, new: New<'_>) -> NodeResult<Volu
     volume_id(storage, vmid, &name)
 }
 
-/// Has a volume made in a container's directory on a storage; `make` gets the directory and a free number and returns
-/// the name.
+/// Lets `make` make a volume in a container's directory on a storage: it gets the directory and a free number and
+/// returns the name.
 pub(super) fn new_volume(
     storage: &Directories,
     vmid: Vmid,
     make: impl FnOnce(&Path, u32) -> NodeResult<String>,
 ) -> NodeResult<String> {
     let directory = dir::images(storage, vmid);
-    // What lies in a volume has its force on the host, too: a set-user-id file, the ids of another container.
+    // Set-user-id files in a volume would work on the host, too, and so would the ids of another container.
     files::make_directories(&directory, 0o700)?;
     let made = file_names(&directory)
         .and_then(|names| make(&directory, dir::next_number(vmid, names.iter().map(String::as_str))));
     if made.is_err() {
-        // Only an empty one goes.
+        // This only removes an empty directory.
         let _ = std::fs::remove_dir(&directory);
     }
     made

@@ -13,8 +13,8 @@ use super::{Place, btrfs, locate};
 use crate::error::os_text;
 use crate::{Failure, Node, NodeResult};
 
-/// A volume on its way to be a base: it has the new name, and the old one still, so that whichever of the two a
-/// configuration names is there. On btrfs there are two subvolumes for a moment, which share their blocks.
+/// A volume that is becoming a base: it has both the new name and the old one, so that the one in the configuration
+/// always exists. On btrfs these are temporarily two subvolumes that share their blocks.
 #[derive(Debug)]
 pub struct Base {
     /// Its new name.
@@ -24,12 +24,13 @@ pub struct Base {
     old: Option<PathBuf>,
 }
 
-/// Returns whether a volume can become the base of a template: a disk of a storage, and no base of another template.
+/// Returns whether a volume can become the base of a template: it is a disk on a storage, and not the base of another
+/// template.
 ///
-/// A container's own base counts: it is that of a conversion that was cut short.
+/// A container's own base is accepted: it comes from an interrupted conversion.
 ///
 /// # Errors
-/// Those of a volume id that leads nowhere.
+/// When the volume id is not valid.
 pub fn can_be_base(node: &Node, volume: &VolumeId, vmid: Vmid) -> NodeResult<bool> {
     Ok(match locate(node, volume)?.0 {
         Volume::Image { vmid: owner, name } => !name.starts_with("base-") || owner == vmid,
@@ -96,8 +97,8 @@ impl Base {
 
 /// Copies a subvolume to a new name, which shares its blocks.
 ///
-/// A copy that is there already was made by a conversion that was cut short: the container's lock is held and its
-/// configuration names the old one, which alone counts.
+/// An existing copy was made by an interrupted conversion. The container's lock is held and its configuration names the
+/// old subvolume, so the copy can be replaced.
 fn add_copy(path: &Path, new_path: &Path) -> NodeResult<()> {
     if btrfs::is_subvolume(new_path) {
         btrfs::delete(new_path)?;
@@ -107,8 +108,8 @@ fn add_copy(path: &Path, new_path: &Path) -> NodeResult<()> {
     btrfs::copy(path, new_path)
 }
 
-/// Gives a file a second name, or the new name only where its file system has no links. Returns whether the old one
-/// is still there. Another file is never overwritten.
+/// Gives a file a second name, or just renames it if the file system does not have hard links. Returns whether the old
+/// name still exists. Never overwrites another file.
 fn add_name(path: &Path, new_path: &Path) -> NodeResult<bool> {
     let failed = |reason: &str| {
         let (path, new_path) = (path.display(), new_path.display());
@@ -119,7 +120,7 @@ fn add_name(path: &Path, new_path: &Path) -> NodeResult<bool> {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             let same = |a: &Metadata, b: &Metadata| (a.dev(), a.ino()) == (b.dev(), b.ino());
             return match (std::fs::symlink_metadata(path), std::fs::symlink_metadata(new_path)) {
-                // A conversion was cut short here.
+                // A conversion was interrupted here.
                 (Ok(old), Ok(new)) if same(&old, &new) => Ok(true),
                 _ => Err(Failure::new(format!("file '{}' already exists", new_path.display()))),
             };
@@ -139,13 +140,13 @@ fn protect(path: &Path) -> std::io::Result<()> {
     }
     let file = File::open(path)?;
     match ioctl_getflags(&file).and_then(|flags| ioctl_setflags(&file, flags | IFlags::IMMUTABLE)) {
-        // File systems without such flags (tmpfs, NFS): the mode has to do.
+        // For file systems without such flags (tmpfs, NFS) the mode must be enough.
         Err(rustix::io::Errno::NOTTY | rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(()),
         result => Ok(result?),
     }
 }
 
-/// A volume of a template without its protection, for a change that leaves its contents as they are.
+/// A volume of a template without its write protection, for a change that does not affect its contents.
 #[derive(Debug)]
 pub(crate) struct Writable {
     path: PathBuf,
@@ -154,10 +155,10 @@ pub(crate) struct Writable {
 }
 
 impl Writable {
-    /// Takes the protection from a volume of a template; others have none.
+    /// Removes the write protection from a volume of a template; other volumes have none.
     ///
     /// # Errors
-    /// When the volume leads nowhere, or btrfs(8) fails.
+    /// When the volume id is not valid, or btrfs(8) fails.
     pub(crate) fn of(node: &Node, volume: &VolumeId, is_base: bool) -> NodeResult<Self> {
         let place = Place::of(node, volume)?;
         let subvolume = place.subvolume.is_some();
@@ -184,7 +185,7 @@ impl Writable {
     }
 }
 
-/// Takes the flag "immutable" from a volume, so that it can be removed. Whatever else is wrong shows there.
+/// Removes the flag "immutable" from a volume, so that it can be removed. Any other problem shows up then.
 pub fn release(path: &Path) {
     let Ok(file) = File::open(path) else { return };
     let Ok(flags) = ioctl_getflags(&file) else { return };
@@ -220,7 +221,7 @@ mod tests {
         assert_eq!(base.volume.as_str(), "local:202/base-202-disk-0.raw");
         let (volume, path) = (base.volume.clone(), volume_path(&node, &base.volume).unwrap());
         assert!(old.exists());
-        // Cut short here, it is taken up again.
+        // Interrupted here, the conversion can be continued.
         drop(base);
         let mut said = Vec::new();
         let base = Base::prepare(&node, &image).unwrap();

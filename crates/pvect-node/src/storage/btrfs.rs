@@ -19,7 +19,7 @@ const MAGIC: i64 = 0x9123_683e;
 /// The inode number of each subvolume's root. Source: `BTRFS_FIRST_FREE_OBJECTID`.
 const ROOT_INODE: u64 = 256;
 
-/// Checks that a storage's directory lies on btrfs.
+/// Checks that a storage's directory is on btrfs.
 ///
 /// # Errors
 /// `'<path>' is not a btrfs file system`.
@@ -32,7 +32,7 @@ pub(super) fn check(storage: &Path) -> NodeResult<()> {
     }
 }
 
-/// Returns where a volume lies on a storage with these directories.
+/// Returns the path of a volume on a storage with these directories.
 pub(super) fn path(volume: &Volume, storage: &Directories) -> PathBuf {
     match subvolume(volume, storage) {
         Some(subvolume) if matches!(volume, Volume::Image { .. }) => subvolume.join(IMAGE),
@@ -41,7 +41,7 @@ pub(super) fn path(volume: &Volume, storage: &Directories) -> PathBuf {
     }
 }
 
-/// Returns the subvolume of a volume; `None` for images of other formats and what is not a container's.
+/// Returns the subvolume of a volume; `None` for images of other formats, and for volumes that are not a container's.
 pub(super) fn subvolume(volume: &Volume, storage: &Directories) -> Option<PathBuf> {
     match volume {
         Volume::Image { vmid, name } => Some(dir::images(storage, *vmid).join(name.strip_suffix(".raw")?)),
@@ -50,13 +50,13 @@ pub(super) fn subvolume(volume: &Volume, storage: &Directories) -> Option<PathBu
     }
 }
 
-/// Returns the name of the volume that an entry of a container's directory is; `None` for a snapshot.
+/// Returns the volume name of an entry in a container's directory; `None` for a snapshot.
 pub(super) fn volume_name(images: &Path, entry: &str) -> Option<String> {
     if entry.contains('@') {
         return None;
     }
     let place = images.join(entry);
-    // A create that was killed may have made the subvolume only.
+    // A killed create may have made only the subvolume.
     let is_image = || place.join(IMAGE).is_file() || is_subvolume(&place) && is_empty(&place);
     Some(if !entry.contains('.') && is_image() { format!("{entry}.raw") } else { entry.to_owned() })
 }
@@ -73,18 +73,18 @@ pub(super) fn snapshot_path(subvolume: &Path, name: &str) -> PathBuf {
     path.into()
 }
 
-/// Returns the path inside a subvolume that is the volume's.
+/// Returns the path of the volume inside its subvolume.
 pub(super) fn inside(volume: &Volume, subvolume: &Path) -> PathBuf {
     if matches!(volume, Volume::Image { .. }) { subvolume.join(IMAGE) } else { subvolume.to_owned() }
 }
 
-/// Returns whether a directory is a subvolume. A symlink is none.
+/// Returns whether a path is a subvolume. A symlink is not one.
 pub(super) fn is_subvolume(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir() && meta.ino() == ROOT_INODE)
 }
 
-/// Returns the names after the `@` of what lies beside a subvolume: its snapshots, and what a command that was cut
-/// short left there. Sorted.
+/// Returns the names after the `@` of the entries beside a subvolume, sorted: its snapshots, and what interrupted
+/// commands left there.
 pub(super) fn snapshots(subvolume: &Path) -> Vec<String> {
     let (Some(parent), Some(name)) = (subvolume.parent(), subvolume.file_name()) else { return Vec::new() };
     let prefix = format!("{}@", name.to_string_lossy());
@@ -97,12 +97,12 @@ pub(super) fn snapshots(subvolume: &Path) -> Vec<String> {
     names
 }
 
-/// Returns whether a name after the `@` is none of a snapshot: what is there for a moment only.
+/// Returns whether a name after the `@` belongs to something temporary and not to a snapshot.
 pub(super) fn is_passing(name: &str) -> bool {
     name.contains('.')
 }
 
-/// Removes what commands that were cut short left beside a subvolume. The caller holds the container's lock.
+/// Removes what interrupted commands left beside a subvolume. The caller holds the container's lock.
 ///
 /// # Errors
 /// When btrfs(8) fails.

@@ -49,7 +49,7 @@ impl Storage {
             .any(|word| word.trim() == content)
     }
 
-    /// Returns whether it is switched off.
+    /// Returns whether it is disabled.
     pub fn disabled(&self) -> bool {
         self.get("disable").is_some_and(|value| pvect_core::property::boolean(value) != Some(false))
     }
@@ -99,7 +99,7 @@ impl Storages {
     /// Reads `storage.cfg`. Without a section `local` there is one all the same: a directory below the node's root.
     ///
     /// # Errors
-    /// When the file is there and cannot be read.
+    /// When the file exists but cannot be read.
     pub fn load(layout: &Layout) -> NodeResult<Self> {
         let path = layout.storage_cfg();
         let text = match std::fs::read(&path) {
@@ -114,8 +114,8 @@ impl Storages {
         Ok(storages)
     }
 
-    /// Parses the text of a `storage.cfg`. Lines outside a section and lines that are no pair are left out, as the
-    /// real one does with a warning; of two sections with one name the first counts.
+    /// Parses the text of a `storage.cfg`. Lines outside a section and lines without a value are ignored, as by the
+    /// real node, which warns; if two sections have the same name, the first one counts.
     pub fn parse(text: &str, node: NodeName) -> Self {
         let mut all: Vec<Storage> = Vec::new();
         for line in text.lines() {
@@ -141,12 +141,12 @@ impl Storages {
         &self.all
     }
 
-    /// Those that are not for other nodes only.
+    /// Those that are not only for other nodes.
     pub fn of_this_node(&self) -> impl Iterator<Item = &Storage> {
         self.all.iter().filter(|storage| storage.is_for(&self.node))
     }
 
-    /// Those that this node may use. Whether their keys can be understood and their places are there is not known yet.
+    /// Those that this node may use. Their keys may still be invalid, and their directories missing.
     pub fn enabled(&self) -> impl Iterator<Item = &Storage> {
         self.of_this_node().filter(|storage| !storage.disabled())
     }
@@ -155,7 +155,7 @@ impl Storages {
     ///
     /// # Errors
     /// `storage '<name>' does not exist`, `storage '<name>' is disabled`, `storage '<name>' is not available on node
-    /// '<node>'`; which key cannot be understood.
+    /// '<node>'`; or which key is invalid.
     pub fn find(&self, name: &str) -> NodeResult<&Storage> {
         let storage = self.all.iter().find(|storage| storage.name == name);
         let storage = storage.ok_or_else(|| Failure::no_storage(name))?;
@@ -171,7 +171,7 @@ impl Storages {
     }
 }
 
-/// The storage `local` that no section describes.
+/// The storage `local` if no section describes it.
 fn local(path: &Path) -> Storage {
     let pair = |key: &str, value: String| (key.to_owned(), value);
     Storage {

@@ -4,6 +4,7 @@
 //! `copy_volume` copies everything: both volumes are mounted in a namespace that ends with the copy. cp, or rsync where a bandwidth is to
 //! be kept, carries owners, modes, links, ACLs, extended attributes and holes.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use pvect_core::size::DiskSize;
@@ -14,7 +15,7 @@ use super::dir::Volume;
 use super::{Place, PrivateMounts, allocate, free};
 use crate::interrupt::Interrupt;
 use crate::tool::Tool;
-use crate::{Failure, Node, NodeResult, image};
+use crate::{Failure, FailureKind, Node, NodeResult, image};
 
 /// What is to be copied, and where to.
 #[derive(Debug)]
@@ -25,11 +26,11 @@ pub struct Copy<'a> {
     pub snapshot: Option<&'a SnapshotName>,
     /// The storage that the new volume is made on.
     pub storage: &'a str,
-    /// Whose the new volume is.
+    /// The container that gets the new volume.
     pub vmid: Vmid,
     /// The host's ids of that container's root.
     pub owner: (u32, u32),
-    /// At most so many KiB a second.
+    /// The limit in KiB per second.
     pub bandwidth: Option<u64>,
 }
 
@@ -47,17 +48,13 @@ impl Copy<'_> {
     ) -> NodeResult<(VolumeId, DiskSize)> {
         let source = Source::of(node, self)?;
         let size = DiskSize(source.size()?);
-        // A bandwidth is kept to file by file only.
+        // A bandwidth limit is only possible when copying file by file.
         if source.is_image() && self.bandwidth.is_none() && image::copy::is_ext(&source.path) {
-            let new = super::allocation::allocate_copy(
-                node,
-                self.storage,
-                self.vmid,
-                &source.path,
-                interrupt,
-                log,
-            )?;
-            return Ok((new, size));
+            match self.whole(node, &source, interrupt, log) {
+                // The kernel may know the file system better than e2fsck.
+                Err(Failure { kind: FailureKind::UnknownFileSystem, .. }) => {}
+                made => return made.map(|new| (new, size)),
+            }
         }
         // The new root directory gets the owner of the old one.
         let new = allocate(node, self.storage, self.vmid, size, self.owner, log)?;
@@ -69,6 +66,29 @@ impl Copy<'_> {
             return Err(failure);
         }
         Ok((new, size))
+    }
+
+    /// Copies an image as a file. Of a copy that is not to be, nothing is said.
+    fn whole(
+        &self,
+        node: &Node,
+        source: &Source<'_>,
+        interrupt: &Interrupt,
+        log: &mut dyn FnMut(&str),
+    ) -> NodeResult<VolumeId> {
+        let mut said = Vec::new();
+        let made = super::allocation::allocate_copy(
+            node,
+            self.storage,
+            self.vmid,
+            &source.path,
+            interrupt,
+            &mut |line| said.push(line.to_owned()),
+        );
+        if !matches!(made, Err(Failure { kind: FailureKind::UnknownFileSystem, .. })) {
+            said.iter().for_each(|line| log(line));
+        }
+        made
     }
 
     fn fill(
@@ -83,28 +103,32 @@ impl Copy<'_> {
         let places = Places { to: directory.join(".copy-volume-1"), from: directory.join(".copy-volume-2") };
         places.make()?;
         let target = Place::of(node, new)?;
+        // Opened before: the system reports what it could not write since.
+        let disk =
+            File::open(&target.path).map_err(|error| Failure::io("can't open", &target.path, &error))?;
         let _mounts = PrivateMounts::enter()?;
         source.mount(&places.from)?;
         mount(&target.volume, &target.path, &places.to, false)?;
         let copied = self.files(&places, interrupt, log);
-        // What was written must be on its way to the disk before the volume counts as made.
         let unmounted = [&places.to, &places.from].map(|path| {
             rustix::mount::unmount(path, UnmountFlags::NOFOLLOW)
                 .map_err(|errno| Failure::io("can't unmount", path, &errno.into()))
         });
         interrupt.check()?;
         copied?;
-        unmounted.into_iter().collect()
+        unmounted.into_iter().collect::<NodeResult<()>>()?;
+        // After this the source may be removed. That a directory is unmounted writes nothing.
+        rustix::fs::syncfs(&disk).map_err(|errno| Failure::io("can't sync", &target.path, &errno.into()))
     }
 
     fn files(&self, places: &Places, interrupt: &Interrupt, log: &mut dyn FnMut(&str)) -> NodeResult<()> {
         let mut from = places.from.as_os_str().to_owned();
         let tool = match self.bandwidth {
             None => Tool::new("cp", "coreutils")
-                // As `-a`, and what cannot be kept is an error.
+                // Like `-a`, but it is an error if something cannot be preserved.
                 .args(["-d", "-R", "-T", "--one-file-system"])
                 .args(["--preserve=mode,ownership,timestamps,links,xattr", "--"]),
-            // Only rsync keeps to a bandwidth.
+            // Only rsync supports a bandwidth limit.
             Some(limit) => {
                 from.push("/");
                 Tool::new("rsync", "rsync")
@@ -121,7 +145,7 @@ struct Source<'a> {
     node: &'a Node,
     volume: Volume,
     path: PathBuf,
-    /// A writable copy of a snapshot, that is there as long as this lives.
+    /// A writable copy of a snapshot, which is removed on drop.
     scratch: Option<VolumeId>,
 }
 
@@ -155,8 +179,8 @@ impl<'a> Source<'a> {
     }
 
     fn mount(&self, place: &Path) -> NodeResult<()> {
-        // Read-only, an image whose journal is not empty cannot be mounted: its host went down while it was in use, or
-        // the snapshot was taken then.
+        // An image whose journal is not empty cannot be mounted read-only: its host went down while it was in use, or
+        // the snapshot was taken while it was.
         mount(&self.volume, &self.path, place, true)
             .or_else(|_| mount(&self.volume, &self.path, place, false))
     }
@@ -166,7 +190,7 @@ impl Drop for Source<'_> {
     fn drop(&mut self) {
         let Some(scratch) = &self.scratch else { return };
         if self.is_image() {
-            // What cannot be waited for is found when it is removed.
+            // If this times out, removing the image will report it.
             let _ = image::wait_until_free(&self.path);
         }
         if let Err(failure) = free(self.node, scratch) {
@@ -204,7 +228,7 @@ fn mount(volume: &Volume, path: &Path, place: &Path, read_only: bool) -> NodeRes
         .map_err(|errno| Failure::io("can't mount", path, &errno.into()))
 }
 
-/// The directories that the two volumes are mounted on; removed in the end.
+/// The directories that the two volumes are mounted on; removed at the end.
 struct Places {
     from: PathBuf,
     to: PathBuf,
@@ -221,10 +245,86 @@ impl Places {
 impl Drop for Places {
     fn drop(&mut self) {
         for path in [&self.from, &self.to] {
-            // Not recursive: were something still mounted there, it would be lost.
+            // Not recursive, or something that is still mounted there would be lost.
             let _ = std::fs::remove_dir(path);
         }
-        // The container's directory, where it was made for this.
+        // The container's directory, if it was made for this.
         let _ = self.from.parent().map(std::fs::remove_dir);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::SmallDisk;
+
+    /// Copies a volume on its own storage and returns the path of the copy and what was said.
+    fn copy(disk: &SmallDisk, source: &VolumeId) -> (PathBuf, Vec<String>) {
+        let vmid = "101".parse().unwrap();
+        let copy = Copy { source, snapshot: None, storage: "st", vmid, owner: (0, 0), bandwidth: None };
+        let mut said = Vec::new();
+        let log = &mut |line: &str| said.push(line.to_owned());
+        let (new, _) = copy.run(&disk.node, &Interrupt::watch(), log).unwrap();
+        (super::super::volume_path(&disk.node, &new).unwrap(), said)
+    }
+
+    fn volume(disk: &SmallDisk, size: u64) -> (VolumeId, PathBuf) {
+        let vmid = "101".parse().unwrap();
+        let volume = allocate(&disk.node, "st", vmid, DiskSize(size), (0, 0), &mut |_| {}).unwrap();
+        let path = super::super::volume_path(&disk.node, &volume).unwrap();
+        (volume, path)
+    }
+
+    #[test]
+    fn the_copy_of_a_directory_is_on_the_disk() {
+        let disk = SmallDisk::with("");
+        let (source, path) = volume(&disk, 0);
+        std::fs::write(path.join("file"), vec![1; 1 << 20]).unwrap();
+        let new = copy(&disk, &source).0.join("file");
+        let mut lines = Vec::new();
+        let shown = &mut |line: &str| lines.push(line.to_owned());
+        Tool::new("filefrag", "e2fsprogs").arg("-v").arg(&new).stream(shown).unwrap();
+        assert!(lines.iter().any(|line| line.contains("0.. ")), "{lines:?}");
+        assert!(!lines.iter().any(|line| line.contains("delalloc")), "{lines:?}");
+    }
+
+    #[test]
+    fn an_image_that_e2fsck_does_not_know_is_copied_file_by_file() {
+        let disk = SmallDisk::with("");
+        let (source, path) = volume(&disk, 8 << 20);
+        let debugfs = |words: &str| {
+            Tool::new("debugfs", "e2fsprogs").args(["-w", "-R", words]).arg(&path).run().unwrap();
+        };
+        debugfs("mkdir /kept");
+        // A feature that a later version may have, and that the kernel need not know.
+        debugfs("feature FEATURE_C31");
+        let (new, said) = copy(&disk, &source);
+        let mut listed = String::new();
+        let ls = Tool::new("debugfs", "e2fsprogs").args(["-R", "ls /"]).arg(&new);
+        ls.stream(&mut |line| listed.push_str(line)).unwrap();
+        assert!(listed.contains("kept"), "{listed}");
+        // Said once.
+        let formatting = said.iter().filter(|line| line.starts_with("Formatting "));
+        assert_eq!(formatting.count(), 1, "{said:?}");
+    }
+
+    #[test]
+    fn the_copy_of_an_image_has_nothing_of_what_was_deleted() {
+        use std::os::unix::fs::MetadataExt;
+        let disk = SmallDisk::with("");
+        let (source, path) = volume(&disk, 24 << 20);
+        let secret = disk.path().join("secret");
+        std::fs::write(&secret, b"deleted secret ".repeat(700_000)).unwrap();
+        let debugfs = |words: &str| {
+            Tool::new("debugfs", "e2fsprogs").args(["-w", "-R", words]).arg(&path).run().unwrap();
+        };
+        debugfs(&format!("write {} /secret", secret.display()));
+        std::fs::remove_file(&secret).unwrap();
+        debugfs("rm /secret");
+        let new = copy(&disk, &source).0;
+        let has =
+            |path: &Path| std::fs::read(path).unwrap().windows(14).any(|part| part == b"deleted secret");
+        assert!(has(&path) && !has(&new));
+        assert!(std::fs::metadata(&new).unwrap().blocks() * 512 < 10 << 20);
     }
 }

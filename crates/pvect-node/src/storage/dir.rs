@@ -6,7 +6,7 @@ use pvect_core::{Vmid, VolumeId};
 
 use crate::{Failure, NodeResult};
 
-/// Where the contents of a storage lie.
+/// The directories of a storage's contents.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Directories {
     root: PathBuf,
@@ -52,7 +52,7 @@ pub enum Volume {
         /// The directory's name.
         name: String,
     },
-    /// `vztmpl/<file>`: a template; `iso/`, `snippets/` and `backup/` likewise.
+    /// `vztmpl/<file>`: a template; in the same way `iso/`, `snippets/` and `backup/`.
     File {
         /// What it is: `vztmpl`, `iso`, `snippets`, `backup`.
         content: &'static str,
@@ -62,8 +62,8 @@ pub enum Volume {
 }
 
 impl Volume {
-    /// Checks that the files of this volume, `id`, can be reached: it is a raw image or a directory. `what` is the verb
-    /// for the message.
+    /// Checks that the files in this volume, `id`, can be accessed: it must be a raw image or a directory. `what` is
+    /// the verb in the message.
     ///
     /// # Errors
     /// `cannot <what> volume '<id>': it is not a raw image or a directory`.
@@ -107,7 +107,7 @@ impl Volume {
         Ok(Self::File { content, name })
     }
 
-    /// Returns where it lies on a storage with these directories.
+    /// Returns its path on a storage with these directories.
     pub fn path(&self, storage: &Directories) -> PathBuf {
         match self {
             Self::Image { vmid, name } | Self::Directory { vmid, name } => images(storage, *vmid).join(name),

@@ -12,7 +12,7 @@ use super::{Place, StorageKind, locate, volume_path};
 use crate::tool::Tool;
 use crate::{Failure, Node, NodeResult, image};
 
-/// A step of an image's length in bytes. Source: pve-storage pads what it hands to qemu-img.
+/// An image's length is a multiple of this, in bytes. Source: pve-storage pads the size for qemu-img.
 const STEP: u64 = 1024;
 /// What resize2fs may leave unused at the end of an image: too little for a block group with its tables.
 const TAIL: u64 = 4 << 20;
@@ -32,8 +32,8 @@ pub fn size(node: &Node, volume: &VolumeId) -> NodeResult<Option<u64>> {
     })
 }
 
-/// Returns whether the ext4 file system of a raw image is clearly smaller than the image: a resize was cut short before
-/// resize2fs. `false` for other file systems, and when the image cannot be read.
+/// Returns whether the ext4 file system of a raw image is clearly smaller than the image, because a resize was
+/// interrupted before resize2fs. `false` for other file systems, and when the image cannot be read.
 pub fn has_room(node: &Node, volume: &VolumeId) -> bool {
     let gap = || {
         let path = volume_path(node, volume).ok()?;
@@ -52,7 +52,7 @@ fn ext4_size(file: &mut (impl Read + Seek)) -> Option<u64> {
     if block[0x38..0x3a] != [0x53, 0xef] {
         return None;
     }
-    // The upper half counts with the feature 64bit only.
+    // The upper half is only valid with the feature 64bit.
     let high = if word(0x60) & 0x80 != 0 { word(0x150) } else { 0 };
     let blocks = u64::from(high) << 32 | u64::from(word(0x04));
     1024_u64.checked_shl(word(0x18))?.checked_mul(blocks)
@@ -61,7 +61,7 @@ fn ext4_size(file: &mut (impl Read + Seek)) -> Option<u64> {
 /// Makes the file of a raw image larger, to at least `bytes` (whole KiB). Returns its path.
 ///
 /// # Errors
-/// `can't resize this image format` when it is not a raw image; when it would become smaller; what the system says.
+/// `can't resize this image format` when it is not a raw image; when it would become smaller; or the system's error.
 pub fn grow_image(node: &Node, volume: &VolumeId, bytes: u64) -> NodeResult<PathBuf> {
     let path = volume_path(node, volume)?;
     let place = Place::of(node, volume)?;
@@ -83,7 +83,7 @@ pub fn grow_image(node: &Node, volume: &VolumeId, bytes: u64) -> NodeResult<Path
     Ok(path)
 }
 
-/// Fills an image that nobody has mounted: e2fsck, then resize2fs; what they print goes to `log`.
+/// Grows the file system of an unmounted image to fill it, by e2fsck and resize2fs; their output goes to `log`.
 ///
 /// # Errors
 /// `command '<program> ...' failed: exit code <n>`.
@@ -94,12 +94,12 @@ pub fn grow_unmounted(image: &Path, log: &mut dyn FnMut(&str)) -> NodeResult<()>
     run("resize2fs", &[], image, &[0], log)
 }
 
-/// Fills an image that is mounted somewhere, in a container's mount namespace: the loop device takes the file's new
-/// length, and the kernel enlarges the file system while it is in use. resize2fs wants to see it mounted, so it is
+/// Grows the file system of an image that is mounted in a container's mount namespace: the loop device gets the file's
+/// new length, and the kernel enlarges the file system while it is in use. resize2fs needs to see it mounted, so it is
 /// mounted once more on the directory `place`, in a namespace that ends with this function.
 ///
 /// # Errors
-/// When the image is on no loop device, or a program fails; the file is larger then, the file system is not.
+/// When the image is not on a loop device, or a program fails; the file is then larger, but the file system is not.
 pub fn grow_mounted(image: &Path, place: &Path, log: &mut dyn FnMut(&str)) -> NodeResult<()> {
     let device = loop_device(Path::new("/sys/block"), image).ok_or_else(|| {
         Failure::new("internal error: CT running but mount point not attached to a loop device")

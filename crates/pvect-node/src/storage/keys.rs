@@ -42,7 +42,7 @@ impl Storage {
         self.get("shared").and_then(boolean) == Some(true)
     }
 
-    /// Where something must be mounted for the storage to be there.
+    /// The directory that must be a mount point for the storage to be available.
     pub(super) fn mount_point(&self) -> Option<PathBuf> {
         let value = self.get("is_mountpoint")?;
         match boolean(value) {
@@ -63,7 +63,7 @@ impl Storage {
         !self.is_off("create-subdirs") && !self.is_off("mkdir")
     }
 
-    /// Returns where its contents lie.
+    /// Returns the directories of its contents.
     ///
     /// # Errors
     /// As [`Storage::path`].
@@ -82,7 +82,7 @@ impl Storage {
         CONTENTS.into_iter().filter(|content| self.holds(content))
     }
 
-    /// Returns how the room of a new image is reserved.
+    /// Returns how the space of a new image is reserved.
     pub(super) fn preallocation(&self) -> Preallocation {
         match self.get("preallocation") {
             Some("falloc") => Preallocation::Allocated,
@@ -96,13 +96,13 @@ impl Storage {
         self.kind == "btrfs" && self.get("nocow").and_then(boolean) == Some(true)
     }
 
-    /// Returns how many protected backups a container may have; `None` where nothing is said.
+    /// Returns how many protected backups a container may have; `None` if that is not set.
     pub fn most_protected(&self) -> Option<i64> {
         self.get("max-protected-backups")?.parse().ok()
     }
 
-    /// Returns the limit of an operation (`clone`, `move`, `restore`), KiB a second; 0 means none, `None` that nothing is
-    /// said.
+    /// Returns the limit of an operation (`clone`, `move`, `restore`), KiB a second; 0 means no limit, `None` that it
+    /// is not set.
     pub fn bandwidth(&self, operation: &str) -> Option<u64> {
         let text = self.get("bwlimit").filter(|_| self.kind == "dir")?;
         let of = |wanted: &str| {
@@ -161,7 +161,7 @@ fn is_boolean(value: &str) -> Result<(), String> {
     boolean(value).map(|_| ()).ok_or_else(|| format!("type check ('boolean') failed - got '{value}'"))
 }
 
-/// `backup=custom/dump`, nowhere else than below the storage's path.
+/// `backup=custom/dump`; the path must be below the storage's.
 fn is_override(word: &str) -> Result<(), String> {
     let inside = |path: &str| {
         let plain = |part: &std::path::Component<'_>| {

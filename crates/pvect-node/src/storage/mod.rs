@@ -22,10 +22,10 @@ use pvect_core::{Verb, Vmid, VolumeId};
 
 pub use allocation::allocate;
 pub use cfg::{Storage, StorageKind, Storages};
-pub use mounts::{MountFor, mount_all, mount_all_for, unmount_all};
-pub(crate) use mounts::{
-    check_mount, ignored_idmaps, mount_own, mount_rest, mounted_below_in, own_paths, stage,
-};
+pub(crate) use mounts::table::mounted_below_in;
+pub use mounts::table::unmount_all;
+pub use mounts::{MountFor, mount_all, mount_all_for};
+pub(crate) use mounts::{check_mount, ignored_idmaps, mount_own, mount_rest, own_paths, stage};
 pub use namespace::PrivateMounts;
 pub use templates::{Template, remove_template, template_path, templates};
 
@@ -33,7 +33,7 @@ use crate::usage::report::bad_parameters;
 use crate::{Failure, Node, NodeResult};
 use dir::{Directories, Volume};
 
-/// Where a volume lies.
+/// The place of a volume.
 #[derive(Debug)]
 struct Place {
     kind: StorageKind,
@@ -64,7 +64,7 @@ impl Place {
         })
     }
 
-    /// Whose it is, when it is a container's.
+    /// The container that it belongs to, if any.
     fn owner(&self) -> Option<Vmid> {
         match &self.volume {
             Volume::Image { vmid, .. } | Volume::Directory { vmid, .. } => Some(*vmid),
@@ -119,7 +119,7 @@ fn file_names(directory: &Path) -> NodeResult<Vec<String>> {
     Ok(entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect())
 }
 
-/// Removes a volume; the parent directory too when it became empty. A missing one is fine.
+/// Removes a volume, and its directory if that is then empty. A missing one is fine.
 ///
 /// # Errors
 /// When it exists and cannot be removed, or something is mounted in it.
@@ -127,7 +127,8 @@ pub fn free(node: &Node, volume: &VolumeId) -> NodeResult<()> {
     free_telling(node, volume, &mut |_| {})
 }
 
-/// As [`free`], for a configuration that lets go of a volume: another container's is left alone, which `log` is told.
+/// As [`free`], for a volume that is removed from a configuration: another container's is left alone, and `log` gets a
+/// line about that.
 ///
 /// # Errors
 /// As [`free`].
@@ -148,12 +149,12 @@ pub fn free_telling(node: &Node, volume: &VolumeId, log: &mut dyn FnMut(&str)) -
     let path = &place.path;
     let empty_parent = || {
         if let (Some(_), Some(parent)) = (place.owner(), place.subvolume.as_ref().unwrap_or(path).parent()) {
-            // Only an empty one goes.
+            // This only removes an empty directory.
             let _ = std::fs::remove_dir(parent);
         }
     };
     if let Some(subvolume) = &place.subvolume {
-        // First, so that no snapshot is without its volume.
+        // Remove these first, so that a snapshot never exists without its volume.
         for name in btrfs::snapshots(subvolume) {
             btrfs::delete(&btrfs::snapshot_path(subvolume, &name))?;
         }
@@ -161,14 +162,14 @@ pub fn free_telling(node: &Node, volume: &VolumeId, log: &mut dyn FnMut(&str)) -
     let subvolume_is_there = place.subvolume.as_deref().is_some_and(btrfs::is_subvolume);
     if !subvolume_is_there && std::fs::symlink_metadata(path).is_err() {
         log(&format!("disk image '{}' does not exist", path.display()));
-        // One that was killed here may have removed the volume only.
+        // A command that was killed here may have removed only the volume.
         empty_parent();
         return Ok(());
     }
     base::release(path);
     if matches!(place.volume, Volume::Directory { .. }) {
         // A bind mount left below would be emptied with it.
-        if let Some(mounted) = mounts::mounted_below(path)?.first() {
+        if let Some(mounted) = mounts::table::mounted_below(path)?.first() {
             return Err(Failure::new(format!(
                 "can't remove '{}' - '{}' is mounted in it",
                 path.display(),
@@ -194,8 +195,7 @@ fn remove_directory(path: &Path) -> std::io::Result<()> {
     pvect_rootfs::removal::remove_tree(std::fs::File::open(parent)?, name)
 }
 
-/// Returns the directories of a storage that can be looked at: its type is known, its keys are understood, and it is
-/// there.
+/// Returns the directories of a storage if it can be read: its type is known, its keys are valid, and it is available.
 pub(crate) fn there(storage: &Storage) -> Option<Directories> {
     storage
         .check_keys()
@@ -204,27 +204,26 @@ pub(crate) fn there(storage: &Storage) -> Option<Directories> {
         .ok()
 }
 
-/// Returns the names of the storages for containers at which [`volumes_of`] does not look now, but may later.
-///
-/// # Errors
-/// When `storage.cfg` cannot be read.
-pub(crate) fn not_there(node: &Node) -> NodeResult<Vec<String>> {
-    let storages = Storages::load(&node.layout)?;
-    let seen: Vec<&str> =
-        storages.enabled().filter(|one| there(one).is_some()).map(|one| one.name.as_str()).collect();
-    let all = storages.all().iter().filter(|one| one.usable_kind().is_ok());
-    Ok(all.filter(|one| !seen.contains(&one.name.as_str())).map(|one| one.name.clone()).collect())
+/// The volumes of a container on one storage.
+pub(crate) struct Looked {
+    /// The storage's name.
+    pub(crate) storage: String,
+    /// The directory of the container's volumes.
+    pub(crate) images: PathBuf,
+    /// Those that are in it.
+    pub(crate) volumes: Vec<VolumeId>,
 }
 
-/// Returns all volumes of a container on all storages that can be used and are there, sorted.
+/// Looks for the volumes of a container on all storages that can be used and are there.
 ///
 /// # Errors
 /// When a storage cannot be read.
-pub fn volumes_of(node: &Node, vmid: Vmid) -> NodeResult<Vec<VolumeId>> {
-    let mut volumes = Vec::new();
+pub(crate) fn look_for(node: &Node, vmid: Vmid) -> NodeResult<Vec<Looked>> {
+    let mut found = Vec::new();
     for storage in Storages::load(&node.layout)?.enabled().filter(|storage| storage.holds("rootdir")) {
         let Some(directories) = there(storage) else { continue };
         let (kind, images) = (storage.usable_kind()?, dir::images(&directories, vmid));
+        let mut volumes = Vec::new();
         for entry in file_names(&images)? {
             let name = match kind {
                 StorageKind::Dir => entry,
@@ -238,7 +237,17 @@ pub fn volumes_of(node: &Node, vmid: Vmid) -> NodeResult<Vec<VolumeId>> {
                 volumes.extend(id.parse::<VolumeId>());
             }
         }
+        found.push(Looked { storage: storage.name.clone(), images, volumes });
     }
+    Ok(found)
+}
+
+/// Returns all volumes of a container on all storages that can be used and are there, sorted.
+///
+/// # Errors
+/// When a storage cannot be read.
+pub fn volumes_of(node: &Node, vmid: Vmid) -> NodeResult<Vec<VolumeId>> {
+    let mut volumes: Vec<_> = look_for(node, vmid)?.into_iter().flat_map(|one| one.volumes).collect();
     volumes.sort();
     Ok(volumes)
 }
@@ -275,7 +284,7 @@ mod tests {
     fn a_volume_deeper_than_files_may_be_open_is_removed() {
         use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat};
         let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(20_000);
-        // In memory: a disk takes a minute for so many directories.
+        // In memory, because a disk takes a minute for that many directories.
         let dir = tempfile::tempdir_in("/dev/shm").unwrap();
         let top = dir.path().join("subvol-101-disk-0.subvol");
         std::fs::create_dir(&top).unwrap();

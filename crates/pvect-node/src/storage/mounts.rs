@@ -1,33 +1,30 @@
 //! Mounts the root file system and mount points of a container.
 
-use std::fs::File;
-use std::os::fd::{AsRawFd, OwnedFd};
+mod attach;
+pub(super) mod table;
+
 use std::path::{Path, PathBuf};
 
 use pvect_core::property::{MountPoint, MountSource, RootFs};
-use pvect_core::{ContainerConfig, Vmid, VolumeId};
-use rustix::fs::{FileType, Gid, Mode, OFlags, ResolveFlags, Uid};
-use rustix::mount::{MountFlags, UnmountFlags};
+use pvect_core::{ContainerConfig, Vmid};
+use rustix::fs::{FileType, Gid, Mode, OFlags, Uid};
+use rustix::mount::MountFlags;
 
-use super::dir::Volume;
-use super::{locate, volume_path};
 use crate::idmap::IdMap;
 use crate::rooted::Rooted;
-use crate::tool::Tool;
-use crate::{Failure, Node, NodeResult, ids, image};
-
-/// The options of a file system with quotas, as the real pct gives them. Source: ext4(5).
-const QUOTA: &str = "usrjquota=aquota.user,grpjquota=aquota.group,jqfmt=vfsv0";
+use crate::{Failure, Node, NodeResult, ids};
+use attach::{attach, fd_path, flags, is_bind, open_source, restrict};
+use table::unmount_all;
 
 /// What the mounts are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MountFor {
     /// A start: as the configuration says.
     Start,
-    /// A look from the host: as the configuration says, but set-user-id bits and device nodes have no force.
+    /// A look from the host: as the configuration says, but with `nosuid` and `nodev`.
     Host,
-    /// Setting the container up: `ro` is ignored, set-user-id bits and device nodes have no force, and directories
-    /// of the host (`/host/path,mp=/x`) are left out: a template is not unpacked into them.
+    /// Setting the container up: with `nosuid` and `nodev`, without `ro`, and without directories of the host
+    /// (`/host/path,mp=/x`), so that a template is not unpacked into them.
     Setup,
 }
 
@@ -66,10 +63,11 @@ pub fn mount_all_for(
     mount_these(node, config, root, purpose, |_, _| true)
 }
 
-/// The first half of [`mount_all`]: the root and the container's own volumes, without what is the host's (directories,
-/// devices) and without volumes that are mounted below such.
+/// The first half of [`mount_all`]: the root and the container's own volumes, without directories and devices of the
+/// host, and without volumes that are mounted below these.
 ///
-/// Between both halves the guest's files are set up: a symlink of the guest leads into nothing of the host then.
+/// The guest's files are set up between the two halves, so that no symlink of the guest can lead into a directory of
+/// the host.
 ///
 /// # Errors
 /// As [`mount_all`].
@@ -95,7 +93,8 @@ pub fn own_paths(config: &ContainerConfig) -> NodeResult<Vec<PathBuf>> {
     Ok(all.iter().filter(|mount| is_own(mount, &all)).filter_map(|mount| mount.path.clone()).collect())
 }
 
-/// Whether a mount is the container's alone: its root, or a volume that does not lie in something of the host.
+/// Whether a mount belongs to the container alone: its root, or a volume that is not below a directory or device of the
+/// host.
 fn is_own(mount: &Wanted, all: &[Wanted]) -> bool {
     let is_volume = |mount: &Wanted| matches!(mount.fs.source, MountSource::Volume(_));
     let Some(path) = &mount.path else { return true };
@@ -148,7 +147,8 @@ fn is_mount_point(key: &str) -> bool {
         .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// Says which mounts of a privileged container have a map of ids, which has no meaning there. Source: pve-container.
+/// Returns lines about mounts of a privileged container with an id map, which has no effect there. Source:
+/// pve-container.
 pub(crate) fn ignored_idmaps(config: &ContainerConfig) -> Vec<String> {
     let mounts = if IdMap::of(config).is_identity() { config.volumes() } else { Vec::new() };
     let mapped = mounts.into_iter().filter(|(_, point)| point.fs.idmap.is_some());
@@ -162,7 +162,7 @@ pub(crate) fn ignored_idmaps(config: &ContainerConfig) -> Vec<String> {
 /// # Errors
 /// When the configuration asks for what this node or kind of container cannot do.
 pub(crate) fn check_mount(config: &ContainerConfig, key: &str, fs: &RootFs) -> NodeResult<()> {
-    // Where the container has no map, one of the mount has no meaning, as with the real pct.
+    // If the container has no map, that of a mount has no effect, as with the real pct.
     if fs.idmap.is_some() && !IdMap::of(config).is_identity() {
         return Err(Failure::new(format!("{key}: 'idmap' is not supported by the standalone node")));
     }
@@ -194,7 +194,7 @@ fn mount_one(
         return attach(node, mount, root, purpose);
     };
     if let (MountFor::Setup, MountSource::Bind(source)) = (purpose, &mount.fs.source) {
-        // It is not for us, but has to be there.
+        // It is not mounted here, but must exist.
         return open_source(Path::new(source)).map(drop);
     }
     let inside = Rooted::open(root, owner).map_err(|error| Failure::io("can't open", root, &error))?;
@@ -213,7 +213,7 @@ fn mount_one(
     if is_bind(node, &mount.fs.source)? {
         let flags = flags(&mount.fs, purpose);
         if flags != MountFlags::empty() {
-            // The new mount lies over the directory that `target` still is.
+            // The new mount covers the directory that `target` still refers to.
             let mounted = inside.open_at(path, OFlags::PATH | OFlags::DIRECTORY).map_err(failed)?;
             restrict(&fd_path(&mounted), flags)?;
         }
@@ -238,215 +238,9 @@ fn refuse_links(inside: &Rooted, path: &Path) -> NodeResult<()> {
     Ok(())
 }
 
-/// A path to an open directory for mount(8), which is another process. It ends with `/.` because move_mount(2), which
-/// mount(8) of util-linux 2.39 and newer uses, follows no link in the last place.
-fn fd_path(fd: &OwnedFd) -> PathBuf {
-    PathBuf::from(format!("/proc/{}/fd/{}/.", std::process::id(), fd.as_raw_fd()))
-}
-
-/// Whether a source is bound (a directory) and not mounted (a block device, an image).
-fn is_bind(node: &Node, source: &MountSource) -> NodeResult<bool> {
-    Ok(match source {
-        MountSource::Bind(_) => true,
-        MountSource::Device(_) | MountSource::Allocate { .. } => false,
-        MountSource::Volume(text) => matches!(locate(node, &volume_id(text)?)?.0, Volume::Directory { .. }),
-    })
-}
-
-fn volume_id(text: &str) -> NodeResult<VolumeId> {
-    text.parse().map_err(|_| Failure::new(format!("unable to parse volume ID '{text}'")))
-}
-
-fn attach(node: &Node, mount: &Wanted, target: &Path, purpose: MountFor) -> NodeResult<()> {
-    match &mount.fs.source {
-        MountSource::Bind(path) => bind(&open_source(Path::new(path))?, target),
-        MountSource::Device(path) => {
-            let options = options(&mount.fs, purpose);
-            let mut tool = Tool::new("mount", "mount").args(["-n", "-c"]);
-            if !options.is_empty() {
-                tool = tool.args(["-o", &options.join(",")]);
-            }
-            tool.arg(path).arg(target).run()
-        }
-        MountSource::Volume(text) => {
-            let volume = volume_id(text)?;
-            let path = volume_path(node, &volume)?;
-            let found = locate(node, &volume)?.0;
-            found.check_mountable("mount", &volume)?;
-            match found {
-                Volume::Directory { .. } => {
-                    bind(&open_source(&path)?, target)?;
-                    let flags = flags(&mount.fs, purpose);
-                    // For the root, `target` is a path and leads to the new mount already.
-                    if mount.path.is_none() && flags != MountFlags::empty() {
-                        restrict(target, flags)
-                    } else {
-                        Ok(())
-                    }
-                }
-                Volume::Image { .. } | Volume::File { .. } => {
-                    let options = options(&mount.fs, purpose);
-                    image::mount(&path, target, &options)
-                }
-            }
-        }
-        MountSource::Allocate { .. } => {
-            Err(Failure::new(format!("{}: '{}' names no volume", mount.key, mount.fs.source)))
-        }
-    }
-}
-
-/// The options for mount(8).
-fn options(fs: &RootFs, purpose: MountFor) -> Vec<&str> {
-    let mut options: Vec<&str> = fs.mount_options.iter().map(String::as_str).collect();
-    match fs.acl {
-        Some(true) => options.push("acl"),
-        Some(false) => options.push("noacl"),
-        None => {}
-    }
-    if purpose != MountFor::Start {
-        options.extend(["nosuid", "nodev"]);
-    }
-    match purpose {
-        MountFor::Setup => {}
-        MountFor::Host | MountFor::Start if fs.read_only => options.push("ro"),
-        MountFor::Host | MountFor::Start if fs.quota => options.push(QUOTA),
-        MountFor::Host | MountFor::Start => {}
-    }
-    options
-}
-
-/// The same for bind mounts, where only these have a meaning.
-fn flags(fs: &RootFs, purpose: MountFor) -> MountFlags {
-    let mut flags = MountFlags::empty();
-    for option in &fs.mount_options {
-        flags |= match option.as_str() {
-            "noatime" => MountFlags::NOATIME,
-            "nodev" => MountFlags::NODEV,
-            "noexec" => MountFlags::NOEXEC,
-            "nosuid" => MountFlags::NOSUID,
-            _ => MountFlags::empty(),
-        };
-    }
-    if purpose != MountFor::Start {
-        flags |= MountFlags::NOSUID | MountFlags::NODEV;
-    }
-    if purpose != MountFor::Setup && fs.read_only {
-        flags |= MountFlags::RDONLY;
-    }
-    flags
-}
-
-/// Opens a directory of the host; a symlink anywhere in its path is refused, as the real pct does.
-fn open_source(path: &Path) -> NodeResult<OwnedFd> {
-    let open = |resolve| {
-        rustix::fs::openat2(rustix::fs::CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve)
-    };
-    match open(ResolveFlags::NO_SYMLINKS) {
-        Ok(fd) => match rustix::fs::fstat(&fd).map(|stat| FileType::from_raw_mode(stat.st_mode)) {
-            Ok(FileType::Directory) => Ok(fd),
-            _ => Err(Failure::new(format!("'{}' is not a directory", path.display()))),
-        },
-        Err(rustix::io::Errno::LOOP) => {
-            Err(Failure::new(format!("symlink encountered in the path '{}'", path.display())))
-        }
-        Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => {
-            Err(Failure::new(format!("directory '{}' does not exist", path.display())))
-        }
-        Err(errno) => Err(Failure::io("can't open", path, &errno.into())),
-    }
-}
-
-fn bind(source: &OwnedFd, target: &Path) -> NodeResult<()> {
-    rustix::mount::mount_bind(fd_path(source), target)
-        .map_err(|errno| Failure::io("can't bind a directory to", target, &errno.into()))
-}
-
-fn restrict(mounted: &Path, flags: MountFlags) -> NodeResult<()> {
-    rustix::mount::mount_remount(mounted, flags | MountFlags::BIND, "")
-        .map_err(|errno| Failure::io("can't set the mount options of", mounted, &errno.into()))
-}
-
-/// Unmounts everything at and below `root`, last mounted first.
-///
-/// # Errors
-/// When something is still in use.
-pub fn unmount_all(root: &Path) -> NodeResult<()> {
-    for mounted in mounted_below(root)?.iter().rev() {
-        unmount(mounted).map_err(|errno| Failure::io("can't unmount", mounted, &errno.into()))?;
-    }
-    Ok(())
-}
-
-/// Unmounts one file system. A child of another thread holds all that this process has open from its fork until its
-/// program runs: what is in use is tried again for a moment.
-fn unmount(mounted: &Path) -> rustix::io::Result<()> {
-    /// About a second in all.
-    const TRIES: u32 = 100;
-    for _ in 1..TRIES {
-        match rustix::mount::unmount(mounted, UnmountFlags::NOFOLLOW) {
-            Err(rustix::io::Errno::BUSY) => std::thread::sleep(std::time::Duration::from_millis(10)),
-            other => return other,
-        }
-    }
-    rustix::mount::unmount(mounted, UnmountFlags::NOFOLLOW)
-}
-
-/// Returns what is mounted at and below a path, in the order in which it was mounted.
-///
-/// # Errors
-/// When the table of mounts cannot be read.
-pub fn mounted_below(path: &Path) -> NodeResult<Vec<PathBuf>> {
-    mounted_below_in(Path::new("/proc/thread-self/mountinfo"), path)
-}
-
-/// As [`mounted_below`]; `table` is the file with the mounts.
-///
-/// # Errors
-/// As [`mounted_below`].
-pub fn mounted_below_in(table: &Path, path: &Path) -> NodeResult<Vec<PathBuf>> {
-    let read = File::open(table).and_then(std::io::read_to_string);
-    let text = read.map_err(|error| Failure::io("can't read", table, &error))?;
-    // The table has real paths.
-    let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    Ok(text.lines().filter_map(mount_point).filter(|mounted| mounted.starts_with(&path)).collect())
-}
-
-/// Returns whether something is mounted at a path, symlinks resolved.
-///
-/// # Errors
-/// When the mounts cannot be read.
-pub(super) fn is_mounted(path: &Path) -> NodeResult<bool> {
-    let Ok(real) = path.canonicalize() else { return Ok(false) };
-    Ok(mounted_below_in(Path::new("/proc/thread-self/mountinfo"), &real)?.contains(&real))
-}
-
-/// The mount point of a line of mountinfo, its octal escapes decoded. Source: proc(5).
-fn mount_point(line: &str) -> Option<PathBuf> {
-    let field = line.split(' ').nth(4)?.as_bytes();
-    let mut bytes = Vec::with_capacity(field.len());
-    let mut index = 0;
-    while index < field.len() {
-        let escaped = field.get(index + 1..index + 4).filter(|_| field[index] == b'\\');
-        let code = escaped.and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok());
-        bytes.push(code.unwrap_or(field[index]));
-        index += if code.is_some() { 4 } else { 1 };
-    }
-    let text: std::ffi::OsString = std::os::unix::ffi::OsStringExt::from_vec(bytes);
-    Some(text.into())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn mountinfo_is_decoded() {
-        let line = r"36 35 98:0 /mnt1 /mnt\0402 rw,noatime master:1 - ext3 /dev/root rw,errors=continue";
-        assert_eq!(mount_point(line), Some(PathBuf::from("/mnt 2")));
-        assert_eq!(mount_point(r"36 35 98:0 / /a\9 rw"), Some(PathBuf::from(r"/a\9")));
-        assert_eq!(mount_point("36 35"), None);
-    }
 
     #[test]
     fn what_lies_in_something_of_the_host_is_not_the_containers_own() {
@@ -468,22 +262,5 @@ mod tests {
         let own: Vec<&str> =
             all.iter().filter(|mount| is_own(mount, &all)).map(|mount| &*mount.key).collect();
         assert_eq!(own, ["rootfs", "mp4", "mp2"]);
-    }
-
-    #[test]
-    fn a_symlink_in_a_bind_source_is_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::create_dir(dir.path().join("real")).unwrap();
-        std::os::unix::fs::symlink("real", dir.path().join("link")).unwrap();
-        std::fs::write(dir.path().join("file"), "").unwrap();
-        assert!(open_source(&dir.path().join("real")).is_ok());
-        for (name, text) in [
-            ("link", "symlink encountered in the path '{}'"),
-            ("missing", "directory '{}' does not exist"),
-            ("file", "'{}' is not a directory"),
-        ] {
-            let path = dir.path().join(name);
-            assert_eq!(open_source(&path).unwrap_err().text, text.replace("{}", &path.display().to_string()));
-        }
     }
 }

@@ -8,7 +8,7 @@ use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space}
 
 use crate::{Failure, NodeResult};
 
-/// As long as this lives, the thread (and each process that it starts) has mounts of its own.
+/// Until this is dropped, the thread (and each process that it starts) has mounts of its own.
 #[derive(Debug)]
 pub struct PrivateMounts {
     before: OwnedFd,
@@ -47,8 +47,8 @@ impl PrivateMounts {
 impl Drop for PrivateMounts {
     fn drop(&mut self) {
         use std::os::fd::AsFd;
-        // It cannot fail for a thread that just came from there; if it does, what follows sees the host's mounts as
-        // they were, and a container's own mounts are made in its own namespace anyway.
+        // This cannot fail for a thread that just came from there. If it does, the thread still sees the host's mounts
+        // as they were, and a container's mounts are made in a namespace of their own anyway.
         let _ = move_into_link_name_space(self.before.as_fd(), Some(LinkNameSpaceType::Mount));
     }
 }

@@ -38,7 +38,7 @@ pub fn take(node: &Node, volume: &VolumeId, name: &SnapshotName) -> NodeResult<(
     btrfs::freeze_copy(&subvolume, &btrfs::snapshot_path(&subvolume, name.as_str()))
 }
 
-/// Removes a snapshot of a volume; one that is not there is fine: its removal may have been cut short.
+/// Removes a snapshot of a volume. A missing one is fine, because its removal may have been interrupted.
 ///
 /// # Errors
 /// What btrfs(8) says.
@@ -61,7 +61,7 @@ pub fn check(node: &Node, volume: &VolumeId, name: &SnapshotName) -> NodeResult<
     }
 }
 
-/// Puts a volume back to a snapshot, in one step: at each moment either the old state or the new one is there.
+/// Rolls a volume back to a snapshot in one step: at any moment either the old state or the new one exists.
 ///
 /// # Errors
 /// When the image is in use, or what btrfs(8) says; nothing is changed then.
@@ -125,7 +125,8 @@ pub fn link(
 }
 
 /// Makes a writable copy of a volume's snapshot that shares its blocks, and returns the id by which it is mounted and
-/// freed: in a copy, the journal of an image that was in use can be replayed. One that a command left is replaced.
+/// freed. In a copy, the journal of an image that was in use can be replayed. A copy that another command left behind
+/// is replaced.
 ///
 /// # Errors
 /// As [`check`]; what btrfs(8) says.
@@ -133,7 +134,7 @@ pub(crate) fn scratch(node: &Node, volume: &VolumeId, name: &SnapshotName) -> No
     check(node, volume, name)?;
     let subvolume = subvolume(node, volume)?;
     btrfs::sweep(&subvolume)?;
-    // The names of volumes that these are: a dot after the `@` marks them as passing.
+    // The volume names of such copies: a dot after the `@` marks them as temporary.
     let copy = match volume.volume().strip_suffix(".raw") {
         Some(stem) => format!("{}:{stem}@{name}.copy.raw", volume.storage()),
         None => format!("{volume}@{name}.subvol"),
@@ -188,7 +189,7 @@ pub fn rename(node: &Node, volume: &VolumeId, vmid: Vmid) -> NodeResult<VolumeId
     volume_id(volume.storage(), vmid, &name)
 }
 
-/// Returns what is left beside a volume by commands that were cut short.
+/// Returns what interrupted commands left beside a volume.
 ///
 /// # Errors
 /// Those of a volume id that leads nowhere.

@@ -3,7 +3,8 @@
 use pvect_core::{NodeName, VolumeId};
 use serde::Serialize;
 
-use super::{Storages, remove_template, templates};
+use super::templates::templates_on;
+use super::{Storages, remove_template};
 use crate::{Failure, Layout, Node, NodeResult};
 
 /// The helper verb that lists templates: `templates ROOT NODE STORAGE`. It answers in JSON.
@@ -23,9 +24,12 @@ pub(crate) struct Listed {
 /// Lists the templates on a storage.
 pub(crate) fn list(root: &str, node: &str, storage: &str) -> NodeResult<Vec<Listed>> {
     let node = node_below(root, node)?;
-    Storages::load(&node.layout)?.find(storage)?;
-    let all = templates(&node)?.into_iter().filter(|one| one.volume.storage() == storage);
-    Ok(all.map(|one| Listed { volid: one.volume.to_string(), size: one.size }).collect())
+    let storages = Storages::load(&node.layout)?;
+    let storage = storages.find(storage)?;
+    // If the storage is not mounted, its templates are unknown, which is not the same as having none.
+    storage.present()?;
+    let all = templates_on(storage)?;
+    Ok(all.into_iter().map(|one| Listed { volid: one.volume.to_string(), size: one.size }).collect())
 }
 
 /// Removes a template.
@@ -60,5 +64,11 @@ mod tests {
         let gone = remove(root, "vm", volid).unwrap_err();
         assert_eq!(gone.kind, FailureKind::NoVolume { volume: volid.parse().unwrap() });
         assert!(remove(root, "vm", "no volume").is_err());
+        let place = dir.path().join("usb");
+        let cfg = format!("dir: usb\n\tpath {}\n\tcontent vztmpl\n\tis_mountpoint 1\n", place.display());
+        std::fs::create_dir_all(dir.path().join("etc/pve")).unwrap();
+        std::fs::write(dir.path().join("etc/pve/storage.cfg"), cfg).unwrap();
+        let absent = list(root, "vm", "usb").unwrap_err().text;
+        assert!(absent.contains("is expected to be a mount point but is not mounted"), "{absent}");
     }
 }

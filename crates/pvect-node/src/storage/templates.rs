@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use pvect_core::VolumeId;
 
-use super::{Storages, dir, file_names, there, volume_path};
+use super::{Storage, Storages, dir, file_names, there, volume_path};
 use crate::{Failure, Node, NodeResult};
 
 /// A template on a storage.
@@ -12,7 +12,7 @@ use crate::{Failure, Node, NodeResult};
 pub struct Template {
     /// Its volume id, such as `local:vztmpl/debian-12.tar.zst`.
     pub volume: VolumeId,
-    /// Where it lies.
+    /// Its path.
     pub path: PathBuf,
     /// Its size in bytes.
     pub size: u64,
@@ -24,19 +24,27 @@ pub struct Template {
 /// When a storage cannot be read.
 pub fn templates(node: &Node) -> NodeResult<Vec<Template>> {
     let mut found = Vec::new();
-    for storage in Storages::load(&node.layout)?.enabled().filter(|storage| storage.holds("vztmpl")) {
-        let Some(directories) = there(storage) else { continue };
-        let cache = directories.of("vztmpl");
-        for name in file_names(&cache)?.into_iter().filter(|name| dir::is_template(name)) {
-            let path = cache.join(&name);
-            let (Ok(meta), Ok(volume)) =
-                (std::fs::metadata(&path), format!("{}:vztmpl/{name}", storage.name).parse())
-            else {
-                continue;
-            };
-            if meta.is_file() {
-                found.push(Template { volume, path, size: meta.len() });
-            }
+    for storage in Storages::load(&node.layout)?.enabled() {
+        found.extend(templates_on(storage)?);
+    }
+    found.sort_by(|a, b| a.volume.cmp(&b.volume));
+    Ok(found)
+}
+
+/// Lists the templates on one storage; empty if it is unavailable, or not for templates.
+pub(super) fn templates_on(storage: &Storage) -> NodeResult<Vec<Template>> {
+    let mut found = Vec::new();
+    let Some(directories) = there(storage).filter(|_| storage.holds("vztmpl")) else { return Ok(found) };
+    let cache = directories.of("vztmpl");
+    for name in file_names(&cache)?.into_iter().filter(|name| dir::is_template(name)) {
+        let path = cache.join(&name);
+        let (Ok(meta), Ok(volume)) =
+            (std::fs::metadata(&path), format!("{}:vztmpl/{name}", storage.name).parse())
+        else {
+            continue;
+        };
+        if meta.is_file() {
+            found.push(Template { volume, path, size: meta.len() });
         }
     }
     found.sort_by(|a, b| a.volume.cmp(&b.volume));

@@ -34,8 +34,8 @@ pub struct Usage {
 impl Usage {
     /// Asks for the file system at a path below a root, links followed (inside only).
     ///
-    /// In a running container anything may be mounted there, such as a FUSE that never answers. Who waits for that
-    /// cannot even be killed, so it is asked by a process of its own, which is left behind when it hangs.
+    /// In a running container anything may be mounted there, such as a FUSE that never answers. A process that waits
+    /// for that cannot even be killed, so a process of its own asks, and is left behind if it hangs.
     ///
     /// # Errors
     /// What the system says, or `got timeout`.
@@ -55,7 +55,7 @@ impl Usage {
             .map_err(|error| Failure::io("can't run", &node.helper, &error))?;
         if !Process::of(child.id()).wait_until(Instant::now() + ANSWER) {
             let _ = child.kill();
-            // When it ends it is not to stay as a zombie.
+            // Reap it when it ends.
             std::thread::spawn(move || child.wait());
             return Err(failed("got timeout"));
         }
@@ -121,7 +121,7 @@ fn figure(bytes: u64) -> String {
 }
 
 /// Returns the table of `pct df`: of each volume its key, its name, how full it is, and its path. Each column but the
-/// last is as wide as its widest cell, numbers stand right. Lines end with a line break.
+/// last is as wide as its widest cell, and numbers are right-aligned. Lines end with a line break.
 pub fn table(rows: &[(String, String, Usage, String)]) -> String {
     let head = ["MP", "Volume", "Size", "Used", "Avail", "Use%", "Path"].map(str::to_owned);
     let cells = rows.iter().map(|(key, volume, usage, path)| {

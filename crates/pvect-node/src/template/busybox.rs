@@ -18,9 +18,9 @@ use crate::storage::Template;
 use crate::tool::Tool;
 use crate::{Failure, Node, NodeResult, guest};
 
-/// Where Debian's package busybox-static has it.
+/// The path in Debian's package busybox-static.
 const BUSYBOX: &str = "/bin/busybox";
-/// The time of every member: the same busybox makes the same template.
+/// The time of every member, so that the same busybox makes the same template.
 const MTIME: u64 = 1_700_000_000;
 
 const DIRECTORIES: &[(&str, u32)] = &[
@@ -127,7 +127,7 @@ const FILES: &[(&str, &str, u32, u64)] = &[
 /// Builds the BusyBox template from the host's `/bin/busybox`, in well under a second.
 ///
 /// # Errors
-/// When busybox is not installed or not static, or the template cannot be written; nothing is left then.
+/// When busybox is not installed or not static, or the template cannot be written; nothing is left behind.
 pub fn build_busybox(node: &Node, progress: &mut dyn FnMut(&str)) -> NodeResult<Template> {
     let busybox = read_busybox()?;
     let host = Rooted::open(Path::new("/"), (0, 0))
@@ -153,7 +153,7 @@ fn read_busybox() -> NodeResult<Vec<u8>> {
         }),
     };
     let bytes = bytes.map_err(|error| Failure::io("can't read", Path::new(BUSYBOX), &error))?;
-    // A dynamic program names its loader, and the template has none.
+    // A dynamically linked program needs a loader, which the template does not have.
     if bytes.windows(8).take(4096).any(|window| window == b"/ld-linu" || window == b"/lib64/l") {
         let text = format!("'{BUSYBOX}' is not static: apt-get install busybox-static");
         return Err(Failure::new(text));

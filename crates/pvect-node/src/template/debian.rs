@@ -8,7 +8,7 @@ use crate::storage::Template;
 use crate::tool::Tool;
 use crate::{Failure, Node, NodeResult};
 
-/// The suite when none is named.
+/// The default suite.
 pub const DEFAULT_SUITE: &str = "bookworm";
 /// Debian's suites and their numbers.
 const SUITES: &[(&str, &str)] = &[
@@ -22,9 +22,9 @@ const SUITES: &[(&str, &str)] = &[
     ("testing", "testing"),
     ("unstable", "sid"),
 ];
-/// Beyond the variant minbase: an init, and what `/etc/network/interfaces` needs.
+/// Packages in addition to the variant minbase: an init, and what `/etc/network/interfaces` needs.
 const PACKAGES: &str = "systemd-sysv,ifupdown,iproute2,udhcpc";
-/// What containers have no use for. Locales and manuals are half of a small system.
+/// Files that containers do not need. Locales and manuals are half of a small system.
 const EXCLUDED: &[&str] =
     &["/usr/share/doc/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/share/locale/*"];
 
@@ -66,7 +66,7 @@ pub fn build_debian(node: &Node, suite: &str, progress: &mut dyn FnMut(&str)) ->
         }
     }
     let built = tool.arg(suite).arg(unfinished.path()).until(&interrupt).lines_of_stderr().stream(progress);
-    // What mmdebstrap says when it is ended is not the reason.
+    // If we stopped mmdebstrap, its message is not the reason.
     interrupt.check()?;
     built?;
     unfinished.finish()

@@ -17,7 +17,7 @@ use crate::{Failure, Node, NodeResult};
 /// The storage that templates are built for.
 const STORAGE: &str = "local";
 
-/// A template that is being written; dropped before [`Unfinished::finish`], it is removed.
+/// A template that is being written; it is removed if this is dropped before [`Unfinished::finish`].
 struct Unfinished {
     temporary: PathBuf,
     place: PathBuf,
@@ -25,7 +25,7 @@ struct Unfinished {
 }
 
 impl Unfinished {
-    /// Chooses the place of a template in `template/cache`.
+    /// Chooses the path of a template in `template/cache`.
     fn begin(node: &Node, name: String) -> NodeResult<Self> {
         crate::store::ensure_root(node)?;
         let storages = Storages::load(&node.layout)?;
@@ -35,7 +35,8 @@ impl Unfinished {
         }
         storage.activate()?;
         let cache = storage.directories()?.of("vztmpl");
-        // Hidden names are no templates, see `storage::dir::is_template`. The ending tells mmdebstrap how to pack.
+        // Hidden files do not count as templates, see `storage::dir::is_template`. The ending tells mmdebstrap how to
+        // pack.
         let temporary = cache.join(format!(".building-{}-{name}", std::process::id()));
         Ok(Self { temporary, place: cache.join(&name), name })
     }

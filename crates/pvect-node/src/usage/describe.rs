@@ -8,7 +8,7 @@ use super::{by_name, line_after, named_options};
 
 const INDENT: &str = "             ";
 
-/// Describes verbs: one, or all of them by name. `prefix` is what stands before a verb, mostly `pct`.
+/// Describes verbs: one, or all of them by name. `prefix` is the text before a verb, usually `pct`.
 pub(crate) fn describe(prefix: &str, verb: Option<Verb>) -> String {
     match verb {
         Some(verb) => one(prefix, verb),
@@ -60,7 +60,7 @@ fn kind_text(kind: Kind) -> String {
     }
 }
 
-/// What stands for a text: a description, or the pattern that it has to match.
+/// The placeholder for a text: a description, or the pattern that it has to match.
 fn format_text(format: Format) -> &'static str {
     match format {
         Format::Vmid => "<integer> (100 - 999999999)",

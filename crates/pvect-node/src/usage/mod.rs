@@ -38,7 +38,7 @@ pub(crate) fn resolve(word: &str) -> Meant {
     }
 }
 
-/// The options of a verb that are no positionals at the same time, sorted by name.
+/// The options of a verb that are not also positional arguments, sorted by name.
 fn named_options(verb: Verb) -> Vec<&'static OptionSpec> {
     let spec = verb.spec();
     let positional = |name: &str| spec.args.iter().any(|arg| arg.name == name);

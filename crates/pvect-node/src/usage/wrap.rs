@@ -30,7 +30,7 @@ pub(super) fn wrap(first: &str, rest: &str, text: &str) -> String {
     result + &remainder
 }
 
-/// Returns how many characters go on the line, and whether a blank after them is passed over.
+/// Returns how many characters go on the line, and whether a blank after them is skipped.
 fn cut(text: &[char], room: usize) -> (usize, usize) {
     let line_length = text.iter().position(|c| *c == '\n').unwrap_or(text.len());
     for length in (0..=line_length.min(room)).rev() {

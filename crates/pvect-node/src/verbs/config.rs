@@ -12,8 +12,8 @@ use crate::{Failure, Node, NodeResult, Output, store, verified};
 
 /// Shows the configuration of a container. Returns the exit status.
 ///
-/// Pending changes are merged in, unless `--current` asks for what is in force. Where a stored value is outside the
-/// schema, nothing is shown but that.
+/// Pending changes are merged in, unless `--current` asks for what is in force. If a stored value breaks the schema,
+/// only that is shown.
 ///
 /// # Errors
 /// The text and status that pct ends with.
@@ -44,7 +44,7 @@ pub fn run_json(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult
     Ok(0)
 }
 
-/// The section that is asked for.
+/// The section that was asked for.
 fn asked(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<(Section, Stored)> {
     let vmid = super::vmid(call)?;
     let violations = rules::before_load(call);

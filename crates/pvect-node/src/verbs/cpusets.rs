@@ -19,7 +19,7 @@ pub fn run(node: &Node, _call: &Call, output: &mut Output<'_>) -> NodeResult<u8>
     let reader = hostmount::reader(node);
     let running = reader.running();
     let known = vmids::all(node)?.into_iter().filter(|vmid| running.contains(vmid));
-    // One that has ended since is passed over.
+    // A container that has ended since is skipped.
     let sets = known.filter_map(|vmid| Some((vmid.to_string(), cpus(&reader, vmid)?)));
     output.text(table(sets.collect()));
     Ok(0)
@@ -45,7 +45,7 @@ fn allowed(proc: &Path, pid: u32) -> Option<BTreeSet<u32>> {
     parse(list.trim())
 }
 
-/// Parses a list such as `0-2,7`. `None` when it is none.
+/// Parses a list such as `0-2,7`; `None` when it is not one.
 fn parse(list: &str) -> Option<BTreeSet<u32>> {
     let mut cpus = BTreeSet::new();
     for part in list.split(',').filter(|part| !part.is_empty()) {

@@ -62,7 +62,10 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
             Ok(config) => {
                 undo.disarm();
                 drop(interrupt);
-                if plan.start { crate::start::start(node, vmid, &config, false, output) } else { Ok(()) }
+                if !plan.start {
+                    return Ok(());
+                }
+                log.capture(output, |output| crate::start::start(node, vmid, &config, false, output))
             }
             Err(failure) => {
                 undo.now(&mut |text| log.line(output, text));
@@ -173,7 +176,7 @@ fn build(
     make_volumes(node, vmid, &plan.volumes, &mut config, &mut undo.volumes, interrupt, &mut |line| {
         log.line(output, line);
     })?;
-    // Until all is done, whoever looks sees what there is, and that it is not finished.
+    // Until everything is done, the configuration shows what exists, and that it is not finished.
     let wanted_lock = config.main.options.get("lock").cloned();
     config.main.set("lock", "create");
     store::save(node, vmid, &config)?;
@@ -195,7 +198,7 @@ fn build(
         }
     }
     store::save(node, vmid, &config)?;
-    // Also when `--lock create` was asked for: it is whole now.
+    // Even with `--lock create`, because the container is complete now.
     creation::end(node, vmid);
     Ok(config)
 }
@@ -252,6 +255,7 @@ fn unpack_template(
         ignore_errors: plan.ignore_unpack_errors,
         report: &say,
         most: unpack::in_proportion(&archive)?,
+        room: &|| Ok(()),
         interrupted: &|| interrupt.came(),
     };
     if unpack::oci::is_image(&archive) {

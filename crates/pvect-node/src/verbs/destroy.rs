@@ -10,7 +10,7 @@ use crate::{Failure, Node, NodeResult, Output, config_volumes, rights, storage, 
 
 /// How long destroy waits for the configuration's lock file, seconds.
 const LOCK_WAIT: u64 = 10;
-/// The status of the real pct for a protected container: the errno that its Perl had left over.
+/// The status of the real pct for a protected container: the errno that was left over in its Perl.
 const PROTECTED_EXIT: u8 = 25;
 
 /// Removes a container and its volumes. Returns the exit status.
@@ -53,7 +53,7 @@ fn check(config: &ContainerConfig, vmid: Vmid) -> NodeResult<()> {
         return Err(Failure::with_exit(text, PROTECTED_EXIT));
     }
     match config.lock() {
-        // A destroy that was cut short is finished by the next one.
+        // An interrupted destroy is finished by the next one.
         Some(pvect_core::Lock::Destroyed) | None => Ok(()),
         Some(lock) => Err(Failure::locked(&lock)),
     }
@@ -76,7 +76,7 @@ fn remove(
     }
     config.main.set("lock", "destroyed");
     store::save(node, vmid, &config)?;
-    // Mounts that a crash left would keep the images alive, or have a bind mount emptied.
+    // With mounts that a crash left, the images would stay in use, or a bind mount would be emptied.
     let root = node.layout.rootfs(vmid);
     if root.exists() {
         storage::unmount_all(&root)?;
@@ -98,7 +98,7 @@ fn remove(
 
 /// The volumes that a configuration names and that are the container's own, snapshots and pending values included.
 ///
-/// A volume of another container, that somebody made a mount point of, stays. A name that no volume can have names none.
+/// A volume of another container that was added as a mount point stays. Invalid volume names are ignored.
 pub(super) fn volumes_of(config: &ContainerConfig, vmid: Vmid) -> BTreeSet<VolumeId> {
     let named = config_volumes::sections(config).flat_map(config_volumes::all).map(|(_, volume)| volume);
     let is_own = |volume: &VolumeId| {
@@ -107,10 +107,10 @@ pub(super) fn volumes_of(config: &ContainerConfig, vmid: Vmid) -> BTreeSet<Volum
     named.filter(is_own).collect()
 }
 
-/// Removes `lib/lxc/<vmid>`: generated files only, the mounts are gone.
+/// Removes `lib/lxc/<vmid>`, which has only generated files, because the mounts are gone.
 fn remove_directory(node: &Node, vmid: Vmid) -> NodeResult<()> {
     let rootfs = node.layout.rootfs(vmid);
-    // Not recursive: were something still mounted or written there, it would be lost.
+    // Not recursive, or something that is still mounted or written there would be lost.
     if rootfs.exists() {
         std::fs::remove_dir(&rootfs).map_err(|error| Failure::io("can't remove", &rootfs, &error))?;
     }

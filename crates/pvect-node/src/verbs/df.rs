@@ -20,7 +20,7 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
     let vmid = super::vmid(call)?;
     let unknown = format!("{vmid} doesn't exist");
     if !node.layout.root().is_dir() {
-        // The lock file would be the beginning of a node.
+        // Taking the lock file would create a node.
         output.warn(unknown);
         return Err(Failure::missing(&node.name, vmid));
     }
@@ -43,7 +43,7 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
     Ok(0)
 }
 
-/// Measures a stopped container. The lock value goes again whatever happens.
+/// Measures a stopped container. The lock value is removed again whatever happens.
 fn stopped(node: &Node, vmid: Vmid, output: &mut Output<'_>) -> NodeResult<String> {
     let _interrupt = Interrupt::watch();
     let config = locked::set(node, vmid, &Lock::Mounted, output)?;
@@ -57,7 +57,7 @@ fn mounted(node: &Node, vmid: Vmid, config: &ContainerConfig, output: &mut Outpu
     let _mounts = PrivateMounts::enter()?;
     let root = hostmount::mount(node, vmid, config, output)?;
     let text = measured(node, config, &root, output);
-    // What cannot be unmounted ends with the namespace.
+    // If it cannot be unmounted, it ends with the namespace.
     let _ = storage::unmount_all(&root);
     Ok(text)
 }

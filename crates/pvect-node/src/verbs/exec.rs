@@ -20,11 +20,11 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
     runtime::attach(node, vmid, environment(call), &words)
 }
 
-/// Refuses a container that does not run, and one whose init is not in its own cgroup: LXC's programs enter the
-/// namespaces of whatever process the monitor names.
+/// Refuses a container that does not run, and one whose init is not in its own cgroup: LXC's programs would enter the
+/// namespaces of any process that the monitor names.
 ///
 /// # Errors
-/// `container '<vmid>' not running!`; why what the monitor names is not believed.
+/// `container '<vmid>' not running!`; why the process that the monitor names is not trusted.
 pub(super) fn check_running(node: &Node, vmid: Vmid) -> NodeResult<()> {
     if !runtime::is_running(node, vmid) {
         return Err(Failure::new(format!("container '{vmid}' not running!")));

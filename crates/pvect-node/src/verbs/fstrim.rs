@@ -22,7 +22,7 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
     let vmid = super::vmid(call)?;
     let root_only = call.get("ignore-mountpoints").and_then(boolean) == Some(true);
     let interrupt = Interrupt::watch();
-    // Only the value is held while it trims: that may take long.
+    // Hold only the lock value while it trims, because that may take long.
     let lock = store::lock(node, vmid, store::LOCK_SECONDS, output)?;
     let config = locked::set(node, vmid, &Lock::Fstrim, output)?;
     drop(lock);
@@ -46,7 +46,7 @@ fn trim_all(
     let _mounts = PrivateMounts::enter()?;
     let root = hostmount::mount(node, vmid, config, output)?;
     let trimmed = trim_mounted(config, root_only, &root, interrupt, output);
-    // What cannot be unmounted ends with the namespace.
+    // If it cannot be unmounted, it ends with the namespace.
     let _ = storage::unmount_all(&root);
     trimmed
 }
@@ -75,7 +75,7 @@ fn is_left_out(mount: &MountPoint) -> bool {
     matches!(mount.fs.source, MountSource::Bind(_)) || mount.fs.read_only
 }
 
-/// Trims one file system. fstrim(8) gets the open directory, so that no symlink of the container leads it elsewhere;
+/// Trims one file system. fstrim(8) gets the open directory, so that no symlink in the container can lead it elsewhere;
 /// what it prints names the path.
 fn trim(inside: &Rooted, root: &Path, path: &str, output: &mut Output<'_>) -> NodeResult<()> {
     let shown = format!("{}{path}", root.display());

@@ -12,7 +12,7 @@ use crate::{Node, NodeResult, Output};
 pub fn run(_node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> {
     let word = call.args().first().map(String::as_str);
     let full = call.get("verbose") != Some("0");
-    // A beginning of several verbs is explained as pct does it: all of them, the word repeated in each.
+    // If several verbs begin with the word, it is explained as in pct: all verbs, with the word repeated in each.
     let (prefix, verb) = match word.map(|word| (word, usage::resolve(word))) {
         None => ("pct".to_owned(), None),
         Some((_, Meant::Verb(verb))) => ("pct".to_owned(), Some(verb)),

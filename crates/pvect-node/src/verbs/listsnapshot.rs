@@ -50,7 +50,7 @@ fn tree(config: &ContainerConfig, zone: &TimeZone) -> String {
         children.entry(parent).or_default().push(name);
     }
     for names in children.values_mut() {
-        // What has no time is the latest; the stack below gives back what was put on it last.
+        // Entries without a time count as the latest; the stack below returns the last one first.
         names.sort_by_key(|name| std::cmp::Reverse(entries.get(name).map(|e| (e.time.is_none(), e.time))));
     }
     let mut text = String::new();
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn odd_parents_do_no_harm() {
-        // Those that are each other's parents hang on no root, as in pct.
+        // Entries that are each other's parents are not shown, as in pct.
         let text = "parent: gone\n\n[aa]\nparent: bb\n\n[bb]\nparent: aa\n";
         assert_eq!(shown(text), "`-> current                                             You are here!\n");
         let time = "\n[aa]\nsnaptime: 99999999999999999\n";

@@ -5,10 +5,10 @@ use pvect_core::{Call, Verb};
 use crate::usage::report::bad_parameters;
 use crate::{Failure, Node, NodeResult, Output, store};
 
-/// The exit status of what is refused before the container is looked at.
+/// The exit status when a call is refused before the container is checked.
 const REFUSED_EXIT: u8 = 2;
 
-/// Refuses to hand a container to another node; what the real pct refuses first is refused in its words.
+/// Refuses to move a container to another node; what the real pct refuses first is refused in its words.
 ///
 /// # Errors
 /// Always: the text and status that pct ends with, or why this node cannot do it.

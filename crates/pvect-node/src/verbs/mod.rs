@@ -53,7 +53,7 @@ pub(crate) const TRUST_CONFIG: &str = "trust-config";
 
 pub(crate) use pull::FILL;
 
-/// Returns whether this node does what a verb asks. It has no other node to hand a container to.
+/// Returns whether this node supports a verb. There is no other node to move a container to.
 pub fn supported(verb: Verb) -> bool {
     !matches!(verb, Verb::Migrate | Verb::RemoteMigrate)
 }
@@ -120,8 +120,8 @@ pub fn dispatch_json(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeR
     }
 }
 
-/// Refuses a container whose command socket somebody else holds: whether it runs, and what runs in it, could be
-/// anybody's word. What shows configurations asks no monitor.
+/// Refuses a container whose command socket somebody else holds: what the socket says about it cannot be trusted. Verbs
+/// that only show the configuration do not ask the monitor.
 fn refuse_foreign(node: &Node, call: &Call) -> NodeResult<()> {
     let asks_none = matches!(call.verb(), Verb::Config | Verb::Pending | Verb::Listsnapshot | Verb::Help);
     match call.vmid().filter(|_| !asks_none) {

@@ -24,7 +24,7 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
     let text = |index: usize| call.args().get(index).map(String::as_str).filter(|text| !text.is_empty());
     let given = |index: usize, name: &str| text(index).or_else(|| call.get(name));
     let Some(key) = text(1) else { return Err(super::not_enough_arguments()) };
-    // Before a container that is named by its option, an empty place says that no storage is given.
+    // If the container is named by its option, an empty argument before it means that no storage is given.
     let storage = call.args().get(2).filter(|_| call.args().get(3).is_none_or(String::is_empty));
     if let (Some(word), Some(spec)) = (storage, Verb::MoveVolume.spec().args.get(2)) {
         check::argument(spec, word).map_err(|violations| refused(Verb::MoveVolume, &violations))?;
@@ -100,7 +100,7 @@ fn to_storage(
     Ok(0)
 }
 
-/// Finds the volume of a key, and what forbids to move it.
+/// Finds the volume of a key, and checks that it may be moved.
 fn find(
     node: &Node,
     vmid: Vmid,
@@ -153,7 +153,7 @@ fn check_digest(wanted: Option<&str>, found: &str) -> NodeResult<()> {
     }
 }
 
-/// Has the key name the new volume; the old one becomes an unused one.
+/// Makes the key name the new volume; the old one becomes unused.
 fn switch(
     node: &Node,
     vmid: Vmid,
@@ -173,7 +173,7 @@ fn switch(
     store::save(node, vmid, &config)
 }
 
-/// Removes the old volume; what cannot be removed becomes an unused one.
+/// Removes the old volume; if that fails, it becomes an unused one.
 fn drop_old(
     node: &Node,
     vmid: Vmid,
@@ -190,7 +190,7 @@ fn drop_old(
     store::save(node, vmid, &config)
 }
 
-/// A volume on its way to another container.
+/// A volume that is being given to another container.
 struct Reassign<'a> {
     node: &'a Node,
     vmid: Vmid,
@@ -216,7 +216,7 @@ impl Reassign<'_> {
         let _interrupt = Interrupt::watch();
         let id = format!("{vmid}-{key}>{target}-{target_key}");
         task::run(self.node, "move_volume", &id, output, |log, output| {
-            // In the order of their numbers: two that move at the same time never wait for each other.
+            // Lock in the order of the vmids, so that two commands that run at the same time never wait for each other.
             let (first, second) = (vmid.min(target), vmid.max(target));
             let _first = store::lock(self.node, *first, store::LOCK_SECONDS, output)?;
             let _second = (first != second)

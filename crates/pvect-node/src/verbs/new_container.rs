@@ -35,7 +35,7 @@ pub(super) fn judge_volumes(asker: &Asker, vmid: Vmid, volumes: &[(String, Strin
     Ok(())
 }
 
-/// Options of create that are no options of a container.
+/// Options of create that are not options of a container.
 pub(super) const OWN_OPTIONS: [&str; 13] = [
     "bwlimit",
     "force",
@@ -52,7 +52,7 @@ pub(super) const OWN_OPTIONS: [&str; 13] = [
     "unprivileged",
 ];
 
-/// A file of public keys that was read and not yet looked at.
+/// A file of public keys that was read but not checked yet.
 pub(super) struct Keys<'a> {
     path: &'a str,
     content: String,
@@ -71,7 +71,7 @@ impl Keys<'_> {
         let is_key = |line: &str| {
             let mut words = line.split_ascii_whitespace();
             let kinds = ["ssh-", "ecdsa-sha2-", "sk-ssh-", "sk-ecdsa-"];
-            // Options may stand before the type.
+            // Options may come before the type.
             line.starts_with('#') || words.any(|word| kinds.iter().any(|kind| word.starts_with(kind)))
         };
         match self.content.lines().map(str::trim).find(|line| !line.is_empty() && !is_key(line)) {
@@ -99,11 +99,11 @@ pub(super) fn detect_guest(
     Ok(())
 }
 
-/// Removes what a create, a clone or a restore made, also when it panics.
+/// Removes what a create, a clone or a restore made, even after a panic.
 pub(super) struct Undo<'a> {
     node: &'a Node,
     vmid: Vmid,
-    /// The configuration that comes back; without one the container goes.
+    /// The configuration to restore; without one the container is removed.
     pub(super) old: Option<ContainerConfig>,
     /// What was made so far.
     pub(super) volumes: Vec<VolumeId>,
@@ -111,17 +111,17 @@ pub(super) struct Undo<'a> {
 }
 
 impl<'a> Undo<'a> {
-    /// Of a container whose configuration was just made.
+    /// For a container whose configuration was just made.
     pub(super) fn of(node: &'a Node, vmid: Vmid) -> Self {
         Self::over(node, vmid, None)
     }
 
-    /// Of a container that takes the place of an old one, if there was one.
+    /// For a container that replaces an old one, if there was one.
     pub(super) fn over(node: &'a Node, vmid: Vmid, old: Option<ContainerConfig>) -> Self {
         Self { node, vmid, old, volumes: Vec::new(), armed: true }
     }
 
-    /// The container is whole: nothing is removed any more.
+    /// The container is complete: nothing is removed any more.
     pub(super) fn disarm(&mut self) {
         self.armed = false;
     }

@@ -61,7 +61,7 @@ pub(super) fn parse_mount(key: &str, text: &str) -> NodeResult<(String, Mount)> 
     Ok((key.to_owned(), mount))
 }
 
-/// Checks what can be known of a volume's storage.
+/// Checks what is known about a volume's storage.
 pub(super) fn check_source(node: &Node, verb: Verb, source: &MountSource) -> NodeResult<()> {
     match source {
         MountSource::Allocate { storage, .. } => storage::check_rootdir(node, verb, storage),
@@ -74,8 +74,8 @@ pub(super) fn volume_id(text: &str) -> NodeResult<VolumeId> {
     text.parse().map_err(|_| Failure::new(format!("unable to parse volume ID '{text}'")))
 }
 
-/// Makes the volumes that are asked for as new, and puts all of them into the configuration. What was made is in
-/// `made`, also when it fails.
+/// Makes the volumes that are to be new, and writes all volumes into the configuration. `made` has what was made, even
+/// when it fails.
 pub(super) fn make_volumes(
     node: &Node,
     vmid: Vmid,

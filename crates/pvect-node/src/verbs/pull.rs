@@ -10,14 +10,16 @@ use rustix::fs::OFlags;
 use crate::error::os_text;
 use crate::interrupt::Interrupt;
 use crate::rooted::{Rooted, is_of_kernel, is_plain};
-use crate::transfer::{Place, Target, Wanted};
+use crate::transfer::Target;
+use crate::transfer::place::Place;
+use crate::transfer::wanted::Wanted;
 use crate::{Failure, Node, NodeResult, Output, runtime, store, task};
 
 /// The option that lets a copy fill the disk; an extension of this node.
 pub(crate) const FILL: &str = "fill";
 
-/// Copies a file of a running container to the host. Returns the exit status, which is 0 when the copy failed, too:
-/// as with the real pct, the text on stderr tells.
+/// Copies a file of a running container to the host. Returns the exit status, which is 0 even when the copy failed: as
+/// with the real pct, only the text on stderr shows that.
 ///
 /// # Errors
 /// `can only pull files from a running VM`, and what keeps the task from being started.
@@ -58,7 +60,7 @@ fn open(root: &OwnedFd, path: &str) -> NodeResult<File> {
         return Err(failed(rustix::io::Errno::NOENT.into()));
     }
     let inside = Rooted::open(Path::new(&runtime::path_of(root)), (0, 0)).map_err(failed)?;
-    // First as a place only: opening a device, or a file such as /proc/kmsg, may act already.
+    // First with `O_PATH` only: merely opening a device, or a file such as /proc/kmsg, may have an effect.
     let place = inside.open_at(path, OFlags::PATH).map_err(failed)?;
     if !is_plain(&place) {
         return Err(Failure::new(format!("failed to open {path}: it is not a regular file")));
@@ -66,7 +68,7 @@ fn open(root: &OwnedFd, path: &str) -> NodeResult<File> {
     if is_of_kernel(&place) {
         return Err(Failure::new(format!("failed to open {path}: it is on proc or sysfs")));
     }
-    // The very file that was looked at.
+    // Open the same file that was checked.
     let same = format!("/proc/self/fd/{}", place.as_raw_fd());
     File::open(same).map_err(failed)
 }

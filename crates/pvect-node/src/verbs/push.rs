@@ -14,11 +14,11 @@ use crate::{Failure, Node, NodeResult, Output, helper_verbs, runtime, store, tas
 
 /// How long the copying process may take to clean up after a signal.
 const GRACE: Duration = Duration::from_secs(5);
-/// How often it is looked at.
+/// How often to check for its end.
 const STEP: Duration = Duration::from_millis(2);
 
-/// Copies a file of the host into a running container. Returns the exit status, which is 0 when the copy failed,
-/// too: as with the real pct, the text on stderr tells.
+/// Copies a file of the host into a running container. Returns the exit status, which is 0 even when the copy failed:
+/// as with the real pct, only the text on stderr shows that.
 ///
 /// # Errors
 /// `can only push files to a running CT`, and what keeps the task from being started.
@@ -54,7 +54,7 @@ fn push(node: &Node, vmid: Vmid, call: &Call, file: &str, destination: &str) -> 
     let source = File::open(file).map_err(|_| Failure::new(format!("failed to open {file} for reading")))?;
     let option = |name: &str| call.get(name).unwrap_or_default();
     let mut command = Command::new(&node.helper);
-    // The container may have a `/dev/tty` under any name: in a session without a terminal that is nothing.
+    // The container may have a `/dev/tty` under any name; in a session without a terminal it cannot be used.
     pvect_sys::child::new_session(&mut command);
     let child = command
         .args([
@@ -88,7 +88,7 @@ fn finish(mut child: Child, interrupt: &Interrupt) -> NodeResult<()> {
         match told {
             None if interrupt.came() => {
                 if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
-                    // It is our child and not waited for yet: the number is still its own.
+                    // It is our child and we have not waited for it yet, so the process id is still its own.
                     let _ = kill_process(pid, Signal::TERM);
                 }
                 told = Some(Instant::now());

@@ -5,7 +5,7 @@ use pvect_core::Call;
 use crate::runtime::{self, StopMode};
 use crate::{Failure, Node, NodeResult, Output, store, task};
 
-/// Shuts a container down and starts it again; pending changes come into force. Returns the exit status.
+/// Shuts a container down and starts it again; pending changes are applied. Returns the exit status.
 ///
 /// The real pct stops a locked container and then fails to start it; here it is refused before that.
 ///
@@ -26,7 +26,7 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
         }
         log.capture(output, |output| {
             runtime::stop(node, vmid, &config, mode, output)?;
-            // The guest may have changed nothing of it, but a hook script may.
+            // The guest cannot have changed the configuration, but a hook script can.
             let config = store::load(node, vmid)?.config;
             crate::start::start(node, vmid, &config, false, output)
         })

@@ -47,7 +47,7 @@ fn rescan(node: &Node, vmid: Vmid, dry: bool, output: &mut Output<'_>) -> NodeRe
     Ok(())
 }
 
-/// Adds volumes that nothing names. A file that two storages have (one path in both) is one volume.
+/// Adds volumes that nothing names. A file that is on two storages (with the same path) is one volume.
 fn add_unused(
     node: &Node,
     vmid: Vmid,
@@ -56,7 +56,7 @@ fn add_unused(
     output: &mut Output<'_>,
 ) -> NodeResult<()> {
     let path = |volume: &VolumeId| storage::volume_path(node, volume).ok();
-    // What only a snapshot or a pending change names is in use too: the real pct offers it for removal.
+    // A volume that only a snapshot or a pending change names is in use, too; the real pct would list it as unused.
     let named = config_volumes::sections(config).flat_map(config_volumes::all);
     let mut known: BTreeSet<PathBuf> = named.filter_map(|(_, volume)| path(&volume)).collect();
     for volume in volumes {

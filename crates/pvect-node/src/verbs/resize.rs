@@ -11,7 +11,7 @@ use crate::storage::grow;
 use crate::task::TaskLog;
 use crate::{Failure, Node, NodeResult, Output, locked, runtime, store, task};
 
-/// What is to be done: found before the task begins, and once more in it, under the lock file.
+/// What is to be done: determined before the task begins, and again in it, under the lock file.
 struct Plan {
     config: ContainerConfig,
     mount: MountPoint,
@@ -80,7 +80,7 @@ impl Plan {
         if size < current {
             return Err(Failure::new("unable to shrink disk size"));
         }
-        // What was cut short is taken up again: the size was not recorded, or the file system not enlarged.
+        // Continue an interrupted resize: the size was not recorded, or the file system not enlarged.
         let is_recorded = mount.fs.size.is_none_or(|recorded| recorded.0 == size);
         if size == current && is_recorded && !grow::has_room(node, &volume) {
             return Err(Failure::new("disk is already at specified size"));

@@ -15,7 +15,7 @@ use crate::storage::snapshot;
 use crate::task::TaskLog;
 use crate::{Failure, Node, NodeResult, Output, locked, store, task};
 
-/// Puts a container back to a snapshot; a running one is killed first. Returns the exit status.
+/// Rolls a container back to a snapshot; a running one is killed first. Returns the exit status.
 ///
 /// # Errors
 /// The text and status that pct ends with.
@@ -23,7 +23,7 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
     let (vmid, name) = (super::vmid(call)?, super::snapshot_name(call)?);
     let start = super::is_on(call, "start");
     task::run(node, "vzrollback", &vmid.to_string(), output, |log, output| {
-        // Signals are noted and change nothing: half a rollback is worse than a whole one.
+        // Signals are noted but do not stop it: half a rollback is worse than a whole one.
         let interrupt = Interrupt::watch();
         roll_back(node, vmid, &name, output)?;
         drop(interrupt);
@@ -63,7 +63,7 @@ fn prepare(node: &Node, vmid: Vmid, name: &SnapshotName, output: &mut Output<'_>
         return Err(Failure::new(format!("unable to rollback to incomplete snapshot (snapstate = {state})")));
     }
     if config.lock() == Some(Lock::Rollback) {
-        // Of one that was cut short: nobody holds the file that goes with the value.
+        // The lock of an interrupted rollback: nobody holds the file that belongs to it.
         config.main.remove("lock");
         store::check_dead(node, vmid, &Lock::Rollback, 1)?;
         store::save(node, vmid, &config)?;
@@ -77,8 +77,8 @@ fn prepare(node: &Node, vmid: Vmid, name: &SnapshotName, output: &mut Output<'_>
     Ok(saved)
 }
 
-/// Makes the snapshot's section the present one. Description and unused volumes stay; volumes that the snapshot does
-/// not know become unused ones, unless another snapshot names them (there the real one offers them for removal).
+/// Makes the snapshot's section the present one. Description and unused volumes stay; volumes that are not in the
+/// snapshot become unused ones, unless another snapshot names them (the real pct lists them as unused even then).
 fn apply(mut config: ContainerConfig, name: &SnapshotName) -> NodeResult<ContainerConfig> {
     let saved = section(&mut config, name)?.clone();
     let known = in_use(&saved);

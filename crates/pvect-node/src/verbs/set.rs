@@ -23,8 +23,8 @@ const INTERFACES: &str = "/sys/class/net";
 
 /// Changes options of a container. Returns the exit status.
 ///
-/// What a running container cannot take stays pending. What is written is read again, and what a start needs of it is
-/// checked: a failure then says what the container lacks, and what was asked for is stored.
+/// What a running container cannot take stays pending. The written configuration is read again and checked as for a
+/// start. A failure then says what is missing, although the change is stored.
 ///
 /// # Errors
 /// The text and status that pct ends with.
@@ -69,7 +69,7 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
     Ok(0)
 }
 
-/// Judges what the change makes of the configuration, whatever words asked for it.
+/// Judges the changed configuration, whichever options led to it.
 fn judge(node: &Node, vmid: Vmid, before: &ContainerConfig, after: &ContainerConfig) -> NodeResult<()> {
     let asker = Asker::of_this_process(node)?;
     let target = Target { vmid, is_unprivileged: before.is_unprivileged() };
@@ -98,7 +98,7 @@ fn judge(node: &Node, vmid: Vmid, before: &ContainerConfig, after: &ContainerCon
 
 /// Checks `--delete` and `--revert` against each other and the other options.
 fn check_lists(call: &Call) -> NodeResult<()> {
-    // That an option is read-only is found with the values.
+    // Read-only options are reported with the values.
     let mut found = rules::after_load(call).into_iter();
     match found.find(|violation| !matches!(violation.reason, Reason::Alone { .. })) {
         Some(violation) => Err(refused(Verb::Set, &[violation]).exiting(AFTER_LOAD_EXIT)),
@@ -129,7 +129,7 @@ fn note(
         }
         check_deletion(vmid, config, option)?;
         modified.insert(option.to_owned());
-        // A pending value of it stays, and is what it gets in the end.
+        // A pending value of it stays, and is the one that is applied in the end.
         config.pending.get_or_insert_default().add_delete(option, false);
     }
     let values: BTreeMap<&str, &str> = call
@@ -172,7 +172,7 @@ fn check_protection(config: &ContainerConfig, what: &str) -> NodeResult<()> {
     Ok(())
 }
 
-/// Checks what the table of options cannot know: the host, the storages, the container.
+/// Checks what the table of options cannot check: the host, the storages, the container.
 fn check_value(
     node: &Node,
     vmid: Vmid,
@@ -186,7 +186,7 @@ fn check_value(
         "rootfs" => {
             check_protection(config, &format!("can't update CT {vmid} drive '{option}'"))?;
             match RootFs::parse(text) {
-                // The real pct stores this text, and the container starts no more.
+                // The real pct stores this text, and the container does not start any more.
                 Ok(RootFs { source: MountSource::Allocate { .. }, .. }) => {
                     Err(Failure::new("a container keeps its rootfs: give the volume that it has"))
                 }
@@ -221,7 +221,7 @@ fn has_no_path(violation: &Violation) -> bool {
 }
 
 fn check_mount(node: &Node, config: &ContainerConfig, option: &str, fs: &RootFs) -> NodeResult<()> {
-    // Else the container is found not to start, later.
+    // Otherwise only the next start would fail.
     storage::check_mount(config, option, fs)?;
     check_source(node, &fs.source)
 }
@@ -242,7 +242,7 @@ fn volume_id(text: &str) -> NodeResult<VolumeId> {
     text.parse().map_err(|_| Failure::new(format!("unable to parse volume ID '{text}'")))
 }
 
-/// Checks a changed interface, as far as its bridge does not matter; that is looked at when all is written.
+/// Checks a changed interface except for its bridge, which is checked when everything is written.
 fn check_net(interfaces: &Path, option: &str, net: &NetInterface) -> NodeResult<()> {
     if let Some(mtu) = net.mtu {
         runtime::check_mtu(interfaces, option, net.bridge.as_deref(), Some(mtu))?;
@@ -300,7 +300,7 @@ mod tests {
             check_net(sys.path(), "net0", &net).map_err(|failure| (failure.text, failure.exit))
         };
         assert_eq!(check("name=eth0,bridge=vmbr0,mtu=1500"), Ok(()));
-        // Stored all the same.
+        // It is stored anyway.
         assert_eq!(check("name=eth0,bridge=nosuch"), Ok(()));
         for (text, words, exit) in [
             ("name=eth0,bridge=nosuch,mtu=1500", "bridge 'nosuch' does not exist", 2),

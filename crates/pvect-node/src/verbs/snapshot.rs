@@ -40,7 +40,7 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
     Ok(0)
 }
 
-/// Takes the snapshot; what was made of it is removed again when that fails.
+/// Takes the snapshot; if that fails, what was made of it is removed again.
 pub(crate) fn create(
     node: &Node,
     vmid: Vmid,
@@ -72,7 +72,7 @@ fn prepare(
     output: &mut Output<'_>,
 ) -> NodeResult<ContainerConfig> {
     let _held = store::lock(node, vmid, store::LOCK_SECONDS, output)?;
-    // It would keep the old ids.
+    // The snapshot would keep the old ids.
     ids::check_whole(node, vmid)?;
     let config = store::load_telling(node, vmid, output)?.config;
     if config.is_set("template") {
@@ -117,7 +117,7 @@ fn check_volumes(node: &Node, config: &ContainerConfig) -> NodeResult<()> {
     Ok(())
 }
 
-/// What a snapshot keeps of a configuration, and a rollback takes from a snapshot.
+/// The part of a configuration that a snapshot keeps, and that a rollback restores.
 pub(super) fn copy_of(section: &Section) -> Section {
     let mut copy = section.clone();
     copy.description = None;
@@ -125,8 +125,8 @@ pub(super) fn copy_of(section: &Section) -> Section {
     copy
 }
 
-/// Snapshots the volumes; a running container stands still meanwhile. Returns the keys of those that may have a
-/// snapshot now, also when it failed.
+/// Snapshots the volumes; a running container is frozen meanwhile. Returns the keys of those that may have a snapshot
+/// now, even when it failed.
 fn take_all(
     node: &Node,
     vmid: Vmid,
@@ -146,7 +146,7 @@ fn take_all(
         }
         for (key, volume) in in_use(&config.main) {
             interrupt.check()?;
-            // Before it is there: a cleanup looks whether it is.
+            // Add it before the snapshot exists: the cleanup checks whether it does.
             taken.push(key);
             snapshot::take(node, &volume, name)?;
         }
@@ -157,7 +157,7 @@ fn take_all(
     (taken, done.and(thawed))
 }
 
-/// Has the file systems of a frozen container written.
+/// Syncs the file systems of a frozen container.
 fn sync(node: &Node, vmid: Vmid, config: &ContainerConfig) -> NodeResult<()> {
     if runtime::reader(node).init_pid(vmid).is_none() {
         return Ok(());
@@ -167,7 +167,7 @@ fn sync(node: &Node, vmid: Vmid, config: &ContainerConfig) -> NodeResult<()> {
     let inside = Rooted::open(Path::new(&root), (0, 0))
         .map_err(|error| Failure::io("can't open", Path::new(&root), &error))?;
     for (_, mount) in config.volumes() {
-        // One that the guest has unmounted was written then.
+        // If the guest has unmounted it, it was written then.
         if let Ok(directory) = inside.open_at(&mount.path, OFlags::RDONLY | OFlags::DIRECTORY) {
             rustix::fs::syncfs(&directory)
                 .map_err(|errno| Failure::io("can't sync", Path::new(&mount.path), &errno.into()))?;
@@ -176,7 +176,7 @@ fn sync(node: &Node, vmid: Vmid, config: &ContainerConfig) -> NodeResult<()> {
     Ok(())
 }
 
-/// Makes the snapshot a whole one: the parent of the present state.
+/// Completes the snapshot: it becomes the parent of the present state.
 fn commit(node: &Node, vmid: Vmid, name: &SnapshotName, output: &mut Output<'_>) -> NodeResult<()> {
     let _held = store::lock(node, vmid, store::LOCK_SECONDS, output)?;
     let mut config = store::load(node, vmid)?.config;

@@ -22,7 +22,7 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
             check_lock(&config)?;
         }
         check_quotas(&config)?;
-        // Another one may have been faster.
+        // Another command may have started it meanwhile.
         check_stopped(node, vmid)?;
         log.capture(output, |output| crate::start::start(node, vmid, &config, debug, output))
     })?;

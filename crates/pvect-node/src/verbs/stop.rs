@@ -50,7 +50,7 @@ pub(super) fn check_running(node: &Node, vmid: Vmid) -> NodeResult<()> {
 fn end_shutdowns(node: &Node, vmid: Vmid) -> Vec<String> {
     let id = vmid.to_string();
     let shutdowns =
-        task::active(node).into_iter().filter(|upid| upid.worker == "vzshutdown" && upid.id == id);
+        task::lists::active(node).into_iter().filter(|upid| upid.worker == "vzshutdown" && upid.id == id);
     shutdowns
         .filter_map(|upid| {
             let pid = Pid::from_raw(i32::try_from(upid.pid).ok()?)?;

@@ -8,8 +8,8 @@ use crate::storage::base::{Base, can_be_base};
 use crate::task::TaskLog;
 use crate::{Failure, Node, NodeResult, Output, locked, runtime, storage, store, task};
 
-/// Makes a stopped container without snapshots a template, for good. Returns the exit status: 0 also when the task
-/// failed, as the real pct does (its text is on stderr).
+/// Turns a stopped container without snapshots into a template, permanently. Returns the exit status: 0 also when the
+/// task failed, as the real pct does (its text is on stderr).
 ///
 /// # Errors
 /// The text and status that pct ends with, for what is found before the task begins.
@@ -74,8 +74,8 @@ pub(super) fn convert(
         mount.fs.source = MountSource::Volume(base.volume.to_string());
         let text = if key == "rootfs" { mount.fs.to_string() } else { mount.to_string() };
         config.main.set(&key, text);
-        // Before the old name goes: a command that is killed leaves a configuration that names what there is, and
-        // the next one goes on from there.
+        // Save before the old name is removed: a killed command then leaves a configuration that names existing
+        // volumes, and the next one continues from there.
         store::save(node, vmid, &config)?;
         base.finish(&mut |line| log.line(output, line))?;
     }

@@ -76,6 +76,15 @@ impl NodeInProcess {
         path
     }
 
+    /// The log of the only task of a kind.
+    pub fn task_log(&self, worker: &str) -> String {
+        let index = fs::read_to_string(self.root().join("log/tasks/index")).unwrap();
+        let mut names = index.lines().filter_map(|line| line.split(' ').next());
+        let name = names.find(|name| name.contains(&format!(":{worker}:"))).unwrap();
+        let upid: pvect_core::upid::Upid = name.parse().unwrap();
+        fs::read_to_string(self.root().join("log/tasks").join(upid.log_directory()).join(name)).unwrap()
+    }
+
     /// Everything of containers that is below the root, mounted from it, or attached to loop devices.
     pub fn leftovers(&self) -> Vec<String> {
         let mut found = Vec::new();

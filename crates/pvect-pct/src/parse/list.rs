@@ -10,7 +10,7 @@ use super::{ParseError, lines, shown, text};
 
 const STATUS_WIDTH: usize = 10;
 const LOCK_WIDTH: usize = 12;
-/// Where Status begins: no vmid is wider than its column.
+/// The column where Status begins: a vmid is never wider than its column.
 const STATUS_AT: usize = 11;
 
 /// Parses the table.
@@ -66,7 +66,7 @@ fn column(text: &str, width: usize) -> Option<(&str, &str)> {
 /// Parses the JSON that the standalone node's pct prints for `list --output-format json`.
 ///
 /// # Errors
-/// When it is no array of `{vmid, status, lock?, name}`.
+/// When it is not an array of `{vmid, status, lock?, name}`.
 pub fn list_json(output: &[u8]) -> Result<Vec<Listing>, ParseError> {
     text(output)?;
     serde_json::from_slice(output).map_err(|error| match error.line() {

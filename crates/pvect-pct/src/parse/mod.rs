@@ -19,7 +19,7 @@ use pvect_core::config::ConfigError;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", described(*line, what))]
 pub struct ParseError {
-    /// The line that broke, from 1, where it was one.
+    /// The number of the bad line, from 1, if the error is about a line.
     pub line: Option<usize>,
     /// What was expected or found.
     pub what: String,
@@ -42,7 +42,7 @@ fn described(line: Option<usize>, what: &str) -> String {
 /// Parses what `pct config` prints.
 ///
 /// # Errors
-/// For the first line that is no `key: value`, and for bytes that are not UTF-8.
+/// For the first line that is not `key: value`, and for bytes that are not UTF-8.
 pub fn config(output: &[u8]) -> Result<ContainerConfig, ParseError> {
     text(output)?;
     ContainerConfig::parse_output(output).map_err(|error| match error {
@@ -60,7 +60,7 @@ fn text(output: &[u8]) -> Result<&str, ParseError> {
     })
 }
 
-/// Returns numbered lines; only `\n` ends one, so that other odd characters stay in their values.
+/// Returns numbered lines. Only `\n` ends a line, so other odd characters remain part of the values.
 fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     text.strip_suffix('\n').unwrap_or(text).split('\n').enumerate().map(|(index, line)| (index + 1, line))
 }

@@ -9,7 +9,7 @@ use super::{ParseError, lines, shown, text};
 /// Source: `format_pending` of pve-guest-common.
 ///
 /// # Errors
-/// For the first line that is none of the three.
+/// For the first line of any other kind.
 pub fn pending(output: &[u8]) -> Result<Vec<PendingItem>, ParseError> {
     let text = text(output)?;
     let mut items: Vec<PendingItem> = Vec::new();

@@ -5,22 +5,22 @@ use pvect_core::config::SnapshotEntry;
 
 use super::{ParseError, lines, shown, text};
 
-/// In which time zone the dates were printed.
+/// The time zone in which the dates were printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Clock {
     /// In UTC: pct ran with `TZ=UTC`.
     Utc,
-    /// In one that is not known: dates are checked and left out.
+    /// In an unknown one: dates are checked, but left out.
     Unknown,
 }
 
-/// Parses the tree: a line a snapshot, one blank more for each level, parents first. `current` is left out.
+/// Parses the tree: one line for each snapshot, one more blank for each level, parents first. `current` is left out.
 ///
-/// Only the first line of a description is there, and `no-description` for none, which is read as none. Source:
+/// It has only the first line of a description; `no-description` is read as no description. Source:
 /// `print_snapshot_tree` of pve-guest-common.
 ///
 /// # Errors
-/// For the first line that is no branch of the tree.
+/// For the first line that is not part of the tree.
 pub fn snapshots(output: &[u8], clock: Clock) -> Result<Vec<SnapshotEntry>, ParseError> {
     let text = text(output)?;
     let mut entries = Vec::new();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-use pvect_core::{Lock, RunState, Status};
+use pvect_core::{Lock, RunState, Status, shape};
 
 use super::{ParseError, lines, shown, text};
 
@@ -25,7 +25,7 @@ pub fn state(output: &[u8]) -> Result<RunState, ParseError> {
 /// Parses the `key: value` lines of `pct status --verbose`. Keys that are not known are kept in `other`.
 ///
 /// # Errors
-/// For the first line that is no `key: value` or whose value is not of its type, and when `vmid` or `status` is
+/// For the first line that is not `key: value` or whose value has the wrong type, and when `vmid` or `status` is
 /// missing.
 pub fn status(output: &[u8]) -> Result<Status, ParseError> {
     let mut fields = Fields::parse(text(output)?)?;
@@ -43,9 +43,9 @@ pub fn status(output: &[u8]) -> Result<Status, ParseError> {
         template: fields.boolean("template")?,
         cpus: fields.number_if_it_is_one("cpus"),
         mem: fields.amount("mem")?,
-        maxmem: fields.amount("maxmem")?,
+        maxmem: fields.amount_if_it_is_one("maxmem"),
         swap: fields.amount("swap")?,
-        maxswap: fields.amount("maxswap")?,
+        maxswap: fields.amount_if_it_is_one("maxswap"),
         disk: fields.amount("disk")?,
         maxdisk: fields.amount("maxdisk")?,
         diskread: fields.amount("diskread")?,
@@ -93,11 +93,21 @@ impl Fields {
         self.values.remove(key).map(|(_, value)| value)
     }
 
-    /// pct shows a stored text even where it is no number: then it stays among the others.
+    /// pct shows a stored text even if it is not a number: then it stays in `other`.
     fn number_if_it_is_one(&mut self, key: &str) -> Option<f64> {
-        let number = self.values.get(key)?.1.parse().ok()?;
+        let text = &self.values.get(key)?.1;
+        let number = text.parse().ok().filter(|_| shape::is_number(text))?;
         self.values.remove(key);
         Some(number)
+    }
+
+    /// pct calculates with a stored text even if it is not a number: a result that is not a whole number stays in
+    /// `other`.
+    fn amount_if_it_is_one(&mut self, key: &str) -> Option<u64> {
+        let (_, text) = self.values.get(key)?;
+        let amount = amount(text)?;
+        self.values.remove(key);
+        Some(amount)
     }
 
     fn number<T: FromStr>(&mut self, key: &str) -> Result<Option<T>, ParseError> {
@@ -106,17 +116,10 @@ impl Fields {
         value.parse().map(Some).map_err(bad)
     }
 
-    /// A whole number; Perl prints one beyond 15 digits as a decimal with an exponent.
     fn amount(&mut self, key: &str) -> Result<Option<u64>, ParseError> {
         let Some((line, value)) = self.values.remove(key) else { return Ok(None) };
-        if let Ok(whole) = value.parse() {
-            return Ok(Some(whole));
-        }
-        match value.parse::<f64>() {
-            // In this range the conversion loses at most the fraction.
-            Ok(decimal) if (0.0..1.8e19).contains(&decimal) => Ok(Some(decimal as u64)),
-            _ => Err(ParseError::at(line, format!("{} is not a value of '{key}'", shown(&value)))),
-        }
+        let bad = || ParseError::at(line, format!("{} is not a value of '{key}'", shown(&value)));
+        amount(&value).map(Some).ok_or_else(bad)
     }
 
     fn boolean(&mut self, key: &str) -> Result<bool, ParseError> {
@@ -130,6 +133,13 @@ impl Fields {
     fn rest(self) -> BTreeMap<String, String> {
         self.values.into_iter().map(|(key, (_, value))| (key, value)).collect()
     }
+}
+
+/// A whole number; Perl prints one beyond 15 digits as a decimal with an exponent.
+fn amount(text: &str) -> Option<u64> {
+    let decimal = || text.parse::<f64>().ok().filter(|decimal| (0.0..1.8e19).contains(decimal));
+    // In this range the conversion loses at most the fraction.
+    text.parse().ok().or_else(|| decimal().map(|decimal| decimal as u64))
 }
 
 #[cfg(test)]
@@ -191,6 +201,15 @@ mod tests {
         assert_eq!(parsed.name.as_deref(), Some("a: b"));
         assert_eq!(parsed.tags.as_deref(), Some(""));
         assert!(parsed.template);
+    }
+
+    #[test]
+    fn limits_that_pct_made_of_texts_stay_texts() {
+        let text = "cpus: inf\nmaxmem: -5242880\nmaxswap: abc\nstatus: stopped\nvmid: 100\n";
+        let parsed = status(text.as_bytes()).unwrap();
+        assert_eq!((parsed.cpus, parsed.maxmem, parsed.maxswap), (None, None, None));
+        let other = [("cpus", "inf"), ("maxmem", "-5242880"), ("maxswap", "abc")];
+        assert_eq!(parsed.other, other.map(|(key, text)| (key.to_owned(), text.to_owned())).into());
     }
 
     #[test]

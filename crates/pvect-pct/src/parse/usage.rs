@@ -9,7 +9,8 @@ use super::{ParseError, lines, shown, text};
 
 const HEADER: [&str; 7] = ["MP", "Volume", "Size", "Used", "Avail", "Use%", "Path"];
 
-/// Parses the table of `pct df`. Columns are told by where the header's words end: names and paths may hold blanks.
+/// Parses the table of `pct df`. Columns are found by where the header's words end, because names and paths may contain
+/// blanks.
 ///
 /// Source: `df` of pve-container's `CLI/pct.pm`.
 ///
@@ -25,7 +26,7 @@ pub fn df(output: &[u8]) -> Result<Vec<FileSystem>, ParseError> {
             format!("'{}' was expected, found {}", HEADER.join(" "), shown(header)),
         ));
     }
-    // The header is ASCII, so these are characters too.
+    // The header is ASCII, so these byte positions are also character positions.
     let edges: Vec<usize> = HEADER.iter().filter_map(|word| Some(header.find(word)? + word.len())).collect();
     let left = header.find("Volume").unwrap_or_default();
     lines
@@ -66,7 +67,7 @@ fn size_of(text: &str) -> Option<u64> {
         letter => "KMGTPE".find(letter)? as i32 + 1,
     };
     let number: f64 = digits.parse().ok().filter(|number: &f64| number.is_finite() && *number >= 0.0)?;
-    // As exact as one decimal is; beyond 2^64 it is the largest.
+    // As exact as one decimal can be; sizes beyond 2^64 saturate.
     Some((number * 1024f64.powi(power)).round() as u64)
 }
 

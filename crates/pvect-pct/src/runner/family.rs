@@ -4,17 +4,17 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
-/// One process. The start time tells it from a later one of the same number.
+/// One process. The start time tells it apart from a later one with the same id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Member {
     pub(super) pid: i32,
     start: u64,
 }
 
-/// Every process by its number.
+/// Every process by its id.
 pub(super) type Table = HashMap<i32, Stat>;
 
-/// What is known of a process.
+/// What is known about a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stat {
     pid: i32,
@@ -27,7 +27,7 @@ pub(super) struct Stat {
 
 /// Returns the living processes that belong to `leader`: itself, its descendants, its process group and session.
 ///
-/// What a descendant has detached from all of these (a daemon) is not among them. Blocks for the time of one walk
+/// A descendant that has detached itself from all of these (a daemon) is not included. Blocks for the time of one walk
 /// through /proc, some milliseconds.
 pub(super) fn members(proc_root: &Path, leader: i32) -> Vec<Member> {
     members_of(&table(proc_root), leader)
@@ -41,7 +41,7 @@ pub(super) fn members_of(all: &Table, leader: i32) -> Vec<Member> {
     living.map(|stat| Member { pid: stat.pid, start: stat.start }).collect()
 }
 
-/// Returns whether the table has the process, living and the same.
+/// Returns whether the table has the same process, and it is alive.
 pub(super) fn lives_in(all: &Table, member: Member) -> bool {
     all.get(&member.pid).is_some_and(|stat| stat.start == member.start && !stat.zombie)
 }
@@ -60,7 +60,8 @@ fn table(proc_root: &Path) -> Table {
         .collect()
 }
 
-/// Reads records `PID/stat:TEXT`, each ended by NUL. A text whose number is not that of its path is no record.
+/// Reads records `PID/stat:TEXT`, each ended by NUL. A record whose text has another process id than its path is
+/// skipped.
 pub(super) fn read_table(records: &[u8]) -> Table {
     records
         .split(|byte| *byte == 0)
@@ -73,7 +74,7 @@ pub(super) fn read_table(records: &[u8]) -> Table {
         .collect()
 }
 
-/// Returns whether the process is still there and the same.
+/// Returns whether the process still exists and is the same.
 pub(super) fn lives(proc_root: &Path, member: Member) -> bool {
     let text = fs::read_to_string(proc_root.join(member.pid.to_string()).join("stat"));
     text.ok().and_then(|text| parse(&text)).is_some_and(|stat| stat.start == member.start && !stat.zombie)
@@ -81,7 +82,8 @@ pub(super) fn lives(proc_root: &Path, member: Member) -> bool {
 
 fn descends(all: &Table, stat: &Stat, leader: i32) -> bool {
     let mut at = *stat;
-    // The walk is not one moment, so a chain could loop; no real one is longer than there are processes.
+    // The table is not a snapshot of one moment, so a chain of parents could loop; a real chain is never longer than
+    // the table.
     for _ in 0..=all.len() {
         if at.pid == leader {
             return true;
@@ -150,7 +152,7 @@ mod tests {
         let stat = |pid: i32, name: &str, parent: i32| {
             format!("{pid}/stat:{pid} ({name}) S {parent} 7 7 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 {pid}0 0\n\0")
         };
-        // A container chooses such a name, to have another process killed.
+        // A container could choose such a name in order to have another process killed.
         let text = [
             stat(7, "pct", 1),
             stat(8, "x\n1/stat:1 (", 7),

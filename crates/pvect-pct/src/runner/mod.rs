@@ -23,13 +23,13 @@ pub(crate) use stop::Target;
 use terminal::Terminal;
 use watch::Watch;
 
-/// How long output may go on after pct has ended, when a process that it left behind holds the pipe.
+/// How long to wait for more output after pct has ended, if a process that it left behind holds the pipe open.
 const DRAIN_IDLE: Duration = Duration::from_millis(150);
-/// The same in all, for a process left behind that never stops writing.
+/// The same in total, for a process left behind that never stops writing.
 const DRAIN_LIMIT: Duration = Duration::from_secs(2);
-/// The grace of a pct that is stopped because it floods us.
+/// The grace period of a pct that is stopped because it writes too much.
 const FLOOD_GRACE: Duration = Duration::from_secs(1);
-/// How long a killed process has to vanish; one in uninterruptible sleep does not.
+/// How long a killed process may take to end; one in uninterruptible sleep does not end.
 const REAP_LIMIT: Duration = Duration::from_secs(5);
 
 /// What to run: words for pct, and how to treat it.
@@ -47,22 +47,22 @@ pub struct Request {
     pub password: Option<SecretString>,
     /// How long it may take.
     pub limit: Option<Duration>,
-    /// Whether more output than is kept ends the run. Otherwise the rest is read and thrown away.
+    /// Whether more output than is kept ends the run. Otherwise the rest is read and discarded.
     pub stop_on_flood: bool,
 }
 
-/// Streams of the caller's own, in the place of those of [`Request`]. The process gets them as they are.
+/// Streams of the caller's own, instead of those of [`Request`]. The process gets them as they are.
 #[derive(Debug, Default)]
 pub struct Streams {
     /// What the process reads from stdin.
     pub stdin: Option<OwnedFd>,
-    /// Where its stdout goes; nothing of it is kept then.
+    /// Where its stdout goes; it is then not kept.
     pub stdout: Option<OwnedFd>,
-    /// Where its stderr goes, likewise.
+    /// Where its stderr goes; it is then not kept.
     pub stderr: Option<OwnedFd>,
 }
 
-/// Why a run was over.
+/// Why a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
     /// pct ended by itself.
@@ -80,10 +80,10 @@ pub enum End {
     },
 }
 
-/// A run that is over. Nothing of the process is left, its descendants included, unless it ended by itself.
+/// A run that is over. Unless the process ended by itself, nothing of it is left, including its descendants.
 #[derive(Debug, Clone)]
 pub struct Finished {
-    /// Why it was over.
+    /// Why it ended.
     pub end: End,
     /// How the process ended; `None` when even SIGKILL did not end it within 5 s.
     pub exit: Option<Exit>,
@@ -91,9 +91,9 @@ pub struct Finished {
     pub stdout: Vec<u8>,
     /// stderr, cut at the bound, the password masked.
     pub stderr: Vec<u8>,
-    /// Whether output was thrown away.
+    /// Whether output was discarded.
     pub cut: bool,
-    /// What there is to say about a connection that was lost.
+    /// The message about a lost connection.
     pub words: String,
     /// How long it took.
     pub duration: Duration,
@@ -129,10 +129,10 @@ impl Finished {
 /// Runs pct processes.
 ///
 /// Each gets a clean environment, a session of its own without a terminal, no stdin unless asked, and no descriptor
-/// above stderr: what runs in a container at its end can reach neither the caller's terminal nor his files. Both
-/// outputs are read while it runs and kept up to a bound. A run that must be stopped gets SIGTERM (the real pct passes it to its
-/// worker), a grace, then SIGKILL with its group and every descendant: the worker of the real pct has a session
-/// of its own, so the group alone is not enough. A dropped future kills the same way, at once.
+/// above stderr: so what it runs in a container can reach neither the caller's terminal nor the caller's files. Both
+/// outputs are read while it runs and kept up to a bound. A run that must be stopped gets SIGTERM (the real pct passes
+/// it to its worker) and a grace period, then SIGKILL, together with its group and every descendant: the worker of the
+/// real pct has a session of its own, so the group alone is not enough. A dropped future kills the same way, at once.
 ///
 /// **Password.** The real pct asks for `--password` without a value (`PVE::PTY` of pve-common): on a terminal with
 /// prompts, and from any other stdin it reads two lines without prompts. So stdin is a pipe with the two lines,
@@ -166,7 +166,7 @@ impl Runner {
         self.cancel.reached(1).await;
     }
 
-    /// Makes the command with its environment; streams are the caller's to set.
+    /// Makes the command with its environment; the caller sets the streams.
     pub(crate) fn command(&self, words: Vec<String>, env: &[(String, String)]) -> std::process::Command {
         let named = named_descriptors(&words);
         let line = self.config.command_line(words);
@@ -244,8 +244,8 @@ impl Runner {
     }
 }
 
-/// The descriptors that the words name as files, such as a shell's `<(command)`: pct opens these itself. Never those
-/// for a container's own command.
+/// The descriptors that the words name as files, such as a shell's `<(command)`: pct opens these itself. Never
+/// descriptors in the words of a container's own command.
 fn named_descriptors(words: &[String]) -> Vec<RawFd> {
     if words.first().is_none_or(|verb| verb == Verb::Exec.name()) {
         return Vec::new();

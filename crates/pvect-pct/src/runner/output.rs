@@ -33,7 +33,7 @@ impl Capture {
         }
     }
 
-    /// Whether something was thrown away.
+    /// Whether something was discarded.
     pub(super) fn cut(&self) -> bool {
         self.cut
     }

@@ -11,12 +11,12 @@ use super::watch::{Pumps, Watch};
 use super::{End, Finished, Request, Runner, Streams};
 use crate::ssh::{Connection, Log, Opened, nonce};
 
-/// How long a session is tried again that the other side had no room for.
+/// How long to try again when the other side has no room for a session.
 const REFUSED_LIMIT: Duration = Duration::from_secs(20);
 const REFUSED_PAUSE: Duration = Duration::from_millis(250);
 
 impl Runner {
-    /// Runs one pct at the other end. What has certainly not run there is tried again on a new connection.
+    /// Runs one pct at the other end. If it has certainly not run there, it is tried again on a new connection.
     pub(super) async fn run_far(
         &self,
         connection: &Connection,
@@ -96,7 +96,7 @@ impl Runner {
         std::mem::swap(&mut watch.pumps, pumps);
         let started = Instant::now();
         watch.follow(events).await;
-        // Untouched, if nothing was sent: for another try.
+        // If nothing was sent they are untouched, for another try.
         std::mem::swap(&mut watch.pumps, pumps);
         let missing = watch.far.as_mut().and_then(|far| far.missing.take());
         if watch.end == End::Cancelled && !watch.may_feed() {
@@ -106,7 +106,7 @@ impl Runner {
     }
 }
 
-/// Waits for as long as there is time; `None` when it has passed.
+/// Waits as long as there is time left; `None` when it is over.
 async fn within<T>(left: Option<Duration>, work: impl Future<Output = T>) -> Option<T> {
     match left {
         Some(left) => tokio::time::timeout(left, work).await.ok(),

@@ -6,7 +6,7 @@ use pvect_core::error::Unavailable;
 
 use crate::ssh::{Connection, Frame, Log};
 
-/// What is known of the other end while a command runs there.
+/// What is known about the other end while a command runs there.
 pub(super) struct Session {
     pub(super) connection: Connection,
     pub(super) out: Frame,
@@ -16,18 +16,18 @@ pub(super) struct Session {
     pub(super) sent: bool,
     /// Why there is nothing to start.
     pub(super) missing: Option<Unavailable>,
-    /// The other side has until then to show its first mark.
+    /// When the other side must have sent its first mark.
     pub(super) silent_at: Option<Instant>,
     started: Instant,
-    /// How long it was waited for in vain.
+    /// How long we waited for it in vain.
     silent: Option<Duration>,
 }
 
 /// What the first mark says.
 pub(super) enum Start {
-    /// pct waits for its line: its process and that of the script around it.
+    /// pct waits for its line: its process id, and that of the script around it.
     Ready(i32, i32),
-    /// There is none.
+    /// There is no pct.
     Missing,
 }
 
@@ -61,18 +61,18 @@ impl Session {
         self.silent = Some(self.started.elapsed());
     }
 
-    /// Returns the status that the last mark tells.
+    /// Returns the status in the last mark.
     pub(super) fn status(&self) -> Option<i32> {
         let fields = self.out.closed().or_else(|| self.err.closed())?;
         fields.first()?.parse().ok()
     }
 
-    /// Whether everything that the command wrote has come.
+    /// Whether everything that the command wrote has arrived.
     pub(super) fn is_over(&self) -> bool {
         self.out.closed().is_some() && self.err.closed().is_some()
     }
 
-    /// What is to be said of a connection that was lost.
+    /// The message about a lost connection.
     pub(super) fn words(&self) -> String {
         let noise = self.err.before();
         if let Some(waited) = self.silent {

@@ -17,11 +17,11 @@ const SUDO_LIMIT: Duration = Duration::from_secs(5);
 /// Ends one process: SIGTERM to it, later SIGKILL to its whole family.
 pub(super) struct Stopper {
     pid: Option<Pid>,
-    /// The process at the other end of ssh; then `pid` is of no interest.
+    /// The process at the other end of ssh; `pid` is then not used.
     far: Option<Far>,
     transport: Transport,
     pub(super) grace: Duration,
-    /// Who belonged to it when SIGTERM was sent: once the process is gone, its children have another parent.
+    /// The processes that belonged to it when SIGTERM was sent: once it is gone, its children have another parent.
     family: Vec<Member>,
     stopping: bool,
     killed: bool,
@@ -40,7 +40,7 @@ impl Stopper {
         }
     }
 
-    /// To be called when it is known what runs at the other end.
+    /// Call this when the process at the other end is known.
     pub(super) fn runs_far(&mut self, far: Far) {
         self.far = Some(far);
     }
@@ -75,7 +75,7 @@ impl Stopper {
         self.kill_family().await;
     }
 
-    /// To be called when the process was reaped: kills what a stopped one left behind.
+    /// Call this when the process was reaped: kills what a stopped process left behind.
     pub(super) async fn leader_ended(&mut self) {
         if let Some(far) = self.far.take() {
             if self.stopping {
@@ -85,7 +85,7 @@ impl Stopper {
         }
         let Some(pid) = self.pid.take() else { return };
         if self.stopping {
-            // The number may be another process's by now, but a group of it can only be ours.
+            // The id may belong to another process by now, but a process group with it can only be ours.
             self.remember(pid);
             self.family.retain(|member| member.pid != pid.as_raw_nonzero().get());
             self.kill_family().await;
@@ -110,7 +110,7 @@ impl Stopper {
     }
 }
 
-/// Who gets a signal.
+/// The receiver of a signal.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Target {
     /// One process.
@@ -143,7 +143,7 @@ impl Transport {
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
                 .stderr(Stdio::null());
-            // Best effort: a sudo that refuses leaves the process to its own end, which the caller still reports.
+            // Best effort: if sudo refuses, the process goes on, which the caller still reports.
             let _ = tokio::time::timeout(SUDO_LIMIT, command.status()).await;
         }
     }
@@ -166,12 +166,12 @@ pub(super) struct Far {
     pub(super) connection: Connection,
     /// pct itself, or sudo.
     pub(super) pid: i32,
-    /// The script around it, which leads the session and tells its status.
+    /// The script around it, which leads the session and reports its status.
     pub(super) session: i32,
 }
 
 impl Far {
-    /// Adds to `family` who belongs to the session, apart from its leader; drops who is gone.
+    /// Adds the session's processes, except its leader, to `family`, and drops those that are gone.
     async fn members(&self, family: &mut Vec<Member>) {
         let Some(records) = self.connection.process_table().await else { return };
         let table = family::read_table(&records);
@@ -203,12 +203,12 @@ impl Guard {
         Self { pid: raw(pid), far: None }
     }
 
-    /// Adds the process at the other end of ssh. It is only asked to end: nobody waits to see it end.
+    /// Adds the process at the other end of ssh. It is only asked to end; nobody waits for that.
     pub(super) fn runs_far(&mut self, connection: Connection, pid: i32) {
         self.far = Some((connection, pid));
     }
 
-    /// To be called when that process has ended.
+    /// Call this when that process has ended.
     pub(super) fn far_ended(&mut self) {
         self.far = None;
     }
@@ -226,7 +226,7 @@ impl Drop for Guard {
         }
         let Some(pid) = self.pid else { return };
         for pid in living(&family::members(Path::new(PROC), pid.as_raw_nonzero().get())) {
-            // It may have ended by itself meanwhile, and there is nobody left to tell.
+            // It may have ended by itself meanwhile, and there is nobody left to report to.
             let _ = kill_process(pid, Signal::KILL);
         }
     }

@@ -8,9 +8,9 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::Child;
 
-/// pct asks twice; a program that asks more often does not like the answer.
+/// pct asks twice; a program that asks more often has refused the answer.
 const MAX_ANSWERS: usize = 2;
-/// A prompt is a short text; of more, only the end is looked at.
+/// A prompt is short, so only the end of a longer text is checked.
 const PROMPT_LIMIT: usize = 256;
 
 /// The master side of the pty.
@@ -88,7 +88,7 @@ pub(super) fn answer(password: &SecretString) -> Vec<u8> {
     format!("{}\n", password.expose_secret()).into_bytes()
 }
 
-/// A prompt names the password, ends with a colon, and its line is not finished.
+/// Whether a text is a prompt: it mentions a password and ends with a colon, without a line end.
 fn is_prompt(text: &[u8]) -> bool {
     let line = text.rsplit(|byte| matches!(byte, b'\n' | b'\r')).next().unwrap_or_default();
     let line = String::from_utf8_lossy(line).to_lowercase();

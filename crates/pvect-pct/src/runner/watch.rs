@@ -26,8 +26,8 @@ use crate::ssh::{Frame, GO};
 
 /// A process that is being watched.
 pub(super) struct Watch<'a> {
-    /// Kills what is left when this is dropped before the end. Dropped before `child`, while the descendants can
-    /// still be told by their parent.
+    /// Kills what is left if this is dropped before the end. It is dropped before `child`, while the descendants can
+    /// still be found by their parent.
     guard: Guard,
     request: &'a Request,
     cancel: &'a CancelHandle,
@@ -45,7 +45,7 @@ pub(super) struct Watch<'a> {
     gave_up: bool,
 }
 
-/// Streams of the caller's own when the process is at the other end of ssh, where they have to be carried to.
+/// The caller's streams when the process is at the other end of ssh and their contents must be passed through.
 #[derive(Debug, Default)]
 pub(super) struct Pumps {
     source: Option<mpsc::Receiver<io::Result<Vec<u8>>>>,
@@ -62,7 +62,7 @@ impl From<Streams> for Pumps {
     }
 }
 
-/// Reads a stream in a thread of its own, which nobody waits for: a read may never come to its end.
+/// Reads a stream in a thread of its own that nobody waits for, because a read may never return.
 fn source(stream: OwnedFd) -> mpsc::Receiver<io::Result<Vec<u8>>> {
     let (sender, receiver) = mpsc::channel(1);
     std::thread::spawn(move || {
@@ -85,7 +85,7 @@ fn source(stream: OwnedFd) -> mpsc::Receiver<io::Result<Vec<u8>>> {
 }
 
 impl Pumps {
-    /// Writes out what is still held. A reader that has gone knows why.
+    /// Writes out what is still buffered. If the reader is gone, that is its own choice.
     pub(super) async fn flush(&mut self) -> io::Result<()> {
         for sink in self.sinks.iter_mut().flatten() {
             match sink.flush().await {
@@ -142,7 +142,7 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// Reads, feeds and waits until the process is over and its output read.
+    /// Reads and feeds the streams until the process has ended and its output is read.
     pub(super) async fn follow(&mut self, events: &mut dyn Events) {
         let mut stdout = self.child.stdout.take();
         let mut stderr = self.child.stderr.take();
@@ -193,7 +193,7 @@ impl<'a> Watch<'a> {
                 }
                 Step::Input(count) => match count {
                     Ok(count) if count > 0 => drop(self.input.drain(..count)),
-                    // Done, or nobody reads any more: the process sees the end of the file.
+                    // All is written, or nobody reads any more: close the stream.
                     _ => self.stdin = None,
                 },
                 Step::Silence => {
@@ -213,13 +213,13 @@ impl<'a> Watch<'a> {
                 alarm = self.stop(End::Flooded).await;
             }
             if let Some(end) = drain_end {
-                // Reset by everything that comes, but never beyond the limit.
+                // Restarted by all output, but never beyond the limit.
                 alarm = Some(end.min(Instant::now() + DRAIN_IDLE));
             }
         }
     }
 
-    /// Takes what was read from stdout (0) or stderr (1), and tells whether that stream is over.
+    /// Takes what was read from stdout (0) or stderr (1), and returns whether that stream is over.
     async fn took(&mut self, index: usize, data: &[u8], events: &mut dyn Events) -> bool {
         let closed = |far: &Session| [far.out.closed().is_some(), far.err.closed().is_some()][index];
         let own = self.far.as_mut().map(|far| if index == 0 { &mut far.out } else { &mut far.err });
@@ -236,20 +236,20 @@ impl<'a> Watch<'a> {
     /// Writes to a stream of the caller's own; `false` when there is none.
     async fn carry(&mut self, index: usize, body: &[u8]) -> bool {
         let Some(sink) = &mut self.pumps.sinks[index] else { return false };
-        // Flushed at once: somebody may wait for the answer.
+        // Flush at once, because somebody may be waiting for the answer.
         let done = async {
             sink.write_all(body).await?;
             sink.flush().await
         };
         if done.await.is_err() {
-            // Nobody reads any more, and the reader knows why.
+            // Nobody reads any more, by the reader's own choice.
             self.pumps.sinks[index] = None;
             self.stopper.terminate().await;
         }
         true
     }
 
-    /// Starts pct at the other end when it is ready there, and sees it end.
+    /// Starts pct at the other end when it is ready there, and follows it to its end.
     async fn follow_far(&mut self) {
         let Some(far) = &mut self.far else { return };
         match far.start() {
@@ -269,7 +269,7 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// At the end of a run at the other end: what ssh returned is of no interest, only what the marks say.
+    /// At the end of a run at the other end, takes the result from the marks and ignores the status of ssh.
     fn settle(&mut self) {
         let Some(far) = &mut self.far else { return };
         self.exit = far.status().map(Exit::Status);
@@ -294,13 +294,13 @@ impl<'a> Watch<'a> {
         self.exit.is_none() && !self.stopper.killed()
     }
 
-    /// Asks the process to end and returns when the grace is over.
+    /// Asks the process to end; returns when the grace period will be over.
     async fn stop(&mut self, end: End) -> Option<Instant> {
         self.end = end;
         if self.may_feed() {
             self.stopper.terminate().await;
         } else {
-            // Nothing runs at the other end yet, and nothing will without its line.
+            // Nothing runs at the other end yet, and nothing will run without its line.
             self.stopper.kill().await;
         }
         let grace =
@@ -333,7 +333,8 @@ impl<'a> Watch<'a> {
     }
 }
 
-/// Leaves out what is not the command's own: marks and noise around it. An empty piece is the end of the stream.
+/// Removes what is not the command's own output: the marks and the noise around them. An empty piece is the end of the
+/// stream.
 fn bare<'a>(frame: Option<&mut Frame>, data: &'a [u8]) -> Cow<'a, [u8]> {
     match frame {
         Some(frame) if data.is_empty() => frame.finish().into(),

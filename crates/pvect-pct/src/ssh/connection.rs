@@ -1,9 +1,13 @@
 //! The connection that is kept open, and sessions on it.
 
-use std::fs::{self, DirBuilder, File};
+pub(super) mod helper;
+pub(crate) mod log;
+mod private_dir;
+
+use std::fs::{self, File};
 use std::hash::{Hash, Hasher};
-use std::io::{self, Read, Seek};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -12,23 +16,20 @@ use std::time::{Duration, Instant};
 
 use pvect_core::error::Unavailable;
 use pvect_core::{Error, Result};
-use rustix::fs::{FlockOperation, MemfdFlags, flock, memfd_create};
-use tokio::io::{AsyncRead, AsyncReadExt};
+use rustix::fs::{FlockOperation, flock};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{Frame, SshTarget, nonce, script};
+use super::{SshTarget, script};
+use log::Log;
+use private_dir::private_dir;
 
 /// The longest directory for sockets: a socket's path has 108 bytes at most (unix(7)), of which ssh needs 17 for a
-/// temporary name and we 20 for ours.
+/// temporary name, and our own name 20.
 pub(super) const DIR_LIMIT: usize = 70;
 /// Sessions at a time: sshd allows 10 on one connection (`MaxSessions`), and stopping pct needs one more.
 const SESSIONS: usize = 8;
-/// How long the process that keeps the connection may take to answer; it is on this side.
+/// How long the local process that keeps the connection may take to answer.
 const CONTROL_LIMIT: Duration = Duration::from_secs(2);
-/// How long a helper may take: reading the process table, sending signals.
-const HELPER_LIMIT: Duration = Duration::from_secs(10);
-/// How much a helper may say on each stream, bytes. A table of 20,000 processes is a third of it.
-const HELPER_OUTPUT: u64 = 16 << 20;
 /// How long a person has to answer what ssh asks.
 const ASKING_LIMIT: Duration = Duration::from_secs(300);
 
@@ -47,38 +48,17 @@ impl PartialEq for Connection {
 
 impl Eq for Connection {}
 
-/// Whether the connection was there already.
+/// Whether the connection existed already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Opened {
-    /// It was, and may be dead without knowing it.
+    /// It did; it may be broken without having noticed.
     Before,
     /// It was made just now.
     Now,
 }
 
-/// What a helper at the other end gave.
-pub(super) struct Helped {
-    /// Its status; 255 may be ssh's.
-    pub(super) status: Option<i32>,
-    /// What it wrote to stdout.
-    pub(super) stdout: Vec<u8>,
-    /// What it wrote to stderr, and ssh's own words.
-    pub(super) stderr: String,
-    /// It said more than any helper does, and was not heard to the end.
-    pub(super) excess: bool,
-}
-
-/// Reads a stream to its end; `FileTooLarge` where it is too long.
-async fn heard(stream: Option<impl AsyncRead + Unpin>) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    if let Some(stream) = stream {
-        stream.take(HELPER_OUTPUT + 1).read_to_end(&mut bytes).await?;
-    }
-    if bytes.len() as u64 > HELPER_OUTPUT { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(bytes) }
-}
-
 impl Connection {
-    /// Makes a connection to be; nothing is started.
+    /// Prepares a connection; nothing is started.
     pub fn new(target: SshTarget) -> Self {
         Self { target: Arc::new(target), sessions: Arc::new(Semaphore::new(SESSIONS)) }
     }
@@ -91,7 +71,7 @@ impl Connection {
     /// Returns the path of the socket of the kept connection.
     pub fn socket(&self) -> PathBuf {
         let mut hash = Fnv(0xcbf2_9ce4_8422_2325);
-        // These do not change where it leads; everything else might.
+        // These do not change where the connection leads; everything else might.
         let rest = SshTarget {
             ask: false,
             sudo: false,
@@ -103,7 +83,7 @@ impl Connection {
         self.target.control_dir.join(format!("{:016x}", hash.finish()))
     }
 
-    /// Ends the kept connection; sessions on it are cut off. That there is none is not an error.
+    /// Ends the kept connection and its sessions. It is not an error if there is none.
     ///
     /// # Errors
     /// When ssh cannot be run.
@@ -111,7 +91,8 @@ impl Connection {
         self.control("exit").await
     }
 
-    /// Takes no new sessions on the kept connection, so that the next one is made anew; sessions on it go on.
+    /// Stops the kept connection from taking new sessions, so that the next one gets a new connection; present sessions
+    /// go on.
     pub(crate) async fn retire(&self) -> Result<()> {
         self.control("stop").await
     }
@@ -126,7 +107,7 @@ impl Connection {
         let mut command = tokio::process::Command::from(command);
         let done = tokio::time::timeout(CONTROL_LIMIT, command.kill_on_drop(true).status()).await;
         if !matches!(done, Ok(Ok(status)) if status.success()) {
-            // A process that does not answer any more is left to its own end, but nobody will meet it there.
+            // A process that no longer answers is left alone, but nobody will find it here any more.
             let _ = fs::remove_file(self.socket());
         }
         Ok(())
@@ -146,7 +127,7 @@ impl Connection {
     /// Makes sure that there is a connection.
     ///
     /// # Errors
-    /// `NotAvailable` with ssh's own words: nothing was sent then.
+    /// `NotAvailable` with ssh's own message: nothing was sent then.
     pub(crate) async fn open(&self) -> Result<Opened> {
         self.target.check().map_err(|what| Error::Settings { what: format!("proxmox.ssh: {what}") })?;
         if !self.target.program.is_file() {
@@ -159,7 +140,7 @@ impl Connection {
         }
         let limit = if self.target.ask { ASKING_LIMIT } else { self.target.patience };
         let end = Instant::now() + limit;
-        // One at a time: ssh that finds the name taken would stay behind as a connection that nobody can use.
+        // One at a time: an ssh that finds the name taken would stay behind with a connection that nobody can use.
         let _lock = self.lock(end).await?;
         if self.lives() {
             return Ok(Opened::Before);
@@ -194,7 +175,7 @@ impl Connection {
         }
     }
 
-    /// Returns the name that a program of the other side has on this one: `user@host:program`.
+    /// Returns how a program on the other side is named here: `user@host:program`.
     pub(crate) fn place(&self, program: &Path) -> PathBuf {
         format!("{}:{}", self.target.destination(), program.display()).into()
     }
@@ -224,7 +205,7 @@ impl Connection {
         command
     }
 
-    /// The command that connects and goes to the background. For ssh the first value of an option counts.
+    /// The command that connects and goes to the background. ssh uses the first value that is given for an option.
     fn master(&self, log: &Log) -> Command {
         let target = &self.target;
         let mut command = self.base(log);
@@ -244,8 +225,8 @@ impl Connection {
         command
     }
 
-    /// The command for a session: it can do nothing but use the socket, so it reads no configuration, and where the
-    /// socket leads nowhere it does not connect by itself.
+    /// The command for a session. It only uses the socket: it does not read a configuration, and if nothing listens at
+    /// the socket, it does not connect by itself.
     fn client(&self, log: &Log) -> Command {
         let mut command = self.base(log);
         let options = ["ControlMaster=no", "ProxyCommand=/bin/false", "BatchMode=yes", "LogLevel=ERROR"];
@@ -276,134 +257,10 @@ impl Connection {
         self.on_session(log, true, script::plain(&self.target, env, words))
     }
 
-    /// The command for a helper whose streams are the caller's to set.
+    /// The command for a helper; the caller sets its streams.
     pub(super) fn helper(&self, log: &Log, nonce: &str, text: &str, args: &[String]) -> Command {
         self.on_session(log, false, script::helper(&self.target, nonce, text, args))
     }
-
-    /// Runs a constant script at the other end and reads what it writes between its marks. `None` when it did not come
-    /// to its end in time.
-    pub(super) async fn help(&self, text: &str, args: &[String], stdin: Stdio) -> Option<Helped> {
-        self.help_within(HELPER_LIMIT, text, args, stdin).await
-    }
-
-    /// As [`Connection::help`], with a time of its own.
-    pub(super) async fn help_within(
-        &self,
-        limit: Duration,
-        text: &str,
-        args: &[String],
-        stdin: Stdio,
-    ) -> Option<Helped> {
-        let (log, nonce) = (Log::new().ok()?, nonce().ok()?);
-        let mut command = self.helper(&log, &nonce, text, args);
-        command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
-        // Dropped, it is killed: also one that goes on and on.
-        let mut child = tokio::process::Command::from(command).kill_on_drop(true).spawn().ok()?;
-        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        let work = async {
-            let (stdout, stderr) = tokio::try_join!(heard(stdout), heard(stderr))?;
-            Ok((child.wait().await?, stdout, stderr))
-        };
-        let (status, output, errors) = match tokio::time::timeout(limit, work).await.ok()? {
-            Ok(done) => done,
-            Err(error) if io::Error::kind(&error) == io::ErrorKind::FileTooLarge => {
-                let stderr = format!("it sent more than {} MiB", HELPER_OUTPUT >> 20);
-                return Some(Helped { status: None, stdout: Vec::new(), stderr, excess: true });
-            }
-            Err(_) => return None,
-        };
-        let mut frame = Frame::new(&nonce);
-        let mut stdout = frame.push(&output);
-        stdout.extend(frame.finish());
-        let words = [log.text(), plain_words(&String::from_utf8_lossy(&errors))];
-        let stderr = words.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("; ");
-        Some(Helped { status: status.code(), stdout, stderr, excess: false })
-    }
-}
-
-/// Makes the directory and checks that nobody else can reach what is in it.
-fn private_dir(dir: &Path) -> Result<()> {
-    let failed = |source: io::Error| Error::Io { what: format!("cannot make '{}'", dir.display()), source };
-    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
-    let us = rustix::process::geteuid().as_raw();
-    let data = fs::symlink_metadata(dir).map_err(failed)?;
-    if !data.is_dir() || data.uid() != us || data.mode() & 0o077 != 0 {
-        let what = format!("'{}' must be a directory of this user alone (mode 0700)", dir.display());
-        return Err(Error::PermissionDenied { what });
-    }
-    // Who may rename what is in a directory above can put another one in this one's place.
-    let real = fs::canonicalize(dir).map_err(failed)?;
-    for above in dir.ancestors().chain(real.ancestors()).skip(1).filter(|path| path.is_absolute()) {
-        let data = fs::symlink_metadata(above).map_err(failed)?;
-        let is_shared = !data.is_symlink() && data.mode() & 0o1002 == 0o0002;
-        if ![us, 0].contains(&data.uid()) || is_shared {
-            let why = match is_shared {
-                true => {
-                    format!("anyone can write to '{}' (mode {:04o})", above.display(), data.mode() & 0o7777)
-                }
-                false => {
-                    format!("'{}' belongs to uid {}, which could replace it", above.display(), data.uid())
-                }
-            };
-            let what = format!("'{}' is not safe for connections: {why}", dir.display());
-            return Err(Error::PermissionDenied { what });
-        }
-    }
-    Ok(())
-}
-
-/// ssh's own words, apart from those of the command: a file in memory that `-E` names.
-#[derive(Debug)]
-pub(crate) struct Log {
-    file: File,
-}
-
-impl Log {
-    /// Makes an empty one.
-    ///
-    /// # Errors
-    /// When the system gives no memory file.
-    pub(crate) fn new() -> Result<Self> {
-        use std::os::fd::OwnedFd;
-        let failed = |errno: rustix::io::Errno| Error::Io {
-            what: "cannot make a file in memory".to_owned(),
-            source: errno.into(),
-        };
-        let file: OwnedFd = memfd_create("pvect-ssh", MemfdFlags::CLOEXEC).map_err(failed)?;
-        Ok(Self { file: file.into() })
-    }
-
-    fn path(&self) -> String {
-        use std::os::fd::AsRawFd;
-        format!("/proc/{}/fd/{}", std::process::id(), self.file.as_raw_fd())
-    }
-
-    /// Returns what ssh wrote, on one line.
-    pub(crate) fn text(&self) -> String {
-        let mut bytes = Vec::new();
-        let mut file = &self.file;
-        let read = file.rewind().and_then(|()| file.take(64 << 10).read_to_end(&mut bytes));
-        match read {
-            Ok(_) => plain_words(&String::from_utf8_lossy(&bytes)),
-            Err(error) => error.to_string(),
-        }
-    }
-}
-
-/// Puts ssh's messages on one line; of the long warning about a changed key, what it says.
-fn plain_words(text: &str) -> String {
-    let mut lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    if text.contains("REMOTE HOST IDENTIFICATION HAS CHANGED") {
-        lines.retain(|line| line.starts_with("Host key") || line.starts_with("Offending"));
-        lines.insert(0, "the host's key is not the one that is known");
-    }
-    let mut text = lines.join("; ");
-    if let Some((at, _)) = text.char_indices().nth(600) {
-        text.truncate(at);
-        text.push_str(" ...");
-    }
-    text
 }
 
 /// FNV-1a: the name of a socket must be the same in every process.
@@ -436,7 +293,7 @@ mod tests {
         let said = || private_dir(&dir).unwrap_err().to_string();
         set(&above, 0o777);
         assert!(said().contains("above' (mode 0777)"), "{}", said());
-        // As /tmp is: nobody renames what is another's.
+        // Like /tmp: users cannot rename each other's files.
         set(&above, 0o1777);
         private_dir(&dir).unwrap();
         set(&dir, 0o750);
@@ -466,33 +323,5 @@ mod tests {
         assert_ne!(socket(|t| t.port = Some(22)), same);
         assert_ne!(socket(|t| t.options = vec!["HostKeyAlias=x".into()]), same);
         assert_eq!(same.file_name().unwrap().len(), 16);
-    }
-
-    #[test]
-    fn a_directory_of_others_is_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("a/b");
-        private_dir(&path).unwrap();
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o750)).unwrap();
-        assert_eq!(
-            private_dir(&path).unwrap_err().to_string(),
-            format!("'{}' must be a directory of this user alone (mode 0700)", path.display())
-        );
-        let link = dir.path().join("link");
-        std::os::unix::fs::symlink(&path, &link).unwrap();
-        assert!(private_dir(&link).is_err());
-    }
-
-    #[test]
-    fn the_words_of_ssh_are_one_line() {
-        let changed = "@@@@\n@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\n@@@\nIT IS POSSIBLE\n\
-            Offending ED25519 key in /x:1\r\nHost key for [h]:1 has changed\nHost key verification failed.\r\n";
-        assert_eq!(
-            plain_words(changed),
-            "the host's key is not the one that is known; Offending ED25519 key in /x:1; \
-             Host key for [h]:1 has changed; Host key verification failed."
-        );
-        assert_eq!(plain_words("a\r\n\nb\n"), "a; b");
     }
 }

@@ -10,25 +10,25 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::connection::Helped;
+use super::connection::helper::Helped;
 use super::{Connection, Frame, Log, nonce};
 
-// What the scripts write stands between marks; see `Frame`.
+// What the scripts write is between marks; see `Frame`.
 
-/// Every process with its stat file. The name in a stat file may hold anything but NUL, so NUL ends a record; and the
-/// number is taken from the path, because a container chooses its processes' names.
+/// Every process with its stat file. The name in a stat file may contain anything but NUL, so NUL ends a record; and
+/// the process id is taken from the path, because a container chooses its processes' names.
 const TABLE: &str = r#"cd /proc && exec grep -Hz '' [0-9]*/stat 2>/dev/null"#;
-/// Sends a signal; processes that are gone are no failure.
+/// Sends a signal; it is not a failure if a process is gone.
 const SIGNAL: &str = r#"kill -s "$@" 2>/dev/null; exit 0"#;
-/// Makes a directory of its own with a file that has what stdin gives; names the directory and tells the file's hash.
+/// Makes a directory of its own and writes stdin into a file there; prints the directory's name and the file's hash.
 const RECEIVE: &str = r#"umask 077
 dir=$(mktemp -d /tmp/pvect.XXXXXXXXXX) || exit 1
 if cat >"$dir/file" && chmod "$1" "$dir/file" && hash=$(sha256sum <"$dir/file"); then printf '%s %s' "$dir" "${hash%% *}"
 else rm -rf "$dir"; exit 1; fi"#;
-/// Makes a directory of its own and names it.
+/// Makes a directory of its own and prints its name.
 const DIRECTORY: &str = r#"umask 077
 mktemp -d /tmp/pvect.XXXXXXXXXX | tr -d '\n'"#;
-/// Tells hash, mode and length of the file in the directory.
+/// Prints hash, mode and length of the file in the directory.
 const MEASURE: &str = r#"hash=$(sha256sum <"$1/file") || exit 1
 printf '%s %s' "${hash%% *}" "$(stat -c '%a %s' "$1/file")""#;
 /// Sends the file.
@@ -37,8 +37,8 @@ const SEND: &str = r#"exec cat "$1/file""#;
 const REMOVE: &str =
     r#"for dir in "$@"; do case $dir in /tmp/pvect.??????????) rm -rf -- "$dir" ;; esac; done"#;
 
-/// Names the files of containers and virtual machines, and the bounds for new ids. A pattern that fits nothing stays as
-/// it is, and is not a number.
+/// Prints the files of containers and virtual machines, and the bounds for new ids. A pattern without matches is
+/// printed as it is, and is ignored because it is not a number.
 const CLUSTER: &str = r#"cd "$1" 2>/dev/null || exit 0
 printf '%s\n' nodes/*/lxc/*.conf nodes/*/qemu-server/*.conf
 grep -h '^next-id:' datacenter.cfg 2>/dev/null
@@ -51,11 +51,11 @@ pub(crate) enum Trouble {
     Lost(String),
     /// The other side, or this one, could not do it.
     Failed(String),
-    /// What the other side said is no answer.
+    /// The other side's answer makes no sense.
     Invalid(String),
 }
 
-/// What can be sent is a regular file of this side.
+/// A file to be sent: a regular file on this side.
 pub(crate) struct Parcel {
     file: File,
     mode: u32,
@@ -92,7 +92,7 @@ pub(crate) fn sha256(from: &mut impl Read) -> io::Result<String> {
 }
 
 impl Connection {
-    /// Reads the other side's process table: records `PID/stat:TEXT`, each ended by NUL.
+    /// Reads the process table of the other side: records `PID/stat:TEXT`, each ended by NUL.
     pub(crate) async fn process_table(&self) -> Option<Vec<u8>> {
         let helped = self.help(TABLE, &[], Stdio::null()).await?;
         (!helped.stdout.is_empty()).then_some(helped.stdout)
@@ -105,7 +105,7 @@ impl Connection {
         self.help(SIGNAL, &words, Stdio::null()).await.is_some_and(|helped| helped.status == Some(0))
     }
 
-    /// Asks pct to end, without waiting for it; for a caller that goes away.
+    /// Asks pct to end, without waiting for it; for a caller that is ending itself.
     pub(crate) fn signal_blindly(&self, name: &str, pid: i32) {
         self.blindly(SIGNAL, &[name.to_owned(), pid.to_string()]);
     }
@@ -115,13 +115,13 @@ impl Connection {
         let mut command = self.helper(&log, "-", script, args);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         if let Ok(mut child) = command.spawn() {
-            // It ends by itself; the thread only takes its status. The log is named by our file until then.
+            // It ends by itself; the thread only reaps it, and keeps the log's file open until then.
             std::thread::spawn(move || child.wait().map(|_| drop(log)));
         }
     }
 
-    /// Copies a file into a directory of its own at the other side and returns the directory. Its file is called
-    /// `file`; the other side's hash of it was compared.
+    /// Copies a file into a directory of its own at the other side and returns the directory. The file there is called
+    /// `file`, and its hash was compared.
     pub(crate) async fn send(&self, parcel: Parcel, limit: Duration) -> Result<String, Trouble> {
         let words = [format!("{:o}", parcel.mode)];
         let helped = self.help_within(limit, RECEIVE, &words, parcel.file.into()).await;
@@ -175,7 +175,7 @@ impl Connection {
                     0 => frame.finish(),
                     count => frame.push(&buffer[..count]),
                 };
-                // More would fill this side's disk for nothing: the hash is of what was announced.
+                // More than was announced would not match the hash and only fill this side's disk.
                 left = left.checked_sub(body.len() as u64).ok_or(io::ErrorKind::FileTooLarge)?;
                 to.write_all(&body).await?;
                 if count == 0 {
@@ -196,7 +196,7 @@ impl Connection {
         }
     }
 
-    /// Lists the files of a cluster that is at the other side.
+    /// Lists the files of the cluster on the other side.
     ///
     /// # Errors
     /// When there is no connection.
@@ -220,7 +220,7 @@ impl Connection {
         }
     }
 
-    /// The same without waiting for it; for a caller that goes away.
+    /// The same without waiting for it; for a caller that is ending itself.
     pub(crate) fn remove_blindly(&self, directories: &[String]) {
         self.blindly(REMOVE, directories);
     }
@@ -228,13 +228,13 @@ impl Connection {
 
 const NO_DIRECTORY: &str = "it did not report the name of a directory";
 
-/// Whether it is a name that the other side's mktemp gives.
+/// Whether it is a name as the other side's mktemp makes it.
 fn is_ours(directory: &str) -> bool {
     let name = directory.strip_prefix("/tmp/pvect.");
     name.is_some_and(|name| name.len() == 10 && name.bytes().all(|byte| byte.is_ascii_alphanumeric()))
 }
 
-/// Hash, mode and length. Bits that make a program run as somebody else are not taken from another machine.
+/// Hash, mode and length. Set-user-ID and set-group-ID bits are not taken over from another machine.
 fn measures(text: &str) -> Option<(&str, u32, u64)> {
     let fields: Vec<&str> = text.split(' ').collect();
     let [hash, mode, length] = fields[..] else { return None };
@@ -242,7 +242,7 @@ fn measures(text: &str) -> Option<(&str, u32, u64)> {
     is_hash.then_some((hash, u32::from_str_radix(mode, 8).ok()? & 0o777, length.parse().ok()?))
 }
 
-/// What a helper said, or why it did not.
+/// What a helper printed, or why it failed.
 fn told(helped: Option<Helped>) -> Result<String, Trouble> {
     match helped {
         None => Err(Trouble::Lost("no answer".into())),

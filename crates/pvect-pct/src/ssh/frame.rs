@@ -1,15 +1,15 @@
 //! Tells what a remote command wrote from what its login shell and ssh wrote around it.
 
-/// Starts a mark. A control character (RS) that pct does not print, so that little is ever held back.
+/// Starts a mark. A control character (RS) that pct does not print, so that output is rarely held back.
 pub(super) const SIGN: u8 = 0x1e;
-/// A mark's line is short; a longer one is none.
+/// The longest line of a mark.
 const MARK_LIMIT: usize = 128;
 /// How much is kept of what came before the first mark: the messages of a login shell.
 const BEFORE_LIMIT: usize = 4096;
 
 /// One stream of a marked command: `noise MARK fields\n body MARK fields\n noise`.
 ///
-/// The mark holds a random number, so nothing that runs in a container can imitate it.
+/// The mark contains a random number, so nothing that runs in a container can imitate it.
 #[derive(Debug)]
 pub(crate) struct Frame {
     mark: Vec<u8>,
@@ -25,12 +25,12 @@ impl Frame {
         Self { mark, held: Vec::new(), before: Vec::new(), opened: None, closed: None }
     }
 
-    /// The fields of the first mark, once it came.
+    /// The fields of the first mark, once it has arrived.
     pub(crate) fn opened(&self) -> Option<&[String]> {
         self.opened.as_deref()
     }
 
-    /// The fields of the last mark, once it came.
+    /// The fields of the last mark, once it has arrived.
     pub(crate) fn closed(&self) -> Option<&[String]> {
         self.closed.as_deref()
     }
@@ -45,7 +45,7 @@ impl Frame {
         let mut held = std::mem::take(&mut self.held);
         held.extend_from_slice(data);
         let mut body = Vec::new();
-        // Never moved to the front meanwhile: a stream of signs alone would take the square of its length.
+        // Do not move the rest to the front each time: a stream of signs only would take quadratic time.
         let mut rest = held.as_slice();
         loop {
             let Some(at) = rest.iter().position(|byte| *byte == SIGN) else {
@@ -77,7 +77,7 @@ impl Frame {
         }
     }
 
-    /// Returns what was held back at the end of the stream and is no mark after all.
+    /// Returns what was held back at the end of the stream, because it is not a mark after all.
     pub(crate) fn finish(&mut self) -> Vec<u8> {
         let rest = std::mem::take(&mut self.held);
         let mut body = Vec::new();
@@ -94,7 +94,7 @@ impl Frame {
         }
     }
 
-    /// Looks at what starts with the sign.
+    /// Checks whether text that starts with the sign is a mark.
     fn mark_length(&self, held: &[u8]) -> Mark {
         let common = held.len().min(self.mark.len());
         if held[..common] != self.mark[..common] {

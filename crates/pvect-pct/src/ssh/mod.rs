@@ -30,7 +30,8 @@ pub(crate) mod quote;
 mod script;
 
 pub use connection::Connection;
-pub(crate) use connection::{Log, Opened};
+pub(crate) use connection::Opened;
+pub(crate) use connection::log::Log;
 pub(crate) use files::{Parcel, Trouble, sha256};
 pub(crate) use frame::Frame;
 pub(crate) use script::{GO, nonce};
@@ -51,7 +52,7 @@ pub struct SshTarget {
     pub port: Option<u16>,
     /// A private key to try first.
     pub identity_file: Option<PathBuf>,
-    /// Options of ssh_config(5), each `Name=value`. Those that pvect needs for itself win over them.
+    /// Options of ssh_config(5), each `Name=value`. Options that pvect needs for itself take precedence.
     pub options: Vec<String>,
     /// Where the sockets of kept connections are. Made when missing; must be the caller's own, mode 0700.
     pub control_dir: PathBuf,
@@ -91,7 +92,7 @@ impl SshTarget {
         format!("{}@{}", self.user, self.host)
     }
 
-    /// Checks what would be taken for an option or for something else than it is.
+    /// Checks for values that ssh would misread, for example as an option.
     ///
     /// # Errors
     /// What is wrong, naming the field.
@@ -133,7 +134,7 @@ impl SshTarget {
         Ok(())
     }
 
-    /// The words of the line that a person would type: ssh, its options, where to.
+    /// The command line that a person would type: ssh, its options, the destination.
     pub(crate) fn shown(&self) -> Vec<String> {
         let mut words = vec![self.program.display().to_string()];
         words.extend(self.own_options());
@@ -141,7 +142,7 @@ impl SshTarget {
         words
     }
 
-    /// What the settings add to ssh's words.
+    /// The options that the settings add to ssh's command line.
     fn own_options(&self) -> Vec<String> {
         let mut words = Vec::new();
         for option in &self.options {
@@ -157,7 +158,7 @@ impl SshTarget {
     }
 }
 
-/// Where sockets are when the settings do not say: below `/run`, where nothing survives a restart.
+/// The default directory for sockets: below `/run`, where nothing survives a reboot.
 fn default_control_dir() -> PathBuf {
     let uid = rustix::process::geteuid();
     let user = PathBuf::from(format!("/run/user/{}", uid.as_raw()));

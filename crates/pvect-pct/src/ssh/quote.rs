@@ -3,8 +3,8 @@
 /// Quotes one word so that a POSIX shell reads exactly this word back.
 ///
 /// This is the only place where a word meets a shell: ssh hands one text to the login shell of the other side. Only
-/// letters, digits and `_-./` stay bare; everything else goes between single quotes, where nothing has a meaning but
-/// the quote itself (POSIX, Shell Command Language, 2.2.2). A word with a NUL byte cannot be handed to a process at
+/// letters, digits and `_-./` are left unquoted; everything else goes between single quotes, where only the quote
+/// itself is special (POSIX, Shell Command Language, 2.2.2). A word with a NUL byte cannot be passed to a process at
 /// all; callers refuse it before.
 pub(crate) fn quote(word: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-./".contains(&byte);

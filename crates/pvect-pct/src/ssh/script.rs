@@ -9,9 +9,9 @@ use super::{SshTarget, quote};
 pub(crate) const GO: &[u8] = b"go\n";
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Stands around the command and tells its status. Its own stderr leads nowhere, for a shell reports there what signal
-/// ended its child. `$0` the number, `$1` the inner script, `$2` the program to look for
-/// (empty: not), then the words.
+/// Runs around the command and reports its status. Its own stderr is discarded, because a shell prints there which
+/// signal ended its child. `$0` the number, `$1` the inner script, `$2` the program to look for (empty: not), then the
+/// words.
 const OUTER: &str = r#"cd /
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 inner=$1 program=$2
@@ -34,20 +34,20 @@ printf '\036%s 0 0 %s\n' "$0" "$state"
 printf '\036%s\n' "$0" >&2
 exit 127"#;
 
-/// Names the process that becomes pct, waits for the line, becomes it.
+/// Prints the id of the process that becomes pct, waits for the line, and then executes pct.
 const INNER: &str = r#"printf '\036%s %s %s ok\n' "$0" "$$" "$PPID"
 printf '\036%s\n' "$0" >&2
 IFS= read -r line && [ "$line" = go ] && exec "$@"
 exit 125"#;
 
-/// For a run on a terminal. The traps let pct have Ctrl-C for itself and leave its status to be told.
+/// For a run on a terminal. The traps leave Ctrl-C to pct, and let the script go on to report its status.
 const PLAIN: &str = r#"cd /
 trap : INT QUIT TERM
 exec 3>&2 2>/dev/null
 (exec 2>&3 3>&-; exec "$@")
 exit "$?""#;
 
-/// Stands around a helper and sets its output between marks.
+/// Runs around a helper and puts its output between marks.
 const HELPER: &str = r#"inner=$1
 shift
 printf '\036%s\n' "$0"
@@ -99,7 +99,7 @@ fn sudo() -> Vec<String> {
     ["/usr/bin/sudo", "-n", "--"].map(str::to_owned).to_vec()
 }
 
-/// The environment that pct gets: the same as on this side, nothing of the other side's login.
+/// The environment that pct gets: the same as on this side, without anything from the login on the other side.
 fn clean(target: &SshTarget, env: &[(String, String)]) -> Vec<String> {
     let mut words = if target.sudo { sudo() } else { Vec::new() };
     words.extend(["/usr/bin/env".to_owned(), "-i".to_owned()]);

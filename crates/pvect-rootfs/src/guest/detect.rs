@@ -7,7 +7,7 @@ use super::{Note, versions};
 use crate::rooted::Rooted;
 use crate::{Failure, NodeResult};
 
-/// The value of `ostype` for what is left alone.
+/// The value of `ostype` for a system that is left alone.
 pub(super) const UNMANAGED: &str = "unmanaged";
 
 /// A distribution and its version.
@@ -15,7 +15,7 @@ pub(super) const UNMANAGED: &str = "unmanaged";
 pub struct Detected {
     /// The value of `ostype`.
     pub ostype: String,
-    /// Its version, major and minor; 0.0 when it has none or it is unknown.
+    /// Its version, major and minor; 0.0 when it does not have one, or when it is unknown.
     pub version: (u32, u32),
 }
 
@@ -60,8 +60,8 @@ const IDS: &[(&str, &str)] = &[
     (UNMANAGED, UNMANAGED),
 ];
 
-/// Files and directories (with a slash at their end) that tell a distribution where os-release does not, in the order
-/// in which they are looked for.
+/// Files and directories (with a slash at the end) that identify a distribution if os-release does not, in the order in
+/// which they are looked for.
 const MARKS: &[(&str, &str)] = &[
     ("/etc/debian_version", "debian"),
     ("/etc/devuan_version", "devuan"),
@@ -77,14 +77,14 @@ const MARKS: &[(&str, &str)] = &[
     ("/etc/openEuler-release", "openeuler"),
 ];
 
-/// Detects the distribution of a root file system. What is to be said about it goes to `notes`, also when it fails.
+/// Detects the distribution of a root file system. Lines for the log go to `notes`, even when it fails.
 ///
-/// `expected` is the container's `ostype`, if it has one already: `unmanaged` is not looked at, another one that differs
-/// from what is found is noted.
+/// `expected` is the container's `ostype`, if it has one already: with `unmanaged` nothing is detected, and any other
+/// value that differs from what is found is noted.
 ///
 /// # Errors
-/// When there is an os-release of a distribution that is not known (`unable to detect OS distribution`), when the
-/// version is not supported or cannot be read, or a file cannot be read.
+/// When the os-release is that of an unknown distribution (`unable to detect OS distribution`), when the version is not
+/// supported or cannot be read, or a file cannot be read.
 pub fn detect(files: &Rooted, expected: Option<&str>, notes: &mut Vec<Note>) -> NodeResult<Detected> {
     if expected == Some(UNMANAGED) {
         return Ok(Detected::unmanaged());

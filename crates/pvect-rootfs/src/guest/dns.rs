@@ -10,7 +10,7 @@ use super::assignment::assign;
 use super::section::{self, Otherwise};
 use crate::NodeResult;
 
-/// The name servers and search domains of the host: the default of containers that set neither.
+/// The name servers and search domains of the host: the default for containers that do not set their own.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct HostDns {
     /// Addresses, at most three.
@@ -20,7 +20,7 @@ pub struct HostDns {
 }
 
 impl HostDns {
-    /// Reads the host's; where systemd-resolved answers on a loopback address, the servers behind it.
+    /// Reads those of the host; if systemd-resolved answers on a loopback address, the servers that it uses.
     pub fn of_this_host() -> Self {
         let own = Self::read(Path::new("/etc/resolv.conf"));
         if own.servers.iter().all(|server| server.starts_with("127.")) && !own.servers.is_empty() {
@@ -108,7 +108,7 @@ pub fn set_hostname(guest: &Guest<'_>, host: &HostDns) -> NodeResult<()> {
     }
     guest.modify("/etc/hosts", &text, Otherwise::Append)?;
     match guest.system.ostype.as_str() {
-        // They want it whole, domain and all.
+        // These want the full name, with the domain.
         "centos" | "fedora" | "openeuler" => {
             guest.write("/etc/hostname", &format!("{}\n", guest.name), 0o644)?;
             let path = "/etc/sysconfig/network";

@@ -3,7 +3,7 @@
 use super::{Guest, init};
 use crate::NodeResult;
 
-/// Services that a container needs, and those that it cannot have.
+/// Enables services that a container needs, and disables those that do not work in one.
 pub fn after_unpacking(guest: &Guest<'_>) -> NodeResult<()> {
     if init::has_systemd(guest) {
         mask_static_units(guest)?;
@@ -19,7 +19,7 @@ pub fn after_unpacking(guest: &Guest<'_>) -> NodeResult<()> {
             forget_lxc_name(guest)
         }
         "centos" => {
-            // Else systemd-firstboot asks for it on a terminal that nobody sees.
+            // Otherwise systemd-firstboot asks for it on a terminal that nobody sees.
             missing(guest, "/etc/locale.conf", "LANG=C.utf8")?;
             securetty(guest)?;
             forget_lxc_name(guest)
@@ -48,14 +48,15 @@ pub fn after_unpacking(guest: &Guest<'_>) -> NodeResult<()> {
                     guest.symlink(&format!("/lib/systemd/system/systemd-networkd.{unit}"), &link)?;
                 }
             }
-            // It would fight with what is written for systemd-networkd.
+            // It would conflict with what is written for systemd-networkd.
             guest.remove("/etc/netplan/10-lxc.yaml")
         }
         _ => Ok(()),
     }
 }
 
-/// Units that no preset can disable and that fail in an unprivileged container: their file systems are the host's.
+/// Units that no preset can disable and that fail in an unprivileged container, because their file systems belong to
+/// the host.
 const STATIC_UNITS: [&str; 2] = ["sys-kernel-config.mount", "sys-kernel-debug.mount"];
 
 fn mask_static_units(guest: &Guest<'_>) -> NodeResult<()> {
@@ -91,11 +92,11 @@ fn alpine_services(guest: &Guest<'_>) -> NodeResult<()> {
     Ok(())
 }
 
-/// Lets root log in on the container's terminals, where the system asks. Source: securetty(5).
+/// Lets root log in on the container's terminals, if the system checks that. Source: securetty(5).
 fn securetty(guest: &Guest<'_>) -> NodeResult<()> {
     const PATH: &str = "/etc/securetty";
     let Some(mut text) = guest.read(PATH)? else { return Ok(()) };
-    // LXC puts the terminals of privileged containers into /dev/lxc; these systems do not look there.
+    // LXC puts the terminals of privileged containers into /dev/lxc; these systems do not expect them there.
     let elsewhere =
         guest.config.is_unprivileged() || matches!(guest.system.ostype.as_str(), "alpine" | "gentoo");
     let directory = if elsewhere { "" } else { "lxc/" };

@@ -48,7 +48,7 @@ fn lines(net: &NetInterface) -> (Vec<String>, Vec<String>) {
         routes.push(format!("default gw {gateway}"));
     }
     match net.ip6 {
-        // netifrc has no client for DHCPv6 alone.
+        // netifrc cannot use DHCPv6 alone.
         Some(Ipv6Config::Dhcp | Ipv6Config::Manual) | None => {}
         Some(Ipv6Config::Auto) => config.push("auto".to_owned()),
         Some(Ipv6Config::Static(address, prefix)) => config.push(format!("{address}/{prefix}")),

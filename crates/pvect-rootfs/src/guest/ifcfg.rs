@@ -37,7 +37,7 @@ pub fn setup(guest: &Guest<'_>, host: &HostDns) -> NodeResult<()> {
     guest.write(NETWORK, &text, 0o644)
 }
 
-/// `None` for an interface of which nothing is known.
+/// `None` for an interface without any address settings.
 fn interface(guest: &Guest<'_>, host: &HostDns, net: &NetInterface) -> Option<String> {
     let mut text = String::new();
     let mut protocol = "";

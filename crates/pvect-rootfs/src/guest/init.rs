@@ -33,7 +33,7 @@ pub fn setup(guest: &Guest<'_>) -> NodeResult<()> {
             if systemd {
                 container_gettys(guest)?;
                 if system.at_least(12, 0) {
-                    // Debian has ifupdown.
+                    // Debian uses ifupdown instead.
                     preset(guest, Some("disable"))?;
                 }
             }
@@ -44,7 +44,7 @@ pub fn setup(guest: &Guest<'_>) -> NodeResult<()> {
             })
         }
         "archlinux" => {
-            // It has no network of its own.
+            // It has no other network configuration.
             preset(guest, Some("enable"))?;
             container_gettys(guest)
         }
@@ -54,7 +54,7 @@ pub fn setup(guest: &Guest<'_>) -> NodeResult<()> {
         }
         "fedora" => {
             container_gettys(guest)?;
-            // From here on its own preset prefers NetworkManager.
+            // From this version on, its own preset prefers NetworkManager.
             if system.at_least(37, 0) { preset(guest, Some("enable")) } else { Ok(()) }
         }
         "openeuler" => {
@@ -111,12 +111,12 @@ fn inittab(
     guest.write("/etc/inittab", &new, 0o644)
 }
 
-/// Enables `container-getty@N` for as many ttys as there are, and has it use them.
+/// Enables `container-getty@N` for each tty, and makes it use the right device.
 fn container_gettys(guest: &Guest<'_>) -> NodeResult<()> {
     let unit = UNIT_DIRS.iter().map(|dir| format!("{dir}/container-getty@.service"));
     let Some(unit) = unit.into_iter().find(|path| guest.files.is_file(path)) else { return Ok(()) };
     let text = guest.read(&unit)?.unwrap_or_default();
-    // An unprivileged container has its ttys in /dev itself; LXC puts those of others into /dev/lxc.
+    // An unprivileged container has its ttys in /dev itself; for privileged ones LXC puts them into /dev/lxc.
     let tty = if guest.config.is_set("unprivileged") { "tty%I" } else { "lxc/tty%I" };
     let fixed = text.replace("lxc/tty%I", "pts/%I").replace("pts/%I", tty);
     if fixed != text {
@@ -138,7 +138,7 @@ fn container_gettys(guest: &Guest<'_>) -> NodeResult<()> {
     Ok(())
 }
 
-/// What the first boot enables and disables. Source: systemd.preset(5).
+/// Writes which units the first boot enables and disables. Source: systemd.preset(5).
 fn preset(guest: &Guest<'_>, networkd: Option<&str>) -> NodeResult<()> {
     let mut text =
         "# Added by PVE at create-time for first-boot configuration.\nenable container-getty@.service\n\
@@ -150,7 +150,7 @@ fn preset(guest: &Guest<'_>, networkd: Option<&str>) -> NodeResult<()> {
     guest.write("/etc/systemd/system-preset/00-pve.preset", &text, 0o644)
 }
 
-/// Removes the machine id, which each machine must have its own of.
+/// Removes the machine id, which must be unique to each machine.
 pub fn forget_identity(guest: &Guest<'_>) -> NodeResult<()> {
     let dbus = "/var/lib/dbus/machine-id";
     if has_systemd(guest) && guest.files.read_link(dbus).is_none() {
@@ -159,10 +159,10 @@ pub fn forget_identity(guest: &Guest<'_>) -> NodeResult<()> {
     guest.remove("/etc/machine-id")
 }
 
-/// Points `/etc/localtime` at the configured time zone, or says that the container does not have it. The host's was put
-/// in its place.
+/// Points `/etc/localtime` at the configured time zone, or notes that the container does not have it. For `host`, the
+/// caller has filled in the host's zone.
 pub fn set_timezone(guest: &Guest<'_>) -> NodeResult<Option<Note>> {
-    // NixOS has it in its own configuration.
+    // NixOS sets it in its own configuration.
     let zone = guest.config.main.options.get("timezone").filter(|_| guest.system.ostype != "nixos");
     let Some(zone) = zone else { return Ok(None) };
     let path = format!("/usr/share/zoneinfo/{zone}");
@@ -177,37 +177,37 @@ pub fn set_timezone(guest: &Guest<'_>) -> NodeResult<Option<Note>> {
     Ok(None)
 }
 
-/// The newest systemd that needs no nesting: Debian 10's.
+/// The newest systemd that does not need nesting: Debian 10's.
 const WITHOUT_NESTING: u32 = 241;
-/// The first systemd that runs where there is nothing but cgroup v2.
+/// The first systemd that runs on a host with cgroup v2 only.
 const FIRST_CGROUP2: u32 = 232;
 
 /// What is to be said of a systemd that is newer than the container's features allow for.
-pub fn check_nesting(guest: &Guest<'_>) -> NodeResult<Option<Note>> {
+pub fn check_nesting(guest: &Guest<'_>) -> Option<Note> {
     let features = guest.config.main.options.get("features").map(|text| Features::parse(text));
     if guest.system.is_unmanaged() || matches!(features, Some(Ok(features)) if features.nesting) {
-        return Ok(None);
+        return None;
     }
-    let version = Systemd::of(&guest.files)?.and_then(|systemd| systemd.version);
-    Ok(version
+    let version = Systemd::of(&guest.files).and_then(|systemd| systemd.version);
+    version
         .filter(|version| *version > WITHOUT_NESTING)
-        .map(|version| Note::Warning(format!("Systemd {version} detected. You may need to enable nesting."))))
+        .map(|version| Note::Warning(format!("Systemd {version} detected. You may need to enable nesting.")))
 }
 
 /// What is to be said of a systemd that is too old for a host with nothing but cgroup v2.
-pub fn check_cgroup2(guest: &Guest<'_>) -> NodeResult<Option<Note>> {
+pub fn check_cgroup2(guest: &Guest<'_>) -> Option<Note> {
     if matches!(guest.system.ostype.as_str(), "unmanaged" | "alpine" | "devuan") {
-        return Ok(None);
+        return None;
     }
-    let systemd = Systemd::of(&guest.files)?;
+    let systemd = Systemd::of(&guest.files);
     let is_old = systemd.is_some_and(|systemd| systemd.version.is_none_or(|version| version < FIRST_CGROUP2));
-    Ok(is_old.then(|| {
+    is_old.then(|| {
         Note::Warning(
             "old systemd (< v232) detected, container won't run in a pure cgroupv2 environment! Please see \
              documentation -> container -> cgroup version."
                 .to_owned(),
         )
-    }))
+    })
 }
 
 /// The time zone of this host.

@@ -12,10 +12,10 @@ use crate::NodeResult;
 
 const PATH: &str = "/etc/network/interfaces";
 
-/// What one interface has for one address family.
+/// The settings of one interface for one address family.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct Family {
-    /// `dhcp`, `manual`, `auto`; `static` with an address; none: no stanza.
+    /// `dhcp`, `manual`, `auto`; `static` with an address; `None`: no stanza.
     method: Option<&'static str>,
     address: Option<(IpAddr, u8)>,
     gateway: Option<IpAddr>,
@@ -32,7 +32,7 @@ enum Form {
 
 type Interfaces = BTreeMap<String, [Family; 2]>;
 
-/// Writes the file from the configuration; without a configured interface it stays as it is.
+/// Writes the file from the configuration; without a configured interface the file is left as it is.
 pub fn setup(guest: &Guest<'_>) -> NodeResult<()> {
     let alpine = guest.system.ostype == "alpine";
     let interfaces: Interfaces = guest.networks().iter().filter_map(|net| families(net, alpine)).collect();
@@ -61,7 +61,7 @@ fn families(net: &NetInterface, alpine: bool) -> Option<(String, [Family; 2])> {
     };
     let four = Family { method, address, gateway: net.gw.map(Into::into) };
     let (method, address) = match net.ip6 {
-        // BusyBox has no working udhcpc6 and no method auto: the kernel's router advertisements do it.
+        // BusyBox has neither a working udhcpc6 nor the method auto, so the kernel uses router advertisements.
         Some(Ipv6Config::Dhcp | Ipv6Config::Auto) if alpine => (Some("manual"), None),
         Some(Ipv6Config::Dhcp) => (Some("dhcp"), None),
         Some(Ipv6Config::Auto) => (Some("auto"), None),
@@ -73,7 +73,7 @@ fn families(net: &NetInterface, alpine: bool) -> Option<(String, [Family; 2])> {
     Some((net.name.clone(), [four, six]))
 }
 
-/// A stanza of the old file that is being read.
+/// The stanza of the old file that is being read.
 struct Open<'a> {
     name: &'a str,
     six: bool,
@@ -224,7 +224,8 @@ impl Rewriter<'_> {
     }
 }
 
-/// The attributes without the four lines that lead to a gateway outside: once they were written without marks.
+/// The attributes without the four lines of the route to a gateway outside the network, which older versions wrote
+/// without marks.
 fn without_old_routes<'a>(attributes: &[&'a str]) -> Vec<&'a str> {
     let is_ours = |lines: &[&str]| {
         let [add, add_default, del_default, del] = lines else { return false };
@@ -265,7 +266,7 @@ pub(super) fn reachable(gateway: IpAddr, address: IpAddr, prefix: u8) -> bool {
 }
 
 /// Returns whether a gateway lies outside of the interface's own network, so that it needs a route. Without a static
-/// address of its kind there is no such network.
+/// address of the same family there is no such network.
 pub(super) fn is_far(net: &NetInterface, gateway: IpAddr) -> bool {
     match (gateway, net.ip, net.ip6) {
         (IpAddr::V4(_), Some(Ipv4Config::Static(address, prefix)), _) => {
@@ -308,7 +309,7 @@ mod tests {
             "auto lo\niface lo inet loopback\n\nauto eth0\niface eth0 inet static\n\taddress 10.10.10.11/24\n\
              \tgateway 10.10.10.1\n\n"
         );
-        // Written again, nothing changes.
+        // Writing it again changes nothing.
         assert_eq!(rewrite(&new, &one(fixed("10.10.10.1"), Family::default()), Form::Cidr), new);
     }
 

@@ -16,7 +16,7 @@ use crate::{Failure, NodeResult};
 /// The kinds of host keys that a new container gets, as ssh-keygen names them.
 pub const HOST_KEYS: [&str; 3] = ["rsa", "ecdsa", "ed25519"];
 
-/// The architecture of a guest whose programs do not tell.
+/// The architecture that is assumed if the guest's programs do not say.
 const FALLBACK_ARCH: &str = "amd64";
 
 /// What is to be done for one container. Passwords and keys may be in it: it is never printed.
@@ -30,23 +30,25 @@ pub struct Job {
 /// What is to be done. `HostDns` is what a container without name servers or search domains of its own gets.
 #[derive(Serialize, Deserialize)]
 pub enum Work {
-    /// What belongs to every start: hostname, hosts, resolv.conf, network, by distribution.
+    /// What every start writes: hostname, hosts, resolv.conf, network, by distribution.
     Start {
         /// What a container without name servers or search domains of its own gets.
         dns: HostDns,
-        /// Whether the host has nothing but cgroup v2.
+        /// Whether the host has cgroup v2 only.
         is_cgroup2: bool,
     },
-    /// The network alone, of a container that runs.
+    /// Only the network, for a running container.
     Network(HostDns),
-    /// Removes from a clone what each machine must have its own of.
+    /// Removes from a clone what must be unique to each machine.
     AfterClone,
+    /// What the root file system of a backup needs once, after it was unpacked.
+    AfterRestore,
     /// What belongs to a root file system that was just unpacked: what is unique to each container, root's password
     /// and keys, and what belongs to every start.
     First {
-        /// The password of root as a crypt(5) hash; none locks it.
+        /// The password of root as a crypt(5) hash; `None` locks the account.
         password: Option<String>,
-        /// Public keys for root, one a line.
+        /// Public keys for root, one per line.
         ssh_keys: Option<String>,
         /// As for a start.
         dns: HostDns,
@@ -91,7 +93,7 @@ pub enum Done {
     Found {
         /// The value of `ostype`.
         ostype: String,
-        /// The value of `arch`, if the configuration has none: of the guest's programs, or what is taken for it.
+        /// The value of `arch`, if the configuration has none: that of the guest's programs, or the fallback.
         arch: Option<String>,
         /// What is to be said about it.
         notes: Vec<Note>,
@@ -148,19 +150,20 @@ impl Job {
             Work::Start { dns, is_cgroup2 } => {
                 notes.extend(found);
                 notes.extend(guest.each_start(dns)?);
-                notes.extend(init::check_nesting(&guest)?);
+                notes.extend(init::check_nesting(&guest));
                 if *is_cgroup2 {
-                    notes.extend(init::check_cgroup2(&guest)?);
+                    notes.extend(init::check_cgroup2(&guest));
                 }
-                // The rest was said when the container was made; pct does not repeat it.
+                // The other notes were shown when the container was made; pct does not repeat them.
                 notes.retain(|note| matches!(note, Note::Warning(_)));
             }
             Work::Network(dns) => guest.network(dns)?,
             Work::AfterClone if is_managed => {
                 notes = found;
                 init::forget_identity(&guest)?;
-                notes.extend(init::check_nesting(&guest)?);
+                notes.extend(init::check_nesting(&guest));
             }
+            Work::AfterRestore if is_managed => fixup::after_unpacking(&guest)?,
             Work::First { password, ssh_keys, dns } if is_managed => {
                 notes = first(&guest, password.as_deref(), ssh_keys.as_deref(), dns)?;
                 host_keys = users::has_sshd(&guest);
@@ -173,7 +176,7 @@ impl Job {
                 users::set_host_key(&guest, kind, key)?;
             }
             Work::HostKey(..) => return Err(Failure::new("unknown kind of host key")),
-            Work::AfterClone | Work::First { .. } => {}
+            Work::AfterClone | Work::AfterRestore | Work::First { .. } => {}
             Work::Read(_) | Work::MakeDirs(_) | Work::Remove { .. } => {}
         }
         Ok(Done::Written { notes, host_keys })
@@ -250,7 +253,7 @@ fn first(
         users::set_ssh_keys(guest, keys)?;
     }
     notes.extend(guest.each_start(dns)?);
-    notes.extend(init::check_nesting(guest)?);
+    notes.extend(init::check_nesting(guest));
     Ok(notes)
 }
 

@@ -57,7 +57,7 @@ pub struct HostKey {
     pub private: String,
     /// The public key: one line.
     pub public: String,
-    /// The line that ssh-keygen shows of it: `SHA256:...` and more.
+    /// The line that ssh-keygen prints about it: `SHA256:...` and more.
     pub fingerprint: String,
 }
 
@@ -70,8 +70,8 @@ struct Guest<'a> {
 }
 
 impl<'a> Guest<'a> {
-    /// Looks at a root file system; its distribution is what is found, whatever the configuration says, `unmanaged`
-    /// aside. What is to be said about it goes to `notes`, also when it fails.
+    /// Examines a root file system. Its distribution is the one that is found, whatever the configuration says, unless
+    /// that says `unmanaged`. Lines for the log go to `notes`, even when it fails.
     fn new(
         files: Rooted,
         vmid: Vmid,
@@ -82,7 +82,7 @@ impl<'a> Guest<'a> {
         Ok(Self { files, system, config, name: config.name(vmid) })
     }
 
-    /// Writes a file unless it is to be kept or already has this content.
+    /// Writes a file unless the guest wants to keep it, or it has this content already.
     fn write(&self, path: &str, text: &str, mode: u32) -> NodeResult<()> {
         if self.is_ignored(path) {
             return Ok(());
@@ -126,7 +126,7 @@ impl<'a> Guest<'a> {
         }
     }
 
-    /// The same at a file's beginning; a file that would hold nothing is removed.
+    /// The same at a file's beginning; a file that would be empty is removed.
     fn modify_own(&self, path: &str, text: &str) -> NodeResult<()> {
         let old = self.read(path)?;
         if text.is_empty() && old.is_some_and(|old| section::without(&old).trim().is_empty()) {
@@ -135,7 +135,7 @@ impl<'a> Guest<'a> {
         self.modify(path, text, Otherwise::Prepend)
     }
 
-    /// An identity for the connection of an interface: the same at each start, another one for each MAC address.
+    /// A UUID for the connection of an interface: the same at each start, and a different one for each MAC address.
     fn uuid(&self, net: &NetInterface) -> String {
         let mut hash = Sha256::new();
         hash.update("pvect connection\0");
@@ -144,14 +144,14 @@ impl<'a> Guest<'a> {
         hash.update(&net.name);
         let mut bytes = [0_u8; 16];
         bytes.copy_from_slice(&hash.finalize()[..16]);
-        // RFC 9562, version 8: made as one likes.
+        // RFC 9562, version 8: the bits are free to choose.
         bytes[6] = bytes[6] & 0x0f | 0x80;
         bytes[8] = bytes[8] & 0x3f | 0x80;
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
     }
 
-    /// The network interfaces, by index; those that cannot be parsed are left to the start to complain about.
+    /// The network interfaces, by index. Those that cannot be parsed are left out; the start reports them.
     fn networks(&self) -> Vec<NetInterface> {
         let mut nets: Vec<(u16, NetInterface)> = self
             .config
@@ -167,7 +167,7 @@ impl<'a> Guest<'a> {
         nets.into_iter().map(|(_, net)| net).collect()
     }
 
-    /// What belongs to every start, and what is to be said about it.
+    /// Writes what every start needs; returns the notes about it.
     fn each_start(&self, host: &HostDns) -> NodeResult<Vec<Note>> {
         if self.system.is_unmanaged() {
             return Ok(Vec::new());
@@ -179,7 +179,7 @@ impl<'a> Guest<'a> {
         Ok(init::set_timezone(self)?.into_iter().collect())
     }
 
-    /// The network in the form of the distribution's own tools.
+    /// Writes the network configuration in the form of the distribution's own tools.
     fn network(&self, host: &HostDns) -> NodeResult<()> {
         let system = &self.system;
         match system.ostype.as_str() {

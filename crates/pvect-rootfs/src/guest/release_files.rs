@@ -11,12 +11,12 @@ pub(super) fn is_ubuntu(lsb: &str) -> bool {
     lsb.split('\n').any(|line| line.eq_ignore_ascii_case("DISTRIB_ID=Ubuntu"))
 }
 
-/// Reads a file of the guest; `None` when it is not there.
+/// Reads a file of the guest; `None` when it does not exist.
 pub(super) fn text(files: &Rooted, path: &str) -> NodeResult<Option<String>> {
     files.read_text(path).map_err(|error| Failure::io("can't read", Path::new(path), &error))
 }
 
-/// A word of the guest's for a message: short, and without control characters.
+/// A word from the guest, made fit for a message: short, and without control characters.
 pub(super) fn shown(text: &str) -> String {
     const LONGEST: usize = 100;
     let safe = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
@@ -46,7 +46,7 @@ impl OsRelease {
     }
 }
 
-/// A line `NAME=value`. What is not quoted ends where letters and digits end, as pct reads it.
+/// A line `NAME=value`. A value without quotes ends where letters and digits end, as pct reads it.
 fn assignment(line: &str) -> Option<(String, String)> {
     let (name, value) = line.trim_start().split_once('=')?;
     let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
@@ -60,7 +60,7 @@ fn assignment(line: &str) -> Option<(String, String)> {
     is_name.then(|| (name.to_owned(), quoted.unwrap_or_else(plain)))
 }
 
-/// What stands before the closing quote; `None` without one.
+/// The text before the closing quote; `None` without one.
 fn double_quoted(text: &str) -> Option<String> {
     let mut value = String::new();
     let mut chars = text.chars();

@@ -5,7 +5,7 @@ const BEGIN: &str = "# --- BEGIN PVE ---";
 /// The line after.
 const END: &str = "# --- END PVE ---";
 
-/// What is done to a file that has no such part yet.
+/// What to do with a file that has no such part yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Otherwise {
     /// The part is put at its end.

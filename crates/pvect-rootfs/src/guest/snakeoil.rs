@@ -8,8 +8,8 @@ const KEY: &str = "/etc/ssl/private/ssl-cert-snakeoil.key";
 const UNIT: &str = "proxmox-regenerate-snakeoil.service";
 const TARGET: &str = "first-boot-complete.target";
 
-/// Removes the template's key. A guest with systemd makes a new one at its first boot; of others it is said that somebody
-/// has to. Source: pve-container, `Setup/Debian.pm`.
+/// Removes the template's key. A guest with systemd makes a new one at its first boot; for others a note says that
+/// somebody has to. Source: pve-container, `Setup/Debian.pm`.
 pub fn replace(guest: &Guest<'_>) -> NodeResult<Vec<Note>> {
     let is_debian = matches!(guest.system.ostype.as_str(), "debian" | "devuan" | "ubuntu");
     if !is_debian || !guest.files.is_file(KEY) {

@@ -9,7 +9,7 @@ use super::section::{self, Otherwise};
 use super::{Guest, HostKey};
 use crate::{Failure, NodeResult};
 
-/// The hash of a password that is plain or hashed already.
+/// The hash of a password, which may be plain or hashed already.
 pub fn hashed(password: &str) -> NodeResult<String> {
     if is_hash(password) { Ok(password.to_owned()) } else { hash(password) }
 }

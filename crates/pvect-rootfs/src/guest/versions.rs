@@ -12,7 +12,7 @@ type Version = (u32, u32);
 /// The newest Debian that pct was tested with.
 const NEWEST_DEBIAN: u32 = 14;
 
-/// What `/etc/debian_version` says of what is no release, and the release that it is like.
+/// The texts that `/etc/debian_version` has in versions that are not a release, and the release that they resemble.
 const DEBIANS: &[(&str, &str)] = &[
     ("stretch/sid", "9.1"),
     ("buster/sid", "10"),
@@ -46,7 +46,7 @@ const UBUNTUS: &[&str] = &[
     "15.10", "15.04", "14.04", "12.04",
 ];
 
-/// Finds the version of a distribution; 0.0 where none is needed.
+/// Finds the version of a distribution; 0.0 if none is needed.
 ///
 /// # Errors
 /// When it cannot be read, or is not supported.
@@ -147,7 +147,7 @@ fn centos(line: &str) -> NodeResult<Version> {
     Err(Failure::new(format!("unsupported centos version '{}'", shown(&text[..end]))))
 }
 
-/// Distributions whose versions are known to os-release, and supported from one on.
+/// Distributions whose version is in os-release, and which are supported from a lowest version on.
 fn with_lowest(name: &str, lowest: u32, release: &OsRelease) -> NodeResult<Version> {
     let text = release.get("VERSION_ID").unwrap_or_default();
     match leading(text).filter(|(major, _)| *major >= lowest) {
@@ -164,7 +164,7 @@ fn gentoo(line: &str) -> NodeResult<Version> {
     }
 }
 
-/// Releases such as 15.6, and Tumbleweed's days.
+/// Releases such as 15.6, and Tumbleweed's dates.
 fn suse(release: &OsRelease) -> NodeResult<Version> {
     let text = release.get("VERSION_ID").unwrap_or_default();
     if let Some((major, minor)) = pair(text) {

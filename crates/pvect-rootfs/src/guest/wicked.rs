@@ -12,7 +12,7 @@ use crate::NodeResult;
 
 const DIRECTORY: &str = "/etc/sysconfig/network";
 
-/// Writes the files of each interface; where systemd-networkd is installed, its files too.
+/// Writes the files of each interface; if systemd-networkd is installed, also its files.
 pub fn setup(guest: &Guest<'_>) -> NodeResult<()> {
     for net in guest.networks() {
         let Some(text) = interface(&net) else { continue };

@@ -19,10 +19,10 @@ pub(super) struct Attribute {
     pub(super) value: Vec<u8>,
 }
 
-/// Turns a pax record into an attribute to be set; `None` for records that are none, or that are not kept.
+/// Turns a pax record into an attribute to be set; `None` for other records, and for attributes that are not kept.
 ///
-/// Kept are `user.*`, `security.capability` and the POSIX ACLs, as the real pct does. ACLs come as text
-/// (`SCHILY.acl.*`, GNU tar) or as the raw attribute.
+/// Keeps `user.*`, `security.capability` and the POSIX ACLs, as the real pct does. ACLs come as text (`SCHILY.acl.*`,
+/// GNU tar) or as the raw attribute.
 pub(super) fn attribute(key: &str, value: &[u8], map: &IdMap) -> Option<Attribute> {
     match key {
         "SCHILY.acl.access" => return acl_from_text("system.posix_acl_access", value, map),
@@ -39,7 +39,7 @@ pub(super) fn attribute(key: &str, value: &[u8], map: &IdMap) -> Option<Attribut
     Some(Attribute { name: name.to_owned(), value })
 }
 
-/// File capabilities name the user whose namespace they hold in: for an unprivileged container its root.
+/// File capabilities name the root user of the namespace that they apply to: for an unprivileged container, its root.
 fn capability(value: &[u8], map: &IdMap) -> Option<Vec<u8>> {
     let magic = u32::from_le_bytes(value.get(..4)?.try_into().ok()?);
     let (old_root, body) = match (magic & REVISION_MASK, value.len()) {
@@ -63,7 +63,7 @@ fn capability(value: &[u8], map: &IdMap) -> Option<Vec<u8>> {
 
 const ACL_USER: u16 = 0x02;
 const ACL_GROUP: u16 = 0x08;
-/// The id of entries that name nobody.
+/// The id of entries that do not name a user or group.
 const ACL_NOBODY: u32 = u32::MAX;
 
 /// Shifts the ids of a raw ACL: a version, then entries of tag, permissions and id. Source: linux/posix_acl_xattr.h.
@@ -87,8 +87,8 @@ fn acl(value: &[u8], map: &IdMap) -> Option<Vec<u8>> {
     Some(shifted)
 }
 
-/// Makes the attribute from GNU tar's text: `user::rwx,user:1000:r--,mask::r-x` (numbers, as `--numeric-owner`
-/// writes them; a name of the packing system means nothing here and drops the ACL).
+/// Makes the attribute from GNU tar's text: `user::rwx,user:1000:r--,mask::r-x` (numbers, as `--numeric-owner` writes
+/// them; a name has no meaning outside the packing system, so the ACL is dropped).
 fn acl_from_text(name: &str, text: &[u8], map: &IdMap) -> Option<Attribute> {
     let text = std::str::from_utf8(text).ok()?;
     let mut entries: Vec<(u16, u32, u16)> = Vec::new();
@@ -116,7 +116,7 @@ fn acl_from_text(name: &str, text: &[u8], map: &IdMap) -> Option<Attribute> {
         };
         entries.push(entry);
     }
-    // The kernel wants them by tag and id.
+    // The kernel wants them sorted by tag and id.
     entries.sort_unstable();
     // Three entries only repeat the mode.
     if name.ends_with("access") && entries.len() <= 3 || entries.is_empty() {

@@ -99,7 +99,7 @@ impl Summary {
     }
 }
 
-/// A size as GNU tar words it: rounded up, one decimal below ten.
+/// A size in GNU tar's form: rounded up, one decimal below ten.
 fn human(bytes: f64) -> String {
     let mut value = bytes;
     for unit in ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"] {
@@ -128,6 +128,9 @@ pub struct Options<'a> {
     /// The most bytes that it may unpack to, see [`in_proportion`]; `None` for an archive of our own making, which may
     /// hold any amount of zeros.
     pub most: Option<u64>,
+    /// Asked by [`extract`] every few MiB: an error of the kind [`io::ErrorKind::StorageFull`] ends the work, for it would leave too
+    /// little room on a disk.
+    pub room: &'a dyn Fn() -> io::Result<()>,
     /// Asked between members and blocks; `true` ends the work.
     pub interrupted: &'a dyn Fn() -> bool,
 }
@@ -154,14 +157,24 @@ impl Options<'_> {
 ///
 /// # Errors
 /// When the file is no tar archive (plain, or packed by gzip, bzip2, xz or zstd), is damaged, or a member cannot be
-/// unpacked. What was unpacked by then stays: the caller removes the whole root.
+/// unpacked. What was unpacked by then stays; the caller removes the whole root.
 pub fn extract(archive: &Path, root: &Path, options: &Options<'_>) -> Result<Summary, UnpackError> {
+    or_interrupted(options.interrupted, unpack(archive, root, options))
+}
+
+/// What failed once a signal had come failed because of it.
+fn or_interrupted<T>(interrupted: &dyn Fn() -> bool, done: Result<T, UnpackError>) -> Result<T, UnpackError> {
+    done.map_err(|error| if interrupted() { UnpackError::Interrupted } else { error })
+}
+
+fn unpack(archive: &Path, root: &Path, options: &Options<'_>) -> Result<Summary, UnpackError> {
     let read_failed = |source| UnpackError::Read { path: archive.to_owned(), source };
     let started = Instant::now();
     let file = File::open(archive).map_err(read_failed)?;
     let stream = reader::open(file).map_err(|error| reader::explain(archive, error))?;
     let allowance = reader::Allowance::new(options.most);
-    let counted = reader::Counted::new(allowance.of(stream));
+    let stream = reader::Watched::new(allowance.of(stream), options.interrupted, options.room);
+    let counted = reader::Counted::new(stream);
     let count = counted.count();
     let records = pax::Records::default();
     let mut tar = tar::Archive::new(pax::Stream::new(counted, &records));
@@ -175,10 +188,7 @@ pub fn extract(archive: &Path, root: &Path, options: &Options<'_>) -> Result<Sum
         }
         let mut entry = entry.map_err(|error| reader::explain(archive, error))?;
         members += 1;
-        if members > MOST_MEMBERS {
-            let what = format!("it has more than {MOST_MEMBERS} members");
-            return Err(UnpackError::NotAnArchive { path: archive.to_owned(), what });
-        }
+        check_members(archive, members, MOST_MEMBERS)?;
         failed += u64::from(!options.judge(writer.write(&mut entry, options.interrupted))?);
     }
     if members == 0 {
@@ -195,7 +205,7 @@ pub fn extract(archive: &Path, root: &Path, options: &Options<'_>) -> Result<Sum
 /// Checks that a file is an archive, by its beginning.
 ///
 /// # Errors
-/// When it is not one, with what it is instead, where that can be told; when it cannot be read.
+/// When it is not one, with what it is instead, if that is known; when it cannot be read.
 pub fn check(archive: &Path) -> Result<(), UnpackError> {
     let read_failed = |source| UnpackError::Read { path: archive.to_owned(), source };
     let not_one = |what: &str| UnpackError::NotAnArchive { path: archive.to_owned(), what: what.to_owned() };
@@ -212,32 +222,64 @@ pub fn check(archive: &Path) -> Result<(), UnpackError> {
     let mut stream = reader::open(file).map_err(|error| reader::explain(archive, error))?;
     let mut header = [0; 512];
     io::Read::read_exact(&mut stream, &mut header).map_err(|error| reader::explain(archive, error))?;
-    // Nothing but zeros is the end of an archive: that it has no members is said when it is unpacked.
+    // A block of zeros is the end of an archive. That it has no members is reported when it is unpacked.
     if header != [0; 512] && numbers::rewrite(&mut header).is_none() {
         return Err(not_one("what is in it is not a tar"));
     }
     Ok(())
 }
 
+fn check_members(archive: &Path, members: u64, most: u64) -> Result<(), UnpackError> {
+    if members <= most {
+        return Ok(());
+    }
+    let what = format!("it has more than {most} members");
+    Err(UnpackError::NotAnArchive { path: archive.to_owned(), what })
+}
+
+/// How far an archive is searched for a member.
+pub struct Search<'a> {
+    /// The largest member that is read, bytes.
+    pub largest: u64,
+    /// The most bytes that the archive may unpack to before the member comes, see [`in_proportion`].
+    pub most: Option<u64>,
+    /// Asked between two reads; `true` ends the work.
+    pub interrupted: &'a dyn Fn() -> bool,
+}
+
 /// Reads one regular member of an archive, by its path below the root; `None` when there is none.
 ///
 /// # Errors
-/// When the archive cannot be read, or the member is larger than `limit` bytes.
-pub fn read_member(archive: &Path, name: &Path, limit: u64) -> Result<Option<Vec<u8>>, UnpackError> {
+/// When the archive cannot be read, or the member is larger or comes later than the search goes;
+/// [`UnpackError::Interrupted`].
+pub fn read_member(archive: &Path, name: &Path, search: &Search<'_>) -> Result<Option<Vec<u8>>, UnpackError> {
+    or_interrupted(search.interrupted, find_member(archive, name, search, MOST_MEMBERS))
+}
+
+fn find_member(
+    archive: &Path,
+    name: &Path,
+    search: &Search<'_>,
+    most_members: u64,
+) -> Result<Option<Vec<u8>>, UnpackError> {
     let file =
         File::open(archive).map_err(|source| UnpackError::Read { path: archive.to_owned(), source })?;
     let explain = |error| reader::explain(archive, error);
     let records = pax::Records::default();
-    let mut tar = tar::Archive::new(pax::Stream::new(reader::open(file).map_err(explain)?, &records));
+    let allowance = reader::Allowance::new(search.most);
+    let stream = allowance.of(reader::open(file).map_err(explain)?);
+    let stream = reader::Watched::new(stream, search.interrupted, &|| Ok(()));
+    let mut tar = tar::Archive::new(pax::Stream::new(stream, &records));
     let mut members = 0_u64;
     for entry in tar.entries().map_err(explain)? {
         let mut entry = entry.map_err(explain)?;
         members += 1;
-        if !entry.header().entry_type().is_file() || !writer::is_member(&entry.path_bytes(), name) {
+        check_members(archive, members, most_members)?;
+        if !entry.header().entry_type().is_file() || !writer::member::is_member(&entry.path_bytes(), name) {
             continue;
         }
-        if entry.size() > limit {
-            let what = format!("it has {} bytes, more than {limit}", entry.size());
+        if entry.size() > search.largest {
+            let what = format!("it has {} bytes, more than {}", entry.size(), search.largest);
             return Err(UnpackError::Member { member: name.display().to_string(), what, full: false });
         }
         let mut bytes = Vec::new();
@@ -254,9 +296,8 @@ pub fn read_member(archive: &Path, name: &Path, limit: u64) -> Result<Option<Vec
 /// Bounds what the tar crate keeps in memory of a stream of tar blocks: long names, extended headers, and the maps of
 /// sparse files.
 ///
-/// For a stream that somebody else makes and that is unpacked in another way than by [`extract`]. What is beyond the
-/// bounds, and an extended header that is damaged or has a name with a line break, is an error of the kind
-/// `InvalidData` when it is read.
+/// For a stream from somebody else that is not unpacked by [`extract`]. What is beyond the bounds, and an extended
+/// header that is damaged or has a name with a line break, is an error of the kind `InvalidData` when it is read.
 pub fn bounded(from: impl io::Read) -> impl io::Read {
     pax::Stream::new(from, &pax::Records::default()).with_plain_names()
 }

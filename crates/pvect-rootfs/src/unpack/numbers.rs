@@ -23,7 +23,7 @@ const SOLARIS_EXTENDED: u8 = b'X';
 
 /// Reads a number: octal digits, blanks before and a blank or NUL after them, or base 256; an empty field is 0.
 pub(super) fn number(field: &[u8]) -> Option<i64> {
-    // Some write a NUL where the field before overflowed.
+    // Some writers leave a NUL where the field before overflowed.
     let field = field.strip_prefix(b"\0").unwrap_or(field);
     let blanks = field.iter().take_while(|byte| is_blank(**byte)).count();
     let field = &field[blanks..];
@@ -49,17 +49,17 @@ fn octal(field: &[u8]) -> Option<i64> {
         .try_fold(0_i64, |value, digit| value.checked_mul(8)?.checked_add(i64::from(digit - b'0')))
 }
 
-/// Two's complement, big-endian; the first byte tells the sign only.
+/// Two's complement, big-endian; the first byte only gives the sign.
 fn base_256(field: &[u8]) -> Option<i64> {
     let sign = if field[0] == 0xff { -1 } else { 0 };
     field[1..].iter().try_fold(sign, |value: i64, byte| value.checked_mul(256)?.checked_add(i64::from(*byte)))
 }
 
-/// Writes the size of a header anew as the tar crate reads it, and what else the crate reads otherwise than GNU tar. A
-/// header whose checksum is wrong, or whose size is not a number, is left as it is.
+/// Rewrites the size of a header as the tar crate reads it, and whatever else the crate reads differently from GNU tar.
+/// A header whose checksum is wrong, or whose size is not a number, is left as it is.
 pub(super) fn rewrite(header: &mut [u8; 512]) -> Option<()> {
     let sum = number(&header[CHECKSUM])?;
-    // Old tars took bytes as signed.
+    // Old tar programs treated bytes as signed.
     if sum != checksum(header, i64::from) && sum != checksum(header, |byte| i8::from_ne_bytes([byte]).into())
     {
         return None;
@@ -80,7 +80,7 @@ pub(super) fn rewrite(header: &mut [u8; 512]) -> Option<()> {
     Some(())
 }
 
-/// The sum of all bytes; those of the sum itself count as blanks.
+/// The sum of all bytes; those of the checksum itself count as blanks.
 fn checksum(header: &[u8; 512], value: fn(u8) -> i64) -> i64 {
     let bytes = header.iter().enumerate();
     bytes.map(|(at, byte)| if CHECKSUM.contains(&at) { i64::from(b' ') } else { value(*byte) }).sum()

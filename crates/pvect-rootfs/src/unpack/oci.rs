@@ -29,7 +29,7 @@ const INDEXES: [&str; 2] =
 const MANIFESTS: [&str; 2] =
     ["application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json"];
 
-/// What an image says about the process that it is made for. All of it comes from the image: it is to be checked.
+/// What an image says about its process. All of it comes from the image and must be checked.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct ImageConfig {
@@ -43,9 +43,9 @@ pub struct ImageConfig {
     pub user: Option<String>,
     /// The directory in which the program starts.
     pub working_dir: Option<String>,
-    /// The signal that ends the program.
+    /// The signal that stops the program.
     pub stop_signal: Option<String>,
-    /// Directories for data.
+    /// Directories for data (the image's volumes).
     pub volumes: Option<BTreeMap<String, serde_json::Value>>,
 }
 
@@ -68,7 +68,7 @@ struct Platform {
 }
 
 impl Descriptor {
-    /// Attestations stand in an index like images, for a system called `unknown`.
+    /// Attestations are listed in an index like images, for a system called `unknown`.
     fn is_image(&self) -> bool {
         self.platform.as_ref().is_none_or(|platform| platform.os != "unknown")
     }
@@ -112,12 +112,12 @@ pub fn is_image(archive: &Path) -> bool {
     has("oci-layout") && has("index.json") && layout.has_blobs
 }
 
-/// Unpacks the layers of an image into an existing directory, from the lowest on, and returns its configuration. Of an
-/// image for several architectures that for `arch` (`amd64`, `arm64`, ...) is taken.
+/// Unpacks the layers of an image into an existing directory, from the lowest on, and returns its configuration. If the
+/// image is for several architectures, the one for `arch` (`amd64`, `arm64`, ...) is used.
 ///
 /// # Errors
-/// When the archive is damaged, a blob is missing or not what its descriptor says, there is none for the architecture,
-/// or a member cannot be unpacked.
+/// When the archive is damaged, a blob is missing or not what its descriptor says, there is no image for the
+/// architecture, or a member cannot be unpacked.
 pub fn extract(
     archive: &Path,
     root: &Path,
@@ -160,8 +160,8 @@ struct Reading<'a> {
     allowance: &'a reader::Allowance,
 }
 
-/// What a layer takes away from those below, wherever in it the whiteouts stand. It is read to its end: when this
-/// returns names its digest is right, and nothing was changed yet.
+/// Returns the names that a layer removes from those below, wherever in it the whiteouts are. It reads the layer to its
+/// end, so that its digest is known to be right before anything is changed.
 fn whiteouts(
     layout: &Layout<'_>,
     layer: &Descriptor,
@@ -192,7 +192,7 @@ fn check_layer(layout: &Layout<'_>, layer: &Descriptor) -> Result<(), UnpackErro
     }
 }
 
-/// An archive and where its members lie.
+/// An archive and the positions of its members.
 struct Layout<'a> {
     path: &'a Path,
     file: File,
@@ -235,7 +235,7 @@ impl<'a> Layout<'a> {
         let missing = || self.bad(format!("it has no '{}'", name.display()));
         let (position, size) = *self.members.get(name).ok_or_else(missing)?;
         let read_failed = |source| UnpackError::Read { path: self.path.to_owned(), source };
-        // The position is that of the file, and one blob is read at a time.
+        // The clones share one file position, which is fine because only one blob is read at a time.
         let mut file = self.file.try_clone().map_err(read_failed)?;
         file.seek(SeekFrom::Start(position)).map_err(read_failed)?;
         Ok((file.take(size), size))
@@ -301,7 +301,7 @@ impl<'a> Layout<'a> {
         Err(self.bad("its indexes are nested too deeply"))
     }
 
-    /// The first image of an index that is for an architecture; one that does not say may be.
+    /// The first image of an index that is for an architecture, or that does not name one.
     fn choose<'b>(&self, index: &'b Index, arch: &str) -> Result<&'b Descriptor, UnpackError> {
         let mut others: Vec<&str> = Vec::new();
         for image in index.manifests.iter().filter(|found| found.is_image()) {
@@ -318,7 +318,7 @@ impl<'a> Layout<'a> {
         }))
     }
 
-    /// Passes the members of a layer on, its digest checked at the end.
+    /// Passes the members of a layer on, and checks its digest at the end.
     fn members_of(
         &self,
         layer: &Descriptor,

@@ -11,10 +11,10 @@ use super::UnpackError;
 /// The memory that an archive packed by xz may ask for, in bytes.
 const XZ_MEMORY: u64 = 256 << 20;
 
-/// The window of zstd, as a power of two: 128 MiB, what the program zstd takes without `--long`.
+/// The window of zstd, as a power of two: 128 MiB, the largest that the program zstd accepts without `--long`.
 const ZSTD_WINDOW: u32 = 27;
 
-/// How an archive is packed; told by its first bytes, not by its name.
+/// How an archive is packed, determined by its first bytes, not by its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compression {
     /// A plain tar.
@@ -32,7 +32,7 @@ pub enum Compression {
 }
 
 impl Compression {
-    /// Tells the packing of an archive by its first bytes.
+    /// Determines how an archive is packed by its first bytes.
     pub fn of(head: &[u8]) -> Self {
         match head {
             [0x1f, 0x8b, ..] => Self::Gzip,
@@ -45,10 +45,10 @@ impl Compression {
     }
 }
 
-/// So many bytes tell what kind of file it is.
+/// How many bytes are read to determine what kind of file it is.
 pub(super) const HEAD: u64 = 512;
 
-/// What a file is that was taken for an archive: mostly one that something else was downloaded into.
+/// What kind of file was taken for an archive, usually because something else was downloaded.
 pub(super) fn other_kind(head: &[u8]) -> Option<&'static str> {
     const KINDS: &[(&[u8], &str)] = &[
         (b"QFI\xfb", "a disk image (qcow2)"),
@@ -113,11 +113,20 @@ pub(super) fn open_layer<'a>(blob: impl Read + 'a) -> io::Result<Box<dyn Read + 
     }
 }
 
-/// Words an error of the stream: the tar crate's and the decoders' are about the archive, system errors are not.
+/// Turns an error of the stream into ours: errors of the tar crate and of the decoders are about the archive, system
+/// errors are not.
 pub(super) fn explain(archive: &Path, error: io::Error) -> UnpackError {
     let path = archive.to_owned();
     if error.raw_os_error().is_some() {
         return UnpackError::Read { path, source: error };
+    }
+    if error.kind() == io::ErrorKind::StorageFull {
+        // Of an [`Options::room`].
+        return UnpackError::Member {
+            member: path.display().to_string(),
+            what: error.to_string(),
+            full: true,
+        };
     }
     let what = match error.kind() {
         io::ErrorKind::UnexpectedEof => "it ends too early".to_owned(),
@@ -125,27 +134,28 @@ pub(super) fn explain(archive: &Path, error: io::Error) -> UnpackError {
             "unpacking it takes a window of more than 128 MiB: compress it without zstd's option --long"
                 .to_owned()
         }
-        _ => error.to_string(),
+        // The names of members are in it.
+        _ => plain(&error.to_string()),
     };
     UnpackError::NotAnArchive { path, what }
 }
 
-/// An archive may unpack to so many bytes whatever it is packed to; a large disk of zeros packs well.
+/// An archive may always unpack to this many bytes, because a large disk of zeros compresses well.
 const ALWAYS: u64 = 4 << 30;
-/// Beyond that it may unpack to so many times its size. A root file system unpacks to three or four times its size.
+/// Beyond that, it may unpack to this many times its size. A root file system unpacks to three or four times its size.
 const RATIO: u64 = 200;
 
-/// How many bytes an archive from elsewhere may unpack to; `None` for what is not a file, whose size nobody knows.
+/// How many bytes an archive from elsewhere may unpack to; `None` if it is not a regular file, whose size is unknown.
 ///
 /// # Errors
-/// When it cannot be looked at.
+/// When its metadata cannot be read.
 pub fn in_proportion(archive: &Path) -> Result<Option<u64>, UnpackError> {
     let metadata = std::fs::metadata(archive)
         .map_err(|source| UnpackError::Read { path: archive.to_owned(), source })?;
     Ok(metadata.is_file().then(|| ALWAYS.max(metadata.len().saturating_mul(RATIO))))
 }
 
-/// What may still be unpacked of an archive, of all layers of an image together.
+/// How much may still be unpacked of an archive, or of all layers of an image together.
 #[derive(Debug)]
 pub(super) struct Allowance {
     most: Option<u64>,
@@ -184,6 +194,51 @@ impl<R: Read> Read for Allowed<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.stream.read(buffer)?;
         self.allowance.take(count)?;
+        Ok(count)
+    }
+}
+
+/// A text with names of members on one line.
+pub(super) fn plain(text: &str) -> String {
+    let safe = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().map(safe).collect()
+}
+
+/// So much is read between two looks at the room, bytes.
+const STEP: u64 = 4 << 20;
+
+/// A stream that ends with an error when the work is interrupted or the room on a disk is used up: of a large member also
+/// what is skipped takes its time.
+pub(super) struct Watched<'a, R> {
+    stream: R,
+    interrupted: &'a dyn Fn() -> bool,
+    room: &'a dyn Fn() -> io::Result<()>,
+    /// Bytes since the room was looked at.
+    passed: u64,
+}
+
+impl<'a, R> Watched<'a, R> {
+    pub(super) fn new(
+        stream: R,
+        interrupted: &'a dyn Fn() -> bool,
+        room: &'a dyn Fn() -> io::Result<()>,
+    ) -> Self {
+        Self { stream, interrupted, room, passed: 0 }
+    }
+}
+
+impl<R: Read> Read for Watched<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if (self.interrupted)() {
+            // Not of the kind `Interrupted`, after which readers try again.
+            return Err(io::Error::other("interrupted by signal"));
+        }
+        if self.passed >= STEP {
+            (self.room)()?;
+            self.passed = 0;
+        }
+        let count = self.stream.read(buffer)?;
+        self.passed += count as u64;
         Ok(count)
     }
 }

@@ -18,7 +18,7 @@ const BLOCK: usize = 512;
 /// What the extended header says of a file with holes.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Sparse {
-    /// Its name; that of the member is made up.
+    /// Its real name; the member itself has a made-up one.
     pub(super) name: Option<Vec<u8>>,
     /// Its size with the holes.
     pub(super) size: u64,
@@ -45,7 +45,7 @@ impl Sparse {
     /// Reads the records of a member; `None` when it has no holes.
     ///
     /// # Errors
-    /// When they are damaged, or of a form that is not known.
+    /// When they are damaged, or of an unknown form.
     pub(super) fn of(records: &[Record]) -> Result<Option<Self>, Problem> {
         let mut sparse = Self::default();
         let (mut found, mut major, mut offset) = (false, None, None);

@@ -90,7 +90,14 @@ impl Place {
     fn unpack_at_most(&self, bytes: &[u8], idmap: &IdMap, most: Option<u64>) -> Result<Summary, UnpackError> {
         let path = self.dir.path().join("template.tar");
         fs::write(&path, bytes).unwrap();
-        let options = Options { idmap, ignore_errors: false, report: &|_| (), most, interrupted: &|| false };
+        let options = Options {
+            idmap,
+            ignore_errors: false,
+            report: &|_| (),
+            most,
+            room: &|| Ok(()),
+            interrupted: &|| false,
+        };
         extract(&path, &self.root(), &options)
     }
 
@@ -301,7 +308,7 @@ fn packed_archives_are_told_by_their_bytes() {
     let zstd = zstd::encode_all(&plain[..], 3).unwrap();
     let mut bzip2 = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
     bzip2.write_all(&plain).unwrap();
-    // Two streams one after the other are one archive, too.
+    // Two concatenated streams are one archive, too.
     let xz: Vec<u8> = plain.chunks(512).flat_map(|part| liblzma::encode_all(part, 1).unwrap()).collect();
     for bytes in [plain, gzip.finish().unwrap(), bzip2.finish().unwrap(), xz, zstd] {
         let _ = fs::remove_file(place.root().join("etc/x"));
@@ -343,9 +350,83 @@ fn a_signal_ends_the_work() {
     let path = place.dir.path().join("template.tar");
     fs::write(&path, archive(&[file("./x", b"x")])).unwrap();
     let idmap = IdMap::identity();
-    let options =
-        Options { idmap: &idmap, ignore_errors: true, report: &|_| (), most: None, interrupted: &|| true };
+    let options = Options {
+        idmap: &idmap,
+        ignore_errors: true,
+        report: &|_| (),
+        most: None,
+        room: &|| Ok(()),
+        interrupted: &|| true,
+    };
     assert!(matches!(extract(&path, &place.root(), &options), Err(UnpackError::Interrupted)));
+}
+
+#[test]
+fn the_search_for_a_member_has_an_end() {
+    let Some(place) = Place::new() else { return };
+    let path = place.dir.path().join("backup.tar");
+    let name = Path::new("etc/vzdump/pct.conf");
+    let before = vec![0; 1 << 20];
+    fs::write(&path, archive(&[file("./zeros", &before), file("./etc/vzdump/pct.conf", b"arch: x\n")]))
+        .unwrap();
+    let search = |largest, most| Search { largest, most, interrupted: &|| false };
+    let read = |search: &Search<'_>| read_member(&path, name, search).map_err(|error| error.to_string());
+    assert_eq!(read(&search(8, Some(2 << 20))), Ok(Some(b"arch: x\n".to_vec())));
+    let why = |found: Result<_, String>| found.unwrap_err().split(": ").last().unwrap().to_owned();
+    assert_eq!(
+        why(read(&search(8, Some(1 << 19)))),
+        "it unpacks to more than 524288 bytes, which is out of all proportion"
+    );
+    assert_eq!(
+        read(&search(7, None)).unwrap_err(),
+        "can't unpack 'etc/vzdump/pct.conf' - it has 8 bytes, more than 7"
+    );
+    let first = find_member(&path, name, &search(8, None), 1).map_err(|error| error.to_string());
+    assert_eq!(why(first), "it has more than 1 members");
+    // A signal that comes while a member is passed over.
+    let asked = std::cell::Cell::new(0);
+    let interrupted = || asked.replace(asked.get() + 1) > 20;
+    let search = Search { largest: 8, most: None, interrupted: &interrupted };
+    assert!(matches!(read_member(&path, name, &search), Err(UnpackError::Interrupted)));
+}
+
+#[test]
+fn nothing_more_is_unpacked_when_the_room_is_used_up() {
+    let Some(place) = Place::new() else { return };
+    let path = place.dir.path().join("backup.tar");
+    let large = vec![1; 9 << 20];
+    fs::write(&path, archive(&[file("./one", &large), file("./two", b"x")])).unwrap();
+    let idmap = IdMap::identity();
+    let asked = std::cell::Cell::new(0);
+    let room = || match asked.replace(asked.get() + 1) {
+        0 => Ok(()),
+        _ => Err(io::Error::new(io::ErrorKind::StorageFull, "too little")),
+    };
+    let options = Options {
+        idmap: &idmap,
+        ignore_errors: true,
+        report: &|_| (),
+        most: None,
+        room: &room,
+        interrupted: &|| false,
+    };
+    let failure = extract(&path, &place.root(), &options).unwrap_err();
+    assert_eq!(failure.to_string(), "can't unpack './one' - too little");
+    assert!(!place.root().join("two").exists());
+}
+
+#[test]
+fn a_name_does_not_begin_a_line_of_a_log() {
+    let Some(place) = Place::new() else { return };
+    let bytes = archive(&[Member { kind: EntryType::Block, ..file("./a\nTASK OK", b"") }]);
+    let failure = place.unpack(&bytes, &IdMap::unprivileged()).unwrap_err().to_string();
+    let why = "an unprivileged container cannot have device nodes";
+    assert_eq!(failure, format!("can't unpack './a\\nTASK OK' - {why}"));
+    // What the tar crate says has names in it.
+    let mut bytes = archive(&[file("./b\nTASK OK", b"")]);
+    bytes[148..156].copy_from_slice(b"zzzzzzzz");
+    let failure = place.unpack(&bytes, &IdMap::identity()).unwrap_err().to_string();
+    assert!(!failure.contains('\n'), "{failure:?}");
 }
 
 #[test]
@@ -400,7 +481,7 @@ fn what_unpacks_out_of_all_proportion_is_refused() {
     };
     assert_eq!(at_most(2 << 20), "");
     assert_eq!(at_most(1 << 19), "it unpacks to more than 524288 bytes, which is out of all proportion");
-    // What zeros are packed to is small, but nothing is refused below 4 GiB; a plain tar never is.
+    // Zeros compress to almost nothing, but nothing is refused below 4 GiB, and a plain tar never is.
     let path = place.dir.path().join("template.tar");
     assert_eq!(in_proportion(&path).unwrap(), Some(4 << 30));
     File::create(&path).unwrap().set_len(1 << 30).unwrap();
@@ -425,6 +506,7 @@ fn what_cannot_be_kept_is_named_and_no_file_is_lost() {
         ignore_errors: true,
         report: &|line| said.borrow_mut().push(line.to_owned()),
         most: None,
+        room: &|| Ok(()),
         interrupted: &|| false,
     };
     let summary = extract(&path, &place.root(), &options).unwrap();

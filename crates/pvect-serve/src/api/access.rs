@@ -20,7 +20,7 @@ pub(super) const ENDPOINTS: &[Row] = &[
     ("GET", "/access/domains", domains),
 ];
 
-/// The version whose API this follows; clients look at it before they use what is new.
+/// The version whose API this follows; clients check it before they use new features.
 const VERSION: &str = "9.1.0";
 const RELEASE: &str = "9.1";
 
@@ -34,17 +34,17 @@ pub(super) fn version_record() -> Value {
     json!({ "version": VERSION, "release": RELEASE, "repoid": repoid })
 }
 
-/// Who is let in.
+/// A user who may log in.
 pub(crate) struct Admitted {
     /// The user.
     pub(crate) user: String,
     /// When the password was given.
     pub(crate) login: u64,
-    /// The hash of the user's password, where there is one.
+    /// The hash of the user's password, if there is one.
     pub(crate) hash: Option<String>,
 }
 
-/// Checks a login. A good ticket stands for the password of its user, and one of root for that of everybody.
+/// Checks a login. A valid ticket is accepted instead of its user's password, and one of root instead of anybody's.
 pub(crate) fn check_login(users: &Users, tickets: &Tickets, params: &Params) -> Result<Admitted, Refusal> {
     params.check(&[
         required("username", TEXT),
@@ -84,7 +84,7 @@ pub(crate) fn check_login(users: &Users, tickets: &Tickets, params: &Params) -> 
     }
 }
 
-/// What the web interface would show: privileges at the top of each tree.
+/// The privileges that the web interface would look at: those at the top of each tree.
 pub(crate) fn capabilities(users: &Users, user: &str) -> Result<Value, Refusal> {
     let config = users.load().map_err(|error| Refusal::failed(error.to_string()))?;
     let mut cap = Map::new();

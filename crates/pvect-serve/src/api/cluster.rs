@@ -64,7 +64,7 @@ fn resources(asked: &Asked) -> Answer {
     Ok(Reply::Data(list.into()))
 }
 
-/// The first number that is free, from 100 on: as text, as the real one.
+/// The first free vmid from 100 on, as text, like the real API.
 fn next_id(asked: &Asked) -> Answer {
     asked.params.check(&[optional("vmid", Kind::Text(Format::Vmid))])?;
     let taken = vmids::all(asked.node()).map_err(|failure| Refusal::of_failure(&failure))?;

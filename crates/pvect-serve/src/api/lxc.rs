@@ -24,7 +24,7 @@ pub(super) const ENDPOINTS: &[Row] = &[
     ("PUT", "/nodes/{node}/lxc/{vmid}/snapshot/{snapname}/config", set_snapshot_config),
 ];
 
-/// A verb's twin: reads are answered, everything else is for a worker.
+/// The endpoint of a verb: reads are answered, everything else is done by a worker.
 pub(super) fn verb(asked: &Asked, verb: Verb) -> Answer {
     permission::of_verb(asked, verb)?;
     asked.check_node()?;
@@ -79,7 +79,7 @@ pub(super) fn record(status: &Status) -> Map<String, Value> {
         Ok(Value::Object(record)) => record,
         _ => Map::new(),
     };
-    // A use of the processor needs two looks; the first is none.
+    // CPU usage needs two measurements, so the first one is 0.
     record.insert("cpu".to_owned(), 0.into());
     if status.template {
         record.insert("template".to_owned(), 1.into());
@@ -287,8 +287,8 @@ fn interface(one: &Value) -> Value {
     interface
 }
 
-/// Whether all volumes of a container, or of its snapshot, can be snapshotted, cloned by sharing blocks, or copied. Bind
-/// mounts and devices can nothing of that.
+/// Whether all volumes of a container, or of its snapshot, can be snapshotted, cloned by sharing blocks, or copied.
+/// Bind mounts and devices cannot.
 fn feature(asked: &Asked) -> Answer {
     asked.check(&format!("/vms/{}", asked.part("vmid")), "VM.Audit")?;
     asked.check_node()?;

@@ -25,7 +25,7 @@ use crate::refusal::Refusal;
 use crate::shared::Shared;
 use crate::users::UserConfig;
 
-/// What is asked of an endpoint.
+/// A request to an endpoint.
 pub(crate) struct Asked {
     /// What all requests share.
     pub(crate) shared: Arc<Shared>,
@@ -37,7 +37,7 @@ pub(crate) struct Asked {
     pub(crate) params: Params,
 }
 
-/// What an endpoint answers.
+/// The answer of an endpoint.
 #[derive(Debug)]
 pub(crate) enum Reply {
     /// Data.
@@ -106,10 +106,11 @@ impl Endpoints {
         Self(all)
     }
 
-    /// Finds the endpoint of a path; where there is none for GET but others are below it, their names are its answer.
+    /// Finds the endpoint of a path. For GET on a path without an endpoint but with others below it, the answer is
+    /// their names.
     ///
     /// # Errors
-    /// 400 for a path that is no UTF-8.
+    /// 400 for a path that is not UTF-8.
     pub(crate) fn find(&self, method: &str, path: &str) -> Result<Option<Found>, Refusal> {
         let parts: Result<Vec<String>, Refusal> = path
             .split('/')
@@ -163,7 +164,7 @@ fn segments(path: &'static str) -> impl Iterator<Item = &'static str> {
     path.split('/').filter(|part| !part.is_empty())
 }
 
-/// The parts with all from the last place on in one.
+/// The parts, with everything from the last place on joined into one.
 fn joined(parts: &[String], count: usize) -> Vec<String> {
     let (first, rest) = parts.split_at(count.saturating_sub(1));
     first.iter().cloned().chain([rest.join("/")]).collect()
@@ -193,7 +194,7 @@ impl Asked {
         self.place.get(name).map_or("", String::as_str)
     }
 
-    /// Refuses another node than this: there is no cluster to pass it on to.
+    /// Refuses another node than this one, because there is no cluster to pass the request on to.
     pub(crate) fn check_node(&self) -> Result<(), Refusal> {
         match self.place.get("node") {
             Some(name) if name != "localhost" && name != self.node().name.as_str() => {
@@ -218,12 +219,12 @@ impl Asked {
         self.shared.users.load().map_err(|error| Refusal::failed(error.to_string()))
     }
 
-    /// Refuses who has not this privilege.
+    /// Refuses a user without this privilege.
     pub(crate) fn check(&self, path: &str, privilege: &str) -> Result<(), Refusal> {
         self.check_any(path, &[privilege])
     }
 
-    /// Refuses who has none of these privileges.
+    /// Refuses a user without any of these privileges.
     pub(crate) fn check_any(&self, path: &str, privileges: &[&str]) -> Result<(), Refusal> {
         let rights = self.rights()?;
         match privileges.iter().any(|privilege| rights.may(&self.who, path, privilege)) {

@@ -11,7 +11,7 @@ pub(super) const ENDPOINTS: &[Row] = &[
     ("GET", "/nodes/{node}/version", version),
 ];
 
-/// What the kernel tells of this machine.
+/// What the kernel says about this machine.
 struct Machine {
     cpus: usize,
     model: String,

@@ -13,7 +13,7 @@ use crate::users::ROOT;
 const CONFIG: [&str; 5] =
     ["VM.Config.Disk", "VM.Config.CPU", "VM.Config.Memory", "VM.Config.Network", "VM.Config.Options"];
 
-/// Refuses who may not do a verb at all: found before the parameters are looked at.
+/// Refuses users who may not use a verb at all, before its parameters are checked.
 pub(super) fn of_verb(asked: &Asked, verb: Verb) -> Result<(), Refusal> {
     let needed: &[&str] = match verb {
         Verb::Status | Verb::Config | Verb::Pending | Verb::Listsnapshot => &["VM.Audit"],
@@ -27,13 +27,13 @@ pub(super) fn of_verb(asked: &Asked, verb: Verb) -> Result<(), Refusal> {
         Verb::MoveVolume | Verb::Resize => &["VM.Config.Disk"],
         Verb::Snapshot | Verb::Delsnapshot => &["VM.Snapshot"],
         Verb::Rollback => &["VM.Snapshot", "VM.Snapshot.Rollback"],
-        // The list shows what each may see; create depends on its parameters.
+        // list shows what the user may see; create depends on its parameters.
         _ => return Ok(()),
     };
     asked.check_any(&format!("/vms/{}", asked.part("vmid")), needed)
 }
 
-/// Refuses what only some may ask for, by the parameters. `config` is the container's, where there is one.
+/// Refuses what only some users may ask for, by the parameters. `config` is the container's, if it exists.
 pub(super) fn of_call(asked: &Asked, call: &Call, config: Option<&ContainerConfig>) -> Result<(), Refusal> {
     if asked.who == ROOT {
         return Ok(());
@@ -108,7 +108,7 @@ fn refused(denied: Denied) -> Refusal {
     Refusal::new(403, denied.0)
 }
 
-/// Options of the verbs that change nothing of the container by themselves.
+/// Options of the verbs that do not change the container by themselves.
 const NOT_OF_THE_CONTAINER: [&str; 15] = [
     "bwlimit",
     "delete",

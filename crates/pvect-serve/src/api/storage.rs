@@ -30,7 +30,7 @@ fn storages(asked: &Asked) -> Result<Storages, Refusal> {
     Storages::load(&asked.node().layout).map_err(|failure| Refusal::of_failure(&failure))
 }
 
-/// The node's storages that somebody may see, with what they hold and how full they are.
+/// The node's storages that the user may see, with their contents and how full they are.
 pub(super) fn summaries(asked: &Asked) -> Result<Vec<Value>, Refusal> {
     let rights = asked.rights()?;
     let storages = storages(asked)?;
@@ -44,11 +44,15 @@ fn sees(asked: &Asked, rights: &UserConfig, storage: &Storage) -> bool {
         .any(|privilege| rights.may(&asked.who, &path, privilege))
 }
 
+fn contents(storage: &Storage) -> &str {
+    storage.get("content").unwrap_or("images,rootdir")
+}
+
 fn summary(storage: &Storage) -> Value {
     let mut one = json!({
         "storage": storage.name,
         "type": storage.kind,
-        "content": storage.get("content").unwrap_or("images,rootdir"),
+        "content": contents(storage),
         "enabled": u8::from(!storage.disabled()),
         "shared": u8::from(storage.is_shared()),
         "active": 0,
@@ -94,8 +98,13 @@ fn configured(asked: &Asked) -> Answer {
     asked.params.check(&[optional("type", TEXT)])?;
     let rights = asked.rights()?;
     let storages = storages(asked)?;
-    let lines = storages.all().iter().filter(|storage| sees(asked, &rights, storage)).map(summary).map(|one| {
-        json!({ "storage": one["storage"], "type": one["type"], "content": one["content"], "shared": one["shared"] })
+    let lines = storages.all().iter().filter(|storage| sees(asked, &rights, storage)).map(|storage| {
+        json!({
+            "storage": storage.name,
+            "type": storage.kind,
+            "content": contents(storage),
+            "shared": u8::from(storage.is_shared()),
+        })
     });
     Ok(Reply::Data(lines.collect()))
 }
@@ -220,7 +229,7 @@ fn image(asked: &Asked, storage: &Storage, vmid: Vmid, volume: &VolumeId) -> Opt
     }))
 }
 
-/// Removes a volume that no container has, in a task.
+/// Removes a volume that does not belong to a container, in a task.
 fn remove(asked: &Asked) -> Answer {
     asked.check_node()?;
     asked.params.check(&[optional("delay", COUNT)])?;
@@ -235,7 +244,7 @@ fn remove(asked: &Asked) -> Answer {
     Ok(Reply::Job(Job::named(asked.who.clone(), worker::REMOVE, vec![volume.to_string()])))
 }
 
-/// The parameters of vzdump, by the names that its own parser has in full. `vmid` is not among its options.
+/// The parameters of vzdump, by the full names that its own parser has. `vmid` is not among its options.
 const VZDUMP: &[Wanted] = &[
     optional("all", Kind::Boolean),
     optional("bwlimit", COUNT),
@@ -270,7 +279,7 @@ const VZDUMP: &[Wanted] = &[
     optional("zstd", COUNT),
 ];
 
-/// What only root may ask for.
+/// Parameters that only root may use.
 const OF_ROOT: [&str; 6] = ["bwlimit", "dumpdir", "ionice", "performance", "script", "tmpdir"];
 
 /// The containers that a parameter names.
@@ -284,7 +293,7 @@ fn vmids(asked: &Asked, name: &str) -> Result<Vec<Vmid>, Refusal> {
         .collect()
 }
 
-/// A backup: the parameters are the words of vzdump.
+/// Makes a backup; the parameters become the words of vzdump.
 fn vzdump(asked: &Asked) -> Answer {
     asked.check_node()?;
     asked.params.check(VZDUMP)?;
@@ -302,7 +311,7 @@ fn vzdump(asked: &Asked) -> Answer {
     }
     let storage = format!("/storage/{}", asked.params.get("storage").unwrap_or("local"));
     asked.check(&storage, "Datastore.AllocateSpace")?;
-    // Other backups go then, also those of other users.
+    // That removes other backups, including those of other users.
     if given("prune-backups") {
         asked.check(&storage, "Datastore.Allocate")?;
     }

@@ -102,7 +102,7 @@ fn is_own(asked: &Asked, upid: &Upid) -> bool {
     upid.user == asked.who || upid.user.split('!').next() == Some(asked.who.as_str())
 }
 
-/// The task of the path, for who may see it.
+/// The task of the path, if the user may see it.
 fn task(asked: &Asked, privilege: &str) -> Result<Upid, Refusal> {
     asked.check_node()?;
     let upid: Upid =
@@ -155,7 +155,7 @@ fn log(asked: &Asked) -> Answer {
 
 /// The most lines in one answer.
 const MOST_LINES: usize = 50_000;
-/// How long a task is waited for after it was told to end.
+/// How long to wait for a task after it was told to end.
 const GRACE: Duration = Duration::from_secs(5);
 
 fn stop(asked: &Asked) -> Answer {

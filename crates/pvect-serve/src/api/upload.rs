@@ -22,12 +22,12 @@ use crate::params::{TEXT, optional, required};
 use crate::refusal::Refusal;
 use crate::shared::blocking;
 
-/// The longest field but for the file, bytes.
+/// The longest field other than the file, bytes.
 const FIELD_LIMIT: usize = 16 * 1024;
 /// The most fields of a form.
 const MOST_FIELDS: usize = 16;
 
-/// The digests that are made while a file comes.
+/// The digests that are computed while a file arrives.
 #[derive(Default)]
 struct Sums {
     sha256: Sha256,
@@ -44,8 +44,13 @@ pub(crate) async fn upload(mut asked: Asked, headers: &HeaderMap, body: Body) ->
     if !found.holds("vztmpl") {
         return Err(Refusal::failed(format!("storage '{}' does not support 'vztmpl' content", found.name)));
     }
-    found.activate().map_err(|failure| Refusal::of_failure(&failure))?;
-    let cache = found.directories().map_err(|failure| Refusal::of_failure(&failure))?.of("vztmpl");
+    // A network file system may never answer.
+    let name_of_storage = found.name.clone();
+    let cache = blocking(move || {
+        found.activate().map_err(|failure| Refusal::of_failure(&failure))?;
+        Ok(found.directories().map_err(|failure| Refusal::of_failure(&failure))?.of("vztmpl"))
+    })
+    .await?;
     let patience = asked.shared.options.body;
     let limit = asked.shared.options.upload_limit;
 
@@ -53,7 +58,7 @@ pub(crate) async fn upload(mut asked: Asked, headers: &HeaderMap, body: Body) ->
     if let Some(kind) = headers.get(header::CONTENT_TYPE) {
         request.headers_mut().insert(header::CONTENT_TYPE, kind.clone());
     }
-    // The limit is ours, below.
+    // We check the limit ourselves, below.
     DefaultBodyLimit::disable().apply(&mut request);
     let mut form = Multipart::from_request(request, &()).await.map_err(|_| broken())?;
     let (mut file, mut fields) = (None, 0);
@@ -100,7 +105,7 @@ pub(crate) async fn upload(mut asked: Asked, headers: &HeaderMap, body: Body) ->
     }
     let (_, temporary) =
         target.keep().map_err(|error| Refusal::failed(format!("can't keep the upload - {error}")))?;
-    let words = vec![temporary.to_string_lossy().into_owned(), found.name, name];
+    let words = vec![temporary.to_string_lossy().into_owned(), name_of_storage, name];
     let started = asked.shared.workers.start(Job::named(asked.who.clone(), worker::PLACE, words)).await;
     if started.is_err() {
         let _ = std::fs::remove_file(&temporary);
@@ -116,7 +121,7 @@ fn late() -> Refusal {
     Refusal::new(408, "upload failed: nothing arrived for too long")
 }
 
-/// Writes a file of the form into the storage's cache as it comes.
+/// Writes a file of the form into the storage's cache as it arrives.
 async fn receive(
     field: &mut Field<'_>,
     cache: &Path,
@@ -163,7 +168,7 @@ fn check_sum(asked: &Asked, sums: Sums) -> Result<(), Refusal> {
     Err(Refusal::parameter("checksum", format!("checksum mismatch: got '{got}' != expect '{wanted}'")))
 }
 
-/// The last part of a file's name, with what is no letter, digit, `.`, `-` or `_` made `_`.
+/// The last part of a file's name, with everything but letters, digits, `.`, `-` and `_` replaced by `_`.
 fn normal_name(given: &str) -> String {
     let last = given.rsplit(['/', '\\']).next().unwrap_or_default();
     let name: String = last

@@ -17,7 +17,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 pub use pvect_node::rights::{ROOT, Token, User, UserConfig, UserError};
 
-/// The users of one node. Each question reads the files anew: they are small, and a removed token ends at once.
+/// The users of one node. Each check reads the files again: they are small, and a removed token stops working at once.
 #[derive(Debug, Clone)]
 pub struct Users {
     layout: Layout,
@@ -29,7 +29,7 @@ impl Users {
         Self { layout: node.layout.clone() }
     }
 
-    /// `etc/pve/priv`, for secrets; made 0700 where it is missing.
+    /// `etc/pve/priv`, for secrets; made with mode 0700 if it is missing.
     ///
     /// # Errors
     /// When it cannot be made.
@@ -37,7 +37,7 @@ impl Users {
         pvect_node::rights::secret_dir(&self.layout)
     }
 
-    /// Reads `user.cfg`; without one there is `root@pam` alone.
+    /// Reads `user.cfg`; without the file, `root@pam` is the only user.
     ///
     /// # Errors
     /// When the file cannot be read.
@@ -49,7 +49,7 @@ impl Users {
         change(&self.layout, make)
     }
 
-    /// Adds a user with a password, or gives one that is there a new password.
+    /// Adds a user with a password, or gives an existing user a new password.
     ///
     /// # Errors
     /// See [`UserError`].
@@ -68,7 +68,7 @@ impl Users {
         })
     }
 
-    /// Removes a user with tokens, access and password.
+    /// Removes a user, with its tokens, access and password.
     ///
     /// # Errors
     /// See [`UserError`].
@@ -85,7 +85,7 @@ impl Users {
         })
     }
 
-    /// Makes a token and returns its secret, which is kept nowhere: only its hash is.
+    /// Makes a token and returns its secret. Only a hash of the secret is stored.
     ///
     /// # Errors
     /// See [`UserError`].
@@ -124,7 +124,7 @@ impl Users {
         self.change(|config| config.grant(name, role, path, propagate))
     }
 
-    /// Takes a role on a path away again; all roles there when none is named.
+    /// Revokes a role on a path, or all roles there when none is named.
     ///
     /// # Errors
     /// See [`UserError`].
@@ -144,8 +144,8 @@ impl Users {
         Ok(enabled(&self.load()?, user).err())
     }
 
-    /// Returns whether a password is a user's. It takes as long for a user who is not there; one that is longer than any
-    /// is not hashed.
+    /// Returns whether a password is right for a user. It takes as long for an unknown user; a password that is too
+    /// long for anybody is not hashed.
     ///
     /// # Errors
     /// When the files cannot be read.
@@ -156,7 +156,7 @@ impl Users {
     /// As [`Users::check_password`]; returns the hash that the password has.
     ///
     /// # Errors
-    /// As there.
+    /// As [`Users::check_password`].
     pub(crate) fn hash_of(&self, user: &str, password: &SecretString) -> Result<Option<String>, UserError> {
         if password.expose_secret().len() > LONGEST_PASSWORD {
             return Ok(None);
@@ -167,7 +167,8 @@ impl Users {
         Ok(known.filter(|_| right && is_enabled))
     }
 
-    /// Returns the hash of a user's password, where there is one. It changes with each password, the same one too.
+    /// Returns the hash of a user's password, if there is one. It changes whenever the password is set, even to the
+    /// same one.
     ///
     /// # Errors
     /// When the file cannot be read.
@@ -291,7 +292,7 @@ mod tests {
             users.add(ROOT, &secret(&(longest + "x"))).unwrap_err().to_string(),
             "a password has at most 128 bytes"
         );
-        // Hashed, one of them alone takes seconds.
+        // If they were hashed, a single one would take seconds.
         let began = std::time::Instant::now();
         for _ in 0..20 {
             assert!(!users.check_password(ROOT, &secret(&"A".repeat(60_000))).unwrap());

@@ -22,7 +22,7 @@ pub(super) fn hash_password(password: &[u8]) -> Result<String, String> {
     Ok(hash.to_string())
 }
 
-/// A hash that nobody's password has, so that an unknown user takes as long as a wrong password.
+/// A hash that no password matches, so that an unknown user takes as long as a wrong password.
 static NOBODY: LazyLock<String> = LazyLock::new(|| hash_password(b"").unwrap_or_default());
 
 pub(super) fn check_password(known: Option<&str>, password: &[u8]) -> bool {
@@ -31,7 +31,7 @@ pub(super) fn check_password(known: Option<&str>, password: &[u8]) -> bool {
     right && known.is_some()
 }
 
-/// Hashes a token's secret. It has 122 random bits, so that a fast hash without salt keeps it.
+/// Hashes a token's secret. The secret has 122 random bits, so a fast hash without a salt protects it.
 pub(super) fn hash_token(secret: &str) -> String {
     let digest = Sha256::digest(secret.as_bytes());
     digest.iter().fold("sha256:".to_owned(), |text, byte| text + &format!("{byte:02x}"))

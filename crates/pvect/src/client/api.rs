@@ -22,8 +22,7 @@ pub(super) struct Named<'a> {
     api: &'a Api,
 }
 
-/// Returns the API that is to be used; `None` when it is not the API that is meant. `has_pct` says that a pct is
-/// here.
+/// Returns the API to use; `None` when the API is not to be used. `has_pct` says that there is a pct on this machine.
 ///
 /// # Errors
 /// [`Error::Settings`] when the API is asked for and the settings do not say where it is.

@@ -91,7 +91,7 @@ impl Client {
         let finished = runner.run(&request, events).await?;
         let stdout = String::from_utf8_lossy(&finished.stdout).into_owned();
         let stderr = String::from_utf8_lossy(&finished.stderr).into_owned();
-        // vzdump's lines come on one stream or the other, by its version.
+        // Which stream vzdump's lines are on depends on its version.
         let list = judged(&backup.vmids, &format!("{stdout}\n{stderr}"));
         match (finished.end, finished.exit) {
             (End::Exited, Some(Exit::Status(0))) => Ok(list.0),
@@ -127,7 +127,7 @@ impl Client {
         }
     }
 
-    /// How vzdump is run: as pct, and from where the settings say, or where the node has it.
+    /// How vzdump is run: like pct, from the path in the settings, or from where the node has it.
     fn vzdump(&self, words: &[String]) -> Result<PctConfig> {
         let mut config = PctConfig { grace: GRACE, ..self.node.config.clone() };
         // The program is pvect itself.
@@ -135,22 +135,16 @@ impl Client {
             config.prefix_args = vec!["node".to_owned(), "vzdump".to_owned()];
             return Ok(config);
         }
-        let beside = config.program.with_file_name(VZDUMP);
         match (&self.node.settings.proxmox.vzdump_path, &config.transport) {
             (Some(path), _) => config.program.clone_from(path),
-            (None, Transport::Local) => return config.beside(VZDUMP, words),
-            // Only root may see what sudo may run.
-            (None, Transport::Sudo { .. }) => {
-                let found = config.beside(VZDUMP, words);
-                config.program = found.map_or(beside, |found| found.program);
-            }
-            (None, _) => config.program = beside,
+            (None, Transport::Local | Transport::Sudo { .. }) => return config.beside(VZDUMP, words),
+            (None, _) => config.program = config.program.with_file_name(VZDUMP),
         }
         Ok(config)
     }
 }
 
-/// What vzdump says of a container's backup that failed.
+/// The kind of error of a failed backup, by vzdump's message.
 fn meaning(text: &str) -> ErrorKind {
     if text.starts_with("CT is locked") || text.starts_with("VM is locked") {
         ErrorKind::Locked
@@ -161,7 +155,7 @@ fn meaning(text: &str) -> ErrorKind {
     }
 }
 
-/// Reads vzdump's log: what became of each container, and how many it came to.
+/// Reads vzdump's log: the result for each container, and how many it got to.
 fn judged(vmids: &[Vmid], log: &str) -> (Vec<BackedUp>, usize) {
     let said = |vmid: Vmid, start: &str, end: &str| {
         let start = format!("{start}{vmid}{end}");

@@ -7,7 +7,7 @@ use std::time::Duration;
 use pvect_api::{ApiBackend, OneTimeCode};
 use pvect_core::error::Unavailable;
 use pvect_core::{Error, Result};
-use pvect_pct::{CancelHandle, PctConfig, Transport};
+use pvect_pct::{CancelHandle, PctConfig, Transport, Warned};
 
 use super::defaults::{DEFAULT_PROGRAMS, DEFAULT_ROOT, host_name};
 use super::node::OnNode;
@@ -89,7 +89,7 @@ impl Builder {
     }
 
     /// Sets whether the node was named for this one command, by an option or a variable, and not in the settings file:
-    /// another name than this host's then leads there through ssh.
+    /// a name other than this host's then means another host, which is reached through ssh.
     #[must_use]
     pub fn node_asked(mut self, on: bool) -> Self {
         self.node_asked = on;
@@ -117,7 +117,7 @@ impl Builder {
         self
     }
 
-    /// Adds a variable to pct's environment, which is clean otherwise. To another node only `TERM` goes along: the rest
+    /// Adds a variable to pct's environment, which is clean otherwise. Only `TERM` is passed to another node: the rest
     /// would be in argv, where every user can read it.
     #[must_use]
     pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
@@ -177,8 +177,8 @@ impl Builder {
         let pve = self.pve.unwrap_or(pve);
         let native = native::reader(&self.settings.proxmox, &place, &pve)?;
         let node_api = node_api_of(&self.settings.proxmox, &place, &pve, self.timeout, &self.cancel)?;
-        let node =
-            OnNode { settings: self.settings, config, place, pve, cancel: self.cancel, node_api, native };
+        let (settings, cancel, warned) = (self.settings, self.cancel, Warned::default());
+        let node = OnNode { settings, config, place, pve, cancel, node_api, native, warned };
         Ok(on_node(node, self.locks, self.check))
     }
 
@@ -187,8 +187,17 @@ impl Builder {
         config.timeout = self.timeout;
         let pve = remote::NOWHERE.into();
         let (settings, cancel) = (self.settings, self.cancel);
-        let node = OnNode { settings, config, place, pve, cancel, node_api: None, native: None };
-        // What leaves the check to a pct cannot leave it to the API.
+        let node = OnNode {
+            settings,
+            config,
+            place,
+            pve,
+            cancel,
+            node_api: None,
+            native: None,
+            warned: Warned::default(),
+        };
+        // Checks can be left to a pct, but not to the API.
         Client { node: Arc::new(node), way: Arc::new(backend), locks: self.locks, check: true }
     }
 
@@ -198,7 +207,16 @@ impl Builder {
         config.timeout = self.timeout;
         config.env.extend(self.env.into_iter().filter(|(name, _)| name == "TERM"));
         let (settings, cancel) = (self.settings, self.cancel);
-        let node = OnNode { settings, config, place, pve, cancel, node_api: None, native: None };
+        let node = OnNode {
+            settings,
+            config,
+            place,
+            pve,
+            cancel,
+            node_api: None,
+            native: None,
+            warned: Warned::default(),
+        };
         on_node(node, self.locks, self.check)
     }
 
@@ -237,7 +255,7 @@ fn on_node(node: OnNode, locks: PathBuf, check: bool) -> Client {
     Client { way: node.clone(), node, locks, check }
 }
 
-/// The node's own API daemon, where the settings have changes go through it; `--backend pct` has not.
+/// The node's own API daemon, if the settings send changes through it; not with `--backend pct`.
 fn node_api_of(
     proxmox: &Proxmox,
     place: &Place,

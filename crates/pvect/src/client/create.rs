@@ -8,7 +8,7 @@ use super::options::{ContainerOptions, CreateOptions};
 use super::{Client, Manner};
 use crate::names::{self, Ids};
 
-/// How often another number is tried when somebody else took it meanwhile.
+/// How often to try another number when somebody else took one meanwhile.
 const TRIES: usize = 64;
 
 /// A container to make.
@@ -132,7 +132,7 @@ impl Client {
         self.create_in(create, &Manner::default(), events).await
     }
 
-    /// As [`Client::create`], in a manner.
+    /// As [`Client::create`], with a [`crate::Manner`].
     ///
     /// # Errors
     /// As [`Client::create`].

@@ -58,7 +58,7 @@ pub enum Place {
     },
     /// Another node, through ssh.
     Far {
-        /// Its name, where the settings or an option say it.
+        /// Its name, if the settings or an option give it.
         node: Option<NodeName>,
         /// Where ssh leads: `user@host`.
         destination: String,
@@ -71,18 +71,18 @@ pub enum Place {
         hosts: Vec<String>,
         /// Who asks: the user, or the user with the token's id.
         user: String,
-        /// The node that is meant; without one, containers are found wherever they are.
+        /// The node to use; without one, containers are found on any node.
         node: Option<NodeName>,
     },
 }
 
 /// One node's containers.
 ///
-/// Nothing runs until a method is called. All methods may be called at the same time from many tasks. A dropped
-/// future ends the pct that it started.
+/// Nothing runs until a method is called. All methods may be called at the same time from many tasks. Dropping a future
+/// ends the pct that it started.
 #[derive(Debug, Clone)]
 pub struct Client {
-    /// The node, where there is one: without one, through the API, its pct and its files are nowhere.
+    /// The node. Through the API without a node, its pct and its files do not exist.
     node: Arc<OnNode>,
     way: Arc<dyn Way>,
     locks: PathBuf,
@@ -113,18 +113,17 @@ impl Client {
         &self.node.config.program
     }
 
-    /// Returns where the cluster's files are: `/etc/pve` on a node. Those of another node are not here: a path that
-    /// does not exist.
+    /// Returns where the cluster's files are: `/etc/pve` on a node. For another node it is a path that does not exist.
     pub fn pve(&self) -> &Path {
         &self.node.pve
     }
 
-    /// Returns the API, where that is the way to the containers.
+    /// Returns the API, if containers are reached through it.
     pub(crate) fn api(&self) -> Option<&ApiBackend> {
         self.way.api()
     }
 
-    /// Returns the node's own API daemon, where changes go through it.
+    /// Returns the node's own API daemon, if changes go through it.
     pub(crate) fn node_api(&self) -> Option<&ApiBackend> {
         self.node.node_api.as_ref()
     }
@@ -134,8 +133,8 @@ impl Client {
         self.node.cancel.clone()
     }
 
-    /// Returns the command line of a call, program first, secrets masked. Of several environment variables it shows
-    /// the first, which is what pct gets.
+    /// Returns the command line of a call, program first, secrets masked. If there are several environment variables,
+    /// it shows only the first, as pct gets only that.
     pub fn command_line(&self, call: &Call) -> Vec<String> {
         self.way.shown(call)
     }
@@ -151,7 +150,7 @@ impl Client {
     /// Lists the node's containers by ascending number.
     ///
     /// # Errors
-    /// When pct cannot be run, fails, or prints what cannot be understood.
+    /// When pct cannot be run, fails, or prints something that cannot be understood.
     pub async fn list(&self) -> Result<Vec<Listing>> {
         self.way.list().await
     }
@@ -223,7 +222,7 @@ impl Client {
         CheckedCall::with_strictness(call, self.check)
     }
 
-    /// Checks a call that came here unchecked, unless the client was built with `check(false)`.
+    /// Checks a call that the caller did not check, unless the client was built with `check(false)`.
     fn checked_again<'a>(&self, call: &'a CheckedCall) -> Result<Cow<'a, CheckedCall>> {
         if call.is_strict() || !self.check {
             return Ok(Cow::Borrowed(call));
@@ -236,8 +235,8 @@ impl Client {
         Self::plainly(self.way.operate(call, events).await)
     }
 
-    /// Puts pct's words for a missing container, which name a file, into everybody's, and knows what the standalone
-    /// node cannot do.
+    /// Replaces pct's text about a missing container, which names a file, by a plain one, and recognises what the
+    /// standalone node cannot do.
     fn plainly<T>(done: Result<T>) -> Result<T> {
         done.map_err(|error| match (error.subject(), error) {
             (Some(Subject::Container), Error::Failed { vmid: Some(vmid), run, .. }) => {

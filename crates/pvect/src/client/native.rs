@@ -10,10 +10,11 @@ use pvect_rootfs::rooted::Rooted;
 use super::{Client, Place, host_name};
 use crate::settings::{Backend, Proxmox};
 
-/// Returns what reads the node's own files; `None` where they are not here, cannot be read, or pct is to read.
+/// Returns the reader of the node's own files; `None` if they are not here or cannot be read, or if pct is to do the
+/// reading.
 ///
 /// # Errors
-/// Where they are asked for and cannot be read: what is missing.
+/// What is missing, if they are asked for but cannot be read.
 pub(super) fn reader(proxmox: &Proxmox, place: &Place, pve: &Path) -> Result<Option<NativeBackend>> {
     let asked = proxmox.backend == Backend::Native;
     if proxmox.backend == Backend::Pct {
@@ -43,7 +44,7 @@ impl Client {
         self.node.native.is_some()
     }
 
-    /// Returns what reads the node's own files, where they are here and may be read.
+    /// Returns the reader of the node's own files, if they are here and may be read.
     pub(crate) fn native_backend(&self) -> Option<&NativeBackend> {
         self.node.native.as_ref()
     }
@@ -53,10 +54,10 @@ impl Client {
         self.way.reads_records()
     }
 
-    /// Opens the root of a running container from outside, by its init; `None` where that cannot be done from here. No
-    /// program of the container has a part in it.
+    /// Opens the root of a running container from outside, by its init; `None` if that is not possible from here. No
+    /// program of the container is involved.
     pub(super) fn guest_root(&self, vmid: Vmid) -> Option<Rooted> {
-        // The standalone node is here for sure; a pct of the user's own choice may lead anywhere.
+        // The standalone node is certainly on this machine; a pct that the user chose may lead anywhere.
         let is_here = matches!(self.node.place, Place::Standalone { .. });
         let made = || {
             let proxmox = Proxmox { backend: Backend::Auto, ..self.node.settings.proxmox.clone() };
@@ -67,8 +68,8 @@ impl Client {
         Rooted::open(Path::new(&format!("/proc/self/fd/{}", root.as_raw_fd())), (0, 0)).ok()
     }
 
-    /// Lists the node's containers, and says what is worth a warning where the node's own files and sockets are read:
-    /// lines that cannot be parsed, and whose command sockets somebody else listens on.
+    /// Lists the node's containers, and, if the node's own files and sockets are read, warns about lines that cannot be
+    /// parsed, and about containers whose command sockets somebody else listens on.
     ///
     /// # Errors
     /// As [`Client::list`].
@@ -76,11 +77,9 @@ impl Client {
         self.way.survey().await
     }
 
-    /// Returns pct's warnings about the lines of a container's configuration file that cannot be parsed. None where pct
-    /// reads: it prints them itself.
+    /// Returns pct's warnings about the lines of a container's configuration file that cannot be parsed. Where pct is what
+    /// reads, they are those of the reads of this container since they were last asked for.
     pub fn warnings(&self, vmid: Vmid) -> Vec<String> {
-        let native = self.native_backend().map(|native| native.warnings(vmid));
-        // What keeps the file from being read is for the read itself to say.
-        native.and_then(Result::ok).unwrap_or_default()
+        self.way.warnings(vmid)
     }
 }

@@ -14,7 +14,7 @@ use pvect_core::{
     Status, Verb, Vmid,
 };
 use pvect_native::{NativeBackend, Survey};
-use pvect_pct::{CancelHandle, Captured, PctBackend, PctConfig, Transport};
+use pvect_pct::{CancelHandle, Captured, PctBackend, PctConfig, Transport, Warned};
 
 use super::way::Way;
 use super::{Place, node_api, safeguards};
@@ -22,7 +22,7 @@ use crate::Settings;
 use crate::names::{self, Ids};
 use crate::settings::Backend;
 
-/// One node: which pct runs, and what else there is to read and change it.
+/// One node: its pct, and the other ways to read and change it.
 #[derive(Debug)]
 pub(super) struct OnNode {
     pub(super) settings: Settings,
@@ -32,6 +32,8 @@ pub(super) struct OnNode {
     pub(super) cancel: CancelHandle,
     pub(super) node_api: Option<ApiBackend>,
     pub(super) native: Option<NativeBackend>,
+    /// Warnings that pct printed when it read.
+    pub(super) warned: Warned,
 }
 
 impl OnNode {
@@ -42,7 +44,9 @@ impl OnNode {
 
     /// Returns the backend with the time limit that the settings give a class.
     fn backend_for(&self, class: TimeClass) -> PctBackend {
-        PctBackend::new(self.config_for(class)).with_cancel(self.cancel.clone())
+        PctBackend::new(self.config_for(class))
+            .with_cancel(self.cancel.clone())
+            .with_warned(self.warned.clone())
     }
 
     fn config_for(&self, class: TimeClass) -> PctConfig {
@@ -57,13 +61,13 @@ impl OnNode {
     pub(super) fn helper(&self, class: TimeClass) -> PctBackend {
         let mut config = self.config_for(class);
         config.prefix_args = vec!["__node".to_owned()];
-        // Whoever may read a storage may list it.
+        // A user who may read a storage may list it.
         config.require_root = false;
         PctBackend::new(config).with_cancel(self.cancel.clone())
     }
 
-    /// The limit where the settings change it; the backend knows the defaults, and that a call with a time-out of
-    /// its own (`shutdown`) may take longer.
+    /// The limit from the settings, if they have one. The backend knows the defaults, and that a call with a time-out
+    /// of its own (`shutdown`) may take longer.
     fn limit_of_settings(&self, class: TimeClass) -> Option<Duration> {
         let proxmox = &self.settings.proxmox;
         let changed = match class {
@@ -75,7 +79,7 @@ impl OnNode {
         if changed { self.settings.time_limit(class) } else { None }
     }
 
-    /// Refuses the id of a virtual machine before pct is started; what creates an id is let through.
+    /// Refuses the id of a virtual machine before pct is started, except for calls that create a container.
     pub(super) fn refuse_machines(&self, call: &Call) -> Result<()> {
         let creates = matches!(call.verb(), Verb::Create | Verb::Restore);
         call.vmid().filter(|_| !creates).map_or(Ok(()), |vmid| self.refuse_machine(vmid))
@@ -85,17 +89,17 @@ impl OnNode {
         if names::is_virtual_machine(&self.pve, vmid) { Err(names::virtual_machine(vmid)) } else { Ok(()) }
     }
 
-    /// Returns what reads the node's own files, where that is the way to read; `what` is for the log.
+    /// Returns the reader of the node's own files, if reads go that way; `what` is for the log.
     fn native(&self, what: &str) -> Option<&NativeBackend> {
         let by = if self.native.is_some() { "the node's own files" } else { "pct" };
         tracing::info!(what, by, "read");
         self.native.as_ref()
     }
 
-    /// Refuses what acts on a container whose command socket somebody else holds: LXC's programs, which pct runs, would
-    /// believe him.
+    /// Refuses calls that act on a container whose command socket somebody else holds: LXC's programs, which pct runs,
+    /// would trust whoever it is.
     fn refuse_foreign(&self, call: &Call) -> Result<()> {
-        // What shows configurations asks no monitor.
+        // Verbs that only show the configuration do not ask the monitor.
         let asks_none = matches!(call.verb(), Verb::Config | Verb::Pending | Verb::Listsnapshot);
         match (&self.native, call.vmid()) {
             (Some(native), Some(vmid)) if !asks_none => native.refuse_foreign(vmid),
@@ -103,7 +107,7 @@ impl OnNode {
         }
     }
 
-    /// Refuses what changes something where only reading is asked for.
+    /// Refuses changes if only reading is allowed.
     fn refuse_changes(&self, call: &Call) -> Result<()> {
         if self.settings.proxmox.backend != Backend::Native || !call.verb().spec().mutates {
             return Ok(());
@@ -115,7 +119,8 @@ impl OnNode {
         Err(Error::Unsupported { what, vmid: call.vmid() })
     }
 
-    /// What another node's pct does not find may be a virtual machine there: its files are only asked then.
+    /// A number that another node's pct does not find may be a virtual machine there; only then are that node's files
+    /// checked.
     async fn or_machine<T>(&self, vmid: Option<Vmid>, done: Result<T>) -> Result<T> {
         let Err(error) = &done else { return done };
         let far = matches!(self.place, Place::Far { .. }) && error.kind() == ErrorKind::NotFound;
@@ -167,7 +172,20 @@ impl Way for OnNode {
     async fn survey(&self) -> Result<Survey> {
         match self.native("list") {
             Some(native) => native.survey(),
-            None => self.backend(Verb::List).list().await.map(Survey::of),
+            None => {
+                let list = self.backend(Verb::List).list().await?;
+                let mut survey = Survey::of(list);
+                survey.warnings = self.warned.take(None);
+                Ok(survey)
+            }
+        }
+    }
+
+    fn warnings(&self, vmid: Vmid) -> Vec<String> {
+        match &self.native {
+            // If the file cannot be read, the read itself reports that.
+            Some(native) => native.warnings(vmid).unwrap_or_default(),
+            None => self.warned.take(Some(vmid)),
         }
     }
 

@@ -44,7 +44,7 @@ pub(super) fn connect(
     Ok(ApiBackend::new(pvect_api::Api::new(config)?, Some(node.clone())))
 }
 
-/// A token of root is worth root's password: nobody else may read it, or have written it.
+/// A token of root is as good as root's password: nobody else may read the file, or have written it.
 fn check_private(key: &str, file: &Path) -> Result<()> {
     let read = |source| Error::Io { what: format!("{key}: cannot read {}", file.display()), source };
     let meta = std::fs::metadata(file).map_err(read)?;
@@ -65,7 +65,7 @@ fn certificate(directory: &Path) -> Result<Fingerprint> {
         .ok_or_else(|| Error::Settings { what: format!("there is no certificate in {}", path.display()) })
 }
 
-/// Whether a call may go this way: a change that the API has, with nothing in it that no token may do.
+/// Whether a call may go this way: it is a change that the API has, and does nothing that tokens may not do.
 pub(super) fn takes(api: &ApiBackend, call: &Call) -> bool {
     call.verb().spec().mutates
         && call.passthrough_words().is_empty()
@@ -91,7 +91,7 @@ pub(super) async fn operate(
     }
 }
 
-/// Whether an error says that nothing was begun.
+/// Whether an error means that nothing was started.
 fn is_undone(error: &Error) -> bool {
     matches!(
         error.kind(),

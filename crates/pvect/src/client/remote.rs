@@ -10,7 +10,7 @@ use super::{Client, Place};
 use crate::names::Ids;
 use crate::settings::{Node, Proxmox, Seconds, Transport as Way};
 
-/// Where the files of a node are that are not here. Debian keeps this name free.
+/// A path for files that are on another node. Debian guarantees that it does not exist.
 pub(super) const NOWHERE: &str = "/nonexistent";
 
 impl Proxmox {
@@ -50,7 +50,8 @@ pub(super) fn is_asked_for(proxmox: &Proxmox, asked: bool, host: Option<&NodeNam
             what: "proxmox.transport: 'ssh' needs a node: --node NAME, or proxmox.node".to_owned(),
         }),
         Way::Ssh => Ok(true),
-        // For a standalone node the name is its own, unless the settings say where it is.
+        // A standalone node may have any name, so the name does not mean another host unless the settings say where it
+        // is.
         Way::Auto => Ok(another && (listed || (asked && !standalone))),
     }
 }
@@ -101,7 +102,7 @@ impl Client {
     /// Runs another program of the node than pct (`pveam`), as pct is run, with the time limit of a read.
     ///
     /// # Errors
-    /// When it cannot be run to its end. A status other than 0 is none.
+    /// When it cannot be run to its end. A status other than 0 is not an error.
     pub async fn run_other(&self, program: &str, words: &[&str]) -> Result<Captured> {
         self.way.run_other(program, words, TimeClass::Read).await
     }

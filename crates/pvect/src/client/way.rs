@@ -5,7 +5,7 @@ use std::fmt;
 use async_trait::async_trait;
 use pvect_api::ApiBackend;
 use pvect_core::schema::TimeClass;
-use pvect_core::{Call, Error, Inspect, Operate, Result, Verb};
+use pvect_core::{Call, Error, Inspect, Operate, Result, Verb, Vmid};
 use pvect_native::Survey;
 use pvect_pct::Captured;
 
@@ -15,7 +15,7 @@ use crate::names::Ids;
 /// How a client reaches containers: chosen once, when it connects.
 #[async_trait]
 pub(super) trait Way: Inspect + Operate + fmt::Debug {
-    /// Returns what a call becomes, for people: a command line, or a request; secrets masked.
+    /// Returns what a call becomes, as text for people: a command line, or a request; secrets masked.
     fn shown(&self, call: &Call) -> Vec<String>;
 
     /// Checks that the other side can be reached at all.
@@ -24,16 +24,21 @@ pub(super) trait Way: Inspect + Operate + fmt::Debug {
     /// Returns what the cluster says about ids.
     async fn ids(&self) -> Result<Ids>;
 
-    /// Runs another program of the node than pct, with the time limit of a class.
+    /// Runs a program of the node other than pct, with the time limit of a class.
     async fn run_other(&self, program: &str, words: &[&str], class: TimeClass) -> Result<Captured>;
 
-    /// Refuses a session in a container (`exec`, `enter`, `console`) that cannot be had this way.
+    /// Refuses a session in a container (`exec`, `enter`, `console`) that is not possible this way.
     fn allow_session(&self, call: &Call) -> Result<()>;
 
-    /// Lists the containers, with what is worth a warning where that can be seen.
+    /// Lists the containers, with warnings about them where possible.
     async fn survey(&self) -> Result<Survey>;
 
-    /// Returns whether reads give records, and no text of a pct.
+    /// Returns what pct warns about in a container's configuration file; if pct does the reading, its warnings so far.
+    fn warnings(&self, _: Vmid) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Returns whether reads return records instead of the text of a pct.
     fn reads_records(&self) -> bool;
 
     /// Returns whether what pvect does around a verb can be done this way.
@@ -42,7 +47,7 @@ pub(super) trait Way: Inspect + Operate + fmt::Debug {
     /// Returns whether the node's files can be written by this process.
     fn writes_files(&self) -> bool;
 
-    /// Returns the API, where that is the way.
+    /// Returns the API, if that is the way.
     fn api(&self) -> Option<&ApiBackend> {
         None
     }
@@ -51,7 +56,7 @@ pub(super) trait Way: Inspect + Operate + fmt::Debug {
 #[async_trait]
 impl Way for ApiBackend {
     fn shown(&self, call: &Call) -> Vec<String> {
-        // What it cannot do is reported when it is asked to.
+        // What it cannot do is reported when it is tried.
         Self::shown(self, call).unwrap_or_else(|_| call.masked_argv())
     }
 
@@ -80,7 +85,7 @@ impl Way for ApiBackend {
         true
     }
 
-    /// What is careful about these looks through a pct; and the API has the token of a migration in no argv.
+    /// The safeguards of these verbs need a pct; and with the API, the token of a migration is not in an argv.
     fn takes_care_of(&self, verb: Verb) -> bool {
         !matches!(verb, Verb::Push | Verb::Pull | Verb::Df | Verb::RemoteMigrate)
     }

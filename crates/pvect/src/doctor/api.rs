@@ -5,7 +5,7 @@ use pvect_core::{Error, ErrorKind};
 use super::Check;
 use crate::{Client, Place};
 
-/// Every check of a cluster behind its API. Where it does not answer, that is the only one.
+/// Every check of a cluster behind its API. If it does not answer, that is the only one.
 pub(super) async fn all(client: &Client) -> Vec<Check> {
     const NAME: &str = "api";
     let (Some(api), Place::Api { hosts, user, node }) = (client.api(), client.place()) else {
@@ -43,7 +43,7 @@ pub(super) async fn all(client: &Client) -> Vec<Check> {
     checks
 }
 
-/// The node's own API daemon, where changes go through it. Where it does not answer, pct does them.
+/// The node's own API daemon, if changes go through it. If it does not answer, pct carries them out.
 pub(super) async fn fast_path(client: &Client) -> Option<Check> {
     const NAME: &str = "fast path";
     let api = client.node_api()?;

@@ -197,7 +197,7 @@ fn own_bridges(client: &Client) -> BTreeSet<String> {
     names.chain(["vmbr0".to_owned()]).collect()
 }
 
-/// The locked containers of a node whose processes cannot be looked at.
+/// The locked containers of a node whose processes cannot be inspected.
 pub(super) fn locked(name: &'static str, locked: &[(Vmid, String)]) -> Check {
     let Some((first, _)) = locked.first() else { return Check::ok(name, "no container is locked") };
     let list: Vec<String> = locked.iter().map(|(vmid, lock)| format!("{vmid} ({lock})")).collect();

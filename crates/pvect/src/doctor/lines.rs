@@ -1,11 +1,12 @@
-//! Lines of configuration files that pct cannot parse. The next change of the container drops most of them.
+//! Lines of configuration files that pct cannot parse. The next change of the container drops those that are not
+//! `key: value`, and unknown `lxc.` keys; a value that cannot be parsed stays, and is in no force.
 
 use super::Check;
 use crate::Client;
 
 const NAME: &str = "configurations";
 
-/// Names them, where the node's own files are read; `None` elsewhere.
+/// Names them, if the node's own files are read; otherwise `None`.
 pub(super) fn check(client: &Client) -> Option<Check> {
     let survey = client.native_backend()?.survey();
     Some(match survey {
@@ -18,7 +19,7 @@ fn of(warnings: &[String]) -> Check {
     if warnings.is_empty() {
         return Check::ok(NAME, "every line can be parsed");
     }
-    let fix = "correct these lines in the container's file: the next change drops what pct cannot parse";
+    let fix = "correct these lines in the container's file: the next change drops what is not 'key: value'";
     Check::warn(NAME, warnings.join("; "), fix)
 }
 

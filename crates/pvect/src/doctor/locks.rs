@@ -14,7 +14,8 @@ use crate::{Client, Place};
 
 const NAME: &str = "locks";
 
-/// Names the locked containers of this node on which nothing works any more, and the command that unlocks the first.
+/// Names the locked containers of this node on which no command is working any more, and the command that unlocks the
+/// first.
 ///
 /// A lock is in use while a process holds the container's lock file, or while the process of a task on it lives.
 /// Nothing is changed. Tasks of other nodes are not seen from here, so their containers are left out.
@@ -44,7 +45,7 @@ pub(super) fn check(client: &Client, host: &Host) -> Check {
     }
 }
 
-/// The tasks of the list whose process lives: same id, same start.
+/// The tasks of the list whose process is alive: same id, same start.
 fn active(host: &Host) -> Vec<Upid> {
     let text = fs::read_to_string(host.tasks.join("active")).unwrap_or_default();
     let upids = text.lines().filter_map(|line| line.split(' ').next()?.parse::<Upid>().ok());
@@ -69,7 +70,7 @@ fn is_live(host: &Host, tasks: &[Upid], vmid: Vmid, lock: &Lock) -> bool {
     tasks.iter().any(is_about) || is_held(&host.locks.join(format!("pve-config-{vmid}.lock")))
 }
 
-/// Asked by taking the lock for a moment; pct tries again within a second when it meets that.
+/// Takes the lock for a moment to find out; a pct that meets this tries again within a second.
 fn is_held(path: &Path) -> bool {
     File::open(path).is_ok_and(|file| {
         flock(&file, FlockOperation::NonBlockingLockShared) == Err(rustix::io::Errno::WOULDBLOCK)
@@ -105,7 +106,7 @@ mod tests {
         assert_eq!(found.detail, "locked, and nothing works on it: 101 (backup)");
         assert_eq!((found.verdict, found.fix.as_deref()), (Verdict::Warn, Some("pvect unlock 101")));
 
-        // The process of the task lives; then another one has its number.
+        // First the process of the task is alive; then another one has its id.
         fs::write(dir.path().join("active"), "UPID:n:00000007:00067932:65540AF0:vzdump:101:root@pam: 0\n")
             .unwrap();
         fs::create_dir_all(dir.path().join("proc/7")).unwrap();

@@ -89,8 +89,8 @@ impl Default for Host {
     }
 }
 
-/// Runs every check; of another node, what can be seen from here. `client` is how connecting ended: that it failed is
-/// the first finding. `loaded` are the settings in force.
+/// Runs every check; for another node, those that are possible from here. `client` is the result of connecting: a
+/// failure is the first finding. `loaded` are the settings in force.
 pub async fn run(client: &Result<Client>, loaded: &Loaded, host: &Host) -> Vec<Check> {
     if let Some(client) = client.as_ref().ok().filter(|client| client.api().is_some()) {
         let mut checks = vec![settings(loaded)];
@@ -119,7 +119,7 @@ pub async fn run(client: &Result<Client>, loaded: &Loaded, host: &Host) -> Vec<C
         checks.push(cluster::storages(client));
         checks.push(cluster::templates(client));
         checks.push(cluster::bridges(client, host));
-        // What a crash left on a standalone node, its locks too, is `pvect_node::health`'s to say.
+        // What a crash left on a standalone node, including locks, is reported by `pvect_node::health`.
         if matches!(client.place(), Place::Proxmox) {
             checks.push(locks::check(client, host));
             checks.extend(lines::check(client));
@@ -150,7 +150,7 @@ fn root(loaded: &Loaded) -> Check {
     if rustix::process::geteuid().is_root() {
         Check::ok(NAME, "this is root")
     } else if loaded.settings.proxmox.sudo {
-        // That sudo allows it is the first check's finding.
+        // The first check reports whether sudo allows it.
         Check::ok(NAME, "this is not root; pct runs through sudo")
     } else {
         Check::fail(NAME, "this is not root", "run pvect as root, or with --sudo")

@@ -105,7 +105,7 @@ pub(super) fn tools(host: &Host) -> Vec<Check> {
     needed.chain(useful).collect()
 }
 
-/// Whether LXCFS runs, which shows each container its own limits as those of the machine.
+/// Whether LXCFS runs, through which each container sees its own limits as those of the machine.
 pub(super) fn lxcfs(host: &Host) -> Check {
     const NAME: &str = "lxcfs";
     let mounts = std::fs::read_to_string(host.proc.join("self/mounts")).unwrap_or_default();
@@ -128,7 +128,7 @@ fn apt(packages: &[&str]) -> String {
     format!("apt-get install {}", packages.join(" "))
 }
 
-/// What is missing, and the packages that bring it.
+/// The missing programs, and the packages that they are in.
 fn missing<'a>(host: &Host, programs: &'a [(&str, &str)]) -> Option<(String, Vec<&'a str>)> {
     let gone: Vec<_> = programs
         .iter()

@@ -5,7 +5,7 @@ use pvect_core::{Error, NodeName};
 use super::Check;
 use crate::Client;
 
-/// Every check of a node that is reached through ssh. Where there is no connection, that is the only one.
+/// Every check of a node that is reached through ssh. Without a connection, that is the only one.
 pub(super) async fn all(client: &Client, node: Option<&NodeName>, destination: &str) -> Vec<Check> {
     const NAME: &str = "pct";
     let ssh = ssh(client, destination).await;
@@ -40,7 +40,7 @@ async fn ssh(client: &Client, destination: &str) -> Check {
     }
 }
 
-/// What repairs a node that cannot be reached, by ssh's own words.
+/// How to repair the connection to a node that cannot be reached, by ssh's own message.
 fn fix(error: &Error) -> &'static str {
     let text = error.to_string();
     let known = [
@@ -56,7 +56,7 @@ fn fix(error: &Error) -> &'static str {
     fits.map_or("`ssh -v` there shows where it stops", |(_, fix)| fix)
 }
 
-/// That the other end is the node that was asked for. One that does not give its name is not asked twice.
+/// Checks that the other end is the node that was asked for. One that does not give its name is not asked twice.
 async fn name(client: &Client, node: Option<&NodeName>) -> Option<Check> {
     const NAME: &str = "node";
     let told = client.run_other("/usr/bin/uname", &["-n"]).await.ok().filter(|told| told.status == 0)?;

@@ -31,7 +31,7 @@ impl Client {
             }
             Place::Proxmox => host_name(),
             Place::Far { destination, .. } => {
-                // The name is only for showing then.
+                // The name is only shown in this case.
                 let host = destination.rsplit('@').next().unwrap_or_default();
                 host.split('.').next().unwrap_or_default().parse().map_err(|_| Error::Settings {
                     what: format!("the node at '{destination}' has no name: --node NAME, or proxmox.node"),
@@ -46,7 +46,7 @@ impl Client {
 /// A container that vanishes meanwhile is left out.
 ///
 /// # Errors
-/// As [`Client::list`]; `Unsupported` for pools of a node whose files are not here.
+/// As [`Client::list`]; `Unsupported` for pools of a node whose files are not on this machine.
 pub async fn candidates(client: &Client, selector: &Selector, startup: bool) -> Result<Vec<Candidate>> {
     if let Some(api) = client.api() {
         return of_api(api, client, startup).await;
@@ -64,7 +64,7 @@ pub async fn candidates(client: &Client, selector: &Selector, startup: bool) -> 
     Ok(read.try_collect::<Vec<_>>().await?.into_iter().flatten().collect())
 }
 
-/// Through the API one answer has the nodes, tags and pools of all.
+/// With the API, one answer has the nodes, tags and pools of all containers.
 async fn of_api(api: &ApiBackend, client: &Client, startup: bool) -> Result<Vec<Candidate>> {
     let own = match client.place() {
         Place::Api { node, .. } => node.clone(),

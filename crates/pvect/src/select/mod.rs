@@ -29,7 +29,7 @@ use crate::names;
 
 pub use gather::candidates;
 
-/// Returns whether the word is a plain number or host name, or at least nothing that only a selector can be.
+/// Returns whether the word is a plain number or host name, or at least not a word that only a selector can have.
 pub fn is_plain(word: &str) -> bool {
     let range = word.split_once('-').is_some_and(|(first, last)| {
         let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
@@ -51,11 +51,11 @@ pub struct Candidate {
     pub lock: Option<Lock>,
     /// The node that it is on.
     pub node: NodeName,
-    /// Its tags; empty where [`Selector::needs_config`] is false.
+    /// Its tags; empty if [`Selector::needs_config`] is false.
     pub tags: BTreeSet<String>,
     /// Its pool.
     pub pool: Option<String>,
-    /// Its place in the order of starting.
+    /// Its place in the startup order.
     pub startup: Startup,
     /// Whether it is a template, which cannot be started.
     pub template: bool,
@@ -160,8 +160,9 @@ impl Selector {
     /// Chooses, in the order of `all`, each container once.
     ///
     /// # Errors
-    /// `NotFound` for a number or plain name that is not there or is ambiguous, and when a wanted word chooses nothing:
-    /// a misspelt tag must not look like success. `all` of a node without containers is none, and not an error.
+    /// `NotFound` for a number or plain name that does not exist or is ambiguous, and when a wanted word chooses
+    /// nothing: a misspelt tag must not look like success. It is not an error if `all` chooses nothing on a node
+    /// without containers.
     pub fn choose<'a>(&self, all: &'a [Candidate]) -> Result<Vec<&'a Candidate>> {
         for word in &self.wanted {
             self.check(word, all)?;

@@ -5,7 +5,7 @@ use pvect_core::{Error, NodeName, Result, Vmid};
 
 use super::{Candidate, wrong};
 
-/// What a container must have to be chosen.
+/// A condition that a container must meet to be chosen.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Term {
     All,
@@ -66,7 +66,7 @@ impl Term {
         }
     }
 
-    /// Returns whether the container has it.
+    /// Returns whether the container meets it.
     pub(super) fn chooses(&self, one: &Candidate) -> bool {
         match self {
             Self::All => true,
@@ -105,7 +105,7 @@ fn pattern(term: &str, text: &str) -> Result<Pattern> {
         return Err(because(term, "a name is missing"));
     }
     Pattern::new(text).map_err(|error| {
-        // The crate's word for a bracket without its end is "invalid range pattern".
+        // The crate's message for an unclosed bracket is "invalid range pattern".
         because(term, if error.msg.contains("range") { "the bracket is not closed" } else { error.msg })
     })
 }

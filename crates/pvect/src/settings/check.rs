@@ -45,7 +45,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Keys of the old flat form, which stood at the top of `proxmox`.
+/// Keys of the old flat form, directly below `proxmox`.
 pub(super) const FLAT_KEYS: &[&str] = &[
     "hosts",
     "host",
@@ -58,7 +58,7 @@ pub(super) const FLAT_KEYS: &[&str] = &[
     "node_cache_duration",
 ];
 
-/// Finds every problem in a file's content; of the file itself only the mode is checked.
+/// Finds every problem in a file's content, and checks the mode of the file itself.
 pub fn check(file: &Path, value: &Value) -> Vec<Problem> {
     let mut found = Vec::new();
     let mut problem = |severity, key: &str, what: String, fix: Option<String>| {
@@ -155,7 +155,7 @@ fn check_nested(
     found
 }
 
-/// What ssh could not be given: the key path of the object, and what is wrong in it.
+/// Values that ssh cannot be given: the key path of the object, and what is wrong in it.
 fn unreachable(value: &Value) -> Vec<(String, String)> {
     let Ok(settings) = serde_json::from_value::<Settings>(value.clone()) else { return Vec::new() };
     let proxmox = &settings.proxmox;
@@ -164,7 +164,7 @@ fn unreachable(value: &Value) -> Vec<(String, String)> {
         node.host.get_or_insert_with(|| "node".to_owned());
         proxmox.ssh_target(&node).check().err().map(|what| (key, what))
     };
-    // Of an object in `nodes`, what it takes from `ssh` is checked already.
+    // What an object in `nodes` takes over from `ssh` has been checked already.
     match check(None, "proxmox.ssh".to_owned()) {
         Some(wrong) => vec![wrong],
         None => {
@@ -182,7 +182,7 @@ fn unknown(name: &str, known: &[String]) -> (String, Option<String>) {
 /// Checks one key by reading settings that hold nothing else.
 ///
 /// # Errors
-/// Why the key does not take the value.
+/// Why the value does not fit the key.
 pub(super) fn leaf(section: &str, name: &str, value: &Value) -> Result<(), String> {
     let mut inner = Map::new();
     inner.insert(name.to_owned(), value.clone());
@@ -194,13 +194,13 @@ pub(super) fn leaf(section: &str, name: &str, value: &Value) -> Result<(), Strin
     }
 }
 
-/// An object with a token, also inside an object of named ones.
+/// Whether an object has a token, or one of the named objects in it has.
 fn holds_token(value: &Value) -> bool {
     let inside = |value: &Value| value.get("token").is_some();
     inside(value) || value.as_object().is_some_and(|named| named.values().any(inside))
 }
 
-/// Puts serde's words for Rust's types into everybody's.
+/// Replaces serde's names of Rust types by words that everybody understands.
 fn plain_words(text: &str) -> String {
     let (front, expected) = text.rsplit_once(", expected ").unwrap_or((text, ""));
     let expected = match expected {

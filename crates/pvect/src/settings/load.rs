@@ -81,8 +81,8 @@ pub struct Loaded {
     pub warnings: Vec<Problem>,
 }
 
-/// Returns the settings file to read: the one that an option or `PVECT_CONFIG` names, whether it is there or not;
-/// else the first that exists of the user's and the machine's. Never one of the working directory.
+/// Returns the settings file to read: the one that an option or `PVECT_CONFIG` names, whether it exists or not;
+/// otherwise the user's if it exists, or else the machine's. Never one in the working directory.
 pub fn find(sources: &Sources) -> Option<PathBuf> {
     let set = |name: &str| sources.env.get(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     if let Some(path) = sources.file.clone().or_else(|| set("PVECT_CONFIG")) {
@@ -99,7 +99,7 @@ pub fn find(sources: &Sources) -> Option<PathBuf> {
 /// Reads and merges the settings.
 ///
 /// # Errors
-/// [`Error::Settings`] with every problem, each with file, key path and repair.
+/// [`Error::Settings`] with every problem, each with file, key path and fix.
 pub fn load(sources: &Sources) -> Result<Loaded> {
     let file = find(sources);
     let mut loaded = Loaded { file: file.clone(), ..Loaded::default() };
@@ -140,15 +140,16 @@ fn problems(list: &[Problem]) -> Error {
     Error::Settings { what: list.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n") }
 }
 
-/// Reads a settings file. Root reads only what nobody else owns or may write: settings name programs to be run.
+/// Reads a settings file. Root only reads a file that nobody else owns or may write, because settings name programs to
+/// be run.
 ///
 /// # Errors
-/// [`Error::Settings`] when it cannot be read, is somebody else's, or is not JSON.
+/// [`Error::Settings`] when it cannot be read, belongs to somebody else, or is not JSON.
 pub fn read(path: &Path) -> Result<Value> {
     let failed = |error: std::io::Error| wrong(&path.display().to_string(), &os(&error));
     let mut file = File::open(path).map_err(failed)?;
     if rustix::process::geteuid().is_root() {
-        // Of the open file: the name may be another one's by now.
+        // Check the open file, because the name may lead to another one by now.
         let meta = file.metadata().map_err(failed)?;
         check_owner(path, meta.uid(), meta.mode())?;
     }
@@ -159,7 +160,7 @@ pub fn read(path: &Path) -> Result<Value> {
     })
 }
 
-/// Refuses, for root, a file that others own or may write.
+/// If we are root, refuses a file that others own or may write.
 fn check_owner(path: &Path, owner: u32, mode: u32) -> Result<()> {
     let file = path.display();
     let named = shell_quoted(&[file.to_string()]);
@@ -191,7 +192,7 @@ pub(super) fn os(error: &std::io::Error) -> String {
     text.split(" (os error").next().unwrap_or_default().to_owned()
 }
 
-/// Sets a key from its text and checks that the key takes it.
+/// Sets a key from its text and checks that the value fits.
 fn apply(value: &mut Value, key: &str, text: &str) -> Result<(), String> {
     let Some((section, name)) = key.split_once('.') else { return Err(format!("'{key}' is not a key path")) };
     let leaf = match key {

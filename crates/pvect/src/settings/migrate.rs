@@ -27,7 +27,7 @@ impl fmt::Display for Change {
     }
 }
 
-/// What became of a settings file.
+/// The result of migrating a settings file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Migration {
     /// The file.
@@ -38,11 +38,11 @@ pub struct Migration {
     pub backup: Option<PathBuf>,
 }
 
-/// Moves the keys of the old form to their places; values are kept as they are, secrets among them.
+/// Moves the keys of the old form to their places; values, including secrets, are kept as they are.
 ///
-/// `proxmox.node` keeps its place. Where a new key is there already, it wins and the old one stays, to be seen by
-/// the check. `proxmox.timeout` was a request's time-out in the old form: it moves too, but only if the file has
-/// the old form. Migrating twice changes nothing.
+/// `proxmox.node` keeps its place. If a new key exists already, it wins and the old one stays, and the check reports
+/// it. `proxmox.timeout` was a request's time-out in the old form: it moves too, but only if the file has the old form.
+/// Migrating twice changes nothing.
 pub fn migrate(value: &mut Value) -> Vec<Change> {
     let Some(proxmox) = value.get_mut("proxmox").and_then(Value::as_object_mut) else { return Vec::new() };
     if !FLAT_KEYS.iter().any(|key| proxmox.contains_key(*key)) {
@@ -91,7 +91,7 @@ pub fn migrate_file(file: &Path) -> Result<Migration> {
         what: format!("cannot {what} {}", path.display()),
         source,
     };
-    // Where the file is a link, what it leads to is replaced, not the link.
+    // If the file is a symlink, its target is replaced, not the link.
     let file = &file.canonicalize().map_err(|error| failed("read", file, error))?;
     let old_file = fs::metadata(file).map_err(|error| failed("read", file, error))?;
     let old = fs::read(file).map_err(|error| failed("read", file, error))?;
@@ -127,7 +127,7 @@ fn beside(file: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Writes a file that must not be there yet, with owner and mode of another.
+/// Writes a file that must not exist yet, with owner and mode of another.
 fn write_new(path: &Path, bytes: &[u8], like: &fs::Metadata) -> std::io::Result<()> {
     let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     fchown(&file, Some(like.uid()), Some(like.gid()))?;

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{Loaded, Origin, Settings};
 
-/// One key with its value and where that came from.
+/// One key with its value and the origin of the value.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Entry {
     /// The key path.

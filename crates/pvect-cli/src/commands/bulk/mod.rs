@@ -20,7 +20,7 @@ use crate::args::{Given, PctLine};
 use board::Board;
 use report::{Came, Report};
 
-/// Those that destroy data or cut off work: they are asked about.
+/// Verbs that destroy data or interrupt work, and need a confirmation.
 const DESTRUCTIVE: &[Verb] = &[Verb::Delsnapshot, Verb::Destroy, Verb::Rollback, Verb::Stop, Verb::Template];
 
 /// A verb on many containers, as it was typed.
@@ -33,7 +33,7 @@ pub struct Asked {
 
 /// Returns what is asked when the words choose more than one container, or may; `None` for one plain container.
 ///
-/// Where a verb takes nothing but a container, each of its words is part of the selector; elsewhere it is the first.
+/// If a verb takes nothing but a container, each of its words is part of the selector; otherwise only the first.
 ///
 /// # Errors
 /// For a word that is not a selector.
@@ -58,7 +58,7 @@ pub fn asked(line: &PctLine) -> Result<Option<Asked>> {
 /// Runs it and returns the exit status.
 ///
 /// # Errors
-/// When nothing could begin; failures of single containers are part of the report, and then [`Error::Partial`].
+/// When nothing could be started; failures of single containers are part of the report, and lead to [`Error::Partial`].
 pub async fn run(app: &App, asked: Asked) -> Result<u8> {
     let Asked { selector, line } = asked;
     let options = Options::read(&line)?;
@@ -152,7 +152,7 @@ async fn choose(
     }
     let mut chosen: Vec<Candidate> = selector.choose(&all)?.into_iter().cloned().collect();
     if starts && chosen.iter().any(|one| !one.template) {
-        // A template cannot run: patterns do not mean it.
+        // A template cannot run, so patterns do not include it.
         chosen.retain(|one| !one.template);
     }
     Ok(chosen)

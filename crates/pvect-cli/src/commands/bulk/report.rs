@@ -12,7 +12,7 @@ use crate::args::Form;
 use crate::ui::Label;
 use crate::{errors, render};
 
-/// What the work on one container left.
+/// The result of the work on one container.
 #[derive(Debug)]
 pub(super) struct Came {
     /// The status of `exec`'s command; 0 for everything else.
@@ -26,7 +26,7 @@ pub(super) struct Came {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
     Done,
-    /// It was already as asked: a start of what runs, a stop of what does not.
+    /// It was in the wanted state already: started while running, or stopped while not running.
     Unchanged,
     Failed,
     Skipped,
@@ -43,7 +43,7 @@ impl State {
     }
 }
 
-/// Returns how it ended. It is not a failure of a bulk run if a container is already as asked.
+/// Returns how it ended. In a bulk run, a container that is in the wanted state already is not a failure.
 pub(super) fn state(end: &Ended<Came>) -> State {
     match end {
         Ended::Done { value, .. } if value.status == 0 => State::Done,
@@ -123,7 +123,7 @@ impl Report<'_> {
         Ok(if failed == 0 { 0 } else { ErrorKind::Partial.exit_status() })
     }
 
-    /// What commands wrote, each line with its container's name before it; errors with their hints when quiet.
+    /// What commands wrote, each line with its container's name in front; when quiet, also errors with their hints.
     fn texts(&self) -> Result<()> {
         let ui = &self.app.ui;
         for (one, end) in self.chosen.iter().zip(self.ended) {

@@ -40,7 +40,7 @@ pub async fn run(app: &App, words: &[String]) -> Result<u8> {
         app.ui.print(text + &format!("    rm -r {root}\n"))?;
         return Ok(0);
     }
-    // Whatever happened, and whoever pressed Ctrl-C: nothing stays.
+    // Clean up whatever happened, even after Ctrl-C.
     let left = stage.clear().await;
     outcome?;
     if !left.is_empty() {

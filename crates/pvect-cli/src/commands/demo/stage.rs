@@ -51,7 +51,7 @@ impl Stage {
         let root = PathBuf::from(format!("/var/tmp/pvect-demo-{number}"));
         let failed = |source| Error::Io { what: format!("cannot make '{}'", root.display()), source };
         fs::DirBuilder::new().mode(0o711).create(&root).map_err(failed)?;
-        // Others may pass through, as the users of unprivileged containers must, but not look.
+        // Other users may pass through, as those of unprivileged containers must, but not list it.
         fs::set_permissions(&root, fs::Permissions::from_mode(0o711)).map_err(failed)?;
         let client = builder(&root, &app.program)?.timeout(Some(LIMIT)).connect()?;
         interrupt::watch(&client);
@@ -64,12 +64,12 @@ impl Stage {
         &self.root
     }
 
-    /// The network, where one could be made. What it lacks is reported by [`Stage::problem`].
+    /// The network, if one could be made. [`Stage::problem`] says what is missing.
     pub fn network(&self) -> Option<&Network> {
         self.network.as_ref()
     }
 
-    /// What the network lacks.
+    /// What is missing in the network.
     pub fn problem(&self) -> Option<&str> {
         self.problem.as_deref()
     }
@@ -111,7 +111,7 @@ impl Stage {
                 () = tokio::time::sleep(Duration::from_millis(100)) => {}
             }
             if !told && self.client.cancel_handle().is_cancelled() {
-                // A signal that did not come from the terminal came to this process only.
+                // A signal that did not come from the terminal was sent to this process only.
                 told = pid.is_some_and(|pid| kill_process(pid, Signal::TERM).is_ok());
             }
         };
@@ -125,14 +125,14 @@ impl Stage {
     /// Removes everything; returns what could not be removed.
     pub async fn clear(self) -> Vec<String> {
         let mut left = Vec::new();
-        // A client of its own: the other's handle is cancelled, perhaps.
+        // A new client, because the handle of the other one may be cancelled.
         let client = builder(&self.root, &self.program).and_then(Builder::connect);
         if let Ok(client) = client {
             let mut containers = tokio::task::JoinSet::new();
             for entry in client.list().await.unwrap_or_default() {
                 let client = client.clone();
                 containers.spawn(async move {
-                    // A create that was ended by force leaves its lock.
+                    // A create that was killed leaves its lock behind.
                     let _ = client.unlock(entry.vmid).await;
                     let _ = client.stop(entry.vmid).await;
                     client.destroy(entry.vmid, true).await.map_err(|error| format!("{}: {error}", entry.vmid))
@@ -152,7 +152,7 @@ impl Stage {
             left.push(failure.text);
         }
         if mounted(&self.root) {
-            // Removing what is mounted would reach what is not the demo's.
+            // Removing files below a mount would delete what does not belong to the demo.
             left.push(format!("something is still mounted below {}", self.root.display()));
         } else if let Err(error) = fs::remove_dir_all(&self.root) {
             left.push(format!("cannot remove {}: {error}", self.root.display()));
@@ -179,7 +179,7 @@ fn node() -> Result<NodeName> {
 fn builder(root: &Path, program: &Path) -> Result<Builder> {
     let mut settings = Settings::default();
     settings.proxmox.root = Some(root.to_owned());
-    // The host's name, as everywhere, so that what --keep leaves is found again.
+    // The host's name, as everywhere, so that the node that --keep leaves can be found again.
     settings.proxmox.node = Some(node()?);
     Ok(Client::builder(settings).standalone_program(program))
 }
@@ -188,8 +188,8 @@ fn standalone(root: &Path, program: &Path) -> Result<Node> {
     Ok(made(root, node()?, program.to_owned()))
 }
 
-/// Makes a network of the demo's own; without the right to do so, the containers have none. With it comes what it
-/// lacks.
+/// Makes a network for the demo, and returns what is missing in it. Without the right to make one, the containers have
+/// no network.
 fn network(root: &Path, program: &Path, number: u32) -> Result<(Option<Network>, Option<String>)> {
     let node = standalone(root, program)?;
     let bridge = format!("pvd{number}");

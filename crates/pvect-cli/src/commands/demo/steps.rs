@@ -23,7 +23,7 @@ pub const VMIDS: [u32; 3] = [101, 102, 103];
 /// How much is copied into a container and back.
 const SIZE: u32 = 16 << 20;
 
-/// How long a container may take to have an address.
+/// How long a container may take to get an address.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The steps of the demo.
@@ -34,12 +34,12 @@ pub struct Steps<'a> {
 }
 
 impl<'a> Steps<'a> {
-    /// Makes them ready.
+    /// Prepares the steps.
     pub fn new(app: &'a App, stage: &'a Stage, fast: bool) -> Self {
         Self { app, stage, fast }
     }
 
-    /// Runs them one after the other, the last ones unless everything is to be kept.
+    /// Runs them one after the other; with `keep`, without the steps that remove everything.
     pub async fn run(&self, keep: bool) -> Result<()> {
         let what = if self.fast { "busybox" } else { "debian" };
         self.app.ui.print(format!("A standalone node below {}\n", self.stage.root().display()))?;

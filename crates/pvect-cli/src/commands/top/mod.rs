@@ -22,7 +22,7 @@ use view::View;
 /// Runs the command.
 pub async fn run(app: &App, words: &[String]) -> Result<u8> {
     let matches = super::own_words("top", words)?;
-    // Without a handler for signals: a terminal that is closed ends this too.
+    // Without a handler for signals, so that closing the terminal ends this, too.
     let client = app.builder().connect()?;
     let sampler = client.sampler()?;
     let options = Options::read(app, &matches)?;
@@ -113,7 +113,7 @@ enum Next {
 }
 
 impl Top {
-    /// Reads the next frame; details only of what is seen, unless the order needs them of all.
+    /// Reads the next frame; details only of visible rows, unless the sort order needs them of all.
     fn sample(&mut self, all: bool) -> Result<()> {
         let seen: Vec<Vmid> =
             self.rows().iter().take(self.view.height + 1).map(|row| row.sample.vmid).collect();
@@ -267,7 +267,7 @@ async fn next_key(until: Instant, busy: bool) -> std::io::Result<Option<KeyEvent
                 return Ok(None);
             }
         } else if !event::poll(Duration::ZERO)? {
-            // Work that goes on beside needs the runtime, so the terminal is asked in steps.
+            // Background work needs the runtime, so poll the terminal in steps.
             tokio::time::sleep(left.min(Duration::from_millis(25))).await;
             continue;
         }

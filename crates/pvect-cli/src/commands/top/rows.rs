@@ -41,13 +41,13 @@ impl Key {
         Self::ALL.iter().find(|(_, _, known)| *known == word).map(|(key, ..)| *key)
     }
 
-    /// Whether values that cost more to read are needed of every container, not only of those that are seen.
+    /// Whether expensive values are needed of every container, not only of the visible ones.
     pub(super) fn needs_details(self) -> bool {
         matches!(self, Self::Disk | Self::Io | Self::Pressure | Self::Uptime)
     }
 }
 
-/// One container between two moments.
+/// One container, compared between two moments.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Row {
     pub(super) sample: Sample,
@@ -91,8 +91,8 @@ pub(super) fn rows(now: &Frame, before: Option<&Frame>) -> Vec<Row> {
         .collect()
 }
 
-/// Orders the rows: numbers and names upwards, everything else downwards; what runs goes before what does not, except
-/// by number and name.
+/// Sorts the rows: numbers and names ascending, everything else descending, and running containers first unless the key
+/// is number or name.
 pub(super) fn sort(rows: &mut [Row], key: Key, reverse: bool) {
     let by = |a: &Row, b: &Row| -> Ordering {
         let order = match key {

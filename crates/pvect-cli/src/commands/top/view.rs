@@ -16,12 +16,12 @@ pub(super) struct View {
     pub(super) reverse: bool,
     pub(super) running_only: bool,
     pub(super) filter: String,
-    /// Keys go to the filter.
+    /// Whether typed keys go to the filter.
     pub(super) typing: bool,
     pub(super) help: bool,
     /// The container under the cursor.
     pub(super) selected: Option<Vmid>,
-    /// One line about what was done last.
+    /// One line about the last action.
     pub(super) message: String,
     pub(super) state: TableState,
     /// How many rows fit.

@@ -1,4 +1,5 @@
 use pvect_core::config::ParseMode;
+use pvect_native::{Cgroups, Names};
 
 use super::*;
 
@@ -147,17 +148,6 @@ fn only_the_program_gets_the_environment_of_a_container() {
             assert!(text.contains(&line), "{line} is not in\n{text}");
         }
     }
-}
-
-#[test]
-fn hooks_of_lxcfs_stay_where_it_runs() {
-    let dir = tempfile::tempdir().unwrap();
-    let (mounted, share) = (dir.path().join("proc"), dir.path().join("share"));
-    std::fs::create_dir(&share).unwrap();
-    std::fs::write(share.join("lxc.mount.hook"), "").unwrap();
-    assert_eq!(lxcfs_hooks(&mounted, &share), []);
-    std::fs::create_dir(&mounted).unwrap();
-    assert_eq!(lxcfs_hooks(&mounted, &share), [("mount", share.join("lxc.mount.hook"))]);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use pvect_core::config::ParseMode;
 use pvect_core::property::{MountSource, NetInterface, RootFs};
 use pvect_core::{ContainerConfig, Vmid};
 
+use crate::interrupt::Interrupt;
 use crate::setup::Guest;
 use crate::verbs::new_volumes::{Mount, index, parse_mount};
 use crate::{Failure, Node, NodeResult, files, random, unpack};
@@ -23,22 +24,29 @@ pub(super) struct Backup {
     pub(super) config: ContainerConfig,
 }
 
-/// What lay in the unpacked root.
+/// What was in the unpacked root.
 pub(super) struct Inside {
     pub(super) config: Option<Backup>,
     pub(super) firewall: Option<Vec<u8>>,
 }
 
-/// Volumes to be made, and mounts of the host (`mp0` and its text) that come into force afterwards.
+/// Volumes to be made, and mounts of the host (`mp0` and its text) that are added afterwards.
 type Layout = (Vec<(String, Mount)>, Vec<(String, String)>);
 
 impl Backup {
     /// Reads the configuration out of an archive.
     ///
     /// # Errors
-    /// `ERROR: archive contains no configuration file`; when the archive cannot be read.
-    pub(super) fn read(archive: &Path) -> NodeResult<Self> {
-        let bytes = unpack::read_member(archive, Path::new(CONFIG), CONFIG_LIMIT)?;
+    /// `ERROR: archive contains no configuration file`; when the archive cannot be read, or has much else before;
+    /// `interrupted by signal`.
+    pub(super) fn read(archive: &Path, interrupt: &Interrupt) -> NodeResult<Self> {
+        let search = unpack::Search {
+            largest: CONFIG_LIMIT,
+            // vzdump puts it first; an archive that was packed again may have it anywhere.
+            most: unpack::in_proportion(archive)?,
+            interrupted: &|| interrupt.came(),
+        };
+        let bytes = unpack::read_member(archive, Path::new(CONFIG), &search)?;
         let bytes = bytes.ok_or_else(|| Failure::new("ERROR: archive contains no configuration file"))?;
         Self::parse(&bytes)
     }
@@ -127,16 +135,16 @@ fn delay(key: &str, mount: &Mount, log: &mut dyn FnMut(&str)) -> NodeResult<(Str
     Ok((key.to_owned(), mount.text()))
 }
 
-/// Takes vzdump's files out of an unpacked root. Symlinks of these names are followed inside the root only.
+/// Reads and removes vzdump's files in an unpacked root. Symlinks with these names are only followed inside the root.
 ///
 /// # Errors
-/// When one is there and cannot be read or removed.
+/// When one exists but cannot be read or removed.
 pub(super) fn take_files(guest: &Guest<'_>) -> NodeResult<Inside> {
     let [config, firewall] = guest.read([CONFIG, FIREWALL])?;
     let config = config.map(|bytes| Backup::parse(&bytes)).transpose()?;
     let firewall = firewall.filter(|bytes| config.is_some() && !bytes.is_empty());
     if config.is_some() {
-        // The directory is vzdump's; one that the container had something in stays.
+        // The directory belongs to vzdump; if the container had files in it, it stays.
         guest.remove(&[CONFIG, FIREWALL], &["etc/vzdump"])?;
     }
     Ok(Inside { config, firewall })

@@ -11,7 +11,7 @@ use crate::rights::judge::{self, Target};
 use crate::rights::{Asker, Denied};
 use crate::{Node, NodeResult};
 
-/// Takes out of a backup what the asker could not set; each thing is said.
+/// Removes from a backup what the asker could not set, and reports each of these.
 ///
 /// # Errors
 /// When it would make an unprivileged container privileged, or a privileged one that the asker may not have.
@@ -41,7 +41,7 @@ pub(super) fn backup(
     for key in keys {
         let value = main.get(&key).map(std::borrow::Cow::into_owned).unwrap_or_default();
         let judged = if key == "rootfs" || is_family(&key, "unused") || NOT_TAKEN.contains(&key.as_str()) {
-            // A volume is made anew on the storage that was judged; the rest is not taken over.
+            // A volume is made again on the storage that was judged; the rest is not taken over.
             Ok(())
         } else if is_family(&key, "mp") && !is_of_the_host(&key, &value) {
             Ok(())
@@ -61,7 +61,7 @@ pub(super) fn backup(
     Ok(())
 }
 
-/// Whether a container may have the firewall's rules of a backup; what is to be known of them is said.
+/// Whether a container may have the firewall rules of a backup; warns about them if necessary.
 pub(super) fn rules(asker: &Asker, rules: &[u8], warn: &mut dyn FnMut(&str)) -> bool {
     if !crate::network::allows_more(rules) {
         return true;
@@ -81,8 +81,8 @@ pub(super) fn rules(asker: &Asker, rules: &[u8], warn: &mut dyn FnMut(&str)) -> 
 /// Options of a backup that a restore does not take over, or decides by itself.
 const NOT_TAKEN: [&str; 5] = ["digest", "lock", "parent", "template", "unprivileged"];
 
-/// Names what of a backup acts on the host once the container starts: a warning each when it is trusted, else it is left out.
-/// `log` gets each line, and whether it is a warning.
+/// Reports what in a backup acts on the host once the container starts: a warning for each if it is trusted, otherwise
+/// it is left out. `log` gets each line, and whether it is a warning.
 pub(super) fn acting(main: &mut Section, trusts: bool, log: &mut dyn FnMut(&str, bool)) {
     for found in acting_on_the_host(main) {
         if trusts {
@@ -105,7 +105,7 @@ struct Acting {
     is_raw: bool,
 }
 
-/// Lists what of a backup acts on the host once the container starts.
+/// Lists what in a backup acts on the host once the container starts.
 fn acting_on_the_host(main: &Section) -> Vec<Acting> {
     let mut found = Vec::new();
     for key in main.keys() {
@@ -133,7 +133,7 @@ fn acting_on_the_host(main: &Section) -> Vec<Acting> {
     found
 }
 
-/// Whether a mount point is none of a storage's; one that cannot be understood counts as one.
+/// Whether a mount point is not a volume of a storage; one that cannot be parsed counts as such.
 fn is_of_the_host(key: &str, value: &str) -> bool {
     let source = MountPoint::parse(key, value).map(|point| point.fs.source);
     !matches!(source, Ok(MountSource::Volume(_) | MountSource::Allocate { .. }))

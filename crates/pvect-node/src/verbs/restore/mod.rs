@@ -5,6 +5,7 @@
 //! container is as it was.
 
 mod backup;
+mod disks;
 mod judged;
 
 use std::cell::RefCell;
@@ -15,6 +16,7 @@ use pvect_core::property::MountSource;
 use pvect_core::{Call, ContainerConfig, Vmid, VolumeId};
 
 use self::backup::Backup;
+use self::disks::Disks;
 use super::bandwidth;
 use super::new_container::{OWN_OPTIONS, Undo, detect_guest, judge_new, judge_volumes, read_keys};
 use super::new_volumes::{Mount, check_source, index, make_volumes, parse_mount};
@@ -39,7 +41,7 @@ struct Plan {
     vmid: Vmid,
     /// The backup as it was named.
     archive: String,
-    /// Whether the container is there and may be overwritten.
+    /// Whether the container exists and may be overwritten.
     overwrites: bool,
     /// Options without volumes, in the form of the file.
     given: ContainerConfig,
@@ -74,7 +76,10 @@ pub fn run(node: &Node, call: &Call, output: &mut Output<'_>) -> NodeResult<u8> 
                     remove_old(node, vmid, old, &config, &mut |text| log.line(output, text));
                 }
                 drop(interrupt);
-                if plan.start { crate::start::start(node, vmid, &config, false, output) } else { Ok(()) }
+                if !plan.start {
+                    return Ok(());
+                }
+                log.capture(output, |output| crate::start::start(node, vmid, &config, false, output))
             }
             Err(failure) => {
                 undo.now(&mut |text| log.line(output, text));
@@ -182,7 +187,7 @@ fn split_options(
     Ok((config, volumes))
 }
 
-/// Refuses a volume id that is no backup's.
+/// Refuses a volume id that is not that of a backup.
 fn check_kind(node: &Node, archive: &str) -> NodeResult<()> {
     let Ok(volume) = archive.parse::<VolumeId>() else { return Ok(()) };
     if archive.starts_with('/') {
@@ -241,7 +246,7 @@ fn build(
     }
     let path = path.transpose()?;
     if let Some(path) = &path {
-        backup = Some(Backup::read(path)?);
+        backup = Some(Backup::read(path, interrupt)?);
     }
     let mut config = plan.given.clone();
     ids::assign(node, vmid, &mut config)?;
@@ -256,7 +261,7 @@ fn build(
         });
     }
     if let Some(backup) = &backup {
-        // Raw lines decide about the map of ids, with which is unpacked.
+        // Raw lines decide about the id map that is used to unpack.
         config.main.raw = backup.config.main.raw.clone();
     }
     let stored = backup.as_ref().is_some_and(|backup| backup.config.is_unprivileged());
@@ -305,8 +310,8 @@ fn build(
     Ok(config)
 }
 
-/// Unpacks, merges the configurations and looks at the guest, in mounts that end with this function whatever
-/// happens. Returns the firewall's rules that were in the backup. `log` gets lines, and whether each is a warning.
+/// Unpacks, merges the configurations and examines the guest, in mounts that end with this function whatever happens.
+/// Returns the firewall's rules that were in the backup. `log` gets lines, and whether each is a warning.
 fn fill(
     node: &Node,
     plan: &Plan,
@@ -344,13 +349,16 @@ fn fill_mounted(
         }
         None => log("extracting archive from STDIN", false),
     }
+    let disks = Disks::of(node, config)?;
     let cell = RefCell::new(&mut *log);
     let say = |line: &str| cell.borrow_mut()(line, false);
     let options = unpack::Options {
         idmap: &idmap,
         ignore_errors: plan.ignore_unpack_errors,
         report: &say,
+        // A backup may hold any amount of zeros.
         most: None,
+        room: &|| disks.check(),
         interrupted: &|| interrupt.came(),
     };
     match unpack::extract(path.unwrap_or(Path::new("/dev/stdin")), root, &options) {
@@ -383,15 +391,17 @@ fn fill_mounted(
             known.main.set(key, value.as_str());
         }
     }
-    detect_guest(&Guest::mounted(node, plan.vmid, &known, root)?, config, log)?;
+    let guest = Guest::mounted(node, plan.vmid, &known, root)?;
+    detect_guest(&guest, config, log)?;
+    guest.after_restore(log)?;
     if found.is_some_and(|backup| backup.config.is_set("template")) {
         config.main.set("template", "1");
     }
     Ok(inside.firewall)
 }
 
-/// Removes what belonged to the overwritten container only. The new one is whole: what cannot be removed is told,
-/// and found again by `pct rescan`.
+/// Removes what belonged to the overwritten container only. The new one is complete, so what cannot be removed is only
+/// reported, and `pct rescan` will find it again.
 fn remove_old(
     node: &Node,
     vmid: Vmid,
@@ -415,6 +425,6 @@ fn remove_old(
             log(&failure.text);
         }
     }
-    // Made anew by the next start.
+    // The next start makes it again.
     let _ = runtime::remove_lxc_config(node, vmid);
 }

@@ -66,8 +66,14 @@ impl Parts {
 }
 
 fn unpack(place: &Place, path: &Path, idmap: &IdMap) -> Result<ImageConfig, String> {
-    let options =
-        Options { idmap, ignore_errors: false, report: &|_| (), most: None, interrupted: &|| false };
+    let options = Options {
+        idmap,
+        ignore_errors: false,
+        report: &|_| (),
+        most: None,
+        room: &|| Ok(()),
+        interrupted: &|| false,
+    };
     extract(path, &place.root(), "amd64", &options).map_err(|error| error.to_string())
 }
 
@@ -104,7 +110,7 @@ fn layers_are_laid_over_one_another() {
         file("brief", b"upper"),
         file("../outside/.wh.victim", b""),
     ]);
-    // The last one leads out of the root.
+    // The last one points outside the root.
     let hostile = Parts::new("{}", &[("tar", lower.clone()), ("tar", upper.clone())]).write(&place);
     let failure = unpack(&place, &hostile, &IdMap::identity()).unwrap_err();
     assert_eq!(failure, "can't unpack '../outside/.wh.victim' - its path contains '..'");
@@ -154,7 +160,7 @@ fn a_damaged_image_is_refused_before_anything_is_changed() {
     let hex = digest(&layer);
     let mut changed = whole();
     let (_, bytes) = changed.0.iter_mut().find(|(name, _)| name.ends_with(&hex)).unwrap();
-    // Behind the end of the archive: only the digest tells.
+    // After the end of the archive, only the digest shows the change.
     *bytes.last_mut().unwrap() = 1;
     let found = digest(bytes);
     assert_eq!(told(&changed), format!("the blob 'sha256:{hex}' has the digest 'sha256:{found}'"));
@@ -209,6 +215,7 @@ fn the_image_of_the_architecture_is_taken() {
         ignore_errors: false,
         report: &|_| (),
         most: None,
+        room: &|| Ok(()),
         interrupted: &|| false,
     };
     let command = |arch: &str| match extract(&path, &place.root(), arch, &options) {
@@ -240,6 +247,7 @@ fn an_image_is_bounded_as_a_whole() {
             ignore_errors: false,
             report: &|_| (),
             most: Some(most),
+            room: &|| Ok(()),
             interrupted: &|| false,
         };
         extract(&path, &place.root(), "amd64", &options).map_err(|error| error.to_string())

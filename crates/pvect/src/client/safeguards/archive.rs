@@ -18,7 +18,14 @@ use super::fingerprint::{Fingerprint, Hashing, of_open, stopped};
 /// Set-user-ID and set-group-ID.
 const SETID: u32 = 0o6000;
 
-/// What a copied directory held.
+/// How many bytes of names are remembered while a stream is unpacked.
+const MOST_KEPT: usize = 256 << 20;
+/// The longest name that Linux accepts, in bytes.
+const LONGEST_NAME: usize = 4096;
+/// How many warnings are kept; the others are counted.
+const MOST_WARNINGS: usize = 100;
+
+/// The contents of a copied directory.
 #[derive(Debug, Default)]
 pub(super) struct Copied {
     /// Regular files: the path below the directory, and the content.
@@ -134,19 +141,19 @@ pub(super) struct Unpacking {
     pub hash: bool,
 }
 
-/// A stream that is written to a disk, on which some room is to stay.
+/// A stream that is written to a disk, on which some space must stay free.
 struct Watched<'a, R> {
     from: R,
     place: File,
     room: Option<Room>,
     stop: &'a dyn Fn() -> bool,
-    /// How much was read since the disk was looked at, bytes.
+    /// How many bytes were read since the disk was last checked.
     read: usize,
 }
 
 impl<R: Read> Read for Watched<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        /// How much is read between two looks at the disk, bytes.
+        /// How many bytes are read between two checks of the disk.
         const STEP: usize = 1 << 20;
         if (self.stop)() {
             return Err(stopped());
@@ -163,7 +170,7 @@ impl<R: Read> Read for Watched<'_, R> {
 
 /// Unpacks a tar stream that a container made into a directory, and never beyond it.
 ///
-/// Set-user-ID bits are taken off and device nodes left out: what is harmless in a container is not on its host.
+/// Set-user-ID bits are removed and device nodes left out: they are harmless in a container, but not on its host.
 /// `stop` is asked before each block that is read; once it says so, the work ends with an error.
 pub(super) fn unpack(
     from: impl Read,
@@ -180,9 +187,9 @@ pub(super) fn unpack(
     archive.set_preserve_mtime(true);
     archive.set_unpack_xattrs(false);
     archive.set_mask(SETID);
-    let mut copied = Copied::default();
-    let mut files = Vec::new();
-    let mut modes = Vec::new();
+    let mut warnings = Warnings::default();
+    let mut files = Names::default();
+    let mut modes = Names::default();
     for entry in archive.entries()? {
         let mut entry = entry?;
         let path = below(&entry.path()?)?;
@@ -190,43 +197,92 @@ pub(super) fn unpack(
         let mode = entry.header().mode()?;
         if path.as_os_str().is_empty() {
             if how.itself {
-                modes.push((PathBuf::from("."), mode));
+                modes.keep(PathBuf::from("."), mode)?;
             }
             continue;
         }
         match kind {
             EntryType::Block | EntryType::Char | EntryType::Fifo => {
-                copied.warnings.push(format!("'{}' is a device or pipe and was left out", path.display()));
+                warnings.add(|| format!("'{}' is a device or pipe and was left out", path.display()));
                 continue;
             }
-            EntryType::Directory => modes.push((path.clone(), mode)),
+            EntryType::Directory => modes.keep(path.clone(), mode)?,
             EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse | EntryType::Link
                 if how.hash =>
             {
-                files.push(path.clone());
+                files.keep(path.clone(), ())?;
             }
             _ => {}
         }
         if mode & SETID != 0 && kind != EntryType::Directory {
-            copied.warnings.push(format!("'{}' lost its set-user-ID or set-group-ID bit", path.display()));
+            warnings.add(|| format!("'{}' lost its set-user-ID or set-group-ID bit", path.display()));
         }
         if !entry.unpack_in(root)? {
             return Err(outside(&path));
         }
     }
-    // Directories last: one that may not be written would refuse what comes into it.
-    for (path, mode) in modes.into_iter().rev() {
+    // Directories last, because nothing can be unpacked into one that is not writable.
+    for (path, mode) in modes.kept.into_iter().rev() {
         let held = open_below(root, &path, OFlags::PATH | OFlags::DIRECTORY)
             .map_err(|error| about(&path, &error))?;
-        // What is held is changed, wherever a link of its name leads by now.
+        // Change the open directory itself, wherever its name leads by now.
         let held = format!("/proc/self/fd/{}", held.as_raw_fd());
         fs::set_permissions(held, fs::Permissions::from_mode(mode & 0o1777))?;
     }
-    copied.files = read_again(root, files, stop)?;
-    Ok(copied)
+    let files = read_again(root, files.kept.into_iter().map(|(path, ())| path).collect(), stop)?;
+    Ok(Copied { files, warnings: warnings.finish() })
 }
 
-/// Reads files below a directory: each once, for a container gives one file any number of names.
+/// The names in a stream, with a value for each. Bounded, because the stream may never end.
+struct Names<T> {
+    kept: Vec<(PathBuf, T)>,
+    bytes: usize,
+}
+
+impl<T> Default for Names<T> {
+    fn default() -> Self {
+        Self { kept: Vec::new(), bytes: 0 }
+    }
+}
+
+impl<T> Names<T> {
+    fn keep(&mut self, path: PathBuf, what: T) -> io::Result<()> {
+        self.bytes += path.as_os_str().len() + size_of::<(PathBuf, T)>();
+        if self.bytes > MOST_KEPT {
+            return Err(io::Error::other(format!(
+                "there are too many names: more than {} were unpacked, and nothing after them",
+                self.kept.len()
+            )));
+        }
+        self.kept.push((path, what));
+        Ok(())
+    }
+}
+
+/// The first warnings, and how many more there were.
+#[derive(Default)]
+struct Warnings {
+    first: Vec<String>,
+    more: usize,
+}
+
+impl Warnings {
+    fn add(&mut self, text: impl FnOnce() -> String) {
+        match self.first.len() < MOST_WARNINGS {
+            true => self.first.push(text()),
+            false => self.more += 1,
+        }
+    }
+
+    fn finish(mut self) -> Vec<String> {
+        if self.more > 0 {
+            self.first.push(format!("{} more of these warnings are not shown", self.more));
+        }
+        self.first
+    }
+}
+
+/// Reads files below a directory, each only once, because one file may have any number of names.
 fn read_again(
     root: &Path,
     files: Vec<PathBuf>,
@@ -251,7 +307,7 @@ fn read_again(
     read.collect()
 }
 
-/// Opens what is below a directory; no link is followed, for the stream may have put one there.
+/// Opens a path below a directory. No link is followed, because the stream may have made one there.
 fn open_below(root: &Path, path: &Path, flags: OFlags) -> io::Result<File> {
     let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let dir = rustix::fs::open(root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
@@ -261,6 +317,9 @@ fn open_below(root: &Path, path: &Path, flags: OFlags) -> io::Result<File> {
 
 /// Returns the path without `./`.
 fn below(path: &Path) -> io::Result<PathBuf> {
+    if path.as_os_str().len() > LONGEST_NAME {
+        return Err(io::Error::other("a name is longer than 4096 bytes; nothing more was unpacked"));
+    }
     let mut clean = PathBuf::new();
     for component in path.components() {
         match component {

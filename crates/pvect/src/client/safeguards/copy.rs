@@ -49,7 +49,7 @@ async fn pull(
     (vmid, from, to): (Vmid, &str, &Path),
     events: &mut dyn Events,
 ) -> Result<Outcome> {
-    // Looked at before pct touches the file that is there.
+    // Read before pct touches the existing file.
     let before = match look(client, vmid, from).await? {
         Found::Directory => return Err(is_directory("path", from)),
         Found::Nothing => {
@@ -57,7 +57,7 @@ async fn pull(
             return Err(Error::NotFound { what, vmid: Some(vmid) });
         }
         Found::File(content) => Some(content),
-        // Read when it was copied.
+        // It will be read once it is copied.
         Found::Unread | Found::Unknown => None,
     };
     let mut outcome = client.plain(call, events).await?;

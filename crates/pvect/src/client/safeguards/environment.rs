@@ -49,7 +49,7 @@ impl Several {
     /// `Unsupported` when there are several and the configuration file is out of reach.
     pub(super) fn of(client: &Client, call: &Call, vmid: Vmid) -> Result<Option<Self>> {
         let Some(text) = call.get("env").filter(|text| text.contains('\0')) else { return Ok(None) };
-        // What goes into the file is checked even where values for pct are not.
+        // Values that we write into the file ourselves are checked even if those for pct are not.
         for entry in text.split('\0') {
             let refused = |reason| Error::invalid(Violation::option("env", reason));
             Format::Environment.check(entry).map_err(refused)?;
@@ -64,7 +64,7 @@ impl Several {
             Place::Standalone { root, node } => {
                 (client.node.pve.join("nodes").join(node.as_str()).join("lxc"), root.join("run/lock/lxc"))
             }
-            // Of another node nothing is in reach, which the transport has told already.
+            // Files of another node are out of reach, which the transport has reported already.
             Place::Proxmox | Place::Far { .. } | Place::Api { .. } => {
                 (client.node.pve.join("lxc"), client.locks.clone())
             }
@@ -135,9 +135,9 @@ fn failed(path: &Path) -> impl Fn(io::Error) -> Error {
     move |source| Error::Io { what: what.clone(), source }
 }
 
-/// Takes the lock file as pct does; it is free again when the file is closed.
+/// Takes the lock file as pct does; closing the file releases it.
 fn take(path: &Path) -> Result<File, Problem> {
-    // `/run/lock` is everybody's: a directory there may be anybody's, and so what it is called.
+    // Every user can write to `/run/lock`, so a directory with this name may belong to anyone.
     let check = |path: &Path, meta: io::Result<fs::Metadata>| {
         let owner = meta.map_err(Problem::Io)?.uid();
         if ![0, rustix::process::geteuid().as_raw()].contains(&owner) {
@@ -171,7 +171,7 @@ fn take(path: &Path) -> Result<File, Problem> {
 
 /// Writes a file beside the old one and puts it in its place.
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    // A link in the place of the file (the node's own directory may be one) stays.
+    // A symlink in the path (such as the node's own directory) stays.
     let path = path.canonicalize()?;
     let mode = fs::metadata(&path)?.permissions().mode() & 0o777;
     let mut name = path.file_name().unwrap_or_default().to_owned();
@@ -184,7 +184,7 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
         fs::rename(&new, &path)
     };
     write().inspect_err(|_| {
-        // What was begun is of no use to anybody.
+        // The unfinished file is of no use.
         let _ = fs::remove_file(&new);
     })
 }

@@ -9,14 +9,14 @@ use sha2::{Digest, Sha256};
 /// What two equal files have in common.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Fingerprint {
-    /// The size in bytes; unknown where only a hash was computed.
+    /// The size in bytes; `None` if only a hash was computed.
     pub size: Option<u64>,
     /// SHA-256, lower-case hex; empty if the size was enough.
     pub sha256: String,
 }
 
 impl Fingerprint {
-    /// Whether both can be those of one content.
+    /// Whether both can belong to the same content.
     pub(super) fn fits(&self, other: &Self) -> bool {
         let sizes = self.size.zip(other.size);
         self.sha256 == other.sha256 && sizes.is_none_or(|(one, two)| one == two)
@@ -34,7 +34,7 @@ impl std::fmt::Display for Fingerprint {
     }
 }
 
-/// Hashes what goes through.
+/// Hashes what is read or written through it.
 pub(super) struct Hashing<R> {
     inner: R,
     hash: Sha256,
@@ -66,20 +66,16 @@ pub(super) fn of_file(path: &Path) -> io::Result<Fingerprint> {
     of_open(File::open(path)?, &|| false)
 }
 
-/// Reads an open file to its end, unless it is to stop, which is asked before each block. It blocks.
+/// Reads an open file to its end, or until `stop` says so, which is asked before each block. It blocks.
 pub(super) fn of_open(file: File, stop: &dyn Fn() -> bool) -> io::Result<Fingerprint> {
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("it is not a regular file"));
     }
-    read_through(file, stop)
+    of_reader(file, stop)
 }
 
-/// Reads to the end. It blocks.
-pub(super) fn of_reader(reader: impl Read) -> io::Result<Fingerprint> {
-    read_through(reader, &|| false)
-}
-
-fn read_through(reader: impl Read, stop: &dyn Fn() -> bool) -> io::Result<Fingerprint> {
+/// Reads to the end, or until `stop` says so, which is asked before each block. It blocks.
+pub(super) fn of_reader(reader: impl Read, stop: &dyn Fn() -> bool) -> io::Result<Fingerprint> {
     let mut reader = Hashing::new(reader);
     let mut buffer = vec![0; 1 << 20];
     loop {
@@ -92,7 +88,7 @@ fn read_through(reader: impl Read, stop: &dyn Fn() -> bool) -> io::Result<Finger
     }
 }
 
-/// The error of work that was to stop. Not `Interrupted`: readers try again after that.
+/// The error of work that was stopped. Not `Interrupted`, because readers try again after that.
 pub(super) fn stopped() -> io::Error {
     io::Error::other("interrupted")
 }
@@ -108,7 +104,7 @@ pub(super) enum Found {
     Directory,
     /// Nothing.
     Nothing,
-    /// It cannot be read: a device, a pipe, or the container has no program to look with.
+    /// It cannot be read: it is a device or a pipe, or the container does not have a program to read it with.
     Unknown,
 }
 

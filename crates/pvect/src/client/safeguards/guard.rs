@@ -8,7 +8,7 @@ use crate::Client;
 
 /// Refuses what was not asked for explicitly.
 ///
-/// What the status cannot tell (a container that is not there) is left to the verb itself.
+/// What the status does not show (a missing container) is left to the verb itself.
 pub(super) async fn check(client: &Client, call: &Call, manner: &Manner) -> Result<()> {
     let refused = |hazard| Err(Error::Refused { hazard, vmid: call.vmid() });
     if call.verb() == Verb::RemoteMigrate {
@@ -22,7 +22,7 @@ pub(super) async fn check(client: &Client, call: &Call, manner: &Manner) -> Resu
     let Some(vmid) = call.vmid().filter(|_| !asked) else { return Ok(()) };
     let status = client.status(vmid).await?;
     match (call.verb(), status.status, status.lock) {
-        // A mounted container may be started, so its reboot comes to its end.
+        // The lock `mounted` does not prevent a start, so the reboot can finish.
         (Verb::Reboot, RunState::Running, Some(lock)) if lock != Lock::Mounted => {
             refused(Hazard::RebootLocked { lock })
         }

@@ -8,9 +8,9 @@ use pvect_core::{Call, CheckedCall, Error, ErrorKind, Events, Outcome, Result, R
 use super::Manner;
 use crate::Client;
 
-/// How often the container is looked at. The local resource manager works in rounds of about five seconds.
+/// How often the container is checked. The local resource manager works in rounds of about five seconds.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// How long the HA manager has where no time-out is set.
+/// How long the HA manager may take if no time-out is set.
 const LIMIT: Duration = Duration::from_secs(180);
 
 /// Carries out the call; when pct only filed a request with the HA manager, waits until it has been met.
@@ -44,7 +44,7 @@ pub(super) async fn settle_start(
     Ok(())
 }
 
-/// What the workers `hastart`, `hastop` and `hamigrate` of pve-container write first.
+/// Whether the output begins with what the workers `hastart`, `hastop` and `hamigrate` of pve-container write first.
 fn is_request(stdout: &[u8]) -> bool {
     String::from_utf8_lossy(stdout).lines().any(|line| line.starts_with("Requesting HA "))
 }

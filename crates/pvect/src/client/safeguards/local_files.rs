@@ -6,10 +6,10 @@ use std::path::Path;
 use pvect_core::schema::{Reason, Violation};
 use pvect_core::{Call, Error, Result};
 
-/// The zones that pct takes.
+/// The time zones that pct accepts.
 const ZONES: &str = "/usr/share/zoneinfo/zone.tab";
 
-/// Checks the time zone where pct runs on this machine, and the file of public keys, which is of this side anyhow.
+/// Checks the time zone, if pct runs on this machine, and the file of public keys, which is always on this side.
 ///
 /// # Errors
 /// `InvalidArgument`.
@@ -29,7 +29,7 @@ pub(super) fn check(call: &Call, here: bool) -> Result<()> {
     if found.is_empty() { Ok(()) } else { Err(Error::InvalidArgument(found)) }
 }
 
-/// A list that is not there is pct's to miss.
+/// If the list is missing, the check is left to pct.
 fn unknown_zone(list: &Path, zone: &str) -> Option<Violation> {
     let text = fs::read_to_string(list).ok()?;
     let mut known =

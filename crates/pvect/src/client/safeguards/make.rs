@@ -12,7 +12,7 @@ use crate::client::Place;
 /// An OCI image overrides the options of create.
 const OVERRIDDEN: [&str; 3] = ["cmode", "entrypoint", "env"];
 
-/// Returns the call as pct gets it: with what pct's versions differ about made explicit.
+/// Returns the call for pct, with defaults that differ between pct's versions made explicit.
 pub(crate) fn as_run(call: &Call) -> Call {
     let call = first_only(call);
     // Before pve-container 6.0.6 the default was a privileged container.
@@ -20,7 +20,7 @@ pub(crate) fn as_run(call: &Call) -> Call {
     if explicit { call.flag("unprivileged", true) } else { call }
 }
 
-/// Makes the container; what has to be set again or added afterwards comes before its first start.
+/// Makes the container. What has to be set again or added afterwards is done before its first start.
 pub(super) async fn run(
     client: &Client,
     call: &CheckedCall,

@@ -27,7 +27,7 @@ use super::Client;
 pub(super) use make::as_run;
 pub use resize::bytes_in_doubt;
 
-/// How a call is carried out, beyond what pct itself knows. The default is the careful way.
+/// How a call is carried out, beyond pct's own options. The default is the careful way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Manner {
     /// reboot even if the container is locked, rollback even if it runs.
@@ -38,7 +38,7 @@ pub struct Manner {
     pub wait: bool,
     /// A plain number of resize means bytes, as pct takes it.
     pub bytes: bool,
-    /// Check whether push, pull, resize and template did what they say.
+    /// Check that push, pull, resize and template did what they report.
     pub verify: bool,
     /// push and pull whole directories.
     pub recursive: bool,
@@ -67,7 +67,7 @@ impl Default for Manner {
 }
 
 impl Client {
-    /// Checks one call and carries it out in a manner.
+    /// Checks one call and carries it out with a [`Manner`].
     ///
     /// # Errors
     /// `InvalidArgument` for values that break the schema; as [`Client::carry_out_checked`].
@@ -75,7 +75,7 @@ impl Client {
         self.carry_out_checked(&self.checked(call.clone())?, manner, events).await
     }
 
-    /// Carries out one call in a manner; [`pvect_core::Operate::operate`] is this with [`Manner::default`].
+    /// Carries out one call with a [`Manner`]; [`pvect_core::Operate::operate`] is this with [`Manner::default`].
     ///
     /// # Errors
     /// As [`pvect_core::Operate::operate`]; [`Error::Refused`] for what has to be asked for explicitly, and
@@ -88,7 +88,7 @@ impl Client {
     ) -> Result<Outcome> {
         let call = &*self.checked_again(call)?;
         if self.check {
-            // Before anything is looked at: a wrong value costs no start of pct.
+            // Check this before anything is read, so that pct is not started for a wrong value.
             local_files::check(call, self.node.config.transport.ssh().is_none())?;
         }
         self.node.refuse_machines(call)?;
@@ -119,7 +119,7 @@ impl Client {
     }
 }
 
-/// The error for an effect that is not there although pct reports success.
+/// The error for a missing effect although pct reports success.
 fn not_done(client: &Client, call: &Call, outcome: &Outcome, message: String) -> Error {
     let run = Run {
         argv: client.command_line(call),

@@ -8,10 +8,10 @@ use pvect_core::{CheckedCall, ContainerConfig, Error, ErrorKind, Events, Inspect
 use super::{Manner, not_done};
 use crate::Client;
 
-/// From here on a plain number cannot be meant as anything but bytes.
+/// From here on a plain number can only mean bytes.
 const SURELY_BYTES: u64 = 1 << 30;
 
-/// Resizes a volume and looks whether its recorded size grew.
+/// Resizes a volume and checks that its recorded size grew.
 pub(super) async fn run(
     client: &Client,
     call: &CheckedCall,
@@ -53,7 +53,7 @@ pub(super) async fn run(
     }
 }
 
-/// Returns what a size would be in GiB when it is a plain number that could be meant so: `8G` for `8`, `+8G` for `+8`.
+/// Returns the size in GiB for a plain number that may have been meant as GiB: `8G` for `8`, `+8G` for `+8`.
 pub fn bytes_in_doubt(size: &str) -> Option<String> {
     let number = size.strip_prefix('+').unwrap_or(size);
     let plain = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit() || b == b'.');

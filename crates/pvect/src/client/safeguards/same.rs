@@ -12,7 +12,7 @@ const BLOCK: usize = 1 << 20;
 
 /// Whether two regular files have the same size and content. One that changes meanwhile may be either.
 ///
-/// No more is read than the smaller of the two sizes at the start. It blocks.
+/// Reads at most the smaller of the two sizes at the start. It blocks.
 pub(super) fn is_same(one: &File, other: &File) -> io::Result<bool> {
     let (first, second) = (one.metadata()?, other.metadata()?);
     let size = first.len();
@@ -22,7 +22,7 @@ pub(super) fn is_same(one: &File, other: &File) -> io::Result<bool> {
     let mut blocks = [vec![0; BLOCK], vec![0; BLOCK]];
     let mut at = 0;
     while at < size {
-        // What is a hole in both is the same.
+        // Parts that are holes in both files are the same.
         at = data_from(one, at)?.min(data_from(other, at)?);
         let end = (at + BLOCK as u64).min(size);
         if at >= end {
@@ -41,7 +41,7 @@ pub(super) fn is_same(one: &File, other: &File) -> io::Result<bool> {
     Ok(one.metadata()?.len() == size && other.metadata()?.len() == size)
 }
 
-/// Where the next data are, from `at` on: `at` itself where the file system knows no holes.
+/// Where the next data is, from `at` on: `at` itself if the file system does not support holes.
 fn data_from(file: &File, at: u64) -> io::Result<u64> {
     match rustix::fs::seek(file, SeekFrom::Data(at)) {
         Ok(found) => Ok(found.max(at)),
@@ -90,7 +90,7 @@ mod tests {
         let sparse = make("sparse", LARGE, &[(0, b"begin"), (5 << 30, b"middle"), (last, b"end")]);
         for (name, size, pieces, expected) in [
             ("same", LARGE, vec![(0, &b"begin"[..]), (5 << 30, b"middle"), (last, b"end")], true),
-            // Zeros that are written are a hole's.
+            // Written zeros equal a hole.
             (
                 "zeros",
                 LARGE,

@@ -6,7 +6,7 @@ use pvect_core::{CheckedCall, Events, Inspect, Outcome, Result};
 use super::{Manner, not_done};
 use crate::Client;
 
-/// Makes the template and looks whether the configuration says that it is one.
+/// Makes the template and checks that the configuration says that it is one.
 pub(super) async fn run(
     client: &Client,
     call: &CheckedCall,

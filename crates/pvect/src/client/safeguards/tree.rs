@@ -19,7 +19,7 @@ use super::verify::of_guest;
 use super::{Manner, copy, not_done};
 use crate::Client;
 
-/// What a shell says of a command that is not there; lxc-attach too.
+/// The status of a shell, and of lxc-attach, for a missing command.
 const NOT_FOUND: i32 = 127;
 
 /// Copies a directory. A single file is copied as always.
@@ -60,7 +60,7 @@ pub(super) async fn run(
     Ok(outcome)
 }
 
-/// Only a certain no is one: what cannot be looked at is left to tar.
+/// Whether a path is a directory. Says no only if that is certain: what cannot be checked is left to tar.
 async fn is_directory(client: &Client, vmid: Vmid, path: &str) -> Result<bool> {
     if let Some(outside) = Outside::of(client, vmid) {
         let found = outside.look(client, vmid, Path::new(path)).await?;
@@ -81,7 +81,7 @@ async fn push(
         let source = fs::metadata(from).err().unwrap_or_else(|| io::ErrorKind::NotADirectory.into());
         return Err(Error::Io { what: format!("cannot copy '{}'", from.display()), source });
     }
-    // The owner and mode of a directory that is there already (perhaps /) stay as they are.
+    // The owner and mode of an existing directory (perhaps /) stay as they are.
     let new = client.exec(vmid, ["test", "-e", to], None).await?.status == 1;
     let made = client.exec(vmid, ["mkdir", "-p", to], None).await?;
     succeeded(client, call, "mkdir", &made)?;
@@ -98,7 +98,7 @@ async fn push(
             succeeded(client, call, "tar", &ran)?;
             Ok(copied)
         }
-        // tar ended before it had read all.
+        // tar ended before it had read everything.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
             if ran.status == NOT_FOUND {
                 return file_by_file(client, vmid, from, to, new, manner).await;
@@ -210,7 +210,7 @@ async fn pull(
         Ok(copied)
     };
     done.await.inspect_err(|_| {
-        // Only what is empty goes; what arrived stays to be looked at.
+        // Only an empty directory is removed; what has arrived stays for inspection.
         if new {
             let _ = fs::remove_dir(to);
         }
@@ -260,13 +260,14 @@ async fn verify(client: &Client, call: &Call, vmid: Vmid, copied: &Copied, guest
 
 /// What the container's own sha256sum says.
 enum Asked {
-    /// All fits, but for these, of which it cannot be asked.
+    /// Everything matches, except these files, which it cannot check.
     Odd(Vec<usize>),
     /// These differ.
     Differ(String),
 }
 
-/// Has the container's own sha256sum compare, for want of another way. Its session has no terminal.
+/// Lets the container's own sha256sum compare the files, because there is no other way. It runs in a session without a
+/// terminal.
 async fn ask(client: &Client, vmid: Vmid, copied: &Copied, guest: &str) -> Result<Asked> {
     let broken = |source| Error::Io { what: "cannot verify the copy".to_owned(), source };
     let (list, mut odd) = archive::checklist(copied, Path::new(guest)).map_err(broken)?;
@@ -286,7 +287,7 @@ async fn ask(client: &Client, vmid: Vmid, copied: &Copied, guest: &str) -> Resul
     Ok(Asked::Odd(odd))
 }
 
-/// The first names that `sha256sum -c` did not find as they should be.
+/// The first files that `sha256sum -c` reported as wrong.
 fn failed_names(answers: &mut File) -> io::Result<Vec<String>> {
     answers.rewind()?;
     let mut text = String::new();

@@ -9,7 +9,7 @@ use super::fingerprint::{Fingerprint, Found, of_file};
 use super::outside::Outside;
 use crate::Client;
 
-/// Reads a file of this machine beside other work.
+/// Reads a file of this machine in the background.
 pub(super) async fn of_local(path: &Path) -> Result<Fingerprint> {
     let owned = path.to_owned();
     let read = tokio::task::spawn_blocking(move || of_file(&owned)).await;
@@ -19,7 +19,7 @@ pub(super) async fn of_local(path: &Path) -> Result<Fingerprint> {
     })
 }
 
-/// Looks at a path of a container before it is copied: from outside what is there, else its content by its own
+/// Checks a path of a container before it is copied: from outside if possible, or else by the container's own
 /// sha256sum.
 pub(super) async fn look(client: &Client, vmid: Vmid, path: &str) -> Result<Found> {
     let path = absolute(path);
@@ -29,12 +29,12 @@ pub(super) async fn look(client: &Client, vmid: Vmid, path: &str) -> Result<Foun
     }
 }
 
-/// pct takes every path as one from the container's root.
+/// pct takes every path as relative to the container's root.
 fn absolute(path: &str) -> String {
     format!("/{}", path.trim_start_matches('/'))
 }
 
-/// Has the container's own sha256sum look, for want of another way. Its session has no terminal.
+/// Asks the container's own sha256sum, because there is no other way. It runs in a session without a terminal.
 async fn ask(client: &Client, vmid: Vmid, path: &str) -> Result<Found> {
     let ran = client.exec(vmid, ["sha256sum", path], None).await?;
     if ran.status == 0 {
@@ -50,8 +50,8 @@ async fn ask(client: &Client, vmid: Vmid, path: &str) -> Result<Found> {
     })
 }
 
-/// Whether a file of a container is the same as the one here, by reading both from here. `false` also where that was not
-/// seen: [`of_local`] and [`of_guest`] tell then what each is.
+/// Whether a file of a container is the same as the one here, by reading both from here. `false` also when that could
+/// not be determined: [`of_local`] and [`of_guest`] then say what each is.
 pub(super) async fn is_same(client: &Client, vmid: Vmid, path: &str, here: &Path) -> Result<bool> {
     let (Some(outside), Ok(here)) = (Outside::of(client, vmid), std::fs::File::open(here)) else {
         return Ok(false);
@@ -59,8 +59,8 @@ pub(super) async fn is_same(client: &Client, vmid: Vmid, path: &str, here: &Path
     outside.is_same(client, vmid, Path::new(&absolute(path)), here).await
 }
 
-/// Reads a file of a container that should be as the one here: from outside, else by its own sha256sum, or by pulling
-/// it where there is none.
+/// Reads a file of a container that should match the one here: from outside, or else by the container's own sha256sum,
+/// or by pulling it if there is none.
 pub(super) async fn of_guest(
     client: &Client,
     vmid: Vmid,

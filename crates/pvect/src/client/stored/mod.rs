@@ -5,6 +5,7 @@ mod tables;
 
 use pvect_core::schema::TimeClass;
 use pvect_core::{Error, ErrorKind, Result, VolumeId};
+use pvect_pct::PctConfig;
 use serde::{Deserialize, Serialize};
 
 use super::{Client, Place};
@@ -24,7 +25,7 @@ pub struct StoredTemplate {
 pub struct StoredBackup {
     /// Its volume id: what `restore` takes.
     pub volid: String,
-    /// Whose it is.
+    /// The container that it is a backup of.
     pub vmid: u32,
     /// Its size in bytes.
     pub size: u64,
@@ -58,8 +59,8 @@ impl Client {
     /// Removes a template from a storage: by pveam(1), or as the standalone node does it.
     ///
     /// # Errors
-    /// `NotFound` for a template that is not there; `Unsupported` through the API, and for a standalone node at the other
-    /// end of ssh; when the program cannot be run.
+    /// `NotFound` for a template that does not exist; `Unsupported` through the API, and for a standalone node at the
+    /// other end of ssh; when the program cannot be run.
     pub async fn remove_template(&self, volume: &VolumeId) -> Result<()> {
         match self.place() {
             Place::Api { .. } => Err(not_through_api()),
@@ -71,14 +72,22 @@ impl Client {
     /// Returns the command line that does what [`Client::remove_template`] does, program first.
     ///
     /// # Errors
-    /// `Unsupported`, where that is.
+    /// `Unsupported` in the same cases.
     pub fn remove_template_line(&self, volume: &VolumeId) -> Result<Vec<String>> {
-        let words = match self.place() {
+        let words: Vec<String> = match self.place() {
             Place::Api { .. } => return Err(not_through_api()),
-            Place::Standalone { .. } => vec![self.program().display().to_string(), "template".to_owned()],
+            Place::Standalone { root, .. } => {
+                let (program, root) = (self.program().display().to_string(), root.display().to_string());
+                vec![program, "--root".to_owned(), root, "template".to_owned()]
+            }
             _ => {
                 self.refuse_far_standalone("templates", "template")?;
-                vec!["pveam".to_owned()]
+                let pveam = PctConfig {
+                    program: "pveam".into(),
+                    prefix_args: Vec::new(),
+                    ..self.node.config.clone()
+                };
+                return Ok(pveam.command_line(vec!["remove".to_owned(), volume.to_string()]));
             }
         };
         Ok(words.into_iter().chain(["remove".to_owned(), volume.to_string()]).collect())
@@ -116,7 +125,7 @@ impl Client {
         Ok(parse_backups(&table))
     }
 
-    /// At the other end of ssh, pveam and pvesm are those of the machine, not of its standalone node.
+    /// At the other end of ssh, pveam and pvesm belong to the machine, not to its standalone node.
     fn refuse_far_standalone(&self, what: &str, command: &str) -> Result<()> {
         let Place::Far { root: Some(_), destination, .. } = self.place() else { return Ok(()) };
         let what = format!(

@@ -13,7 +13,7 @@ use super::tables::{first_line, run_of};
 use crate::Client;
 
 impl Client {
-    /// Lists what a storage keeps.
+    /// Lists what is on a storage.
     pub(super) async fn standalone_list<T: DeserializeOwned>(
         &self,
         verb: &str,
@@ -86,7 +86,7 @@ mod tests {
             of(Failure::no_volume(&"local:vztmpl/x.tar.zst".parse().unwrap())),
             (ErrorKind::NotFound, "volume 'local:vztmpl/x.tar.zst' does not exist".to_owned())
         );
-        // Not a missing storage, whatever its words are.
+        // This is not a missing storage, whatever the text says.
         assert_eq!(
             of(Failure::new("can't read '/x' - it does not exist")),
             (ErrorKind::PctOperationFailed, "can't read '/x' - it does not exist".to_owned())
@@ -101,7 +101,7 @@ mod tests {
             (ErrorKind::PctOperationFailed, "unknown helper verb")
         );
         assert_eq!(read(0, "?", "").unwrap_err().kind(), ErrorKind::PctInvalidOutput);
-        // A status that speaks against the answer.
+        // A status that contradicts the answer.
         assert_eq!(read(1, r#"{"Ok":[]}"#, "").unwrap_err().kind(), ErrorKind::PctOperationFailed);
     }
 }

@@ -14,7 +14,7 @@ pub(super) fn text_of(done: &Captured, program: &str, words: &[&str]) -> Result<
     Err(run_of(done, program, words))
 }
 
-/// Returns the run that ended so.
+/// Returns the record of such a run.
 pub(super) fn run_of(done: &Captured, program: &str, words: &[&str]) -> Run {
     Run {
         argv: std::iter::once(program).chain(words.iter().copied()).map(str::to_owned).collect(),

@@ -11,7 +11,7 @@ use crate::client::options::{
 };
 
 impl Client {
-    /// Starts a container and waits until it runs, also where the HA manager starts it.
+    /// Starts a container and waits until it runs, even if the HA manager starts it.
     ///
     /// # Errors
     /// `AlreadyRunning`, `Locked`, or whatever stopped it from starting.
@@ -138,7 +138,7 @@ impl Client {
         endpoint: &RemoteEndpoint,
         options: &RemoteMigrateOptions,
     ) -> Result<Outcome> {
-        // pct wants it in its place, although it calls it optional.
+        // pct calls this argument optional, but requires it.
         let target = target.unwrap_or(vmid).to_string();
         let call = Call::on(Verb::RemoteMigrate, vmid).arg(target).arg(endpoint.to_secret_text());
         let manner = Manner { token_in_argv: true, ..Manner::default() };

@@ -16,7 +16,7 @@ use crate::Client;
 use crate::client::Manner;
 
 impl Client {
-    /// Carries out a call in the careful manner; what is logged meanwhile nobody wants.
+    /// Carries out a call in the careful manner, without reporting its log.
     async fn ask(&self, call: &Call) -> Result<Outcome> {
         self.carry_out(call, &Manner::default(), &mut ()).await
     }

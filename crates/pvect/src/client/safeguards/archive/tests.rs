@@ -116,7 +116,7 @@ fn names_that_a_list_cannot_hold_are_told() {
     assert_eq!(text, format!("{zeros}  /d/plain\n{zeros}  /d/bl ank\n"));
 }
 
-/// A header that says so many bytes, which need not follow.
+/// A header of a member with this size, whose data need not follow.
 fn header(kind: EntryType, name: &str, size: u64) -> Header {
     let mut header = Header::new_gnu();
     header.set_entry_type(kind);
@@ -192,7 +192,7 @@ fn a_file_of_many_names_is_read_once_and_without_need_not_at_all() {
     assert!(asked_none < asked_one, "{asked_none} {asked_one}");
 }
 
-/// Notes when the whole stream was handed out: what is read then is on the disk.
+/// Notes when the whole stream was read: what is read after that comes from the disk.
 struct Ending<'a> {
     rest: &'a [u8],
     ended: &'a Cell<bool>,
@@ -209,7 +209,7 @@ impl Read for Ending<'_> {
 #[test]
 fn a_file_of_terabytes_that_is_read_can_be_stopped() {
     let root = tempfile::tempdir().unwrap();
-    // A hole of 4 TiB, as a container makes it in no time.
+    // A hole of 4 TiB, which a container can make in no time.
     let mut sparse = header(EntryType::GNUSparse, "hole", 0);
     let gnu = sparse.as_gnu_mut().unwrap();
     gnu.realsize.copy_from_slice(b"\x80\0\0\0\0\0\x04\0\0\0\0\0");
@@ -228,4 +228,20 @@ fn a_file_of_terabytes_that_is_read_can_be_stopped() {
         asked.get() > 8
     });
     assert_eq!(error.unwrap_err().to_string(), "'hole': interrupted");
+}
+
+#[test]
+fn a_stream_without_end_is_remembered_in_part_only() {
+    let root = tempfile::tempdir().unwrap();
+    let stream = entry("pipe", EntryType::Fifo, 0o644, None).repeat(MOST_WARNINGS + 5);
+    let warnings = unpack(stream.as_slice(), root.path(), HASHED, &|| false).unwrap().warnings;
+    assert_eq!(warnings.len(), MOST_WARNINGS + 1);
+    assert_eq!(warnings[MOST_WARNINGS], "5 more of these warnings are not shown");
+    // As many directories as fit, and one more.
+    let mut names = Names { kept: Vec::new(), bytes: MOST_KEPT - 100 };
+    names.keep(PathBuf::from("a"), 0o755_u32).unwrap();
+    let error = names.keep(PathBuf::from("b".repeat(90)), 0o755).unwrap_err().to_string();
+    assert_eq!(error, "there are too many names: more than 1 were unpacked, and nothing after them");
+    let long = below(Path::new(&"a/".repeat(LONGEST_NAME))).unwrap_err().to_string();
+    assert!(long.contains("longer than 4096 bytes"), "{long}");
 }
