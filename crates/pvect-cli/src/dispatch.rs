@@ -26,6 +26,10 @@ pub async fn run(app: &App, line: Line) -> Result<u8> {
         Line::Own("top", words) => commands::top::run(app, &words).await,
         Line::Own("tasks", words) => tasks::run(app, &words).await,
         Line::Own("log", words) => log::run(app, &words).await,
+        #[cfg(feature = "image")]
+        Line::Own("image", words) => commands::image::run(app, &words).await,
+        #[cfg(not(feature = "image"))]
+        Line::Own("image", _) => Err(commands::left_out("image")),
         Line::Own("template", words) => template::run(app, &words).await,
         Line::Own("compare", words) => compare::run(app, &words).await,
         Line::Own("demo", words) => demo::run(app, &words).await,

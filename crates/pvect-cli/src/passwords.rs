@@ -46,6 +46,15 @@ pub fn read_for(ui: &Ui, given: &Given, prompt: &str) -> Result<SecretString> {
     }
 }
 
+/// Asks once for a password that somebody else has set.
+///
+/// # Errors
+/// When there is no terminal.
+#[cfg(feature = "image")]
+pub fn ask_once(question: &str) -> Result<SecretString> {
+    prompt(question)
+}
+
 /// Asks on the terminal for the code of a second factor.
 pub fn one_time_code() -> OneTimeCode {
     OneTimeCode::new(|user| {
@@ -59,12 +68,13 @@ fn wrong(text: &str) -> Error {
     Error::bad_option("password", text)
 }
 
+fn prompt(text: &str) -> Result<SecretString> {
+    rpassword::prompt_password(text)
+        .map(SecretString::from)
+        .map_err(|_| wrong("there is no terminal to ask on; use --password-file FILE or --password-stdin"))
+}
+
 fn ask(question: &str) -> Result<SecretString> {
-    let prompt = |text: &str| {
-        rpassword::prompt_password(text).map(SecretString::from).map_err(|_| {
-            wrong("there is no terminal to ask on; use --password-file FILE or --password-stdin")
-        })
-    };
     let first = prompt(question)?;
     let again = prompt("Again: ")?;
     use secrecy::ExposeSecret;

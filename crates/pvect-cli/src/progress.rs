@@ -69,3 +69,72 @@ impl Drop for Progress {
         }
     }
 }
+
+/// A bar of bytes that come in parts, on a terminal.
+#[cfg(feature = "image")]
+pub struct Bytes {
+    bar: Option<ProgressBar>,
+    parts: std::sync::Mutex<std::collections::BTreeMap<String, u64>>,
+}
+
+#[cfg(feature = "image")]
+impl Bytes {
+    /// Starts a bar.
+    pub fn new(ui: &Ui, about: &str) -> Self {
+        let bar = ui.shows_progress().then(|| {
+            let bar = ProgressBar::new(0);
+            let form = "{msg} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+            if let Ok(style) = ProgressStyle::with_template(form) {
+                bar.set_style(style);
+            }
+            bar.set_message(printable(about));
+            bar
+        });
+        Self { bar, parts: std::sync::Mutex::default() }
+    }
+
+    /// Sets how many bytes there are.
+    pub fn expect(&self, size: u64) {
+        if let Some(bar) = &self.bar {
+            bar.set_length(size);
+        }
+        self.change(|parts| parts.clear());
+    }
+
+    /// Sets how much of a part is there.
+    pub fn there(&self, part: &str, bytes: u64) {
+        self.change(|parts| {
+            parts.insert(part.to_owned(), bytes);
+        });
+    }
+
+    /// Adds to a part.
+    pub fn more(&self, part: &str, bytes: u64) {
+        self.change(|parts| *parts.entry(part.to_owned()).or_default() += bytes);
+    }
+
+    /// Runs what writes to the terminal.
+    pub fn aside(&self, write: impl FnOnce()) {
+        match &self.bar {
+            Some(bar) => bar.suspend(write),
+            None => write(),
+        }
+    }
+
+    fn change(&self, how: impl FnOnce(&mut std::collections::BTreeMap<String, u64>)) {
+        let mut parts = self.parts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        how(&mut parts);
+        if let Some(bar) = &self.bar {
+            bar.set_position(parts.values().sum());
+        }
+    }
+}
+
+#[cfg(feature = "image")]
+impl Drop for Bytes {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -29,6 +29,6 @@ pub const GROUPS: [(&str, &[&str]); 7] = [
     ),
     ("Snapshots and backup", &["snapshot", "listsnapshot", "rollback", "delsnapshot", "backup", "restore"]),
     ("Many and live", &["top", "watch", "tasks", "log"]),
-    ("Node", &["node", "doctor", "cpusets", "rescan"]),
+    ("Node", &["node", "image", "doctor", "cpusets", "rescan"]),
     ("pvect itself", &["settings", "version", "compare", "demo", "completion", "man", "help"]),
 ];

@@ -6,6 +6,7 @@
 pub mod elsewhere;
 pub mod globals;
 pub mod groups;
+mod image;
 pub mod options;
 pub mod own;
 pub mod scan;

@@ -18,6 +18,7 @@ pub const OWN: &[(&str, &str)] = &[
     ("version", "Print the versions of pvect and pct."),
     ("demo", "Run three containers through their life cycle on a separate standalone node."),
     ("backup", "Back up containers with vzdump, or list the backups."),
+    ("image", "Container images: pull them from registries, keep them on this node, hand them to create."),
     ("node", "The standalone node: start or stop all containers in order, its network, its API, its vzdump."),
     ("pct", "The pct of the standalone node."),
 ];
@@ -50,6 +51,7 @@ fn tree(name: &'static str) -> Command {
             .subcommand_required(true)
             .subcommands(template_commands()),
         "backup" => backup_command(command),
+        "image" => super::image::command(command, bare),
         "node" => bare("node", text).subcommand_required(true).subcommands(node_commands()),
         "compare" => command
             .arg(Arg::new("ct").value_name("CT").num_args(0..).help("Numbers or names; all if left out.")),

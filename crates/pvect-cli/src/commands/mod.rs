@@ -11,6 +11,8 @@ pub mod create;
 pub mod demo;
 pub mod doctor;
 pub mod help;
+#[cfg(feature = "image")]
+pub mod image;
 pub mod inspect;
 pub mod interactive;
 pub mod ip;
@@ -38,7 +40,7 @@ use pvect_core::{Error, Result};
 use crate::args::tree;
 
 /// The error for a command that this build was made without; see the features in Cargo.toml.
-#[cfg(not(all(feature = "serve", feature = "top")))]
+#[cfg(not(all(feature = "image", feature = "serve", feature = "top")))]
 pub fn left_out(name: &str) -> Error {
     let what = format!("this build of pvect does not include '{name}'; 'make build' makes one that does");
     Error::Unsupported { what, vmid: None }
