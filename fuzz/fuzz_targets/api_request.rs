@@ -8,7 +8,8 @@ use pvect_core::Verb;
 use pvect_core::call::Value;
 use pvect_serve::fuzzing::{call_of, place_of};
 
-const VERBS: [Verb; 6] = [Verb::Create, Verb::Set, Verb::Clone, Verb::Resize, Verb::Snapshot, Verb::MoveVolume];
+const VERBS: [Verb; 6] =
+    [Verb::Create, Verb::Set, Verb::Clone, Verb::Resize, Verb::Snapshot, Verb::MoveVolume];
 
 fuzz_target!(|bytes: &[u8]| {
     let Some((choice, rest)) = bytes.split_first() else { return };

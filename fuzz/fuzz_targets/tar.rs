@@ -6,7 +6,7 @@
 use libfuzzer_sys::fuzz_target;
 use pvect_fuzz::{Arena, checked};
 use pvect_node::idmap::IdMap;
-use pvect_node::unpack::{Options, extract, in_proportion, read_member};
+use pvect_node::unpack::{Options, Search, extract, in_proportion, read_member};
 
 fuzz_target!(|bytes: &[u8]| {
     let arena = Arena::new();
@@ -24,6 +24,7 @@ fuzz_target!(|bytes: &[u8]| {
         interrupted: &ends,
     };
     let _ = extract(&archive, &arena.root(), &options);
-    let _ = read_member(&archive, std::path::Path::new("etc/vzdump/pct.conf"), 4096);
+    let search = Search { largest: 4096, most, interrupted: &ends };
+    let _ = read_member(&archive, std::path::Path::new("etc/vzdump/pct.conf"), &search);
     arena.check();
 });

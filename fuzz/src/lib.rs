@@ -100,9 +100,7 @@ pub fn image(config: &[u8], layers: &[Vec<u8>]) -> Vec<u8> {
         let hex: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
         member(&format!("blobs/sha256/{hex}"), bytes);
         let size = bytes.len();
-        format!(
-            r#"{{"mediaType":"application/vnd.oci.image.{kind}","digest":"sha256:{hex}","size":{size}}}"#
-        )
+        format!(r#"{{"mediaType":"application/vnd.oci.image.{kind}","digest":"sha256:{hex}","size":{size}}}"#)
     };
     let config = blob("config.v1+json", config);
     let layers: Vec<String> = layers.iter().map(|layer| blob("layer.v1.tar", layer)).collect();

@@ -123,11 +123,21 @@ fn texts(target: &str) -> &'static [&'static str] {
         "config_parse" => &[
             "#a note\narch: amd64\ncores: 2\nfeatures: nesting=1,keyctl=1\nhostname: one\nmemory: 512\nmp0: local:101/vm-101-disk-1.raw,mp=/data,size=1G\nnet0: name=eth0,bridge=vmbr0,hwaddr=BC:24:11:00:00:01,ip=dhcp,type=veth\nostype: debian\nrootfs: local:101/vm-101-disk-0.raw,size=4G\nswap: 0\ntags: a;b\nunprivileged: 1\nlxc.cap.drop: sys_admin\n\n[pve:pending]\nmemory: 64\ndelete: cores\n\n[snap]\nsnaptime: 1700000000\nhostname: one\n",
         ],
-        "config_output" => &["arch: amd64\ndescription: a%0Ab\nmemory: 512\nlxc: [[\"lxc.cap.drop\",\"x\"]]\n"],
+        "config_output" => {
+            &["arch: amd64\ndescription: a%0Ab\nmemory: 512\nlxc: [[\"lxc.cap.drop\",\"x\"]]\n"]
+        }
         "property_string" => &["name=eth0,bridge=vmbr0,ip=dhcp", "volume=local:1,mp=/data", "local:4"],
-        "pct_list" => &["VMID       Status     Lock         Name                \n101        running    backup       one                 \n", "status: running\n", "cur memory: 512\nnew memory: 1024\n"],
-        "upid" => &["UPID:vm:0000C350:0012D687:64A5B6C7:vzstart:101:root@pam:", "4G", "a;b c,d", "a%0Ab", "%\0Q\n"],
-        "storage_cfg" => &["dir: local\n\tpath /var/lib/vz\n\tcontent rootdir,vztmpl,backup\n\nlvmthin: thin\n\tvgname pve\n\tthinpool data\n\tdisable 1\n"],
+        "pct_list" => &[
+            "VMID       Status     Lock         Name                \n101        running    backup       one                 \n",
+            "status: running\n",
+            "cur memory: 512\nnew memory: 1024\n",
+        ],
+        "upid" => {
+            &["UPID:vm:0000C350:0012D687:64A5B6C7:vzstart:101:root@pam:", "4G", "a;b c,d", "a%0Ab", "%\0Q\n"]
+        }
+        "storage_cfg" => &[
+            "dir: local\n\tpath /var/lib/vz\n\tcontent rootdir,vztmpl,backup\n\nlvmthin: thin\n\tvgname pve\n\tthinpool data\n\tdisable 1\n",
+        ],
         "api_request" => &[
             "\u{2}/nodes/vm/lxc/101/config\nvmid=101&memory=64\ndelete=a&delete=b&net0=name%3Deth0",
             "\u{3}/nodes/vm/lxc\n\n{\"vmid\":101,\"ostemplate\":\"local:vztmpl/a.tar\",\"env\":[\"A=b\",\"C=d\"]}",

@@ -24,13 +24,13 @@ pub(super) fn command(word: &str) -> Result<Command> {
         return Err(Error::Unsupported { what, vmid: None });
     }
     let refused = |text: String| Err(Error::bad_argument("command", text));
+    // Not as a beginning: who types `sh` wants a shell, and no shutdown.
+    if let Some(meant) = elsewhere::meant(word) {
+        return refused(format!("there is no command '{word}'; `pvect {meant}` does that here"));
+    }
     let verbs: Vec<_> = VERBS.iter().filter(|spec| spec.name.starts_with(word)).collect();
     let own: Vec<_> = OWN.iter().filter(|(name, _)| name.starts_with(word)).collect();
     match (verbs.as_slice(), own.as_slice()) {
-        ([], []) | ([_, _, ..], _) | (_, [_, _, ..]) if elsewhere::meant(word).is_some() => {
-            let meant = elsewhere::meant(word).unwrap_or_default();
-            refused(format!("there is no command '{word}'; `pvect {meant}` does that here"))
-        }
         _ if word.is_empty() => refused("is empty".to_owned()),
         ([one], _) => Ok(Command::Verb(one.verb)),
         ([], [(name, _)]) => Ok(Command::Own(name)),
