@@ -190,7 +190,7 @@ async fn trap_env_one_var_on_a_real_node() {
         ..Default::default()
     };
     node.client.set_with(id(101), &options, &SetOptions::default()).await.expect("both are set");
-    assert_eq!(node.asked(), "set 101 --env A=1");
+    assert_eq!(node.asked(), "set 101 --env A=1\npending 101");
     assert_eq!(
         fs::read_to_string(&config).expect("the configuration"),
         "memory: 512\nlxc.environment.runtime: A=1\nlxc.environment.runtime: B=2\n"
