@@ -94,9 +94,11 @@ impl Client {
         events: &mut dyn Events,
     ) -> Result<Outcome> {
         let call = &*self.checked_again(call)?;
-        let Some(limit) = manner.wait_address else { return self.carry_out_once(call, manner, events).await };
+        // On the heap: in one future, what a program awaits would be nested deeper than its compiler goes by default.
+        let carried_out = |call, manner, events| Box::pin(self.carry_out_once(call, manner, events));
+        let Some(limit) = manner.wait_address else { return carried_out(call, manner, events).await };
         let vmid = address::expected(self, call)?;
-        let outcome = self.carry_out_once(call, manner, events).await?;
+        let outcome = carried_out(call, manner, events).await?;
         self.wait_for_address(vmid, limit).await?;
         Ok(outcome)
     }
